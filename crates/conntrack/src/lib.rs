@@ -1,0 +1,7 @@
+//! The connection table: protocol machines, NAT, zones, marks and labels.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]

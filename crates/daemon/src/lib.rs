@@ -1,0 +1,1 @@
+//! What every daemon needs: clock, log, pid file, detaching, run-time control.

@@ -1,0 +1,1 @@
+//! The datapath as the switch sees it: typed commands, upcalls, statistics.

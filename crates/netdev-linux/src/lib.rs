@@ -1,0 +1,1 @@
+//! Linux ports: AF_PACKET and TAP, with offloads; links by rtnetlink.

@@ -1,0 +1,7 @@
+//! Netlink, generic netlink and nfnetlink messages: framing and attributes only.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]

@@ -1,0 +1,1 @@
+//! The OpenFlow switch: tables, rules and their snapshots.

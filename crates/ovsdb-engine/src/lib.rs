@@ -1,0 +1,1 @@
+//! OVSDB's engine: tables, transactions, constraints, monitors and log files.

@@ -1,0 +1,1 @@
+//! The OVSDB client: a replica of a database, and transactions on it.

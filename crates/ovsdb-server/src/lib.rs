@@ -1,0 +1,1 @@
+//! ovsdb-server: the Open vSwitch database server.

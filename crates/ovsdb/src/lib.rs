@@ -1,0 +1,1 @@
+//! OVSDB's notation: JSON, schemas, atoms, datums, conditions and errors (RFC 7047).

@@ -1,0 +1,1 @@
+//! oxvs: the demonstration, and the switch in one command.

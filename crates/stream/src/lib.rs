@@ -1,0 +1,1 @@
+//! Byte streams and sessions: unix sockets, TCP, JSON-RPC, OpenFlow connections, reconnection.

@@ -1,0 +1,1 @@
+//! One running switch: bridges, ports, learning, upcalls and revalidation.

@@ -1,0 +1,1 @@
+//! The command-line tools: ovs-vsctl, ovs-ofctl, ovs-appctl, ovs-dpctl, ovsdb-client, ovsdb-tool.

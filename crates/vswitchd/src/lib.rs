@@ -1,0 +1,1 @@
+//! ovs-vswitchd: the Open_vSwitch database drives the switch.

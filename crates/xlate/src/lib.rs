@@ -1,0 +1,1 @@
+//! Translation: a packet and a snapshot of the rules become datapath actions and wildcards.

@@ -1,0 +1,1 @@
+//! Shared test code: packet notation, golden comparison, the C oracle.

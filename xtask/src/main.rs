@@ -1,0 +1,2 @@
+//! The project's own commands: test, demo, install.
+fn main() {}
