@@ -1,0 +1,116 @@
+//! What is known of a packet beside its bytes.
+//!
+//! Where it sits: hosts fill it at receive, tunnels and conntrack add to it, key extraction reads it, recirculation
+//! carries it on.
+
+/// A datapath port number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OdpPort(pub u32);
+
+impl OdpPort {
+    /// The datapath's own port (Open vSwitch's `ODPP_LOCAL`).
+    pub const LOCAL: OdpPort = OdpPort(0);
+    /// No port.
+    pub const NONE: OdpPort = OdpPort(u32::MAX);
+}
+
+impl core::fmt::Display for OdpPort {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The outer headers of a tunnelled packet: received, or to be sent. Addresses are zero where unused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TunnelKey {
+    /// The key, VNI or segment id.
+    pub id: u64,
+    /// Outer IPv4 source.
+    pub src: u32,
+    /// Outer IPv4 destination.
+    pub dst: u32,
+    /// Outer IPv6 source.
+    pub ipv6_src: u128,
+    /// Outer IPv6 destination.
+    pub ipv6_dst: u128,
+    /// [`TunnelKey::DF`] and its like.
+    pub flags: u16,
+    /// Outer TTL or hop limit.
+    pub ttl: u8,
+    /// Outer TOS or traffic class.
+    pub tos: u8,
+    /// Outer UDP source port.
+    pub tp_src: u16,
+    /// Outer UDP destination port.
+    pub tp_dst: u16,
+    /// VXLAN group policy id.
+    pub gbp_id: u16,
+    /// VXLAN group policy flags.
+    pub gbp_flags: u8,
+}
+
+impl TunnelKey {
+    /// Don't fragment.
+    pub const DF: u16 = 1;
+    /// The outer checksum is, or is to be, filled in.
+    pub const CSUM: u16 = 2;
+    /// The key is present.
+    pub const KEY: u16 = 4;
+    /// OAM frame (Geneve).
+    pub const OAM: u16 = 8;
+
+    /// True if there are outer headers.
+    pub fn is_set(&self) -> bool {
+        self.dst != 0 || self.ipv6_dst != 0
+    }
+}
+
+/// The original direction's addresses of a tracked packet; IPv4 addresses are IPv4-mapped (`::ffff:a.b.c.d`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CtTuple {
+    /// Source address.
+    pub src: u128,
+    /// Destination address.
+    pub dst: u128,
+    /// Source port, or the ICMP type.
+    pub tp_src: u16,
+    /// Destination port, or the ICMP code.
+    pub tp_dst: u16,
+    /// IP protocol.
+    pub proto: u8,
+    /// True if the addresses are IPv6.
+    pub is_ipv6: bool,
+}
+
+/// What is known of a packet beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketMeta {
+    /// The port it came in by.
+    pub in_port: OdpPort,
+    /// Zero, or the id under which a `recirc` action sent it round again.
+    pub recirc_id: u32,
+    /// Zero, or the hash that a `hash` action computed.
+    pub dp_hash: u32,
+    /// Queueing priority.
+    pub skb_priority: u32,
+    /// Linux's packet mark.
+    pub skb_mark: u32,
+    /// `flow::ct_state` bits; zero before any `ct` action.
+    pub ct_state: u8,
+    /// The zone of the last `ct` action.
+    pub ct_zone: u16,
+    /// The connection's mark.
+    pub ct_mark: u32,
+    /// The connection's label.
+    pub ct_label: u128,
+    /// The connection's original direction, if tracked.
+    pub ct_tuple: Option<CtTuple>,
+    /// The outer headers it came in with, or is to leave with.
+    pub tunnel: TunnelKey,
+    /// Zero, or the frame's namespace and type if it is not Ethernet.
+    pub packet_type: u32,
+    /// A hash of the flow from hardware, or zero.
+    pub rss_hash: u32,
+    /// The largest fragment of a reassembled packet, or zero.
+    pub mru: u16,
+}

@@ -1,0 +1,67 @@
+//! Work on a packet that hardware, or a later port, has done or is expected to do.
+//!
+//! Where it sits: carried in every buffer, from a port's receive side (virtio-net header, NDIS per-packet
+//! information) through actions to the transmit side, which completes what the device cannot.
+//!
+//! Offsets are in bytes from the first byte of the frame; whoever pushes or pops a header moves them
+//! ([`Offload::shift`]).
+
+/// What is known of the transport checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum L4Checksum {
+    /// Nothing: it is in the packet and may be right or wrong.
+    #[default]
+    Unknown,
+    /// Verified by the sender's stack or by hardware.
+    Good,
+    /// Verified and wrong.
+    Bad,
+    /// Only the pseudo header is summed (virtio's NEEDS_CSUM, Linux's CHECKSUM_PARTIAL): the sum from `start` to the
+    /// end of the packet still has to be stored at `start + offset`.
+    Partial {
+        /// Where summing starts: the transport header.
+        start: u16,
+        /// Where the checksum is stored, from `start`.
+        offset: u16,
+    },
+}
+
+/// How an oversized packet is to be cut up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentationKind {
+    /// TCP over IPv4.
+    TcpV4,
+    /// TCP over IPv6.
+    TcpV6,
+    /// UDP into datagrams of equal size (UDP_SEGMENT).
+    Udp,
+}
+
+/// A request to cut a packet into segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segmentation {
+    /// The transport whose headers each segment repeats.
+    pub kind: SegmentationKind,
+    /// Payload bytes of each segment but the last; never zero.
+    pub size: u16,
+    /// TCP's CWR flag belongs on the first segment only.
+    pub ecn: bool,
+}
+
+/// Offload state of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offload {
+    /// The transport checksum of the innermost packet.
+    pub l4: L4Checksum,
+    /// Set if the packet is larger than the wire and has to be segmented.
+    pub segment: Option<Segmentation>,
+}
+
+impl Offload {
+    /// Follows a change of the frame's start: `by` bytes were pushed (positive) or pulled (negative) in front.
+    pub fn shift(&mut self, by: i32) {
+        if let L4Checksum::Partial { start, .. } = &mut self.l4 {
+            *start = u16::try_from(i32::from(*start).saturating_add(by)).unwrap_or(0);
+        }
+    }
+}

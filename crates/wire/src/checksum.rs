@@ -1,0 +1,124 @@
+//! The Internet checksum: whole, over pieces, and its incremental update (RFC 1071, RFC 1624).
+//!
+//! Where it sits: used by header rewriting, by NAT, by hosts that must complete a partial checksum, and by tests as
+//! the full recomputation that incremental updates are compared with.
+//!
+//! A sum here is the 32- or 64-bit accumulation of big-endian 16-bit words; `finish` folds and complements it.
+
+/// An unfinished one's complement sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// The empty sum.
+    pub const fn new() -> Sum {
+        Sum(0)
+    }
+
+    /// Adds `bytes`, which begin at an even offset of the summed data.
+    #[must_use]
+    pub fn bytes(self, bytes: &[u8]) -> Sum {
+        let (words, tail) = bytes.as_chunks::<4>();
+        let mut acc = 0u64;
+        for w in words {
+            acc += u64::from(u32::from_be_bytes(*w));
+        }
+        let (pairs, odd) = tail.as_chunks::<2>();
+        for p in pairs {
+            acc += u64::from(u16::from_be_bytes(*p));
+        }
+        if let [last] = odd {
+            acc += u64::from(u16::from_be_bytes([*last, 0]));
+        }
+        self.add(acc)
+    }
+
+    /// Adds one 16-bit word.
+    #[must_use]
+    pub const fn u16(self, word: u16) -> Sum {
+        self.add(word as u64)
+    }
+
+    /// Adds a 32-bit number as two words.
+    #[must_use]
+    pub const fn u32(self, word: u32) -> Sum {
+        self.add(word as u64)
+    }
+
+    /// Adds a 128-bit number, such as an IPv6 address.
+    #[must_use]
+    pub const fn u128(self, n: u128) -> Sum {
+        self.add((n >> 96) as u64)
+            .add((n >> 64) as u64 & 0xffff_ffff)
+            .add((n >> 32) as u64 & 0xffff_ffff)
+            .add(n as u64 & 0xffff_ffff)
+    }
+
+    const fn add(self, n: u64) -> Sum {
+        let (sum, carry) = self.0.overflowing_add(n);
+        Sum(sum.wrapping_add(carry as u64))
+    }
+
+    /// The sum folded to 16 bits, not complemented.
+    pub const fn fold(self) -> u16 {
+        let mut s = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        s = (s >> 16) + (s & 0xffff);
+        s = (s >> 16) + (s & 0xffff);
+        s = (s >> 16) + (s & 0xffff);
+        s as u16
+    }
+
+    /// The checksum to be stored: folded and complemented.
+    pub const fn finish(self) -> u16 {
+        !self.fold()
+    }
+}
+
+/// The checksum of `bytes`.
+pub fn checksum(bytes: &[u8]) -> u16 {
+    Sum::new().bytes(bytes).finish()
+}
+
+/// The pseudo header of TCP, UDP and ICMPv6 over IPv4 (RFC 793) to be summed before the segment.
+pub fn pseudo_v4(src: u32, dst: u32, proto: u8, len: u16) -> Sum {
+    Sum::new().u32(src).u32(dst).u16(u16::from(proto)).u16(len)
+}
+
+/// The pseudo header over IPv6 (RFC 8200 §8.1).
+pub fn pseudo_v6(src: u128, dst: u128, proto: u8, len: u32) -> Sum {
+    Sum::new().u128(src).u128(dst).u32(len).u16(u16::from(proto))
+}
+
+/// The checksum after a 16-bit word under it changed from `old` to `new` (RFC 1624, equation 3).
+pub const fn update_u16(sum: u16, old: u16, new: u16) -> u16 {
+    Sum::new().u16(!sum).u16(!old).u16(new).finish()
+}
+
+/// The checksum after a 32-bit number under it changed.
+pub const fn update_u32(sum: u16, old: u32, new: u32) -> u16 {
+    Sum::new().u16(!sum).u32(!old).u32(new).finish()
+}
+
+/// The checksum after a 128-bit number under it changed.
+pub const fn update_u128(sum: u16, old: u128, new: u128) -> u16 {
+    Sum::new().u16(!sum).u128(!old).u128(new).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc1071_example() {
+        assert_eq!(Sum::new().bytes(&[0, 1, 0xf2, 3, 0xf4, 0xf5, 0xf6, 0xf7]).fold(), 0xddf2);
+        assert_eq!(checksum(&[0xff]), !0xff00);
+    }
+
+    #[test]
+    fn an_update_equals_a_recomputation() {
+        let mut data = [0x45u8, 0, 0, 40, 1, 2, 3, 4, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let before = checksum(&data);
+        data[12..16].copy_from_slice(&[192, 168, 7, 9]);
+        assert_eq!(update_u32(before, 0x0a00_0001, 0xc0a8_0709), checksum(&data));
+    }
+}
