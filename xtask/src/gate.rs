@@ -39,7 +39,16 @@ pub fn run(length: Length) -> Result<ExitCode> {
     outcome.check("format", check(cargo().args(["fmt", "--all", "--check"])));
     announce("lints");
     let mut clippy = cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    clippy.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--keep-going",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]);
     outcome.check("lints", check(&mut clippy));
     announce("programs");
     outcome.check("programs", check(cargo().args(["build", "--workspace", "--bins", "--quiet"])));
