@@ -1,1 +1,26 @@
-//! Shared test code: packet notation, golden comparison, the C oracle.
+//! Shared test code: packet notation, golden comparison, both suites of programs, folders and namespaces of a test's own.
+//!
+//! Where it sits: a dev-dependency of any crate; it depends on none of the crates it tests, so that what it computes
+//! (checksums, lengths) is a second opinion.
+//!
+//! A test that cannot run where it is says so with [`skip!`] and returns; the gate lists those.
+//!
+//! Next: `notation.rs`, how tests write packets.
+
+pub mod golden;
+pub mod hex;
+pub mod notation;
+pub mod programs;
+pub mod scratch;
+pub mod skip;
+pub mod switch;
+
+pub use golden::golden;
+pub use hex::{from_hex, to_hex};
+pub use notation::packet;
+pub use programs::{Suite, oracle, ours};
+pub use scratch::Scratch;
+pub use switch::{Ran, SwitchUnderTest};
+
+#[doc(hidden)]
+pub use sandbox;
