@@ -17,6 +17,18 @@
 
 pub mod bytes;
 pub mod checksum;
+
 pub mod eth;
+
+pub mod arp;
+pub mod ip;
+pub mod ipv4;
+pub mod ipv6;
+
+pub mod icmp;
+pub mod icmpv6;
+pub mod sctp;
+pub mod tcp;
+pub mod udp;
 
 pub use eth::EthAddr;
