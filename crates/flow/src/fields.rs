@@ -160,8 +160,8 @@ pub struct FieldDef {
 impl Field {
     /// What is known of the field.
     pub fn def(self) -> &'static FieldDef {
-        const { assert!(!FIELDS.is_empty()) };
-        FIELDS.get(self as usize).unwrap_or(&FIELDS[0])
+        let [first, ..] = &FIELDS;
+        FIELDS.get(self as usize).unwrap_or(first)
     }
 
     /// Every field, in the order in which flows print them.
@@ -203,7 +203,7 @@ macro_rules! fields {
             $(#[doc = concat!("`", $name, "`")] $variant,)+
         }
 
-        static FIELDS: &[FieldDef] = &[$(FieldDef {
+        static FIELDS: [FieldDef; [$(Field::$variant),+].len()] = [$(FieldDef {
             field: Field::$variant, name: $name, alias: $alias, bytes: $bytes, bits: $bits, slot: $slot,
             maskable: $mask, prereq: Prereq::$prereq, writable: $rw, format: Format::$format,
             headers: &[$(OxmHeader { name: $hname, header: $header, experimenter: $exp, since: $since }),*],

@@ -37,6 +37,7 @@ impl<B> Batch<B> {
     }
 
     /// Appends a packet, or returns it if the batch is full.
+    #[allow(clippy::result_large_err, reason = "a packet that does not fit goes back to its owner, by value")]
     pub fn push(&mut self, meta: PacketMeta, buf: B) -> Result<(), (PacketMeta, B)> {
         match self.slots.get_mut(self.len) {
             Some(slot) => {

@@ -1,0 +1,129 @@
+//! Validation of action lists: what passes is executed without further checks.
+//!
+//! Where it sits: called when a flow is installed and when a packet is sent with actions; a bad list is refused whole
+//! (EINVAL at the device) and nothing changes.
+
+use core::mem::discriminant;
+
+use wire::eth;
+
+use crate::{Action, Header};
+
+/// How deep lists may nest (`sample`, `clone`, `check_pkt_len`).
+pub const MAX_DEPTH: usize = 8;
+
+/// Why a list of actions cannot be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidActions {
+    /// Lists nest deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// `set_masked` with a value and a mask of different groups.
+    MaskOfOtherGroup,
+    /// `set_masked` of a group that is only ever written whole.
+    Unmaskable,
+    /// A field that cannot be written is written.
+    ReadOnlyField,
+    /// A pushed tag with another TPID than 802.1Q's or 802.1ad's, or without the CFI bit.
+    BadVlan,
+    /// `trunc` to less than an Ethernet header.
+    BadTruncation,
+    /// `ct` with a translation but without `commit`, an empty range, or marks without `commit`.
+    BadCt,
+    /// A recirculation id of zero.
+    BadRecirc,
+}
+
+/// Checks a list of actions.
+pub fn validate(actions: &[Action]) -> Result<(), InvalidActions> {
+    list(actions, 0)
+}
+
+fn list(actions: &[Action], depth: usize) -> Result<(), InvalidActions> {
+    if depth > MAX_DEPTH {
+        return Err(InvalidActions::TooDeep);
+    }
+    actions.iter().try_for_each(|a| one(a, depth))
+}
+
+fn one(action: &Action, depth: usize) -> Result<(), InvalidActions> {
+    match action {
+        Action::Sample { actions, .. } | Action::Clone(actions) => list(actions, depth + 1),
+        Action::CheckPktLen { if_greater, if_less_equal, .. } => {
+            list(if_greater, depth + 1)?;
+            list(if_less_equal, depth + 1)
+        }
+        Action::SetMasked { value, mask } => {
+            if discriminant(value) != discriminant(mask) {
+                return Err(InvalidActions::MaskOfOtherGroup);
+            }
+            if matches!(mask, Header::Tunnel(_)) {
+                return Err(InvalidActions::Unmaskable);
+            }
+            writable(mask)
+        }
+        Action::PushVlan { tpid, tci } if !eth::is_vlan(*tpid) || tci & eth::VLAN_CFI == 0 => {
+            Err(InvalidActions::BadVlan)
+        }
+        Action::Trunc(len) if (*len as usize) < eth::HEADER_LEN => Err(InvalidActions::BadTruncation),
+        Action::Recirc(0) => Err(InvalidActions::BadRecirc),
+        Action::Ct(ct) => {
+            let commits = ct.commit || ct.force;
+            let nat = ct.nat.as_ref();
+            let ranges = nat.is_none_or(|n| {
+                n.addr.is_none_or(|(lo, hi)| lo <= hi) && n.port.is_none_or(|(lo, hi)| lo <= hi)
+            });
+            let kind = nat.is_none_or(|n| n.kind.is_some() || (n.addr.is_none() && n.port.is_none()));
+            if ranges && kind && (commits || nat.is_none_or(|n| n.kind.is_none())) {
+                Ok(())
+            } else {
+                Err(InvalidActions::BadCt)
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a mask over fields that no action may write; a whole set carries those as the flow has them.
+fn writable(mask: &Header) -> Result<(), InvalidActions> {
+    match mask {
+        Header::Ipv4 { proto: 0, frag: 0, .. } | Header::Ipv6 { proto: 0, frag: 0, .. } => Ok(()),
+        Header::Ipv4 { .. } | Header::Ipv6 { .. } => Err(InvalidActions::ReadOnlyField),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CtAction;
+    use alloc::boxed::Box;
+    use alloc::vec;
+    use packet::OdpPort;
+
+    #[test]
+    fn nesting_is_bounded() {
+        let mut list = vec![Action::Output(OdpPort(1))];
+        for _ in 0..MAX_DEPTH {
+            list = vec![Action::Clone(list)];
+        }
+        assert_eq!(validate(&list), Ok(()));
+        assert_eq!(validate(&[Action::Clone(list)]), Err(InvalidActions::TooDeep));
+    }
+
+    #[test]
+    fn misfits_are_refused() {
+        let masked = |value, mask| validate(&[Action::SetMasked { value, mask }]);
+        let tcp = Header::Tcp { src: 1, dst: 0 };
+        assert_eq!(
+            masked(tcp.clone(), Header::Udp { src: 1, dst: 0 }),
+            Err(InvalidActions::MaskOfOtherGroup)
+        );
+        assert_eq!(masked(tcp.clone(), tcp), Ok(()));
+        let ip = Header::Ipv4 { src: 0, dst: 0, proto: 1, tos: 0, ttl: 0, frag: 0 };
+        assert_eq!(masked(ip.clone(), ip), Err(InvalidActions::ReadOnlyField));
+        assert_eq!(validate(&[Action::PushVlan { tpid: 0x800, tci: 0x1001 }]), Err(InvalidActions::BadVlan));
+        let nat = crate::Nat { kind: Some(crate::NatKind::Src), ..Default::default() };
+        let ct = CtAction { nat: Some(nat), ..Default::default() };
+        assert_eq!(validate(&[Action::Ct(Box::new(ct))]), Err(InvalidActions::BadCt));
+    }
+}
