@@ -16,6 +16,8 @@ mod needs;
 mod oracle;
 mod outcome;
 mod shell;
+#[cfg(test)]
+mod tidy;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
