@@ -1,0 +1,366 @@
+//! Datums: the value of one column in one row, an ordered set or map of atoms.
+//!
+//! Where it sits: rows are made of them; conditions and mutations work on them; monitors send their differences.
+//!
+//! I1  Keys are sorted and unique. `values` is as long as `keys` in a map and empty otherwise.
+//! I2  A datum does not know its type: the empty set and the empty map are equal. Whoever prints, reads or checks one passes the type.
+//!
+//! Spec: RFC 7047 section 5.1 `<value>`, ovsdb-server(7) section 4.1.14 (differences).
+
+use std::cmp::Ordering;
+
+use crate::atom::{Atom, Names, tagged};
+use crate::column_type::ColumnType;
+use crate::error::{Error, Result};
+use crate::json::Json;
+
+/// A set or a map.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Datum {
+    keys: Vec<Atom>,
+    values: Vec<Atom>,
+}
+
+impl Datum {
+    /// The set of one atom: what a scalar column holds.
+    pub fn scalar(atom: impl Into<Atom>) -> Datum {
+        Datum { keys: vec![atom.into()], values: Vec::new() }
+    }
+
+    /// A set; duplicates are dropped.
+    pub fn set(atoms: impl IntoIterator<Item = Atom>) -> Datum {
+        let mut keys: Vec<Atom> = atoms.into_iter().collect();
+        keys.sort();
+        keys.dedup();
+        Datum { keys, values: Vec::new() }
+    }
+
+    /// A map; of pairs with the same key the first one counts.
+    pub fn map(pairs: impl IntoIterator<Item = (Atom, Atom)>) -> Datum {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|later, earlier| later.0 == earlier.0);
+        let (keys, values) = pairs.into_iter().unzip();
+        Datum { keys, values }
+    }
+
+    /// A map of strings.
+    pub fn string_map<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Datum {
+        Datum::map(pairs.into_iter().map(|(k, v)| (Atom::string(k.as_ref()), Atom::string(v.as_ref()))))
+    }
+
+    /// What a column of this type holds when nobody set it.
+    pub fn default_for(kind: &ColumnType) -> Datum {
+        if kind.min == 0 {
+            return Datum::default();
+        }
+        Datum {
+            keys: vec![kind.key.kind.default_atom()],
+            values: kind.value.iter().map(|v| v.kind.default_atom()).collect(),
+        }
+    }
+
+    /// Whether this is what a column of this type holds when nobody set it.
+    pub fn is_default(&self, kind: &ColumnType) -> bool {
+        self.len() == kind.min as usize && self.keys.iter().chain(&self.values).all(Atom::is_default)
+    }
+
+    /// The number of elements or pairs.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The elements of a set, or the keys of a map, in order.
+    pub fn keys(&self) -> &[Atom] {
+        &self.keys
+    }
+
+    /// The values of a map, in the order of its keys; empty for a set.
+    pub fn values(&self) -> &[Atom] {
+        &self.values
+    }
+
+    /// The pairs of a map.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Atom, &Atom)> {
+        self.keys.iter().zip(&self.values)
+    }
+
+    /// Every atom, keys first.
+    pub fn atoms(&self) -> impl Iterator<Item = &Atom> {
+        self.keys.iter().chain(&self.values)
+    }
+
+    /// The only element.
+    pub fn single(&self) -> Option<&Atom> {
+        if let [atom] = self.keys.as_slice() { Some(atom) } else { None }
+    }
+
+    /// Where `key` is.
+    pub fn find_key(&self, key: &Atom) -> Option<usize> {
+        self.keys.binary_search(key).ok()
+    }
+
+    /// The value of `key` in a map.
+    pub fn get(&self, key: &Atom) -> Option<&Atom> {
+        self.values.get(self.find_key(key)?)
+    }
+
+    /// The value of a string key in a map of strings.
+    pub fn get_str(&self, key: &str) -> Option<&str> {
+        self.get(&Atom::string(key))?.as_str()
+    }
+
+    /// Sets `key` (to `value`, in a map).
+    pub fn insert(&mut self, key: Atom, value: Option<Atom>) {
+        match self.keys.binary_search(&key) {
+            Ok(at) => {
+                if let (Some(slot), Some(value)) = (self.values.get_mut(at), value) {
+                    *slot = value;
+                }
+            }
+            Err(at) => {
+                self.keys.insert(at, key);
+                if let Some(value) = value {
+                    self.values.insert(at, value);
+                }
+            }
+        }
+    }
+
+    /// Takes `key` out. Says whether it was there.
+    pub fn remove(&mut self, key: &Atom) -> bool {
+        let Some(at) = self.find_key(key) else { return false };
+        self.keys.remove(at);
+        if at < self.values.len() {
+            self.values.remove(at);
+        }
+        true
+    }
+
+    /// Keeps the elements that `keep` accepts.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Atom, Option<&Atom>) -> bool) {
+        let kept: Vec<bool> =
+            self.keys.iter().enumerate().map(|(i, key)| keep(key, self.values.get(i))).collect();
+        let mut flags = kept.iter();
+        self.keys.retain(|_| flags.next() == Some(&true));
+        let mut flags = kept.iter();
+        self.values.retain(|_| flags.next() == Some(&true));
+    }
+
+    /// Whether `self` has every element (pair) of `other`.
+    pub fn includes_all(&self, other: &Datum) -> bool {
+        other.elements().all(|(key, value)| self.has(key, value))
+    }
+
+    /// Whether `self` has no element (pair) of `other`.
+    pub fn excludes_all(&self, other: &Datum) -> bool {
+        other.elements().all(|(key, value)| !self.has(key, value))
+    }
+
+    /// Adds the elements of `other` whose keys are not here yet.
+    pub fn union(&mut self, other: &Datum) {
+        self.merge(other, |a, b| match (a, b) {
+            (None, Some(b)) => Some(b.clone()),
+            (a, _) => a.cloned(),
+        });
+    }
+
+    /// Takes out the elements of `other`: of a map, the pairs that are equal, or the keys if `other` is a set.
+    pub fn subtract(&mut self, other: &Datum) {
+        if other.len() == 1 {
+            if self.has(&other.keys[0], other.values.first()) {
+                self.remove(&other.keys[0]);
+            }
+            return;
+        }
+        self.retain(|key, value| match other.find_key(key) {
+            Some(at) => value.is_some() && other.values.get(at).is_some_and(|v| Some(v) != value),
+            None => true,
+        });
+    }
+
+    /// What must be applied to `self` to get `new`: for scalars and optional scalars `new` itself, otherwise the elements that
+    /// only one of them has; of a map whose key has different values in both, the new pair.
+    pub fn diff(&self, new: &Datum, kind: &ColumnType) -> Datum {
+        if !kind.is_composite() {
+            return new.clone();
+        }
+        let mut out = self.clone();
+        out.merge(new, |a, b| match (a, b) {
+            (Some(a), Some(b)) if a == b => None,
+            (_, Some(b)) => Some(b.clone()),
+            (a, None) => a.cloned(),
+        });
+        out
+    }
+
+    /// The inverse of `diff`.
+    pub fn apply_diff(&self, diff: &Datum, kind: &ColumnType) -> Datum {
+        if !kind.is_composite() {
+            return diff.clone();
+        }
+        let mut out = self.clone();
+        if let Some((key, value)) = diff.elements().next().filter(|_| diff.len() == 1) {
+            if out.has(key, value) {
+                out.remove(key);
+            } else {
+                out.insert(key.clone(), value.cloned());
+            }
+            return out;
+        }
+        out.merge(diff, |a, b| match (a, b) {
+            (Some(a), Some(b)) if a == b => None,
+            (_, Some(b)) => Some(b.clone()),
+            (a, None) => a.cloned(),
+        });
+        out
+    }
+
+    /// Merges in key order; `pick` sees the element of each side and says what stays.
+    fn merge<F>(&mut self, other: &Datum, pick: F)
+    where
+        F: Fn(Option<&Element>, Option<&Element>) -> Option<Element>,
+    {
+        let (mine, theirs): (Vec<_>, Vec<_>) = (self.owned(), other.owned());
+        let mut keys = Vec::with_capacity(mine.len() + theirs.len());
+        let mut values = Vec::new();
+        let (mut a, mut b) = (mine.iter().peekable(), theirs.iter().peekable());
+        loop {
+            let order = match (a.peek(), b.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(x), Some(y)) => x.0.cmp(&y.0),
+            };
+            let left = if order.is_le() { a.next() } else { None };
+            let right = if order.is_ge() { b.next() } else { None };
+            if let Some((key, value)) = pick(left, right) {
+                keys.push(key);
+                values.extend(value);
+            }
+        }
+        (self.keys, self.values) = (keys, values);
+    }
+
+    fn owned(&self) -> Vec<Element> {
+        self.elements().map(|(k, v)| (k.clone(), v.cloned())).collect()
+    }
+
+    /// Elements, or pairs with their values.
+    pub fn elements(&self) -> impl Iterator<Item = (&Atom, Option<&Atom>)> {
+        self.keys.iter().enumerate().map(|(i, key)| (key, self.values.get(i)))
+    }
+
+    fn has(&self, key: &Atom, value: Option<&Atom>) -> bool {
+        self.find_key(key).is_some_and(|at| match (self.values.get(at), value) {
+            (Some(mine), Some(value)) => mine == value,
+            _ => true,
+        })
+    }
+
+    /// Reads a value of type `kind` and checks the constraints.
+    pub fn from_json(json: &Json, kind: &ColumnType, names: Option<&mut (dyn Names + '_)>) -> Result<Datum> {
+        let Some((class, elements)) = unwrap(json, kind)? else {
+            return Atom::from_json(json, &kind.key, names).map(Datum::scalar);
+        };
+        let n = elements.len();
+        if n < kind.min as usize || n > kind.max as usize {
+            let details = if kind.min == 1 && kind.max == 1 {
+                format!("{class} must have exactly one member but {n} are present")
+            } else {
+                format!("{class} must have {} to {} members but {n} are present", kind.min, kind.max)
+            };
+            return Err(Error::syntax(json, details));
+        }
+        let datum = read_elements(elements, kind, names)?;
+        if datum.len() < n {
+            return Err(Error::new(
+                "ovsdb error",
+                if kind.is_map() { "map contains duplicate key" } else { "set contains duplicate" },
+            ));
+        }
+        Ok(datum)
+    }
+
+    /// Reads a value of type `kind` without its limits on the number of elements.
+    pub fn from_json_any_size(
+        json: &Json,
+        kind: &ColumnType,
+        names: Option<&mut (dyn Names + '_)>,
+    ) -> Result<Datum> {
+        let relaxed = ColumnType { min: 0, max: u32::MAX, ..kind.clone() };
+        Datum::from_json(json, &relaxed, names)
+    }
+
+    /// The JSON form: a bare atom for a set of one, else `["set", …]` or `["map", …]`.
+    pub fn to_json(&self, kind: &ColumnType) -> Json {
+        if kind.is_map() {
+            let pairs = self.pairs().map(|(k, v)| Json::Array(vec![k.to_json(), v.to_json()])).collect();
+            return Json::Array(vec![Json::string("map"), Json::Array(pairs)]);
+        }
+        match self.keys.as_slice() {
+            [atom] => atom.to_json(),
+            atoms => {
+                Json::Array(vec![Json::string("set"), Json::Array(atoms.iter().map(Atom::to_json).collect())])
+            }
+        }
+    }
+
+    /// Checks every atom against the constraints of `kind`.
+    pub fn check(&self, kind: &ColumnType) -> Result<()> {
+        self.keys.iter().try_for_each(|key| kind.key.check(key))?;
+        match &kind.value {
+            Some(base) => self.values.iter().try_for_each(|value| base.check(value)),
+            None => Ok(()),
+        }
+    }
+}
+
+type Element = (Atom, Option<Atom>);
+
+/// The elements of `["set", […]]` or `["map", […]]`; nothing for a bare atom.
+fn unwrap<'a>(json: &'a Json, kind: &ColumnType) -> Result<Option<(&'static str, &'a [Json])>> {
+    let class = if kind.is_map() { "map" } else { "set" };
+    let first = json.as_array().and_then(|a| a.first()).and_then(Json::as_str);
+    if !kind.is_map() && first != Some("set") {
+        return Ok(None);
+    }
+    match tagged(json, class).and_then(Json::as_array) {
+        Some(elements) => Ok(Some((class, elements))),
+        None => Err(Error::syntax(json, format!("expected [\"{class}\", <array>]"))),
+    }
+}
+
+fn read_elements(
+    elements: &[Json],
+    kind: &ColumnType,
+    mut names: Option<&mut (dyn Names + '_)>,
+) -> Result<Datum> {
+    let Some(value_type) = &kind.value else {
+        let mut keys = Vec::with_capacity(elements.len());
+        for element in elements {
+            keys.push(Atom::from_json(element, &kind.key, names.as_deref_mut())?);
+        }
+        return Ok(Datum::set(keys));
+    };
+    let mut pairs = Vec::with_capacity(elements.len());
+    for element in elements {
+        let Some([key, value]) = element.as_array() else {
+            return Err(Error::syntax(element, "expected 2-element array"));
+        };
+        let key = Atom::from_json(key, &kind.key, names.as_deref_mut())?;
+        pairs.push((key, Atom::from_json(value, value_type, names.as_deref_mut())?));
+    }
+    Ok(Datum::map(pairs))
+}
+
+impl AsRef<Datum> for Datum {
+    fn as_ref(&self) -> &Datum {
+        self
+    }
+}
