@@ -12,6 +12,8 @@ mod bench;
 mod demo;
 mod gate;
 mod install;
+#[cfg(test)]
+mod kernel_image;
 mod needs;
 mod oracle;
 mod outcome;

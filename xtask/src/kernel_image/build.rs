@@ -1,0 +1,142 @@
+//! Linking the image, with its list of symbols.
+//!
+//! Where it sits: rustup's stable has neither a standard library for Windows kernels nor the sources to build one;
+//! Debian's `rustc-web` with `rust-web-src` does, and lld links without any Windows tool.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::shell::{target_dir, which, workspace};
+
+const TARGET: &str = "x86_64-pc-windows-msvc";
+const RUSTC: &str = "/usr/bin/rustc";
+const CARGO: &str = "/usr/bin/cargo";
+const LINKER: &str = "lld-link-22";
+const RUST_SOURCES: &str = "/usr/lib/rustlib/src/rust";
+
+/// What was built.
+pub struct Built {
+    pub image: PathBuf,
+    pub map: PathBuf,
+}
+
+/// Why the image cannot be built here.
+pub fn toolchain() -> Result<(), String> {
+    let missing = [RUSTC, CARGO, RUST_SOURCES].into_iter().find(|path| !Path::new(path).exists());
+    let missing = missing.or_else(|| [LINKER, "objdump"].into_iter().find(|name| which(name).is_none()));
+    missing.map_or(Ok(()), |what| {
+        Err(format!("no {what}: `cargo xtask needs` as root installs the Windows toolchain"))
+    })
+}
+
+/// Links the image into `target/NAME`.
+///
+/// # Panics
+/// When it does not compile or link; a missing `__chkstk` means a frame over a page, and the linker names the function.
+pub fn image(name: &str) -> Built {
+    let folder = target_dir().join(name);
+    let map = folder.join("kernel-probe.map");
+    fs::create_dir_all(&folder).expect("target is writable");
+    let mut command = Command::new(CARGO);
+    // what the outer cargo and the test runner set is for another compiler
+    let foreign = std::env::vars_os().map(|(key, _)| key);
+    for key in foreign.filter(|key| key.to_str().is_some_and(is_foreign)) {
+        command.env_remove(key);
+    }
+    command.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &folder);
+    command.env("SOURCE_DATE_EPOCH", "0").current_dir(workspace());
+    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", LINKER);
+    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_RUSTFLAGS", flags(&folder));
+    command.args([
+        "rustc",
+        "--quiet",
+        "--locked",
+        "--profile",
+        "sys",
+        "--target",
+        TARGET,
+        "-p",
+        "kernel-probe",
+    ]);
+    command.args([
+        "--bin",
+        "kernel-probe",
+        "-Zbuild-std=core,alloc",
+        "-Zbuild-std-features=compiler-builtins-mem",
+    ]);
+    command.arg("--").arg(format!("-Clink-arg=/MAP:{}", map.display()));
+    let out = command.output().expect("Debian's cargo runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    if !out.status.success() {
+        let hint = if said.contains("__chkstk") {
+            "\na frame is larger than a page: keep scratch in the worker"
+        } else {
+            ""
+        };
+        panic!("the kernel set does not link into a Windows image:\n{said}{hint}");
+    }
+    Built { image: folder.join(TARGET).join("sys/kernel-probe.exe"), map }
+}
+
+/// Paths of this machine stay out of the image.
+fn flags(folder: &Path) -> String {
+    let cargo_home =
+        std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let places = [
+        (folder.display().to_string(), "/target"),
+        (workspace().display().to_string(), "/oxvs"),
+        (RUST_SOURCES.to_owned(), "/rust"),
+        (cargo_home.unwrap_or_default(), "/cargo"),
+    ];
+    let remaps = places
+        .iter()
+        .filter(|(from, _)| !from.is_empty())
+        .map(|(from, to)| format!("--remap-path-prefix={from}={to} "));
+    format!("{}-Clinker-flavor=lld-link", remaps.collect::<String>())
+}
+
+fn is_foreign(key: &str) -> bool {
+    let kept = ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"];
+    let prefixes = ["CARGO", "RUST", "NEXTEST", "LD_LIBRARY_PATH"];
+    !kept.contains(&key)
+        && !key.starts_with("CARGO_REGISTR")
+        && prefixes.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// Functions by address, from the linker's map.
+pub struct Symbols(Vec<(u64, String)>);
+
+impl Symbols {
+    pub fn read(map: &Path) -> Self {
+        let text = fs::read_to_string(map).expect("the linker wrote its map");
+        // " 0001:00000010       name       0000000140001010     object"
+        let mut symbols: Vec<(u64, String)> = text
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                let at_section =
+                    words.next().is_some_and(|word| word.len() == 13 && word.as_bytes()[4] == b':');
+                let name = words.next().filter(|_| at_section)?;
+                let address = words.next().and_then(|word| u64::from_str_radix(word, 16).ok())?;
+                Some((address, name.to_owned()))
+            })
+            .collect();
+        symbols.sort();
+        Self(symbols)
+    }
+
+    /// The name of the function that holds `address`, as people read it.
+    pub fn name(&self, address: u64) -> String {
+        let after = self.0.partition_point(|(start, _)| *start <= address);
+        let name = after.checked_sub(1).and_then(|index| self.0.get(index)).map_or("?", |(_, name)| name);
+        let readable = Command::new("c++filt").arg(name).output().ok().filter(|out| out.status.success());
+        readable.map_or_else(|| name.to_owned(), |out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    }
+
+    pub fn contain(&self, word: &str) -> bool {
+        self.0.iter().any(|(_, name)| name.contains(word))
+    }
+}
