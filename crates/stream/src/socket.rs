@@ -1,0 +1,271 @@
+//! Sockets behind names: connected streams and listeners.
+//!
+//! Where it sits: `link` and servers call it with parsed names; it is the only place of the project's sessions that touches sockets.
+//! New kinds (TLS, Windows named pipes) become another `Duplex`.
+//!
+//! I1  A unix socket file that this process bound is removed when its listener is dropped, or by `unlink_bound_sockets` when
+//!     the process ends by a signal.
+//! I2  Unix paths that do not fit a socket address go through the folder's descriptor in /proc.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+
+use crate::name::{Active, Passive};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+/// Bytes of a unix socket address's path.
+const UNIX_PATH_MAX: usize = 107;
+/// Mode of a bound socket file, before the umask.
+const SOCKET_MODE: Mode = Mode::from_raw_mode(0o770);
+
+/// What a connection must do.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// A connected byte stream.
+pub struct Stream {
+    /// What logs call the peer.
+    pub name: String,
+    /// The bytes.
+    pub io: Box<dyn Duplex>,
+    /// Both ends' addresses, where they have any.
+    pub addresses: Option<Addresses>,
+}
+
+/// The two ends of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub peer: SocketAddr,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Connects; logs will call the peer `name`.
+    pub async fn connect(target: &Active, name: &str) -> io::Result<Stream> {
+        match target {
+            Active::Unix(path) => {
+                let reachable = ReachablePath::new(path)?;
+                let io = UnixStream::connect(reachable.path()).await?;
+                Ok(Stream { name: name.to_owned(), io: Box::new(io), addresses: None })
+            }
+            Active::Tcp(host, port) => {
+                let io = connect_tcp(host, *port).await?;
+                Stream::from_tcp(io, name.to_owned())
+            }
+        }
+    }
+
+    fn from_tcp(io: TcpStream, name: String) -> io::Result<Stream> {
+        io.set_nodelay(true)?;
+        let addresses = Addresses { local: io.local_addr()?, peer: io.peer_addr()? };
+        Ok(Stream { name, io: Box::new(io), addresses: Some(addresses) })
+    }
+}
+
+async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return TcpStream::connect((address, port)).await;
+    }
+    match tokio::net::lookup_host((host, port)).await {
+        Ok(mut addresses) => match addresses.next() {
+            Some(address) => TcpStream::connect(address).await,
+            None => Err(unresolved(host)),
+        },
+        Err(_) => Err(unresolved(host)),
+    }
+}
+
+fn unresolved(host: &str) -> io::Error {
+    log::warn!(target: "dns_resolve@5", "{host}: failed to resolve");
+    Errno::AFNOSUPPORT.into()
+}
+
+/// A bound and listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: ListeningSocket,
+    /// The port in use, for TCP.
+    port: Option<u16>,
+    _file: Option<BoundFile>,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    /// Binds and listens. Must be called within the runtime.
+    pub fn bind(target: &Passive) -> io::Result<Listener> {
+        match target {
+            Passive::Unix(path) => Listener::bind_unix(path),
+            Passive::Tcp(host, port) => Listener::bind_tcp(*host, *port),
+        }
+    }
+
+    fn bind_unix(path: &Path) -> io::Result<Listener> {
+        let reachable = ReachablePath::new(path)?;
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (listener, file) = listen_unix(path, &reachable).inspect_err(|error| {
+            log::error!(target: "stream_unix", "{}: binding failed: {}", path.display(), error_text(error));
+        })?;
+        let socket = ListeningSocket::Unix(UnixListener::from_std(listener)?);
+        Ok(Listener { socket, port: None, _file: Some(file) })
+    }
+
+    fn bind_tcp(host: Option<IpAddr>, port: u16) -> io::Result<Listener> {
+        let address = SocketAddr::new(host.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
+        let name = match host {
+            Some(IpAddr::V4(host)) => format!("{port}:{host}"),
+            Some(IpAddr::V6(host)) => format!("{port}:[{host}]"),
+            None => port.to_string(),
+        };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address).inspect_err(|error| {
+            log::error!(target: "socket_util", "{name}: bind: {}", error_text(error));
+        })?;
+        let listener = socket.listen(BACKLOG as u32)?;
+        let bound = listener.local_addr()?.port();
+        if port == 0 {
+            log::info!(target: "socket_util", "{name}: listening on port {bound}");
+        }
+        Ok(Listener { socket: ListeningSocket::Tcp(listener), port: Some(bound), _file: None })
+    }
+
+    /// The TCP port in use.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Waits for the next peer. Cancelling loses none.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        match &self.socket {
+            ListeningSocket::Unix(listener) => {
+                let (io, peer) = listener.accept().await?;
+                let name = match peer.as_pathname() {
+                    Some(path) => format!("unix:{}", path.display()),
+                    None => format!("unix#{}", next_unix_number()),
+                };
+                Ok(Stream { name, io: Box::new(io), addresses: None })
+            }
+            ListeningSocket::Tcp(listener) => {
+                let (io, peer) = listener.accept().await?;
+                Stream::from_tcp(io, format!("tcp:{peer}"))
+            }
+        }
+    }
+}
+
+fn next_unix_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn listen_unix(
+    path: &Path,
+    reachable: &ReachablePath,
+) -> io::Result<(std::os::unix::net::UnixListener, BoundFile)> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // On Linux the file that bind makes takes the socket's own mode, so there is no moment with a wider one.
+    rustix::fs::fchmod(socket.as_fd(), SOCKET_MODE)?;
+    bind(&socket, &SocketAddrUnix::new(reachable.path())?)?;
+    let file = BoundFile::new(path);
+    listen(&socket, BACKLOG)?;
+    Ok((socket.into(), file))
+}
+
+/// A path to a unix socket that fits into a socket address (I2).
+struct ReachablePath {
+    path: PathBuf,
+    _folder: Option<OwnedFd>,
+}
+
+impl ReachablePath {
+    fn new(path: &Path) -> io::Result<ReachablePath> {
+        if path.as_os_str().len() <= UNIX_PATH_MAX {
+            return Ok(ReachablePath { path: path.to_owned(), _folder: None });
+        }
+        let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::NAMETOOLONG.into());
+        };
+        let folder = rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(file);
+        if short.as_os_str().len() > UNIX_PATH_MAX {
+            log::warn!(target: "socket_util_unix",
+                "Unix socket name {} is longer than maximum {UNIX_PATH_MAX} bytes", path.display());
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        Ok(ReachablePath { path: short, _folder: Some(folder) })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Socket files that this process bound and has not removed.
+static BOUND: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes a bound file when dropped.
+#[derive(Debug)]
+struct BoundFile(PathBuf);
+
+impl BoundFile {
+    fn new(path: &Path) -> BoundFile {
+        BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+        BoundFile(path.to_owned())
+    }
+}
+
+impl Drop for BoundFile {
+    fn drop(&mut self) {
+        let mut bound = BOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        // After `unlink_bound_sockets` the file, if there is one of that name, is somebody else's.
+        if let Some(at) = bound.iter().position(|path| *path == self.0) {
+            bound.swap_remove(at);
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Removes the socket files that this process bound: for the end by a signal, where nothing is dropped.
+pub fn unlink_bound_sockets() {
+    for path in BOUND.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// An error in the system's words alone, as C prints it.
+pub fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
