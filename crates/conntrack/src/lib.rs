@@ -1,7 +1,32 @@
 //! The connection table: protocol machines, NAT, zones, marks and labels.
+//!
+//! Where it sits: called by `datapath::execute` for every `ct` action; one table is shared by all workers of a
+//! datapath, because replies arrive on other processors. It knows packets' bytes but no flows, ports or OpenFlow.
+//!
+//! ~~~text
+//! packet ── extract ──► Tuple ── hash ──► shard ── index ──► connection ── tcp │ other │ icmp ──► ct_state
+//!                                            └─ no entry: new ── commit ──► nat ──► two entries
+//! ~~~
+//!
+//! Next: `table.rs`, then `tcp.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
+extern crate alloc;
+
+mod action;
+mod config;
+mod entry;
+mod table;
+mod timeout;
+mod tuple;
+
+pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortChoice, Rewrite};
+pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
+pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
+pub use table::{Conntrack, Flush};
+pub use timeout::{Timeout, TimeoutPolicy};
+pub use tuple::Tuple;

@@ -105,6 +105,8 @@ pub struct PacketMeta {
     pub ct_label: u128,
     /// The connection's original direction, if tracked.
     pub ct_tuple: Option<CtTuple>,
+    /// The connection tracker's own note of the connection it found, or zero; of no meaning to others.
+    pub ct_conn: u64,
     /// The outer headers it came in with, or is to leave with.
     pub tunnel: TunnelKey,
     /// Zero, or the frame's namespace and type if it is not Ethernet.
@@ -113,4 +115,12 @@ pub struct PacketMeta {
     pub rss_hash: u32,
     /// The largest fragment of a reassembled packet, or zero.
     pub mru: u16,
+}
+
+impl PacketMeta {
+    /// Forgets what connection tracking found: the packet is untracked again.
+    pub fn clear_ct(&mut self) {
+        (self.ct_state, self.ct_zone, self.ct_mark, self.ct_label) = (0, 0, 0, 0);
+        (self.ct_tuple, self.ct_conn) = (None, 0);
+    }
 }
