@@ -49,7 +49,7 @@ pub fn image(name: &str) -> Built {
     command.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &folder);
     command.env("SOURCE_DATE_EPOCH", "0").current_dir(workspace());
     command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", LINKER);
-    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_RUSTFLAGS", flags(&folder));
+    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_RUSTFLAGS", "-Clinker-flavor=lld-link");
     command.args([
         "rustc",
         "--quiet",
@@ -67,6 +67,8 @@ pub fn image(name: &str) -> Built {
         "-Zbuild-std=core,alloc",
         "-Zbuild-std-features=compiler-builtins-mem",
     ]);
+    // paths of this machine stay out of the image; as flags of our own they would change the hashes in symbol names
+    command.args(["-Ztrim-paths", "--config", "profile.sys.trim-paths=\"all\""]);
     command.arg("--").arg(format!("-Clink-arg=/MAP:{}", map.display()));
     let out = command.output().expect("Debian's cargo runs");
     let said = String::from_utf8_lossy(&out.stderr);
@@ -79,23 +81,6 @@ pub fn image(name: &str) -> Built {
         panic!("the kernel set does not link into a Windows image:\n{said}{hint}");
     }
     Built { image: folder.join(TARGET).join("sys/kernel-probe.exe"), map }
-}
-
-/// Paths of this machine stay out of the image.
-fn flags(folder: &Path) -> String {
-    let cargo_home =
-        std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
-    let places = [
-        (folder.display().to_string(), "/target"),
-        (workspace().display().to_string(), "/oxvs"),
-        (RUST_SOURCES.to_owned(), "/rust"),
-        (cargo_home.unwrap_or_default(), "/cargo"),
-    ];
-    let remaps = places
-        .iter()
-        .filter(|(from, _)| !from.is_empty())
-        .map(|(from, to)| format!("--remap-path-prefix={from}={to} "));
-    format!("{}-Clinker-flavor=lld-link", remaps.collect::<String>())
 }
 
 fn is_foreign(key: &str) -> bool {
