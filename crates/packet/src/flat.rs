@@ -57,6 +57,11 @@ impl FlatPacket {
         true
     }
 
+    /// Bytes of memory that the packet holds, headroom included.
+    pub fn capacity(&self) -> usize {
+        self.memory.capacity()
+    }
+
     /// The frame.
     pub fn frame(&self) -> &[u8] {
         self.memory.get(self.start..).unwrap_or_default()

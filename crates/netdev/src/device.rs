@@ -1,0 +1,152 @@
+//! A device and its queues, as traits.
+//!
+//! Where it sits: implemented by dummy and null devices here and by `netdev-linux`; used by `dpif-netdev` (queues)
+//! and by the switch (state).
+
+use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+
+use packet::DropReason;
+use wire::EthAddr;
+
+use crate::{BufferPool, FrameBatch, LinkFeatures, NetdevError, NetdevStats};
+
+/// A string map: `Interface.options`, `Interface.status`.
+pub type Options = BTreeMap<String, String>;
+
+/// Whether an administrator wants the device to carry traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminState {
+    /// It may carry traffic.
+    Up,
+    /// It must not.
+    Down,
+}
+
+/// A network device: state that any thread may read and change.
+pub trait Netdev: Send + Sync {
+    /// Its name, unique in this process.
+    fn name(&self) -> &str;
+
+    /// Its type, as in `Interface.type` and `dpctl/show`: `system`, `tap`, `internal`, `dummy`, ….
+    fn kind(&self) -> &str;
+
+    /// Takes the queues out, to be owned by the thread that polls the device; `None` if they are taken already.
+    fn queues(&self) -> Option<Queues>;
+
+    /// Its Ethernet address.
+    fn mac(&self) -> Result<EthAddr, NetdevError>;
+
+    /// Gives it another Ethernet address.
+    fn set_mac(&self, mac: EthAddr) -> Result<(), NetdevError>;
+
+    /// Bytes of the largest packet it sends, without the Ethernet header.
+    fn mtu(&self) -> Result<u32, NetdevError>;
+
+    /// Changes the MTU.
+    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError>;
+
+    /// Whether an administrator wants it up.
+    fn admin_state(&self) -> Result<AdminState, NetdevError>;
+
+    /// Brings it up or down.
+    fn set_admin_state(&self, state: AdminState) -> Result<(), NetdevError>;
+
+    /// True if the link has a carrier.
+    fn carrier(&self) -> bool;
+
+    /// How often the carrier came or went.
+    fn carrier_resets(&self) -> u64 {
+        0
+    }
+
+    /// The system's number for it, zero if it has none.
+    fn ifindex(&self) -> u32 {
+        0
+    }
+
+    /// Speeds and modes, as OpenFlow shows them.
+    fn link_features(&self) -> LinkFeatures {
+        LinkFeatures::default()
+    }
+
+    /// Its counters, as seen from the switch (rx came in to the switch).
+    fn stats(&self) -> Result<NetdevStats, NetdevError>;
+
+    /// `Interface.status`.
+    fn status(&self) -> Options {
+        Options::new()
+    }
+
+    /// Applies `Interface.options`; on error nothing is changed.
+    fn set_options(&self, options: &Options) -> Result<(), NetdevError>;
+
+    /// A number that differs whenever MAC, MTU, admin state, carrier or existence changed since it was last read.
+    fn change_seq(&self) -> u64;
+
+    /// The dummy device behind this one, if it is a dummy: tests feed it.
+    fn as_dummy(&self) -> Option<&crate::dummy::DummyNetdev> {
+        None
+    }
+}
+
+/// The queues of one device.
+pub struct Queues {
+    /// Where packets come in.
+    pub rx: Box<dyn RxQueue>,
+    /// Where packets go out.
+    pub tx: Box<dyn TxQueue>,
+}
+
+/// Where packets come in from a device.
+pub trait RxQueue: Send {
+    /// Appends to `out` what has arrived, as far as it fits, in buffers from `pool`; returns how many packets that
+    /// were. Zero means that nothing was waiting. The packets' `in_port` is left for the host to set.
+    fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize;
+
+    /// The descriptor that becomes readable when packets arrive; `None` for a device in memory.
+    #[cfg(unix)]
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// Where packets go out to a device.
+pub trait TxQueue: Send {
+    /// Sends every packet of `batch`, in order, and leaves it empty; buffers go to `pool`. What could not be sent is
+    /// in the result.
+    fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops;
+}
+
+/// Packets of one call that were not sent, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TxDrops {
+    /// Larger than the MTU, and no segmentation was asked for.
+    pub mtu: u32,
+    /// The device is down or gone.
+    pub down: u32,
+    /// The device's queue was full, or it refused the packet.
+    pub failed: u32,
+    /// Out of memory.
+    pub memory: u32,
+}
+
+impl TxDrops {
+    /// The drops with their reasons; reasons without drops are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u32)> {
+        [
+            (DropReason::MtuExceeded, self.mtu),
+            (DropReason::PortDown, self.down),
+            (DropReason::TxFailed, self.failed),
+            (DropReason::NoMemory, self.memory),
+        ]
+        .into_iter()
+        .filter(|(_, n)| *n != 0)
+    }
+
+    /// All drops.
+    pub fn total(&self) -> u32 {
+        self.iter().map(|(_, n)| n).sum()
+    }
+}

@@ -1,0 +1,302 @@
+//! Dummy devices: ports in memory that tests feed and watch.
+//!
+//! Where it sits: opened through [`DummyDevices`] when a daemon runs with `--enable-dummy`; the `netdev-dummy/*`
+//! commands reach a device by its name.
+//!
+//! A packet given to [`DummyNetdev::feed`] waits in a bounded queue until the host polls the device. Neither admin
+//! state nor carrier stops packets, as in Open vSwitch; only the MTU does.
+//!
+//! Spec: ovs-vswitchd(8) and drop-in.md 6.
+
+mod class;
+mod queues;
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wire::EthAddr;
+
+use crate::device::{AdminState, Netdev, Options, Queues};
+use crate::pcap::PcapWriter;
+use crate::{Frame, NetdevError, NetdevStats};
+
+pub use class::DummyDevices;
+
+/// Packets that wait to be received at most; more are lost.
+const RX_QUEUE_MAX: usize = 100;
+/// The MTU of a fresh device.
+const DEFAULT_MTU: u32 = 1500;
+
+/// Gives milliseconds since 1970: the stamp of captured packets.
+pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Why a packet could not be fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedError {
+    /// The device has no such receive queue.
+    BadQueue,
+}
+
+impl std::fmt::Display for FeedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("bad rx queue id.")
+    }
+}
+
+impl std::error::Error for FeedError {}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, len: usize) {
+        self.packets += 1;
+        self.bytes += len as u64;
+    }
+}
+
+/// Which packets a capture file gets.
+#[derive(Default)]
+struct Captures {
+    options: (Option<String>, Option<String>),
+    tx: Option<Arc<Mutex<PcapWriter>>>,
+    rx: Option<Arc<Mutex<PcapWriter>>>,
+}
+
+struct State {
+    mac: EthAddr,
+    mtu: u32,
+    admin: AdminState,
+    carrier_resets: u64,
+    seq: u64,
+    ifindex: u32,
+    n_rxq: u32,
+    waiting: VecDeque<Frame>,
+    taken: bool,
+    rx: Count,
+    tx: Count,
+    captures: Captures,
+    in4: Vec<(Ipv4Addr, u8)>,
+    in6: Vec<(Ipv6Addr, u8)>,
+}
+
+/// A dummy device.
+pub struct DummyNetdev {
+    name: String,
+    kind: String,
+    state: Arc<Mutex<State>>,
+    wall: WallClock,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl DummyNetdev {
+    fn new(name: &str, kind: &str, mac: EthAddr, wall: WallClock) -> DummyNetdev {
+        let state = State {
+            mac,
+            mtu: DEFAULT_MTU,
+            admin: AdminState::Up,
+            carrier_resets: 0,
+            seq: 1,
+            ifindex: 0,
+            n_rxq: 1,
+            waiting: VecDeque::new(),
+            taken: false,
+            rx: Count::default(),
+            tx: Count::default(),
+            captures: Captures::default(),
+            in4: Vec::new(),
+            in6: Vec::new(),
+        };
+        DummyNetdev { name: name.to_owned(), kind: kind.to_owned(), state: Arc::new(Mutex::new(state)), wall }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Lets a packet arrive on receive queue `qid`. A full queue loses it, silently, as a wire would.
+    pub fn feed(&self, qid: u32, frame: Frame) -> Result<(), FeedError> {
+        let mut s = self.state();
+        if qid >= s.n_rxq {
+            return Err(FeedError::BadQueue);
+        }
+        if s.waiting.len() < RX_QUEUE_MAX {
+            s.waiting.push_back(frame);
+        }
+        Ok(())
+    }
+
+    /// Gives the device an IPv4 address with a prefix length.
+    pub fn add_in4(&self, addr: Ipv4Addr, prefix: u8) {
+        let mut s = self.state();
+        s.in4.push((addr, prefix));
+        s.seq += 1;
+    }
+
+    /// Gives the device an IPv6 address with a prefix length.
+    pub fn add_in6(&self, addr: Ipv6Addr, prefix: u8) {
+        let mut s = self.state();
+        s.in6.push((addr, prefix));
+        s.seq += 1;
+    }
+
+    /// Its IPv4 addresses.
+    pub fn in4(&self) -> Vec<(Ipv4Addr, u8)> {
+        self.state().in4.clone()
+    }
+
+    /// Its IPv6 addresses.
+    pub fn in6(&self) -> Vec<(Ipv6Addr, u8)> {
+        self.state().in6.clone()
+    }
+}
+
+impl Netdev for DummyNetdev {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    fn queues(&self) -> Option<Queues> {
+        let mut s = self.state();
+        if s.taken {
+            return None;
+        }
+        s.taken = true;
+        Some(queues::of(self.state.clone(), self.wall.clone()))
+    }
+
+    fn mac(&self) -> Result<EthAddr, NetdevError> {
+        Ok(self.state().mac)
+    }
+
+    fn set_mac(&self, mac: EthAddr) -> Result<(), NetdevError> {
+        let mut s = self.state();
+        if s.mac != mac {
+            s.mac = mac;
+            s.seq += 1;
+        }
+        Ok(())
+    }
+
+    fn mtu(&self) -> Result<u32, NetdevError> {
+        Ok(self.state().mtu)
+    }
+
+    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError> {
+        let mut s = self.state();
+        if s.mtu != mtu {
+            s.mtu = mtu;
+            s.seq += 1;
+        }
+        Ok(())
+    }
+
+    fn admin_state(&self) -> Result<AdminState, NetdevError> {
+        Ok(self.state().admin)
+    }
+
+    fn set_admin_state(&self, state: AdminState) -> Result<(), NetdevError> {
+        let mut s = self.state();
+        if s.admin != state {
+            s.admin = state;
+            s.seq += 1;
+        }
+        Ok(())
+    }
+
+    fn carrier(&self) -> bool {
+        self.state().admin == AdminState::Up
+    }
+
+    fn carrier_resets(&self) -> u64 {
+        self.state().carrier_resets
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.state().ifindex
+    }
+
+    fn stats(&self) -> Result<NetdevStats, NetdevError> {
+        let s = self.state();
+        let mut custom = vec![("rx_custom_packets_1".to_owned(), 0), ("rx_custom_packets_2".to_owned(), 0)];
+        for q in 0..s.n_rxq {
+            let n = if q == 0 { s.rx } else { Count::default() };
+            custom.push((format!("rx_q{q}_packets"), n.packets));
+            custom.push((format!("rx_q{q}_bytes"), n.bytes));
+        }
+        custom.push(("tx_q0_packets".to_owned(), s.tx.packets));
+        custom.push(("tx_q0_bytes".to_owned(), s.tx.bytes));
+        Ok(NetdevStats {
+            rx_packets: Some(s.rx.packets),
+            rx_bytes: Some(s.rx.bytes),
+            tx_packets: Some(s.tx.packets),
+            tx_bytes: Some(s.tx.bytes),
+            custom,
+            ..NetdevStats::default()
+        })
+    }
+
+    fn set_options(&self, options: &Options) -> Result<(), NetdevError> {
+        let number =
+            |key: &str, default: u32| options.get(key).and_then(|v| v.parse().ok()).unwrap_or(default);
+        let mut s = self.state();
+        s.ifindex = number("ifindex", 0);
+        s.n_rxq = number("n_rxq", 1).max(1);
+        let wanted = (options.get("pcap").cloned(), options.get("tx_pcap").cloned());
+        if s.captures.options != wanted {
+            s.captures = Captures::open(wanted, options.get("rxq_pcap").cloned());
+        }
+        Ok(())
+    }
+
+    fn change_seq(&self) -> u64 {
+        self.state().seq
+    }
+
+    fn as_dummy(&self) -> Option<&DummyNetdev> {
+        Some(self)
+    }
+}
+
+impl Captures {
+    /// `pcap` takes both directions, `tx_pcap` and `rxq_pcap` one each; without `pcap` both of those may be given.
+    fn open(wanted: (Option<String>, Option<String>), rxq_pcap: Option<String>) -> Captures {
+        let (mut tx, mut rx) = (None, None);
+        if let Some(both) = wanted.0.as_deref().and_then(open_capture) {
+            tx = Some(both.clone());
+            rx = Some(both);
+        } else {
+            tx = wanted.1.as_deref().and_then(open_capture).or(tx);
+            rx = rxq_pcap.as_deref().and_then(open_capture).or(rx);
+        }
+        Captures { options: wanted, tx, rx }
+    }
+}
+
+/// A capture file that cannot be opened costs its packets, not the port.
+fn open_capture(path: &str) -> Option<Arc<Mutex<PcapWriter>>> {
+    match PcapWriter::append(Path::new(path)) {
+        Ok(writer) => Some(Arc::new(Mutex::new(writer))),
+        Err(e) => {
+            let why = NetdevError::from(e);
+            log::warn!(target: "pcap", "{path}: failed to open pcap file for appending ({why})");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

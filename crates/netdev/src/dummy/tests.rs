@@ -1,0 +1,107 @@
+//! Dummy devices as their commands and their host see them.
+
+use packet::PacketMeta;
+
+use super::*;
+use crate::{BufferPool, FrameBatch};
+
+fn devices() -> DummyDevices {
+    DummyDevices::new(Arc::new(|| 0))
+}
+
+fn frame(len: usize) -> Frame {
+    Frame::try_from_frame(&vec![7; len]).unwrap()
+}
+
+#[test]
+fn macs_count_up_and_a_name_is_one_device() {
+    let d = devices();
+    let a = d.opener("dummy").open("p1").unwrap();
+    let b = d.opener("dummy").open("p2").unwrap();
+    assert_eq!(a.mac().unwrap().to_string(), "aa:55:aa:55:00:00");
+    assert_eq!(b.mac().unwrap().to_string(), "aa:55:aa:55:00:01");
+    let again = d.opener("dummy").open("p1").unwrap();
+    assert_eq!(again.mac(), a.mac());
+    drop((a, again));
+    assert!(d.find("p1").is_none() && d.find("p2").is_some());
+}
+
+#[test]
+fn packets_move_and_are_counted_and_the_mtu_holds() {
+    let d = devices();
+    let p = d.opener("dummy").open("p1").unwrap();
+    let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
+    assert!(p.queues().is_none());
+    d.receive("p1", 0, vec![frame(60), frame(70)]).unwrap();
+    assert_eq!(q.rx.receive(&mut pool, &mut batch), 2);
+    assert_eq!(q.tx.transmit(&mut pool, &mut batch).total(), 0);
+    for len in [1514, 1515] {
+        batch.push(PacketMeta::default(), frame(len)).unwrap();
+    }
+    assert_eq!(q.tx.transmit(&mut pool, &mut batch), crate::TxDrops { mtu: 1, ..Default::default() });
+    let stats = p.stats().unwrap();
+    let shown: Vec<String> = stats.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(
+        shown.join(" "),
+        "rx_packets=2 tx_packets=3 rx_bytes=130 tx_bytes=1644 rx_custom_packets_1=0 rx_custom_packets_2=0 \
+         rx_q0_packets=2 rx_q0_bytes=130 tx_q0_packets=3 tx_q0_bytes=1644"
+    );
+    drop(q);
+    assert!(p.queues().is_some());
+}
+
+#[test]
+fn the_receive_queue_is_bounded() {
+    let d = devices();
+    let p = d.opener("dummy").open("p1").unwrap();
+    d.receive("p1", 0, (0..RX_QUEUE_MAX + 5).map(|_| frame(60)).collect()).unwrap();
+    let (mut q, mut pool, mut got) = (p.queues().unwrap(), BufferPool::new(), 0);
+    loop {
+        let mut batch = FrameBatch::default();
+        match q.rx.receive(&mut pool, &mut batch) {
+            0 => break,
+            n => got += n,
+        }
+    }
+    assert_eq!(got, RX_QUEUE_MAX);
+}
+
+#[test]
+fn commands_answer_in_the_known_words() {
+    let d = devices();
+    let p = d.opener("dummy").open("p1").unwrap();
+    let err = |r: Result<String, String>| r.unwrap_err();
+    assert_eq!(d.receive("p9", 0, vec![]).unwrap_err(), "no such dummy netdev");
+    assert_eq!(d.receive("p1", 3, vec![frame(60)]).unwrap_err(), "bad rx queue id.");
+    assert_eq!(err(d.set_admin_state(&["p1", "foo"])), "Invalid Admin State");
+    assert_eq!(err(d.set_admin_state(&["nope", "down"])), "Unknown Dummy Interface");
+    assert_eq!(d.set_admin_state(&["p1", "down"]).unwrap(), "OK");
+    assert!(!p.carrier() && p.admin_state() == Ok(AdminState::Down));
+    assert_eq!(d.set_admin_state(&["up"]).unwrap(), "OK");
+    assert!(p.carrier());
+    assert_eq!(d.conn_state(Some("p1")).unwrap(), "p1: unknown\n");
+    assert_eq!(d.ip4addr("p1", "1.2.3.4/24").unwrap(), "OK");
+    assert_eq!(err(d.ip4addr("p1", "foo")), "foo: invalid IP address");
+    assert_eq!(d.find("p1").unwrap().in4(), [(Ipv4Addr::new(1, 2, 3, 4), 24)]);
+}
+
+#[test]
+fn captures_take_what_their_option_says() {
+    let dir = std::env::temp_dir().join(format!("netdev-dummy-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let d = devices();
+    let both = d.opener("dummy").open("p1").unwrap();
+    let tx = d.opener("dummy").open("p2").unwrap();
+    both.set_options(&Options::from([("pcap".to_owned(), path("both"))])).unwrap();
+    tx.set_options(&Options::from([("tx_pcap".to_owned(), path("tx"))])).unwrap();
+    for p in [&both, &tx] {
+        let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
+        p.as_dummy().unwrap().feed(0, frame(60)).unwrap();
+        q.rx.receive(&mut pool, &mut batch);
+        q.tx.transmit(&mut pool, &mut batch);
+    }
+    let len = |name: &str| std::fs::metadata(path(name)).unwrap().len();
+    assert_eq!((len("both"), len("tx")), (24 + 2 * 76, 24 + 76));
+    std::fs::remove_dir_all(&dir).unwrap();
+}
