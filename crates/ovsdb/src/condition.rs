@@ -158,7 +158,7 @@ impl Clause {
             let details = format!("No column {column} in table {}.", table.name);
             return Err(Error::tagged_syntax("unknown column", json, details));
         };
-        let function = function_from_name(function).map_err(|e| e.with_syntax(&Json::string(&**function)))?;
+        let function = function_from_name(function)?;
         let kind = argument_type(function, &table.columns[index].kind).ok_or_else(|| {
             let details = format!(
                 "Type mismatch: \"{}\" operator may not be applied to column {column} of type {}.",

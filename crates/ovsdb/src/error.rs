@@ -18,6 +18,7 @@ struct Parts {
     tag: String,
     details: Option<String>,
     syntax: Option<String>,
+    io: Option<String>,
 }
 
 /// The outcome of judging input from outside.
@@ -26,12 +27,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of kind `tag` with details for people.
     pub fn new(tag: &str, details: impl Into<String>) -> Error {
-        Error(Box::new(Parts { tag: tag.to_owned(), details: Some(details.into()), syntax: None }))
+        Error(Box::new(Parts { tag: tag.to_owned(), details: Some(details.into()), syntax: None, io: None }))
     }
 
     /// An error that is only a tag.
     pub fn bare(tag: &str) -> Error {
-        Error(Box::new(Parts { tag: tag.to_owned(), details: None, syntax: None }))
+        Error(Box::new(Parts { tag: tag.to_owned(), details: None, syntax: None, io: None }))
     }
 
     /// `syntax error`: `json` is not what was expected there.
@@ -45,6 +46,17 @@ impl Error {
             tag: tag.to_owned(),
             details: Some(details.into()),
             syntax: Some(json.to_string()),
+            io: None,
+        }))
+    }
+
+    /// `I/O error`: `details` failed for the reason that the system gave.
+    pub fn io(details: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error(Box::new(Parts {
+            tag: "I/O error".to_owned(),
+            details: Some(details.into()),
+            syntax: None,
+            io: Some(reason.into()),
         }))
     }
 
@@ -79,6 +91,9 @@ impl Error {
         if let Some(syntax) = &self.0.syntax {
             members.insert("syntax".into(), Json::string(&**syntax));
         }
+        if let Some(io) = &self.0.io {
+            members.insert("io-error".into(), Json::string(&**io));
+        }
         Json::Object(members)
     }
 }
@@ -91,6 +106,9 @@ impl fmt::Display for Error {
         f.write_str(&self.0.tag)?;
         if let Some(details) = &self.0.details {
             write!(f, ": {details}")?;
+        }
+        if let Some(io) = &self.0.io {
+            write!(f, " ({io})")?;
         }
         Ok(())
     }

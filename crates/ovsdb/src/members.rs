@@ -133,9 +133,15 @@ impl<'a> Members<'a> {
         self.error.map_or(Ok(()), Err)
     }
 
-    fn raise(&mut self, message: String) {
+    /// Records a complaint in the words "Parsing … failed: MESSAGE", unless there is one already.
+    pub fn raise(&mut self, message: String) {
         if self.error.is_none() {
-            self.error = Some(Error::syntax(self.json, format!("Parsing {} failed: {message}", self.what)));
+            let details = format!("Parsing {} failed: {message}", self.what);
+            // What is no object is not shown either.
+            self.error = Some(match self.json {
+                Json::Object(_) => Error::syntax(self.json, details),
+                _ => Error::new("syntax error", details),
+            });
         }
     }
 }

@@ -104,8 +104,7 @@ impl Mutation {
             return Err(Error::tagged_syntax("constraint violation", json, details));
         }
         let Some(mutator) = Mutator::from_name(mutator) else {
-            return Err(Error::new("unknown mutator", format!("No mutator named {mutator}."))
-                .with_syntax(&Json::string(&**mutator)));
+            return Err(Error::new("unknown mutator", format!("No mutator named {mutator}.")));
         };
         let value = read_argument(mutator, &schema.kind, argument, names, || {
             let kind = schema.kind.to_english();
@@ -194,16 +193,16 @@ fn read_argument(
             Datum::from_json(json, &operand, names)
         }
         Mutator::Insert | Mutator::Delete => {
-            if kind.is_scalar() || kind.value.is_none() && kind.max == 1 && kind.min == 1 {
+            if kind.is_scalar() {
                 return Err(mismatch());
             }
             let insert = mutator == Mutator::Insert;
             let relaxed =
                 ColumnType { min: 0, max: if insert { kind.max } else { u32::MAX }, ..kind.clone() };
             match Datum::from_json(json, &relaxed, names.as_deref_mut()) {
-                Err(error) if !insert && kind.is_map() => {
+                Err(_) if !insert && kind.is_map() => {
                     let keys = ColumnType::set(kind.key.clone(), 0, u32::MAX);
-                    Datum::from_json(json, &keys, names).map_err(|_| error)
+                    Datum::from_json(json, &keys, names)
                 }
                 result => result,
             }

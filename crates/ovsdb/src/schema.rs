@@ -137,7 +137,9 @@ impl TableSchema {
         let mut columns = Vec::new();
         for element in json.as_array().ok_or_else(expected)? {
             let name = element.as_str().ok_or_else(expected)?;
-            let index = self.column_index(name).ok_or_else(expected)?;
+            let index = self
+                .column_index(name)
+                .ok_or_else(|| Error::syntax(json, format!("{name} is not a valid column name")))?;
             if columns.contains(&index) {
                 return Err(expected());
             }

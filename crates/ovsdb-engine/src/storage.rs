@@ -1,0 +1,276 @@
+//! Database files: lock, read, append, compact.
+//!
+//! Where it sits: the only part of this crate that touches files; used by ovsdb-server and ovsdb-tool.
+//!
+//! I1  A record is written in one piece at the end of the good part of the file before the client gets its reply, so no
+//!     acknowledged commit is lost when the process dies. It is forced to disk (fdatasync) as well when the client asked for a durable
+//!     commit, so those survive a power failure; the others may then be lost from the end, never from the middle.
+//! I2  Writing happens only under the lock file `.NAME.~lock~` beside the database, the one that Open vSwitch's own programs take.
+//! I3  Compaction writes a temporary file, forces it to disk and renames it; at every instant one whole database has the name.
+//! I4  A torn record at the end is cut off by the next write, not by reading.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ovsdb::json::Json;
+use ovsdb::{DbSchema, Error, Result, Uuid};
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use crate::database::Database;
+use crate::log::{self, Kind, Reader};
+use crate::record::{self, Unknown};
+use crate::transaction::{MakeUuid, Transaction};
+
+/// Whether a file is opened for writing too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Reading; needs no lock.
+    ReadOnly,
+    /// Reading and writing, under the lock.
+    ReadWrite,
+}
+
+/// The part of an error that the system gave, without Rust's number.
+pub fn io_reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => {
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_owned()
+        }
+        None => error.to_string(),
+    }
+}
+
+/// An open database file.
+#[derive(Debug)]
+pub struct Storage {
+    name: String,
+    path: PathBuf,
+    file: File,
+    _lock: Option<LockFile>,
+    /// Where the next record goes.
+    end: u64,
+    /// The file's size when it was last compacted, or opened.
+    compacted: u64,
+    /// Records since then.
+    records: u64,
+}
+
+/// What was found in a file.
+pub struct Loaded {
+    /// The rows.
+    pub db: Database,
+    /// What is wrong with the file's end; the database is what came before.
+    pub damage: Option<Error>,
+}
+
+impl Storage {
+    /// Makes a new file that holds an empty database.
+    pub fn create(name: &str, schema: &DbSchema) -> Result<Storage> {
+        let lock = LockFile::take(Path::new(name))?;
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create_new(true).mode(0o640).open(name);
+        let file = opened.map_err(|e| Error::io(format!("{name}: create failed"), io_reason(&e)))?;
+        let mut storage = Storage::new(name, PathBuf::from(name), file, Some(lock), 0);
+        storage.append(&schema.to_json())?;
+        storage.sync()?;
+        sync_directory(&storage.path);
+        storage.compacted = storage.end;
+        storage.records = 0;
+        Ok(storage)
+    }
+
+    fn new(name: &str, path: PathBuf, file: File, lock: Option<LockFile>, end: u64) -> Storage {
+        Storage { name: name.to_owned(), path, file, _lock: lock, end, compacted: end, records: 0 }
+    }
+
+    /// The contents of a standalone database file.
+    pub fn read(name: &str) -> Result<Vec<u8>> {
+        let data = fs::read(name).map_err(|e| Error::io(format!("{name}: open failed"), io_reason(&e)))?;
+        match log::identify(&data, name)? {
+            Kind::Standalone => Ok(data),
+            Kind::Clustered => {
+                let details = format!(
+                    "{name}: clustered databases are not supported; use ovsdb-tool \
+                                       cluster-to-standalone of Open vSwitch to convert it"
+                );
+                Err(Error::new("not supported", details))
+            }
+        }
+    }
+
+    /// Opens a file and replays what is in it.
+    pub fn open(name: &str, mode: Mode, unknown: Unknown) -> Result<(Storage, Loaded)> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(mode == Mode::ReadWrite);
+        // Before the lock, so that a wrong name leaves no lock file behind.
+        let open =
+            || options.open(name).map_err(|e| Error::io(format!("{name}: open failed"), io_reason(&e)));
+        drop(open()?);
+        let lock = match mode {
+            Mode::ReadWrite => Some(LockFile::take(Path::new(name))?),
+            Mode::ReadOnly => None,
+        };
+        let data = Storage::read(name)?;
+        let (loaded, end) = load(&data, name, None, unknown)?;
+        let path = fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name));
+        Ok((Storage::new(name, path, open()?, lock, end as u64), loaded))
+    }
+
+    /// The name that the user gave.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes a record at the end.
+    pub fn append(&mut self, record: &Json) -> Result<()> {
+        let bytes = log::encode(record);
+        let write = |file: &mut File, end: u64| -> io::Result<()> {
+            // I4: what is behind the good part goes away first.
+            if file.metadata()?.len() != end {
+                file.set_len(end)?;
+            }
+            file.seek(SeekFrom::Start(end))?;
+            file.write_all(&bytes)
+        };
+        if let Err(error) = write(&mut self.file, self.end) {
+            // Half a record must not be in the way of the next one. If this fails too, the next write tries again.
+            let _ = self.file.set_len(self.end);
+            return Err(Error::io(format!("{}: write failed", self.name), io_reason(&error)));
+        }
+        self.end += bytes.len() as u64;
+        self.records += 1;
+        Ok(())
+    }
+
+    /// Forces what was written to disk.
+    pub fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(|e| Error::io(format!("{}: fsync failed", self.name), io_reason(&e)))
+    }
+
+    /// Whether the file has grown so much that compaction pays: past 10 MiB and twice what it was after the last one.
+    pub fn grew_lots(&self) -> bool {
+        self.end > 10 << 20 && self.end / 2 > self.compacted
+    }
+
+    /// Records written since the file was opened or compacted.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Replaces the file by one that holds `db` in one record.
+    pub fn compact(&mut self, db: &Database, comment: &str, date_ms: i64) -> Result<()> {
+        self.replace(&db.schema, record::snapshot(db, comment, date_ms).as_ref())
+    }
+
+    /// Replaces the file by one with this schema and this one record.
+    pub fn replace(&mut self, schema: &DbSchema, contents: Option<&Json>) -> Result<()> {
+        let temporary = self
+            .path
+            .with_file_name(format!("{}.tmp", self.path.file_name().unwrap_or_default().to_string_lossy()));
+        let mut bytes = log::encode(&schema.to_json());
+        bytes.extend(contents.map(log::encode).unwrap_or_default());
+        let file = self.write_temporary(&temporary, &bytes).map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            Error::io(format!("{}: write failed", temporary.display()), io_reason(&error))
+        })?;
+        fs::rename(&temporary, &self.path).map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            let details =
+                format!("failed to rename \"{}\" to \"{}\"", temporary.display(), self.path.display());
+            Error::io(details, io_reason(&error))
+        })?;
+        sync_directory(&self.path);
+        self.file = file;
+        self.end = bytes.len() as u64;
+        self.compacted = self.end;
+        self.records = 0;
+        Ok(())
+    }
+
+    fn write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(true).mode(0o640).open(path)?;
+        file.set_permissions(self.file.metadata()?.permissions())?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(file)
+    }
+}
+
+/// A rename is durable only once its directory is. Some file systems refuse; the data itself is on disk by then.
+fn sync_directory(path: &Path) {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+}
+
+/// Replays a file's contents, under its own schema or a given one. Also says where the good part ends.
+pub fn load(data: &[u8], name: &str, schema: Option<DbSchema>, unknown: Unknown) -> Result<(Loaded, usize)> {
+    let mut reader = Reader::new(data, name);
+    let own = match reader.next() {
+        Some(record) => DbSchema::from_json(&record?)?,
+        None => {
+            return Err(Error::new("syntax error", format!("{name}: unexpected end of file reading schema")));
+        }
+    };
+    let mut db = Database::new(schema.unwrap_or(own));
+    let mut damage = None;
+    // Versions are not recorded and random ones are not needed: they only have to differ.
+    let mut counter = 0u128;
+    let mut version = || {
+        counter += 1;
+        Uuid(counter)
+    };
+    loop {
+        let before = reader.offset();
+        let result = match reader.next() {
+            None => break,
+            Some(record) => record.and_then(|record| replay_one(&mut db, &record, unknown, &mut version)),
+        };
+        if let Err(error) = result {
+            reader.rewind(before);
+            damage = Some(error);
+            break;
+        }
+    }
+    Ok((Loaded { db, damage }, reader.offset()))
+}
+
+fn replay_one(db: &mut Database, record: &Json, unknown: Unknown, make_uuid: MakeUuid<'_>) -> Result<()> {
+    let mut txn = Transaction::new(db);
+    record::replay(&mut txn, record, unknown)?;
+    txn.prepare(make_uuid)?.commit();
+    Ok(())
+}
+
+/// The lock that keeps other programs from writing the same database.
+#[derive(Debug)]
+pub struct LockFile {
+    _file: File,
+}
+
+impl LockFile {
+    /// The lock file's path: a hidden file beside the database.
+    pub fn path_of(database: &Path) -> PathBuf {
+        let target = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        target.with_file_name(format!(".{name}.~lock~"))
+    }
+
+    /// Takes the lock of a database, or says who has it.
+    pub fn take(database: &Path) -> Result<LockFile> {
+        let path = LockFile::path_of(database);
+        let failed = |error: &io::Error| {
+            Error::io(format!("{}: failed to lock lockfile", database.display()), io_reason(error))
+        };
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|error| failed(&error))?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(LockFile { _file: file }),
+            Err(_) => Err(failed(&io::Error::from_raw_os_error(11))),
+        }
+    }
+}
