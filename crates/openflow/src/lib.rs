@@ -22,8 +22,10 @@ mod ports;
 mod version;
 
 pub mod actions;
+pub mod conn;
 pub mod field;
 pub mod matches;
+pub mod msg;
 pub mod text;
 
 pub use actions::{Action, Subfield};
