@@ -15,8 +15,8 @@ use crate::CompactMask;
 struct Subtable {
     mask: CompactMask,
     entries: HashTable<(u64, u32)>,
-    /// Hits since the last sorting.
-    hits: u32,
+    /// Weight in the next sorting.
+    hits: u64,
 }
 
 /// Finds ids by key, each under one of many masks.
@@ -108,17 +108,17 @@ impl TupleTable {
         subtable.entries.find(hash, |(h, id)| *h == hash && same(*id)).map(|(_, id)| *id)
     }
 
-    /// Counts a hit of the subtable with mask `wc`, for [`TupleTable::sort`].
-    pub fn count_hit(&mut self, wc: &Wildcards) {
+    /// Adds to the weight that [`TupleTable::sort`] gives the subtable with mask `wc`.
+    pub fn credit(&mut self, wc: &Wildcards, hits: u64) {
         if let Some(s) = self.subtables.iter_mut().find(|s| s.mask.is(wc)) {
-            s.hits = s.hits.saturating_add(1);
+            s.hits = s.hits.saturating_add(hits);
         }
     }
 
-    /// Moves the subtables with the most hits to the front and forgets half of each count.
+    /// Moves the subtables with the most weight to the front and forgets the weights.
     pub fn sort(&mut self) {
         self.subtables.sort_unstable_by_key(|s| core::cmp::Reverse(s.hits));
-        self.subtables.iter_mut().for_each(|s| s.hits /= 2);
+        self.subtables.iter_mut().for_each(|s| s.hits = 0);
     }
 
     /// Removes everything.

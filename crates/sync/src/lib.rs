@@ -1,8 +1,13 @@
-//! Published tables, rings and per-CPU counters: the concurrency the packet path stands on.
+//! The concurrency that the packet path stands on: all the unsafe code of the kernel set.
 //!
-//! Where it sits: the lowest layer beside `wire`. It holds all the unsafe code that the kernel set has.
+//! Where it sits: the lowest layer, beside `wire`. The tables of `datapath` and `conntrack` are built with it. It
+//! knows nothing of packets.
 //!
-//! Next: `lock.rs`.
+//! Locks here spin: they guard work of a few microseconds and are taken once a batch, or for one connection. Whoever
+//! waits calls the host's relax hook ([`set_relax`]): a yield where there are threads, a pause in a kernel, a scheduling
+//! point under a simulator.
+//!
+//! Next: `lock.rs`, then `rw.rs`.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -16,5 +21,9 @@
 extern crate std;
 
 mod lock;
+mod relax;
+mod rw;
 
 pub use lock::{SpinGuard, SpinLock};
+pub use relax::{relax, set_relax};
+pub use rw::{ReadGuard, RwSpin, WriteGuard};

@@ -6,7 +6,7 @@
 //! The lock is not fair and not recursive. Whoever takes two takes them in an order that all agree on.
 
 use core::cell::UnsafeCell;
-use core::hint::spin_loop;
+
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,7 +34,7 @@ impl<T> SpinLock<T> {
             }
             // Wait on a shared line: taking it exclusively again and again would slow the holder.
             while self.locked.load(Ordering::Relaxed) {
-                spin_loop();
+                crate::relax();
             }
         }
     }

@@ -117,7 +117,7 @@ proptest! {
         }
         if layers.l3.is_none() {
             let mut l3 = Wildcards::NONE;
-            [slot::nw_src, slot::nw_proto, slot::ipv6_src].map(|s| l3.unwildcard(s));
+            [slot::nw_src, slot::nw_proto, slot::ipv6_src].into_iter().for_each(|s| l3.unwildcard(s));
             prop_assert!(l3.equal(&key, &FlowKey::ZERO));
         }
         prop_assert!(usize::from(layers.end) <= f.len());

@@ -1,0 +1,157 @@
+//! Commands to a datapath and their replies: the typed form of what user space asks.
+//!
+//! Where it sits: `dpif` sends them in process; the pseudo device will translate messages into them. Each is bounded:
+//! long work is a cursor.
+
+use alloc::vec::Vec;
+
+use flow::Match;
+use odp::{Action, InvalidActions, Ufid};
+
+use crate::DropCounts;
+
+/// What may be asked of a datapath.
+#[derive(Debug)]
+pub enum Command {
+    /// Install a megaflow or change one.
+    PutFlow(FlowPut),
+    /// Remove a megaflow; the reply has its last statistics.
+    DelFlow(Ufid),
+    /// Look a megaflow up by identifier.
+    GetFlow(Ufid),
+    /// Look a megaflow up by its match.
+    FindFlow(Match),
+    /// Remove all megaflows.
+    FlushFlows,
+    /// List megaflows from `cursor` (0 at first) on: at most `max`.
+    DumpFlows {
+        /// Where the last reply ended.
+        cursor: u32,
+        /// How many at most.
+        max: usize,
+    },
+    /// Totals.
+    Stats,
+    /// Sort the masks by use; housekeeping.
+    SortMasks,
+}
+
+/// A megaflow to be installed.
+#[derive(Clone, Debug)]
+pub struct FlowPut {
+    /// Its identifier.
+    pub ufid: Ufid,
+    /// What it matches; bits outside the mask are ignored.
+    pub matched: Match,
+    /// What it does.
+    pub actions: Vec<Action>,
+    /// What to do about an existing one.
+    pub mode: PutMode,
+}
+
+/// Whether a flow may or must exist already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutMode {
+    /// It must be new.
+    Create,
+    /// It must exist; statistics are kept.
+    Modify,
+    /// It must exist; statistics are zeroed.
+    ModifyAndZero,
+    /// Either.
+    CreateOrModify,
+}
+
+/// Counters of a megaflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+    /// Milliseconds (monotonic) of the last packet; zero if never used.
+    pub used_ms: u64,
+    /// Union of the TCP flags seen.
+    pub tcp_flags: u16,
+}
+
+/// A megaflow as a dump shows it.
+#[derive(Clone, Debug)]
+pub struct FlowInfo {
+    /// Its identifier.
+    pub ufid: Ufid,
+    /// What it matches.
+    pub matched: Match,
+    /// What it does.
+    pub actions: Vec<Action>,
+    /// Its counters.
+    pub stats: FlowStats,
+}
+
+/// Totals of a datapath.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets that hit a megaflow.
+    pub hits: u64,
+    /// Of those, packets found in a worker's cache.
+    pub cache_hits: u64,
+    /// Packets for which there was no megaflow.
+    pub misses: u64,
+    /// Packets whose upcall was lost.
+    pub lost: u64,
+    /// Subtables searched.
+    pub masks_searched: u64,
+    /// Megaflows.
+    pub flows: u64,
+    /// Distinct masks.
+    pub masks: u64,
+    /// Dropped packets by reason.
+    pub drops: DropCounts,
+}
+
+/// The answer to a command.
+#[derive(Debug)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The megaflow asked for (boxing would allocate for nothing: replies are moved, never stored).
+    Flow(FlowInfo),
+    /// Part of a dump, and the cursor of the next part if there is one.
+    Flows {
+        /// Megaflows.
+        flows: Vec<FlowInfo>,
+        /// Where to go on.
+        next: Option<u32>,
+    },
+    /// Totals.
+    Stats(Stats),
+}
+
+/// Why a command was refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The actions cannot be executed (EINVAL).
+    InvalidActions(InvalidActions),
+    /// A flow with this identifier or match exists (EEXIST).
+    Exists,
+    /// There is no such flow (ENOENT).
+    NotFound,
+    /// The table holds as many flows as it may (EFBIG).
+    Full,
+    /// Memory is short (ENOMEM).
+    NoMemory,
+}
+
+impl ::core::fmt::Display for CommandError {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.write_str(match self {
+            CommandError::InvalidActions(_) => "Invalid argument",
+            CommandError::Exists => "File exists",
+            CommandError::NotFound => "No such file or directory",
+            CommandError::Full => "File too large",
+            CommandError::NoMemory => "Cannot allocate memory",
+        })
+    }
+}
+
+impl ::core::error::Error for CommandError {}

@@ -1,0 +1,94 @@
+//! What a batch leaves behind: packets to transmit, and packets for the switch.
+//!
+//! Where it sits: filled by `execute`, drained by the host after `Worker::process` returns.
+
+use alloc::vec::Vec;
+
+use flow::FlowKey;
+use odp::Ufid;
+use packet::{OdpPort, PacketMeta};
+
+/// Why a packet goes to the switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpcallKind {
+    /// No megaflow matched.
+    Miss,
+    /// A `userspace` action, of the flow with this identifier (none if executed on command).
+    Action {
+        /// The flow.
+        flow: Option<Ufid>,
+        /// Its `userdata`, whole.
+        userdata: Vec<u8>,
+        /// The output port whose tunnel key is wanted.
+        tunnel_out_port: Option<OdpPort>,
+    },
+}
+
+/// A packet for the switch.
+#[derive(Debug)]
+pub struct Upcall<B> {
+    /// Why.
+    pub kind: UpcallKind,
+    /// The packet's key as it is now.
+    pub key: FlowKey,
+    /// What is known of it.
+    pub meta: PacketMeta,
+    /// The packet.
+    pub packet: B,
+}
+
+/// The queues that a worker fills; both are bounded by what was reserved.
+#[derive(Debug)]
+pub(crate) struct Queues<B> {
+    pub transmits: Vec<(OdpPort, B)>,
+    pub upcalls: Vec<Upcall<B>>,
+}
+
+/// Transmits of one batch: 32 packets flooded to 64 ports.
+pub(crate) const TRANSMITS: usize = 2048;
+/// Upcalls of one batch and its recirculations.
+pub(crate) const UPCALLS: usize = 128;
+
+impl<B> Queues<B> {
+    pub fn try_new() -> Option<Queues<B>> {
+        let (mut transmits, mut upcalls) = (Vec::new(), Vec::new());
+        transmits.try_reserve_exact(TRANSMITS).ok()?;
+        upcalls.try_reserve_exact(UPCALLS).ok()?;
+        Some(Queues { transmits, upcalls })
+    }
+
+    /// Queues a packet; false, and the packet is gone, if the queue is full.
+    #[must_use]
+    pub fn transmit(&mut self, port: OdpPort, packet: B) -> bool {
+        let room = self.transmits.len() < TRANSMITS;
+        if room {
+            self.transmits.push((port, packet));
+        }
+        room
+    }
+
+    /// Queues an upcall; false, and the packet is gone, if the queue is full.
+    #[must_use]
+    pub fn upcall(&mut self, upcall: Upcall<B>) -> bool {
+        let room = self.upcalls.len() < UPCALLS;
+        if room {
+            self.upcalls.push(upcall);
+        }
+        room
+    }
+}
+
+/// What the host takes from a worker after a batch. What it does not take stays for the next time.
+pub struct Egress<'a, B>(pub(crate) &'a mut Queues<B>);
+
+impl<B> Egress<'_, B> {
+    /// Packets to transmit, in order.
+    pub fn transmits(&mut self) -> impl Iterator<Item = (OdpPort, B)> + '_ {
+        self.0.transmits.drain(..)
+    }
+
+    /// Packets for the switch, in order.
+    pub fn upcalls(&mut self) -> impl Iterator<Item = Upcall<B>> + '_ {
+        self.0.upcalls.drain(..)
+    }
+}

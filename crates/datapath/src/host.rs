@@ -1,0 +1,45 @@
+//! What the core may ask its host in the middle of a packet.
+//!
+//! Where it sits: implemented by each host beside its buffers. None of these may block or send.
+
+use packet::TunnelKey;
+use wire::EthAddr;
+
+/// Services of the host.
+pub trait Host<B> {
+    /// A copy of a packet for a second output; `None` if memory is short.
+    fn try_clone(&mut self, packet: &B) -> Option<B>;
+
+    /// An empty buffer for `len` bytes behind `headroom`; `None` if memory is short.
+    fn alloc(&mut self, len: usize, headroom: usize) -> Option<B>;
+
+    /// The next hop towards a tunnel's end point.
+    fn next_hop(&mut self, dst: &TunnelDst) -> NextHop;
+}
+
+/// Where a tunnelled packet is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelDst {
+    /// Outer headers as far as the flow sets them.
+    pub key: TunnelKey,
+}
+
+/// The answer to [`Host::next_hop`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// Send from this port with these addresses.
+    Via {
+        /// Egress port.
+        port: packet::OdpPort,
+        /// Source address of the frame.
+        eth_src: EthAddr,
+        /// Destination address of the frame.
+        eth_dst: EthAddr,
+        /// Source address of the tunnel (IPv4 in the low 32 bits).
+        src: u128,
+    },
+    /// There is no route.
+    NoRoute,
+    /// The neighbour is being resolved; the packet is dropped.
+    Resolving,
+}
