@@ -12,15 +12,15 @@ use crate::DropCounts;
 
 /// What may be asked of a datapath.
 #[derive(Debug)]
-pub enum Command {
-    /// Install a megaflow or change one.
-    PutFlow(FlowPut),
+pub enum Command<'a> {
+    /// Install a megaflow or change one; takes the actions out of `FlowPut` if it succeeds.
+    PutFlow(&'a mut FlowPut),
     /// Remove a megaflow; the reply has its last statistics.
     DelFlow(Ufid),
     /// Look a megaflow up by identifier.
     GetFlow(Ufid),
     /// Look a megaflow up by its match.
-    FindFlow(Match),
+    FindFlow(&'a Match),
     /// Remove all megaflows.
     FlushFlows,
     /// List megaflows from `cursor` (0 at first) on: at most `max`.
@@ -109,14 +109,20 @@ pub struct Stats {
     pub drops: DropCounts,
 }
 
+impl Reply {
+    /// The one megaflow of the answer to a command about one.
+    pub fn into_flow(self) -> Option<FlowInfo> {
+        if let Reply::Flows { flows, .. } = self { flows.into_iter().next() } else { None }
+    }
+}
+
 /// The answer to a command.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "replies are moved once and never stored")]
 pub enum Reply {
     /// Done.
     Done,
-    /// The megaflow asked for (boxing would allocate for nothing: replies are moved, never stored).
-    Flow(FlowInfo),
-    /// Part of a dump, and the cursor of the next part if there is one.
+    /// The megaflow asked for; or part of a dump, and the cursor of the next part if there is one.
     Flows {
         /// Megaflows.
         flows: Vec<FlowInfo>,

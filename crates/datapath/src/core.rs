@@ -2,8 +2,6 @@
 //!
 //! Where it sits: made by the host, commanded by `dpif`, read by workers.
 
-use alloc::vec::Vec;
-
 use conntrack::Conntrack;
 use packet::DropReason;
 use sync::RwSpin;
@@ -31,7 +29,7 @@ impl Default for Config {
             seed: 0,
             flow_limit: 200_000,
             vlan_limit: flow::DEFAULT_VLAN_LIMIT,
-            conntrack: conntrack::Config::default(),
+            conntrack: conntrack::Config::with_seed([0; 2]),
         }
     }
 }
@@ -46,15 +44,15 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// An empty datapath.
-    pub fn new(config: Config) -> Datapath {
-        Datapath {
+    /// An empty datapath; `None` if memory is short.
+    pub fn try_new(config: &Config) -> Option<Datapath> {
+        Some(Datapath {
             flows: RwSpin::new(FlowTable::new(config.seed, config.flow_limit)),
             totals: Totals::default(),
             vlan_limit: config.vlan_limit,
             seed: config.seed,
-            conntrack: Conntrack::new(config.conntrack),
-        }
+            conntrack: Conntrack::new(&config.conntrack).ok()?,
+        })
     }
 
     /// The connection table.
@@ -74,20 +72,17 @@ impl Datapath {
     }
 
     /// Carries out a command. Bounded; waits at most for the batches that workers have in hand.
-    pub fn apply(&self, command: Command) -> Result<Reply, CommandError> {
+    pub fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
         match command {
             Command::PutFlow(put) => self.flows.write().put(put).map(|()| Reply::Done),
-            Command::DelFlow(ufid) => self.flows.write().remove(ufid).map(Reply::Flow),
-            Command::GetFlow(ufid) => self.flows.read().get(ufid).map(Reply::Flow),
-            Command::FindFlow(m) => self.flows.read().find(&m).map(Reply::Flow),
+            Command::DelFlow(ufid) => self.flows.write().remove(ufid),
+            Command::GetFlow(ufid) => self.flows.read().get(ufid),
+            Command::FindFlow(m) => self.flows.read().find(m),
             Command::FlushFlows => {
                 self.flows.write().clear();
                 Ok(Reply::Done)
             }
-            Command::DumpFlows { cursor, max } => {
-                let (flows, next) = self.flows.read().dump(cursor, max)?;
-                Ok(Reply::Flows { flows, next })
-            }
+            Command::DumpFlows { cursor, max } => self.flows.read().dump(cursor, max),
             Command::Stats => {
                 let mut stats = self.totals.read();
                 let flows = self.flows.read();

@@ -10,19 +10,23 @@
 //! I1  Flows live in slots that keep their number for the flow's life, so a dump that walks slots neither skips nor
 //!     repeats a flow that exists throughout.
 //! I2  A slot's generation changes whenever its flow is removed or its actions change; caches remember it.
+//! I3  A flow is written into its slot in place: at over a kilobyte it is too large for a kernel's stack.
 
-use alloc::vec::Vec;
 use ::core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use alloc::vec::Vec;
 
 use classifier::TupleTable;
 use flow::{FlowKey, Match};
 use hashbrown::HashTable;
 use odp::{Action, Ufid};
 
-use crate::{CommandError, FlowInfo, FlowPut, FlowStats, PutMode};
+use crate::{CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply};
 
-/// A datapath flow entry.
+/// A datapath flow entry, in its slot.
 pub(crate) struct Megaflow {
+    /// False for a free slot: everything else is then left over.
+    used: bool,
+    generation: u32,
     pub ufid: Ufid,
     pub matched: Match,
     pub actions: Vec<Action>,
@@ -38,6 +42,17 @@ struct Counters {
 }
 
 impl Megaflow {
+    const fn free() -> Megaflow {
+        let counters = Counters {
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            used_ms: AtomicU64::new(0),
+            tcp_flags: AtomicU16::new(0),
+        };
+        let (ufid, matched) = (Ufid(0), Match::ANY);
+        Megaflow { used: false, generation: 0, ufid, matched, actions: Vec::new(), counters }
+    }
+
     /// Counts packets of one batch.
     pub fn count(&self, packets: u64, bytes: u64, now_ms: u64, tcp_flags: u16) {
         self.counters.packets.fetch_add(packets, Ordering::Relaxed);
@@ -48,7 +63,7 @@ impl Megaflow {
         }
     }
 
-    pub fn stats(&self) -> FlowStats {
+    fn stats(&self) -> FlowStats {
         FlowStats {
             packets: self.counters.packets.load(Ordering::Relaxed),
             bytes: self.counters.bytes.load(Ordering::Relaxed),
@@ -57,21 +72,15 @@ impl Megaflow {
         }
     }
 
-    fn info(&self) -> FlowInfo {
-        let actions = self.actions.clone();
+    fn info(&self, actions: Vec<Action>) -> FlowInfo {
         FlowInfo { ufid: self.ufid, matched: self.matched, actions, stats: self.stats() }
     }
 }
 
-#[derive(Default)]
-struct Slot {
-    generation: u32,
-    flow: Option<Megaflow>,
-}
-
 /// All megaflows.
 pub(crate) struct FlowTable {
-    slots: Vec<Slot>,
+    slots: Vec<Megaflow>,
+    /// Slots without a flow; has room for all, so that removing never allocates.
     free: Vec<u32>,
     tuples: TupleTable,
     ufids: HashTable<(u64, u32)>,
@@ -82,8 +91,8 @@ fn ufid_hash(ufid: Ufid) -> u64 {
     (ufid.0 as u64 ^ (ufid.0 >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn key_in(slots: &[Slot], id: u32) -> Option<&FlowKey> {
-    slots.get(id as usize)?.flow.as_ref().map(|f| &f.matched.key)
+fn key_in(slots: &[Megaflow], id: u32) -> Option<&FlowKey> {
+    slots.get(id as usize).filter(|f| f.used).map(|f| &f.matched.key)
 }
 
 impl FlowTable {
@@ -102,20 +111,18 @@ impl FlowTable {
 
     /// The flow in slot `id`, if it is of that generation.
     pub fn current(&self, id: u32, generation: u32) -> Option<&Megaflow> {
-        let slot = self.slots.get(id as usize).filter(|s| s.generation == generation)?;
-        slot.flow.as_ref()
+        self.slots.get(id as usize).filter(|f| f.used && f.generation == generation)
     }
 
-    /// The flow that `key` hits, its slot and generation, and how many subtables were searched.
+    /// The flow that `key` hits, as slot and generation, and how many subtables were searched.
     pub fn lookup(&self, key: &FlowKey) -> (Option<(u32, u32)>, u32) {
         let (id, searched) = self.tuples.lookup(key, |id| key_in(&self.slots, id));
-        let hit = id.and_then(|id| self.slots.get(id as usize).map(|s| (id, s.generation)));
+        let hit = id.and_then(|id| self.slots.get(id as usize).map(|f| (id, f.generation)));
         (hit, searched)
     }
 
-    /// The slot of a flow by identifier.
     fn by_ufid(&self, ufid: Ufid) -> Option<u32> {
-        let same = |id: u32| self.slots.get(id as usize).and_then(|s| s.flow.as_ref()).is_some_and(|f| f.ufid == ufid);
+        let same = |id: u32| self.slots.get(id as usize).is_some_and(|f| f.used && f.ufid == ufid);
         self.ufids.find(ufid_hash(ufid), |(_, id)| same(*id)).map(|(_, id)| *id)
     }
 
@@ -123,37 +130,34 @@ impl FlowTable {
         self.tuples.find(&m.key, &m.wc, |id| key_in(&self.slots, id))
     }
 
-    fn flow(&self, id: u32) -> Option<&Megaflow> {
-        self.slots.get(id as usize)?.flow.as_ref()
-    }
-
-    pub fn put(&mut self, put: FlowPut) -> Result<(), CommandError> {
+    pub fn put(&mut self, put: &mut FlowPut) -> Result<(), CommandError> {
         odp::validate(&put.actions).map_err(CommandError::InvalidActions)?;
         match (self.by_ufid(put.ufid), put.mode) {
             (Some(_), PutMode::Create) => Err(CommandError::Exists),
             (None, PutMode::Modify | PutMode::ModifyAndZero) => Err(CommandError::NotFound),
-            (Some(id), mode) => {
-                self.modify(id, put.actions, mode);
+            (Some(id), _) => {
+                self.modify(id, put);
                 Ok(())
             }
             (None, _) => self.create(put),
         }
     }
 
-    fn modify(&mut self, id: u32, actions: Vec<Action>, mode: PutMode) {
-        let Some(slot) = self.slots.get_mut(id as usize) else { return };
-        slot.generation = slot.generation.wrapping_add(1);
-        if let Some(flow) = &mut slot.flow {
-            flow.actions = actions;
-            if mode == PutMode::ModifyAndZero {
-                flow.counters = Counters::default();
-            }
+    fn modify(&mut self, id: u32, put: &mut FlowPut) {
+        let Some(flow) = self.slots.get_mut(id as usize) else { return };
+        flow.generation = flow.generation.wrapping_add(1);
+        flow.actions = ::core::mem::take(&mut put.actions);
+        if put.mode == PutMode::ModifyAndZero {
+            flow.counters = Counters::default();
         }
     }
 
-    fn create(&mut self, put: FlowPut) -> Result<(), CommandError> {
-        let matched = Match::new(&put.matched.key, &put.matched.wc);
-        if self.by_match(&matched).is_some() {
+    fn create(&mut self, put: &mut FlowPut) -> Result<(), CommandError> {
+        let Match { key, wc } = &mut put.matched;
+        for (word, mask) in key.words_mut().iter_mut().zip(wc.words()) {
+            *word &= mask;
+        }
+        if self.by_match(&put.matched).is_some() {
             return Err(CommandError::Exists);
         }
         if self.len() >= self.limit {
@@ -161,13 +165,17 @@ impl FlowTable {
         }
         self.ufids.try_reserve(1, |(hash, _)| *hash).map_err(|_| CommandError::NoMemory)?;
         let id = self.free_slot()?;
-        self.tuples.insert(&matched.key, &matched.wc, id).map_err(|_| CommandError::NoMemory)?;
+        let m = &put.matched;
+        self.tuples.insert(&m.key, &m.wc, id).map_err(|_| CommandError::NoMemory)?;
         let hash = ufid_hash(put.ufid);
         self.ufids.insert_unique(hash, (hash, id), |(hash, _)| *hash);
         self.free.pop();
-        if let Some(slot) = self.slots.get_mut(id as usize) {
-            slot.flow =
-                Some(Megaflow { ufid: put.ufid, matched, actions: put.actions, counters: Counters::default() });
+        if let Some(flow) = self.slots.get_mut(id as usize) {
+            flow.used = true;
+            flow.ufid = put.ufid;
+            flow.matched = put.matched;
+            flow.actions = ::core::mem::take(&mut put.actions);
+            flow.counters = Counters::default();
         }
         Ok(())
     }
@@ -179,66 +187,75 @@ impl FlowTable {
         }
         let id = u32::try_from(self.slots.len()).map_err(|_| CommandError::Full)?;
         self.slots.try_reserve(1).map_err(|_| CommandError::NoMemory)?;
-        // Room for every slot, so that removing a flow never allocates.
         self.free.try_reserve(self.slots.len() + 1).map_err(|_| CommandError::NoMemory)?;
-        self.slots.push(Slot::default());
+        self.slots.push(Megaflow::free());
         self.free.push(id);
         Ok(id)
     }
 
-    pub fn remove(&mut self, ufid: Ufid) -> Result<FlowInfo, CommandError> {
+    pub fn remove(&mut self, ufid: Ufid) -> Result<Reply, CommandError> {
         let id = self.by_ufid(ufid).ok_or(CommandError::NotFound)?;
+        let mut flows = Vec::new();
+        flows.try_reserve_exact(1).map_err(|_| CommandError::NoMemory)?;
         if let Ok(entry) = self.ufids.find_entry(ufid_hash(ufid), |(_, other)| *other == id) {
             entry.remove();
         }
-        let slot = self.slots.get_mut(id as usize).ok_or(CommandError::NotFound)?;
-        slot.generation = slot.generation.wrapping_add(1);
-        let flow = slot.flow.take().ok_or(CommandError::NotFound)?;
+        let flow = self.slots.get_mut(id as usize).ok_or(CommandError::NotFound)?;
+        flow.generation = flow.generation.wrapping_add(1);
+        let actions = ::core::mem::take(&mut flow.actions);
+        flows.push(flow.info(actions));
+        flow.used = false;
         self.tuples.remove(&flow.matched.key, &flow.matched.wc, id);
         self.free.push(id);
-        let stats = flow.stats();
-        Ok(FlowInfo { ufid, matched: flow.matched, actions: flow.actions, stats })
+        Ok(Reply::Flows { flows, next: None })
     }
 
-    pub fn get(&self, ufid: Ufid) -> Result<FlowInfo, CommandError> {
-        self.by_ufid(ufid).and_then(|id| self.flow(id)).map(Megaflow::info).ok_or(CommandError::NotFound)
+    fn one(&self, id: Option<u32>) -> Result<Reply, CommandError> {
+        let flow = id.and_then(|id| self.slots.get(id as usize)).ok_or(CommandError::NotFound)?;
+        let mut flows = Vec::new();
+        flows.try_reserve_exact(1).map_err(|_| CommandError::NoMemory)?;
+        flows.push(flow.info(flow.actions.clone()));
+        Ok(Reply::Flows { flows, next: None })
     }
 
-    pub fn find(&self, m: &Match) -> Result<FlowInfo, CommandError> {
-        let m = Match::new(&m.key, &m.wc);
-        self.by_match(&m).and_then(|id| self.flow(id)).map(Megaflow::info).ok_or(CommandError::NotFound)
+    pub fn get(&self, ufid: Ufid) -> Result<Reply, CommandError> {
+        self.one(self.by_ufid(ufid))
+    }
+
+    /// The flow with exactly this match, whose insignificant bits must be zero.
+    pub fn find(&self, m: &Match) -> Result<Reply, CommandError> {
+        self.one(self.by_match(m))
     }
 
     pub fn clear(&mut self) {
         self.tuples.clear();
         self.ufids.clear();
         self.free.clear();
-        for (id, slot) in self.slots.iter_mut().enumerate().rev() {
-            slot.generation = slot.generation.wrapping_add(u32::from(slot.flow.is_some()));
-            slot.flow = None;
+        for (id, flow) in self.slots.iter_mut().enumerate().rev() {
+            flow.generation = flow.generation.wrapping_add(u32::from(flow.used));
+            flow.used = false;
+            flow.actions = Vec::new();
             self.free.push(id as u32);
         }
     }
 
     /// Up to `max` flows from slot `cursor` on, and where to go on.
-    pub fn dump(&self, cursor: u32, max: usize) -> Result<(Vec<FlowInfo>, Option<u32>), CommandError> {
+    pub fn dump(&self, cursor: u32, max: usize) -> Result<Reply, CommandError> {
         let mut flows = Vec::new();
-        flows.try_reserve(max.min(self.len())).map_err(|_| CommandError::NoMemory)?;
-        for (id, slot) in self.slots.iter().enumerate().skip(cursor as usize) {
+        flows.try_reserve_exact(max.min(self.len())).map_err(|_| CommandError::NoMemory)?;
+        for (id, flow) in self.slots.iter().enumerate().skip(cursor as usize).filter(|(_, f)| f.used) {
             if flows.len() >= max {
-                return Ok((flows, Some(id as u32)));
+                return Ok(Reply::Flows { flows, next: Some(id as u32) });
             }
-            flows.extend(slot.flow.as_ref().map(Megaflow::info));
+            flows.push(flow.info(flow.actions.clone()));
         }
-        Ok((flows, None))
+        Ok(Reply::Flows { flows, next: None })
     }
 
-    /// Credits a worker's hits to subtables and moves those with most to the front.
+    /// Moves the subtables whose flows have had most packets to the front.
     pub fn sort_masks(&mut self) {
-        for slot in &self.slots {
-            if let Some(flow) = &slot.flow {
-                self.tuples.credit(&flow.matched.wc, flow.stats().packets);
-            }
+        for flow in self.slots.iter().filter(|f| f.used) {
+            self.tuples.credit(&flow.matched.wc, flow.stats().packets);
         }
         self.tuples.sort();
     }

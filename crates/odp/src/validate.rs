@@ -31,6 +31,10 @@ pub enum InvalidActions {
     BadCt,
     /// A recirculation id of zero.
     BadRecirc,
+    /// `meter`: this datapath has no meters yet.
+    NoMeters,
+    /// `ct` with a helper that does not exist.
+    BadHelper,
 }
 
 /// Checks a list of actions.
@@ -66,6 +70,10 @@ fn one(action: &Action, depth: usize) -> Result<(), InvalidActions> {
         }
         Action::Trunc(len) if (*len as usize) < eth::HEADER_LEN => Err(InvalidActions::BadTruncation),
         Action::Recirc(0) => Err(InvalidActions::BadRecirc),
+        Action::Meter(_) => Err(InvalidActions::NoMeters),
+        Action::Ct(ct) if ct.helper.as_deref().is_some_and(|h| !matches!(h, "ftp" | "tftp")) => {
+            Err(InvalidActions::BadHelper)
+        }
         Action::Ct(ct) => {
             let commits = ct.commit || ct.force;
             let nat = ct.nat.as_ref();

@@ -27,6 +27,8 @@ macro_rules! drop_reasons {
 drop_reasons! {
     /// The flow's actions are empty or end in `drop` by the rules' will.
     Policy = "drop_action_of_pipeline";
+    /// The bridge that the packet came to is gone.
+    BridgeNotFound = "drop_action_bridge_not_found";
     /// Translation stopped at the resubmit depth.
     RecursionTooDeep = "drop_action_recursion_too_deep";
     /// Translation stopped at the limit of resubmits.
@@ -41,9 +43,11 @@ drop_reasons! {
     TooManyMplsLabels = "drop_action_too_many_mpls_labels";
     /// A tunnel's metadata were invalid.
     InvalidTunnelMetadata = "drop_action_invalid_tunnel_metadata";
+    /// A packet of a type that an action cannot handle.
+    UnsupportedPacketType = "drop_action_unsupported_packet_type";
     /// A congestion mark on a tunnel that forbids it (RFC 6040).
     CongestionDrop = "drop_action_congestion";
-    /// The bridge was being deleted.
+    /// Forwarding is disabled, such as by a spanning tree.
     ForwardingDisabled = "drop_action_forwarding_disabled";
     /// The output port does not exist (any more).
     InvalidPort = "datapath_drop_invalid_port";

@@ -1,0 +1,247 @@
+//! The worker: runs batches of packets through the tables.
+//!
+//! Where it sits: one for each CPU or polling thread, owned by the host and never shared. It borrows the
+//! [`Datapath`]'s tables for the length of a call.
+//!
+//! ~~~text
+//! pass:  extract all keys ─► probe the cache for all ─► look misses up ─► execute each, in order
+//!   ▲                                                                        │ recirc
+//!   └────────────────────────── next pass, at most 8 ◄───────────────────────┘
+//! ~~~
+//!
+//! I1  A packet that recirculates goes into the next pass behind those before it, so packets of one flow keep their
+//!     order.
+//! I2  Scratch lives here, not on the stack: kernel frames stay under 1 KiB.
+//!
+//! Context: any thread; DISPATCH_LEVEL on Windows. Allocates only in [`Worker::try_new`].
+//! Next: `cache.rs`, then `classifier/src/lib.rs`, then `execute.rs`.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use classifier::hash_key;
+use flow::{FlowKey, Layers};
+use odp::Action;
+use packet::{BATCH, Batch, DropReason, Now, PacketBuf, PacketMeta};
+
+use crate::cache::FlowCache;
+use crate::counters::Tally;
+use crate::egress::{Queues, Upcall};
+use crate::execute::{Executor, Packet, Stack, Start};
+use crate::flows::{FlowTable, Megaflow};
+use crate::{Datapath, Egress, Host, UpcallKind};
+
+/// How often a packet may recirculate.
+const MAX_PASSES: usize = 8;
+/// Packets that wait for the next pass: a batch, and clones that recirculate.
+pub(crate) const WAITING: usize = 4 * BATCH;
+
+/// Runs packets. `B` is the host's buffer.
+pub struct Worker<B> {
+    cache: FlowCache,
+    queues: Queues<B>,
+    /// Packets for the next pass.
+    waiting: Vec<(PacketMeta, B)>,
+    /// Packets of this pass.
+    work: Vec<(PacketMeta, B)>,
+    stack: Stack<B>,
+    /// Keys of the packets of one stage: half a kilobyte each.
+    keys: Box<[FlowKey]>,
+    found: [Found; BATCH],
+    tally: Tally,
+    random: u64,
+}
+
+/// What the stages before execution know of a packet.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    layers: Layers,
+    hash: u64,
+    /// Slot and generation of the megaflow.
+    flow: Option<(u32, u32)>,
+}
+
+/// Packets of one megaflow in a row, counted together.
+#[derive(Default)]
+struct Run {
+    packets: u64,
+    bytes: u64,
+    tcp_flags: u16,
+}
+
+fn try_list<T>(n: usize) -> Option<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(n).ok()?;
+    Some(list)
+}
+
+impl<B: PacketBuf> Worker<B> {
+    /// A worker with all the memory it will ever use; `None` if memory is short. `seed` makes its random choices.
+    pub fn try_new(seed: u64) -> Option<Worker<B>> {
+        let mut keys = try_list(BATCH)?;
+        keys.resize(BATCH, FlowKey::ZERO);
+        Some(Worker {
+            cache: FlowCache::try_new()?,
+            queues: Queues::try_new()?,
+            waiting: try_list(WAITING)?,
+            work: try_list(WAITING)?,
+            stack: Stack::try_new()?,
+            keys: keys.into_boxed_slice(),
+            found: [Found::default(); BATCH],
+            tally: Tally::default(),
+            random: seed | 1,
+        })
+    }
+
+    /// Consumes every packet of `batch` exactly once: into [`Worker::egress`], or counted as dropped.
+    pub fn process(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now, batch: &mut Batch<B>) {
+        self.waiting.extend(batch.drain());
+        self.passes(dp, host, now);
+    }
+
+    /// Executes `actions`, which are valid ([`odp::validate`]), on one packet (`OVS_PACKET_CMD_EXECUTE`).
+    pub fn execute(
+        &mut self,
+        dp: &Datapath,
+        host: &mut impl Host<B>,
+        now: Now,
+        (meta, mut buf): (PacketMeta, B),
+        actions: &[Action],
+    ) {
+        if let Some(key) = self.keys.first_mut()
+            && let Some(layers) = extract(dp, &meta, &mut buf, key)
+        {
+            let (queues, waiting, stack) = (&mut self.queues, &mut self.waiting, &mut self.stack);
+            let (tally, random) = (&mut self.tally, &mut self.random);
+            let mut executor =
+                Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
+            executor.run(Packet::new(meta, buf, layers), Start { actions, flow: None });
+        } else {
+            self.tally.drops.add(DropReason::RuntFrame, 1);
+        }
+        self.passes(dp, host, now);
+    }
+
+    /// What the last calls left for the host.
+    pub fn egress(&mut self) -> Egress<'_, B> {
+        Egress(&mut self.queues)
+    }
+
+    /// Runs passes until no packet recirculates any more.
+    fn passes(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now) {
+        let table = dp.flows.read();
+        for _ in 0..MAX_PASSES {
+            if self.waiting.is_empty() {
+                break;
+            }
+            ::core::mem::swap(&mut self.waiting, &mut self.work);
+            let mut work = ::core::mem::take(&mut self.work);
+            while !work.is_empty() {
+                self.stage(dp, &table, host, now, &mut work);
+            }
+            self.work = work;
+        }
+        drop(table);
+        self.tally.drops.add(DropReason::RecircLimit, self.waiting.len() as u64);
+        self.waiting.clear();
+        dp.totals.take(&mut self.tally);
+    }
+
+    /// Takes the first packets of `work`, at most a batch, through all stages.
+    fn stage(
+        &mut self,
+        dp: &Datapath,
+        table: &FlowTable,
+        host: &mut impl Host<B>,
+        now: Now,
+        work: &mut Vec<(PacketMeta, B)>,
+    ) {
+        let n = work.len().min(BATCH);
+        let slots = self.keys.iter_mut().zip(&mut self.found);
+        for ((meta, buf), (key, found)) in work.iter_mut().zip(slots) {
+            let layers = extract(dp, meta, buf, key);
+            *found = Found { layers: layers.unwrap_or_default(), hash: hash_key(key, dp.seed), flow: None };
+        }
+        for (key, found) in self.keys.iter().zip(&mut self.found).take(n) {
+            find(table, &mut self.cache, &mut self.tally, key, found);
+        }
+        let mut last: Option<&Megaflow> = None;
+        let mut run = Run::default();
+        let slots = self.keys.iter_mut().zip(&self.found);
+        for ((meta, buf), (key, found)) in work.drain(..n).zip(slots) {
+            if buf.len() < wire::eth::HEADER_LEN {
+                self.tally.drops.add(DropReason::RuntFrame, 1);
+                continue;
+            }
+            let Some(flow) = found.flow.and_then(|(slot, generation)| table.current(slot, generation)) else {
+                let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta, packet: buf };
+                if !self.queues.upcall(upcall) {
+                    self.tally.lost += 1;
+                    self.tally.drops.add(DropReason::UpcallQueueFull, 1);
+                }
+                continue;
+            };
+            if last.is_none_or(|l| !::core::ptr::eq(l, flow)) {
+                run.credit(last.replace(flow), now);
+            }
+            run.packets += 1;
+            run.bytes += buf.len() as u64;
+            run.tcp_flags |= key.tcp_flags();
+            let (queues, waiting, stack) = (&mut self.queues, &mut self.waiting, &mut self.stack);
+            let (tally, random) = (&mut self.tally, &mut self.random);
+            let mut executor =
+                Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
+            executor.run(
+                Packet::new(meta, buf, found.layers),
+                Start { actions: &flow.actions, flow: Some(flow.ufid) },
+            );
+        }
+        run.credit(last, now);
+    }
+}
+
+impl Run {
+    /// Adds the run to its flow and begins another.
+    fn credit(&mut self, flow: Option<&Megaflow>, now: Now) {
+        let run = ::core::mem::take(self);
+        if let Some(flow) = flow {
+            flow.count(run.packets, run.bytes, now.mono.as_millis(), run.tcp_flags);
+        }
+    }
+}
+
+/// Makes headers contiguous and fills the key; `None` for a frame without a whole Ethernet header.
+fn extract<B: PacketBuf>(dp: &Datapath, meta: &PacketMeta, buf: &mut B, key: &mut FlowKey) -> Option<Layers> {
+    let ready = buf.pull_up(flow::extract::HEADER_BYTES);
+    if !ready || buf.len() < wire::eth::HEADER_LEN {
+        *key = FlowKey::ZERO;
+        return None;
+    }
+    Some(flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key))
+}
+
+/// Finds a packet's megaflow: by the cache, or by all masks.
+fn find(table: &FlowTable, cache: &mut FlowCache, tally: &mut Tally, key: &FlowKey, found: &mut Found) {
+    let cached = cache
+        .probe(found.hash)
+        .find(|(slot, generation)| table.current(*slot, *generation).is_some_and(|f| f.matched.matches(key)));
+    if cached.is_some() {
+        found.flow = cached;
+        tally.hits += 1;
+        tally.cache_hits += 1;
+        return;
+    }
+    let (flow, searched) = table.lookup(key);
+    tally.masks_searched += u64::from(searched);
+    found.flow = flow;
+    match flow {
+        Some((slot, generation)) => {
+            cache.insert(found.hash, slot, generation);
+            tally.hits += 1;
+        }
+        None => tally.misses += 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Packets through a worker: verdicts, bytes and counters.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::{Command, Config, FlowInfo, FlowPut, NextHop, PutMode, Reply, TunnelDst};
+use flow::{Match, slot};
+use odp::{Header, Ufid};
+use packet::{FlatPacket, Instant, OdpPort};
+
+struct Heap;
+
+impl Host<FlatPacket> for Heap {
+    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
+        Some(packet.clone())
+    }
+    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
+        FlatPacket::try_with_capacity(len, headroom)
+    }
+    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
+        NextHop::NoRoute
+    }
+}
+
+struct Bench {
+    dp: Datapath,
+    worker: Worker<FlatPacket>,
+}
+
+const NOW: Now = Now { mono: Instant::from_millis(5000), wall_ms: 0 };
+
+/// Ethernet and IPv4 with a UDP header and four bytes of data; checksums right.
+fn udp_frame() -> Vec<u8> {
+    let mut f = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    f.extend([0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    f.extend([0x10, 0, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
+    let ip = wire::checksum::checksum(&f[14..34]);
+    f[24..26].copy_from_slice(&ip.to_be_bytes());
+    let udp = udp_checksum(&f);
+    f[40..42].copy_from_slice(&udp.to_be_bytes());
+    f
+}
+
+fn udp_checksum(f: &[u8]) -> u16 {
+    let n = |at: usize| wire::bytes::u32_at(f, at).unwrap();
+    let mut segment = f[34..46].to_vec();
+    segment[6..8].fill(0);
+    wire::checksum::pseudo_v4(n(26), n(30), 17, 12).bytes(&segment).finish()
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench { dp: Datapath::try_new(&Config::default()).unwrap(), worker: Worker::try_new(1).unwrap() }
+    }
+
+    fn flow(&self, id: u128, matched: Match, actions: Vec<Action>) {
+        let mut put = FlowPut { ufid: Ufid(id), matched, actions, mode: PutMode::Create };
+        self.dp.apply(Command::PutFlow(&mut put)).unwrap();
+    }
+
+    fn get(&self, id: u128) -> FlowInfo {
+        self.dp.apply(Command::GetFlow(Ufid(id))).unwrap().into_flow().unwrap()
+    }
+
+    fn dropped(&self, reason: DropReason) -> u64 {
+        let Ok(Reply::Stats(stats)) = self.dp.apply(Command::Stats) else { panic!("no statistics") };
+        stats.drops.get(reason)
+    }
+
+    fn send(&mut self, port: u32, frames: &[Vec<u8>]) -> Vec<(u32, Vec<u8>)> {
+        let mut batch = Batch::default();
+        for f in frames {
+            let meta = PacketMeta { in_port: OdpPort(port), ..Default::default() };
+            batch.push(meta, FlatPacket::try_from_frame(f).unwrap()).unwrap();
+        }
+        self.worker.process(&self.dp, &mut Heap, NOW, &mut batch);
+        self.worker.egress().transmits().map(|(port, p)| (port.0, p.frame().to_vec())).collect()
+    }
+}
+
+fn on_port(port: u32, recirc: u32) -> Match {
+    let mut m = Match::ANY;
+    m.set_exact(slot::in_port, port.into());
+    m.set_exact(slot::recirc_id, recirc.into());
+    m
+}
+
+fn out(port: u32) -> Action {
+    Action::Output(OdpPort(port))
+}
+
+#[test]
+fn a_miss_goes_up_and_a_hit_goes_out() {
+    let mut b = Bench::new();
+    assert_eq!(b.send(1, &[udp_frame()]), []);
+    let up: Vec<_> = b.worker.egress().upcalls().collect();
+    assert_eq!((up.len(), &up[0].kind, up[0].key.tp_dst()), (1, &UpcallKind::Miss, 53));
+    b.flow(7, on_port(1, 0), vec![out(2), out(3)]);
+    for _ in 0..2 {
+        assert_eq!(b.send(1, &[udp_frame(), udp_frame()]).len(), 4);
+    }
+    let stats = b.get(7).stats;
+    assert_eq!((stats.packets, stats.bytes, stats.used_ms), (4, 4 * 46, 5000));
+    let Ok(Reply::Stats(s)) = b.dp.apply(Command::Stats) else { panic!() };
+    assert_eq!((s.hits, s.misses, s.cache_hits, s.flows, s.masks), (4, 1, 3, 1, 1));
+}
+
+#[test]
+fn a_changed_flow_is_not_served_from_the_cache() {
+    let mut b = Bench::new();
+    b.flow(7, on_port(1, 0), vec![out(2)]);
+    assert_eq!(b.send(1, &[udp_frame()])[0].0, 2);
+    let mut put =
+        FlowPut { ufid: Ufid(7), matched: on_port(1, 0), actions: vec![out(4)], mode: PutMode::Modify };
+    b.dp.apply(Command::PutFlow(&mut put)).unwrap();
+    assert_eq!(b.send(1, &[udp_frame()])[0].0, 4);
+    b.dp.apply(Command::DelFlow(Ufid(7))).unwrap();
+    assert_eq!(b.send(1, &[udp_frame()]), []);
+}
+
+#[test]
+fn nested_lists_run_in_order_and_their_changes_stay_inside() {
+    let mut b = Bench::new();
+    let tag = Action::PushVlan { tpid: 0x8100, tci: 0x1005 };
+    let inner = vec![tag, out(2), Action::Clone(vec![Action::PopVlan, out(3)]), out(4)];
+    b.flow(1, on_port(1, 0), vec![out(1), Action::Clone(inner), out(5)]);
+    let sent = b.send(1, &[udp_frame()]);
+    let lens: Vec<_> = sent.iter().map(|(port, f)| (*port, f.len())).collect();
+    assert_eq!(lens, [(1, 46), (2, 50), (3, 46), (4, 50), (5, 46)]);
+    assert_eq!(sent[1].1[12..16], [0x81, 0, 0, 5]);
+    assert_eq!((&sent[2].1, &sent[4].1), (&udp_frame(), &udp_frame()));
+}
+
+#[test]
+fn recirculation_looks_up_again_and_ends_at_the_limit() {
+    let mut b = Bench::new();
+    b.flow(1, on_port(1, 0), vec![Action::Recirc(9)]);
+    b.flow(2, on_port(1, 9), vec![out(2)]);
+    assert_eq!(b.send(1, &[udp_frame()]).len(), 1);
+    b.flow(3, on_port(2, 0), vec![Action::Recirc(5)]);
+    b.flow(4, on_port(2, 5), vec![Action::Recirc(5)]);
+    assert_eq!(b.send(2, &[udp_frame()]), []);
+    assert_eq!(b.dropped(DropReason::RecircLimit), 1);
+}
+
+#[test]
+fn rewriting_keeps_checksums_right() {
+    let mut b = Bench::new();
+    let ip = |src, tos, ttl| Header::Ipv4 { src, dst: 0, proto: 0, tos, ttl, frag: 0 };
+    let set_ip = Action::SetMasked { value: ip(0xc0a80707, 0x10, 9), mask: ip(u32::MAX, 0xfc, 0xff) };
+    let ports = |src| Header::Udp { src, dst: 0 };
+    let set_port = Action::SetMasked { value: ports(777), mask: ports(0xffff) };
+    b.flow(1, on_port(1, 0), vec![set_ip, set_port, out(2)]);
+    let f = b.send(1, &[udp_frame()]).remove(0).1;
+    assert_eq!(f[26..30], [192, 168, 7, 7]);
+    assert_eq!((f[15], f[22], &f[34..36]), (0x10, 9, &777u16.to_be_bytes()[..]));
+    assert_eq!(wire::checksum::checksum(&f[14..34]), 0);
+    assert_eq!(f[40..42], udp_checksum(&f).to_be_bytes());
+}
+
+#[test]
+fn actions_that_do_not_fit_and_empty_lists_are_counted() {
+    let mut b = Bench::new();
+    let arp = Header::Arp { sip: 1, tip: 0, op: 1, sha: Default::default(), tha: Default::default() };
+    b.flow(1, on_port(1, 0), vec![Action::Set(arp), out(2)]);
+    b.flow(2, on_port(2, 0), vec![]);
+    assert_eq!(b.send(1, &[udp_frame()]), []);
+    assert_eq!(b.send(2, &[udp_frame()]), []);
+    assert_eq!(b.send(2, &[vec![1; 13]]), []);
+    let counts = [DropReason::InvalidAction, DropReason::Policy, DropReason::RuntFrame].map(|r| b.dropped(r));
+    assert_eq!(counts, [1, 1, 1]);
+}
