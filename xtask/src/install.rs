@@ -17,7 +17,7 @@ const BIN: [&str; 7] =
 const SBIN: [&str; 2] = ["ovs-vswitchd", "ovsdb-server"];
 
 /// Where the database schema lives in the source tree.
-const SCHEMA: &str = "crates/ovsdb-server/vswitch.ovsschema";
+const SCHEMA: &str = "crates/ovsdb-server/schema/vswitch.ovsschema";
 
 /// Builds the release binaries; returns the folder that holds them.
 pub fn build_release() -> Result<PathBuf> {

@@ -52,7 +52,7 @@ pub fn ours(names: &[&str]) -> Option<Suite> {
     Some(Suite {
         folders: vec![folder.clone()],
         libraries: None,
-        schema: top.join("crates/ovsdb-server/vswitch.ovsschema"),
+        schema: top.join("crates/ovsdb-server/schema/vswitch.ovsschema"),
         root: folder.clone(),
     })
 }

@@ -1,0 +1,205 @@
+//! One hypervisor: a namespace with its own database server and switch, driven by their own command-line tools.
+//!
+//! Where it sits: started by `demo::inside`; asked for traces, counters and connections afterwards.
+
+use std::{
+    ffi::OsStr,
+    io::Write,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    security_group,
+    topology::{MACHINES, inside},
+    verdict::{Counters, Decision},
+};
+use crate::programs::Programs;
+
+/// How long a daemon may take to come up.
+const START: Duration = Duration::from_secs(20);
+/// How long statistics may take to reach the rules.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// A running hypervisor; its daemons end when it is dropped.
+#[derive(Debug)]
+pub struct Hypervisor<'a> {
+    /// Its namespace's name.
+    pub name: &'static str,
+    programs: &'a Programs,
+    rundir: PathBuf,
+    daemons: Vec<Child>,
+}
+
+impl<'a> Hypervisor<'a> {
+    /// Starts the daemons and makes the bridge with its ports.
+    pub fn start(programs: &'a Programs, name: &'static str) -> Result<Self> {
+        let rundir = PathBuf::from("/run").join(name);
+        std::fs::create_dir(&rundir).with_context(|| format!("cannot make {}", rundir.display()))?;
+        let mut this = Self { name, programs, rundir, daemons: Vec::new() };
+        let database = this.rundir.join("conf.db");
+        this.tool("ovsdb-tool", &[OsStr::new("create"), database.as_os_str(), programs.schema.as_os_str()])?;
+        let remote = format!("--remote=punix:{}/db.sock", this.rundir.display());
+        this.daemon("ovsdb-server", &[&remote])?;
+        this.await_socket("db.sock")?;
+        this.tool("ovs-vsctl", &["--no-wait", "init"])?;
+        let pid = this.daemon("ovs-vswitchd", &[])?;
+        this.await_socket(&format!("ovs-vswitchd.{pid}.ctl"))?;
+        this.make_bridge()?;
+        Ok(this)
+    }
+
+    fn make_bridge(&self) -> Result<()> {
+        let mut words: Vec<String> =
+            "add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure -- add-port br-int trunk trunks=10,20 \
+             -- set interface trunk ofport_request=10"
+                .split_whitespace()
+                .map(String::from)
+                .collect();
+        for machine in MACHINES.iter().filter(|machine| machine.hypervisor == self.name) {
+            let part = format!(
+                "-- add-port br-int {0} tag={1} -- set interface {0} ofport_request={2}",
+                machine.name, machine.vlan, machine.ofport
+            );
+            words.extend(part.split_whitespace().map(String::from));
+        }
+        println!("{}# ovs-vsctl {}", self.name, words.join(" ").replace(" -- ", " \\\n        -- "));
+        self.tool("ovs-vsctl", &words)?;
+        // a port that could not be opened says so in its row
+        for name in MACHINES
+            .iter()
+            .filter(|machine| machine.hypervisor == self.name)
+            .map(|machine| machine.name)
+            .chain(["trunk"])
+        {
+            let number = self.tool("ovs-vsctl", &["get", "interface", name, "ofport"])?;
+            let error = || self.tool("ovs-vsctl", &["get", "interface", name, "error"]).unwrap_or_default();
+            ensure!(
+                number.trim().parse::<i32>().is_ok_and(|number| number > 0),
+                "port {name} on {}: {}",
+                self.name,
+                error().trim()
+            );
+        }
+        Ok(())
+    }
+
+    /// Loads the security group.
+    pub fn protect(&self) -> Result<()> {
+        let mut command = self.command("ovs-ofctl");
+        command.args(["add-flows", "br-int", "-"]).stdin(Stdio::piped());
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run ovs-ofctl")?;
+        let mut input = child.stdin.take().context("no stdin")?;
+        input.write_all(security_group::as_text().as_bytes())?;
+        drop(input);
+        let out = child.wait_with_output()?;
+        ensure!(out.status.success(), "ovs-ofctl add-flows: {}", String::from_utf8_lossy(&out.stderr).trim());
+        Ok(())
+    }
+
+    /// What the switch would do with a packet of this flow, and which rule decides.
+    pub fn trace(&self, flow: &str, note: &'static str) -> Result<Decision> {
+        let text = self.tool("ovs-appctl", &["ofproto/trace", "br-int", flow])?;
+        Decision::from_trace(&text, note).with_context(|| format!("a trace without a rule:\n{text}"))
+    }
+
+    /// Packets counted by each rule so far.
+    pub fn counters(&self) -> Result<Counters> {
+        // counts of cached flows reach the rules when the revalidator has passed; not every version can be asked to hurry
+        let _ = self.tool("ovs-appctl", &["revalidator/wait"]);
+        Ok(Counters::from_dump(&self.tool("ovs-ofctl", &["dump-flows", "br-int"])?))
+    }
+
+    /// The counters, read until that of `cookie` has moved since `before`, or for as long as that may take.
+    pub fn counters_after(&self, before: &Counters, cookie: u64) -> Result<Counters> {
+        let end = Instant::now() + SETTLE;
+        loop {
+            let now = self.counters()?;
+            if now.moved_since(before, cookie).is_some()
+                || !now.any_moved_since(before)
+                || Instant::now() > end
+            {
+                return Ok(now);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The live connection table.
+    pub fn connections(&self) -> Result<String> {
+        self.tool("ovs-appctl", &["dpctl/dump-conntrack", "-s"])
+            .or_else(|_| self.tool("ovs-appctl", &["dpctl/dump-conntrack"]))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let outer = inside(self.name, self.programs.path(program));
+        let mut command = self.programs.command(outer.get_program(), Path::new(&self.rundir));
+        command.args(outer.get_args()).current_dir(&self.rundir);
+        command
+    }
+
+    fn tool(&self, program: &str, args: &[impl AsRef<OsStr>]) -> Result<String> {
+        let out = self.command(program).args(args).stdin(Stdio::null()).output();
+        let out = out.with_context(|| format!("cannot run {program}"))?;
+        if !out.status.success() {
+            let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
+            bail!(
+                "{}: {program} {}: {}",
+                self.name,
+                words.join(" "),
+                String::from_utf8_lossy(&out.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
+    fn daemon(&mut self, program: &str, args: &[&str]) -> Result<u32> {
+        let mut command = self.command(program);
+        command.args(args).args(["--pidfile", "--log-file", "-vconsole:off"]);
+        let console = std::fs::File::create(self.rundir.join(format!("{program}.console")))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(console);
+        let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+        let pid = child.id();
+        self.daemons.push(child);
+        Ok(pid)
+    }
+
+    /// Waits until a daemon listens; one that ended instead tells why in its log.
+    fn await_socket(&mut self, name: &str) -> Result<()> {
+        let end = Instant::now() + START;
+        let socket = self.rundir.join(name);
+        while UnixStream::connect(&socket).is_err() {
+            let ended = self.daemons.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended || Instant::now() > end {
+                bail!("{}: {name} did not appear\n{}", self.name, self.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let logs = ["ovsdb-server.console", "ovs-vswitchd.console", "ovsdb-server.log", "ovs-vswitchd.log"]
+            .map(|name| std::fs::read_to_string(self.rundir.join(name)));
+        let lines: Vec<String> = logs
+            .into_iter()
+            .flatten()
+            .flat_map(|log| log.lines().map(String::from).collect::<Vec<_>>())
+            .collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+}
+
+impl Drop for Hypervisor<'_> {
+    fn drop(&mut self) {
+        for child in &mut self.daemons {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! oxvs: the demonstration, and the switch in one command.
