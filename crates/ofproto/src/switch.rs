@@ -1,0 +1,155 @@
+//! The writer's side: the tables as they are now, their configuration, and the snapshot that readers have.
+//!
+//! Where it sits: one per bridge, owned by `switch` behind its lock. The requests are in `flow_mod.rs`, `group.rs`
+//! and `expiry.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use packet::Now;
+
+use crate::{Rule, RuleSpec, RuleState, Snapshot, TableMiss};
+
+/// How a table is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Its name, if not `tableN`.
+    pub name: Option<String>,
+    /// The most rules that it takes.
+    pub max_flows: Option<usize>,
+    /// When full, the least important rule makes room.
+    pub evict: bool,
+}
+
+/// An OpenFlow switch.
+#[derive(Default)]
+pub struct Ofproto {
+    /// The tables as they are now.
+    pub(crate) current: Snapshot,
+    published: Option<Arc<Snapshot>>,
+    pub(crate) config: BTreeMap<u8, TableConfig>,
+    /// Rules with a timeout, by id: what expiry looks at.
+    pub(crate) mortal: HashMap<u64, Arc<Rule>>,
+    pub(crate) next_rule: u64,
+    /// One more than the largest port that actions may name.
+    pub max_ports: u32,
+}
+
+impl Ofproto {
+    /// A switch without rules that controllers see.
+    pub fn new(now: Now) -> Ofproto {
+        let mut switch = Ofproto { max_ports: openflow::OfpPort::MAX.0, ..Ofproto::default() };
+        switch.add_internal_rules(now);
+        switch
+    }
+
+    /// The tables as readers may have them: a new version if anything changed since the last call.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        let current = &self.current;
+        self.published.get_or_insert_with(|| Arc::new(current.clone())).clone()
+    }
+
+    /// The tables as they are now, for the writer's own questions.
+    pub fn current(&self) -> &Snapshot {
+        &self.current
+    }
+
+    /// Notes a change: the next snapshot is a new one.
+    pub(crate) fn touch(&mut self) {
+        self.current.version += 1;
+        self.published = None;
+    }
+
+    /// A table's configuration.
+    pub fn table_config(&self, table: u8) -> TableConfig {
+        self.config.get(&table).cloned().unwrap_or_default()
+    }
+
+    /// Configures a table. Rules beyond a new limit stay until they go by themselves.
+    pub fn set_table_config(&mut self, table: u8, config: TableConfig) {
+        self.config.insert(table, config);
+    }
+
+    /// Sets what happens to packets without a rule in `table`, or in every table that controllers see (255).
+    pub fn set_table_miss(&mut self, table: u8, miss: TableMiss) {
+        for id in 0..crate::N_VISIBLE_TABLES {
+            if (table == 255 || table == id)
+                && let Some(t) = self.current.table_mut(id)
+            {
+                t.miss = miss;
+            }
+        }
+        self.touch();
+    }
+
+    /// Adds a rule that controllers cannot see, replacing one of the same match and priority.
+    pub fn add_hidden(&mut self, spec: RuleSpec, now: Now) {
+        let rule = self.make_rule(spec, now, 0, 0);
+        self.put(Arc::new(rule));
+    }
+
+    pub(crate) fn make_rule(&mut self, spec: RuleSpec, now: Now, idle: u16, hard: u16) -> Rule {
+        self.next_rule += 1;
+        let state = Arc::new(RuleState::new(now.mono, idle, hard));
+        Rule { id: self.next_rule, spec, created: now, modified: now.mono, state }
+    }
+
+    /// Puts a rule into its table, in the place of one of the same match and priority.
+    pub(crate) fn put(&mut self, rule: Arc<Rule>) {
+        self.watch_timeouts(&rule);
+        let part = usize::from(rule.conjunctions().next().is_some());
+        let Some(table) = self.current.table_mut(rule.spec.table) else { return };
+        let old = table.rules.insert(&rule.spec.matcher, rule.spec.priority, rule.clone());
+        let old_part = old.as_ref().map_or(0, |o| usize::from(o.conjunctions().next().is_some()));
+        table.conjunctive = (table.conjunctive + part).saturating_sub(old_part);
+        if let Some(old) = &old
+            && old.id != rule.id
+        {
+            self.mortal.remove(&old.id);
+        }
+        self.touch();
+    }
+
+    /// Takes a rule out of its table.
+    pub(crate) fn take(&mut self, rule: &Rule) {
+        self.mortal.remove(&rule.id);
+        if let Some(table) = self.current.table_mut(rule.spec.table) {
+            let gone = table.rules.remove(&rule.spec.matcher, rule.spec.priority);
+            let part = gone.is_some_and(|g| g.conjunctions().next().is_some());
+            table.conjunctive = table.conjunctive.saturating_sub(usize::from(part));
+        }
+        self.touch();
+    }
+
+    /// Rules of the internal table: packets that lost their recirculation id are dropped, and register 0 tells the
+    /// ways in which a packet without a rule is answered.
+    fn add_internal_rules(&mut self, now: Now) {
+        use flow::{Match, slot};
+        let spec = |priority, matcher, actions: Vec<openflow::Action>| RuleSpec {
+            table: crate::INTERNAL_TABLE,
+            priority,
+            matcher,
+            cookie: 0,
+            flags: openflow::FlowModFlags::empty(),
+            importance: 0,
+            actions: actions.into(),
+        };
+        let mut no_recirc = Match::ANY;
+        no_recirc.set_exact(slot::recirc_id, 0);
+        self.add_hidden(spec(2, no_recirc, Vec::new()), now);
+        let to_controller = openflow::actions::Controller {
+            max_len: u16::MAX,
+            controller_id: 0,
+            reason: openflow::actions::PacketInReason::ImplicitMiss,
+            userdata: Vec::new(),
+            pause: false,
+            meter_id: 0,
+            extended: false,
+        };
+        for (id, actions) in [(1, vec![to_controller.into()]), (2, Vec::new()), (3, Vec::new())] {
+            let mut m = Match::ANY;
+            m.set_exact(slot::reg0, id);
+            self.add_hidden(spec(0, m, actions), now);
+        }
+    }
+}
