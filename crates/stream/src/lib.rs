@@ -14,7 +14,7 @@
 //! Log lines go to the `log` facade with Open vSwitch's module name as target; a target `MODULE@RATE/BURST` asks the backend to admit
 //! at most RATE lines a minute with bursts of BURST (RATE, if not given), counted together for all lines with that target.
 //!
-//! Reading order: `clock`, `name`, `socket`, `reconnect`, `link`, `jsonrpc`, `openflow`.
+//! Reading order: `clock`, `name`, `socket`, `reconnect`, `link`, `jsonrpc`, `openflow`, `replicated`.
 
 pub mod clock;
 pub mod dirs;
@@ -27,6 +27,7 @@ pub mod link;
 
 pub mod jsonrpc;
 pub mod openflow;
+pub mod replicated;
 
 pub use clock::Clock;
 pub use socket::{Listener, Stream, error_text};

@@ -49,7 +49,7 @@ const LAYERS: &[Allowed] = &[
     ),
     ("netdev", &["wire", "packet", "flow"]),
     ("netdev-linux", &["wire", "netlink", "packet", "netdev"]),
-    ("stream", &["ovsdb"]),
+    ("stream", &["ovsdb", "ovsdb-idl"]),
     ("daemon", &["ovsdb", "stream"]),
     ("dpif-netdev", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "dpif", "netdev"]),
     // L5: programs

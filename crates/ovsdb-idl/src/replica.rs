@@ -1,0 +1,132 @@
+//! The replica: rows of the monitored tables, as of the last update.
+//!
+//! Where it sits: filled by [`crate::Idl`] from `update2` notifications; read through it, or through a [`crate::Txn`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ovsdb::json::Json;
+use ovsdb::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN};
+use ovsdb::{ColumnSchema, Datum, Error, Uuid};
+
+/// A row: a value for each column of its table, `_uuid` first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    columns: Vec<Datum>,
+}
+
+impl Row {
+    /// A row with every column at its default.
+    pub(crate) fn fresh(table: &TableSchema, uuid: Uuid) -> Row {
+        let mut columns: Vec<Datum> = table.columns.iter().map(|c| Datum::default_for(&c.kind)).collect();
+        columns[UUID_COLUMN] = Datum::scalar(ovsdb::Atom::Uuid(uuid));
+        Row { columns }
+    }
+
+    /// The row's identity.
+    pub fn uuid(&self) -> Uuid {
+        self.columns.first().and_then(Datum::single).and_then(ovsdb::Atom::as_uuid).unwrap_or_default()
+    }
+
+    /// The value of a column by index.
+    pub fn column(&self, index: usize) -> &Datum {
+        &self.columns[index]
+    }
+
+    /// The only string of a column, if it has exactly one.
+    pub fn string(&self, index: usize) -> Option<&str> {
+        self.column(index).single().and_then(ovsdb::Atom::as_str)
+    }
+
+    pub(crate) fn set(&mut self, index: usize, value: Datum) {
+        self.columns[index] = value;
+    }
+}
+
+/// A table's rows.
+#[derive(Clone, Debug)]
+pub struct TableReplica {
+    /// The table's schema.
+    pub schema: Arc<TableSchema>,
+    rows: BTreeMap<Uuid, Arc<Row>>,
+}
+
+impl TableReplica {
+    /// Every row, in the order of their UUIDs.
+    pub fn rows(&self) -> impl Iterator<Item = &Arc<Row>> {
+        self.rows.values()
+    }
+
+    /// One row.
+    pub fn row(&self, uuid: Uuid) -> Option<&Arc<Row>> {
+        self.rows.get(&uuid)
+    }
+
+    fn column(&self, name: &str) -> Result<(usize, &ColumnSchema), Error> {
+        let index = self.schema.column_index(name).filter(|i| *i >= FIRST_COLUMN);
+        let unknown =
+            || Error::new("unknown column", format!("No column {name} in table {}.", self.schema.name));
+        let index = index.ok_or_else(unknown)?;
+        Ok((index, &self.schema.columns[index]))
+    }
+
+    /// Applies one row's part of an `update2`.
+    fn apply(&mut self, uuid: Uuid, change: &Json) -> Result<(), Error> {
+        let malformed = || Error::syntax(change, "<row-update2> expected");
+        let (kind, row) = change.as_object().and_then(|o| o.iter().next()).ok_or_else(malformed)?;
+        let mut new = match kind.as_str() {
+            "delete" => {
+                self.rows.remove(&uuid);
+                return Ok(());
+            }
+            "initial" | "insert" => Row::fresh(&self.schema, uuid),
+            "modify" => Row::clone(self.rows.get(&uuid).ok_or_else(malformed)?),
+            _ => return Err(malformed()),
+        };
+        for (name, value) in row.as_object().ok_or_else(malformed)? {
+            let (index, column) = self.column(name)?;
+            let value = Datum::from_json_any_size(value, &column.kind, None)?;
+            let value =
+                if kind == "modify" { new.column(index).apply_diff(&value, &column.kind) } else { value };
+            new.set(index, value);
+        }
+        self.rows.insert(uuid, Arc::new(new));
+        Ok(())
+    }
+}
+
+/// The monitored part of a database.
+#[derive(Clone, Debug, Default)]
+pub struct Replica {
+    tables: BTreeMap<String, TableReplica>,
+}
+
+impl Replica {
+    pub(crate) fn new(tables: impl IntoIterator<Item = Arc<TableSchema>>) -> Replica {
+        let empty =
+            |schema: Arc<TableSchema>| (schema.name.clone(), TableReplica { schema, rows: BTreeMap::new() });
+        Replica { tables: tables.into_iter().map(empty).collect() }
+    }
+
+    /// A monitored table.
+    pub fn table(&self, name: &str) -> Option<&TableReplica> {
+        self.tables.get(name)
+    }
+
+    /// All monitored tables by name.
+    pub fn tables(&self) -> impl Iterator<Item = &TableReplica> {
+        self.tables.values()
+    }
+
+    /// Applies `table-updates2`; tables that are not monitored are an error.
+    pub(crate) fn apply(&mut self, updates: &Json) -> Result<(), Error> {
+        let malformed = || Error::syntax(updates, "<table-updates2> expected");
+        for (name, rows) in updates.as_object().ok_or_else(malformed)? {
+            let table = self.tables.get_mut(name).ok_or_else(malformed)?;
+            for (uuid, change) in rows.as_object().ok_or_else(malformed)? {
+                table.apply(Uuid::parse(uuid).ok_or_else(malformed)?, change)?;
+            }
+        }
+        Ok(())
+    }
+}
