@@ -8,40 +8,99 @@
 //! Instructions of OpenFlow 1.1 and later are in the list in the order of execution: meter, apply-actions (in line),
 //! clear-actions, write-actions, write-metadata, goto-table.
 //!
-//! Spec: ovs-actions(7).
+//! Spec: ovs-actions(7). Next: `output.rs`, a family; `wire.rs` and `text.rs`, the two forms of lists.
 
+mod check;
 mod conntrack;
 mod control;
 mod encap;
 mod fields;
 mod headers;
+mod instructions;
 mod learn;
+mod mpls;
 mod multi;
 mod output;
 mod sample;
 mod subfield;
+mod text;
+mod vlan;
+mod wire;
 
+pub use check::{CheckContext, check};
 pub use conntrack::{Ct, CtClear, CtZone, Nat, NatAddrs, NatKind, NatPortChoice};
 pub use control::{
-    CheckPktLarger, ClearActions, CloneActions, Conjunction, Exit, FinTimeout, GotoTable, Meter, Note,
-    Resubmit, WriteActions, WriteMetadata,
+    CheckPktLarger, CloneActions, Conjunction, Exit, FinTimeout, Note, PopQueue, Resubmit, SetQueue,
+    SetTunnel,
 };
-pub use encap::{Decap, Encap, EncapProperty};
+pub use encap::{DecNshTtl, Decap, Encap, EncapProperty};
 pub use fields::{Move, SetField, SetFieldForm, StackPop, StackPush};
 pub use headers::{
-    DecMplsTtl, DecNshTtl, DecTtl, PopMpls, PopQueue, PushMpls, PushVlan, SetEthDst, SetEthSrc, SetIpDscp,
-    SetIpEcn, SetIpTtl, SetIpv4Dst, SetIpv4Src, SetMplsLabel, SetMplsTc, SetMplsTtl, SetQueue, SetTpDst,
-    SetTpSrc, SetTunnel, SetVlanPcp, SetVlanVid, StripVlan,
+    DecTtl, SetEthDst, SetEthSrc, SetIpDscp, SetIpEcn, SetIpTtl, SetIpv4Dst, SetIpv4Src, SetTpDst, SetTpSrc,
+};
+pub use instructions::{
+    ClearActions, GotoTable, Meter, WriteActions, WriteMetadata, decode as decode_instructions,
+    encode as encode_instructions,
 };
 pub use learn::{Learn, LearnDest, LearnSource, LearnSpec};
+pub use mpls::{DecMplsTtl, PopMpls, PushMpls, SetMplsLabel, SetMplsTc, SetMplsTtl};
 pub use multi::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
 pub use output::{Controller, Enqueue, Group, Output, OutputReg, OutputTrunc, PacketInReason};
 pub use sample::{Sample, SampleDirection, SampleSource};
 pub use subfield::Subfield;
+pub use text::{format, parse, parse_plain};
+pub use vlan::{PushVlan, SetVlanPcp, SetVlanVid, StripVlan};
 
-use flow::Match;
+use check::Checker;
+use text::Text;
+use wire::{Encoder, Wire};
 
-use crate::{Names, OfpError, Protocols, TextError, Version};
+use crate::{Names, OfpError, OfpPort, Version};
+
+/// What an action can do, whichever it is.
+trait Act {
+    /// Its name in complaints.
+    fn name(&self) -> &'static str;
+
+    /// Appends its wire form, which may be several actions.
+    fn encode(&self, e: &mut Encoder) -> Result<(), OfpError>;
+
+    /// Appends its text.
+    fn print(&self, out: &mut String, names: &Names);
+
+    /// Checks it against what is known of the packet, and notes what it makes of the packet.
+    fn check(&mut self, cx: &mut Checker) -> Result<(), OfpError> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// The actions within it.
+    fn nested(&self) -> &[Action] {
+        &[]
+    }
+}
+
+/// The rows of a file of actions.
+struct Family {
+    wire: &'static [Wire],
+    text: &'static [Text],
+}
+
+/// Every family.
+static FAMILIES: &[Family] = &[
+    output::FAMILY,
+    fields::FAMILY,
+    vlan::FAMILY,
+    headers::FAMILY,
+    mpls::FAMILY,
+    control::FAMILY,
+    instructions::FAMILY,
+    conntrack::FAMILY,
+    learn::FAMILY,
+    multi::FAMILY,
+    sample::FAMILY,
+    encap::FAMILY,
+];
 
 macro_rules! actions {
     ($($name:ident,)+) => {
@@ -50,6 +109,20 @@ macro_rules! actions {
         #[allow(missing_docs, reason = "each is documented at its struct")]
         pub enum Action {
             $($name($name),)+
+        }
+
+        impl Action {
+            fn act(&self) -> &dyn Act {
+                match self {
+                    $(Action::$name(action) => action,)+
+                }
+            }
+
+            fn act_mut(&mut self) -> &mut dyn Act {
+                match self {
+                    $(Action::$name(action) => action,)+
+                }
+            }
         }
 
         $(impl From<$name> for Action {
@@ -72,79 +145,59 @@ actions! {
     Meter, ClearActions, WriteActions, WriteMetadata, GotoTable,
 }
 
-/// Decodes a list of actions (`struct ofp_action_header` and so on).
-pub fn decode(bytes: &[u8], version: Version) -> Result<Vec<Action>, OfpError> {
-    let _ = (bytes, version);
-    Err(OfpError::OFPBAC_BAD_TYPE)
+impl Act for Action {
+    fn name(&self) -> &'static str {
+        self.act().name()
+    }
+
+    fn encode(&self, e: &mut Encoder) -> Result<(), OfpError> {
+        self.act().encode(e)
+    }
+
+    fn print(&self, out: &mut String, names: &Names) {
+        self.act().print(out, names);
+    }
+
+    fn check(&mut self, cx: &mut Checker) -> Result<(), OfpError> {
+        self.act_mut().check(cx)
+    }
+
+    fn nested(&self) -> &[Action] {
+        self.act().nested()
+    }
 }
 
-/// Decodes a list of OpenFlow 1.1+ instructions.
-pub fn decode_instructions(bytes: &[u8], version: Version) -> Result<Vec<Action>, OfpError> {
-    let _ = (bytes, version);
-    Err(OfpError::OFPBIC_UNSUP_INST)
+/// Decodes a list of actions (`struct ofp_action_header` and so on).
+pub fn decode(bytes: &[u8], version: Version) -> Result<Vec<Action>, OfpError> {
+    let actions = wire::decode_list(bytes, version, 0)?;
+    instructions::verify(&actions)?;
+    Ok(actions)
 }
 
 /// Appends a list of actions. An action that the version cannot say is an error; `out` is then of no use.
 pub fn encode(actions: &[Action], version: Version, out: &mut Vec<u8>) -> Result<(), OfpError> {
-    let _ = (actions, version, out);
-    Ok(())
+    wire::encode_list(actions, version, out)
 }
 
-/// Appends instructions (1.1 and later), or a list of actions (1.0).
-pub fn encode_instructions(actions: &[Action], version: Version, out: &mut Vec<u8>) -> Result<(), OfpError> {
-    let _ = (actions, version, out);
-    Ok(())
-}
-
-/// What a list of actions is checked against.
-#[derive(Clone, Copy, Debug)]
-pub struct CheckContext<'a> {
-    /// The match of the flow.
-    pub matcher: &'a Match,
-    /// One more than the largest valid port.
-    pub max_ports: u32,
-    /// The flow's table.
-    pub table_id: u8,
-    /// How many tables there are.
-    pub n_tables: u8,
-}
-
-/// Checks ports, tables and prerequisites of `actions` against the flow that has them; notes in them whether the flow
-/// has a VLAN tag. Returns the protocols, of `usable`, that carry the list without contradiction.
-pub fn check(
-    actions: &mut [Action],
-    cx: &CheckContext<'_>,
-    usable: Protocols,
-) -> Result<Protocols, OfpError> {
-    let _ = (actions, cx);
-    Ok(usable)
+fn any(actions: &[Action], found: &impl Fn(&Action) -> bool) -> bool {
+    actions.iter().any(|a| found(a) || any(a.nested(), found))
 }
 
 /// True if `actions`, or actions within them, send to `port`.
-pub fn output_to_port(actions: &[Action], port: crate::OfpPort) -> bool {
-    let _ = (actions, port);
-    false
+pub fn output_to_port(actions: &[Action], port: OfpPort) -> bool {
+    any(actions, &|action| match action {
+        Action::Output(o) => o.port == port,
+        Action::OutputTrunc(o) => o.port == port,
+        Action::Enqueue(e) => e.port == port,
+        Action::Controller(_) => port == OfpPort::CONTROLLER,
+        _ => false,
+    })
 }
 
 /// True if `actions`, or actions within them, name the group.
 pub fn output_to_group(actions: &[Action], group: u32) -> bool {
-    let _ = (actions, group);
-    false
+    any(actions, &|action| matches!(action, Action::Group(Group(n)) if *n == group))
 }
 
-/// Parses a list of actions and instructions as in a flow (`actions=…`), and the protocols that can carry it.
-pub fn parse(text: &str, names: &Names) -> Result<(Vec<Action>, Protocols), TextError> {
-    let _ = (text, names);
-    Err(TextError::new("unsupported"))
-}
-
-/// Parses a list of actions in which instructions are not allowed (packet-out, groups).
-pub fn parse_plain(text: &str, names: &Names) -> Result<(Vec<Action>, Protocols), TextError> {
-    parse(text, names)
-}
-
-/// The text of a list of actions, without `actions=`; `drop` for the empty list.
-pub fn format(actions: &[Action], names: &Names) -> String {
-    let _ = (actions, names);
-    String::new()
-}
+#[cfg(test)]
+mod tests;

@@ -126,7 +126,7 @@ pub fn usable_protocols(m: &Match) -> Protocols {
         }
         usable &= field::usable(def.field, mask);
     }
-    usable & usable_vlan(m)
+    usable & usable_vlan(m) & crate::text::flow::usable_in_ipv6(m)
 }
 
 fn usable_vlan(m: &Match) -> Protocols {

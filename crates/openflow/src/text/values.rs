@@ -88,7 +88,7 @@ fn parse_ethernet(text: &str, full: u128) -> Result<(u128, u128), TextError> {
 }
 
 /// An IPv4 address as four decimal numbers; only their low 8 bits count.
-fn ipv4(text: &str) -> Option<u32> {
+pub fn ipv4(text: &str) -> Option<u32> {
     let mut parts = text.split('.');
     let mut addr = 0;
     for _ in 0..4 {
@@ -144,14 +144,13 @@ fn parse_port(def: &FieldDef, text: &str, names: &Names) -> Result<u128, TextErr
     Ok(if def.format == Format::OfPort16 { port.to_of10().into() } else { port.0.into() })
 }
 
-/// A port by number, by reserved name, or by its own name.
+/// A port by decimal number, by reserved name, or by its own name.
 pub fn port(text: &str, names: &Names) -> Option<OfpPort> {
-    if let Some(n) = number::whole(text).filter(|_| !text.starts_with(['-', '+'])) {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // Numbers of 1.0's reserved ports stand for the ports of 1.1 and later.
-        return match n {
-            0..0xff00 => Some(OfpPort(n as u32)),
-            0xff00..=0xffff => Some(OfpPort::from_of10(n as u16)),
-            0xffff_ff00..=0xffff_ffff => Some(OfpPort(n as u32)),
+        return match text.parse::<u32>().ok()? {
+            n @ 0xff00..=0xffff => Some(OfpPort::from_of10(n as u16)),
+            n if n < 0xff00 || n >= 0xffff_ff00 => Some(OfpPort(n)),
             _ => None,
         };
     }
@@ -364,4 +363,13 @@ impl std::fmt::Display for Flags<'_> {
 /// The definition of the field called `name`, tunnel metadata included in the complaint if it is not there.
 pub fn field_by_name(name: &str) -> Option<Field> {
     Field::by_name(name).map(|def| def.field)
+}
+
+/// A table by number or name.
+pub fn table(text: &str, names: &Names) -> Option<u8> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let name = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    names.tables.number(name.unwrap_or(text)).and_then(|n| u8::try_from(n).ok())
 }
