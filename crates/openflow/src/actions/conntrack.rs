@@ -188,7 +188,7 @@ fn decode_ct(r: &Raw) -> Result<Action, OfpError> {
     super::instructions::verify_nested(&ct.actions, Outer::Ct)?;
     // Without a commit there is no connection to store anything in.
     let bare = |a: &Action| matches!(a, Action::Nat(nat) if nat.kind == NatKind::Existing);
-    if ct.force && !ct.commit || !ct.commit && !ct.actions.iter().all(bare) {
+    if !ct.commit && (ct.force || !ct.actions.iter().all(bare)) {
         return Err(OfpError::OFPBAC_BAD_ARGUMENT);
     }
     Ok(ct.into())

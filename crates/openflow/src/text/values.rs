@@ -150,7 +150,7 @@ pub fn port(text: &str, names: &Names) -> Option<OfpPort> {
         // Numbers of 1.0's reserved ports stand for the ports of 1.1 and later.
         return match text.parse::<u32>().ok()? {
             n @ 0xff00..=0xffff => Some(OfpPort::from_of10(n as u16)),
-            n if n < 0xff00 || n >= 0xffff_ff00 => Some(OfpPort(n)),
+            n if !(0xff00..0xffff_ff00).contains(&n) => Some(OfpPort(n)),
             _ => None,
         };
     }
