@@ -15,11 +15,12 @@
 extern crate alloc;
 
 mod bytes;
+mod packets;
 
 /// Calls every crate of the kernel set; the number depends on all answers.
 #[inline(never)]
 pub fn exercise(seed: u64) -> u64 {
-    bytes::exercise(seed)
+    bytes::exercise(seed) ^ packets::exercise(seed).rotate_left(7)
 }
 
 #[cfg(test)]

@@ -1,0 +1,162 @@
+//! Packets through the core: flows are put, batches processed, upcalls executed, tables dumped.
+//!
+//! Where it sits: called by `exercise`; the same calls that a driver makes.
+
+use alloc::{boxed::Box, vec, vec::Vec};
+use core::fmt::Write;
+
+use conntrack::{DumpCursor, Entry, Flush};
+use datapath::{Command, Config, Datapath, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Worker};
+use flow::{FlowKey, Match, Wildcards};
+use odp::{Action, CtAction, HashAlg, Header, Nat, NatKind, Ufid, text::ActionList};
+use packet::{Batch, FlatPacket, Now, OdpPort, PacketBuf, PacketMeta};
+
+use crate::bytes::frame;
+
+/// The host's side of the core: buffers from the pool, and no routes.
+struct Machine;
+
+impl Host<FlatPacket> for Machine {
+    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
+        FlatPacket::try_from_frame(packet.head())
+    }
+
+    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
+        FlatPacket::try_with_capacity(len, headroom)
+    }
+
+    fn next_hop(&mut self, _: &TunnelDst) -> NextHop {
+        NextHop::NoRoute
+    }
+}
+
+/// A number that depends on all answers; 0 if memory was short.
+pub(crate) fn exercise(seed: u64) -> u64 {
+    run(seed).unwrap_or(0)
+}
+
+fn run(seed: u64) -> Option<u64> {
+    let mut config = Box::new(Config::default());
+    config.seed = seed;
+    let dp = Box::new(Datapath::try_new(&config)?);
+    let mut worker = Box::new(Worker::<FlatPacket>::try_new(seed)?);
+    let mut sum = 0;
+    for round in 0..3 {
+        sum ^= process(&dp, &mut worker, seed ^ round)?;
+        sum ^= u64::from(put(&dp, seed, round)?);
+    }
+    sum ^= housekeeping(&dp, seed)?;
+    Some(sum ^ listing(&dp)?)
+}
+
+/// A batch in, whatever comes out; what misses is executed as the switch would have it.
+#[inline(never)]
+fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<u64> {
+    let mut batch = Box::<Batch<FlatPacket>>::default();
+    let now = Now::default();
+    for number in 0..8 {
+        let meta = PacketMeta { in_port: OdpPort(number), ..PacketMeta::default() };
+        batch.push(meta, frame(seed.wrapping_add(u64::from(number)))?).ok()?;
+    }
+    worker.process(dp, &mut Machine, now, &mut batch);
+    let mut sum = worker
+        .egress()
+        .transmits()
+        .fold(0, |sum, (port, packet)| sum + u64::from(port.0) + packet.len() as u64);
+    let missed: Vec<_> = worker.egress().upcalls().collect();
+    sum += missed.len() as u64;
+    for upcall in missed {
+        worker.execute(dp, &mut Machine, now, (upcall.meta, upcall.packet), &[Action::Output(OdpPort(9))]);
+    }
+    Some(sum + worker.egress().transmits().count() as u64)
+}
+
+/// One flow for each kind of action, each matching one bit of what the frames hold.
+#[inline(never)]
+fn put(dp: &Datapath, seed: u64, round: u64) -> Option<u32> {
+    let actions = actions(seed);
+    odp::validate(&actions).ok()?;
+    let mut matched = Box::new(Match::new(&FlowKey::ZERO, &Wildcards::default()));
+    matched.set_masked(flow::slot::in_port, u128::from(round), 3);
+    let mut flow = Box::new(FlowPut {
+        ufid: Ufid(u128::from(round)),
+        matched: *matched,
+        actions,
+        mode: PutMode::CreateOrModify,
+    });
+    dp.apply(Command::PutFlow(&mut flow)).ok()?;
+    Some(1)
+}
+
+#[inline(never)]
+fn actions(seed: u64) -> Vec<Action> {
+    let word = seed as u32;
+    let nat = Nat {
+        kind: Some(NatKind::Src),
+        addr: Some((u128::from(word), u128::from(word) + 9)),
+        port: Some((1000, 2000)),
+        ..Nat::default()
+    };
+    let ct = CtAction {
+        commit: true,
+        zone: word as u16,
+        mark: Some((word, 255)),
+        nat: Some(nat),
+        ..CtAction::default()
+    };
+    vec![
+        Action::Set(Header::Priority(word)),
+        Action::PushVlan { tpid: 0x8100, tci: word as u16 | 0x1000 },
+        Action::PopVlan,
+        Action::Clone(vec![Action::Trunc(64), Action::Output(OdpPort(word))]),
+        Action::Sample { probability: word, actions: vec![Action::Userspace(Box::default())] },
+        Action::CheckPktLen { len: word as u16, if_greater: vec![Action::CtClear], if_less_equal: vec![] },
+        Action::Hash { alg: HashAlg::L4, basis: word },
+        Action::Ct(Box::new(ct)),
+        Action::Recirc(word & 1),
+    ]
+}
+
+#[inline(never)]
+fn housekeeping(dp: &Datapath, seed: u64) -> Option<u64> {
+    let now = Now::default();
+    let conntrack = dp.conntrack();
+    conntrack.maintain(now, 100);
+    conntrack.set_zone_limit(seed as u16, Some(10));
+    let mut entries = Vec::new();
+    entries.try_reserve_exact(16).ok()?;
+    entries.resize(16, Entry::default());
+    let found = conntrack.dump(now, &mut DumpCursor::default(), None, &mut entries);
+    let flushed = conntrack.flush(now, &Flush::default());
+    dp.apply(Command::SortMasks).ok()?;
+    let Ok(Reply::Stats(stats)) = dp.apply(Command::Stats) else { return None };
+    Some((found + flushed) as u64 + stats.hits + stats.misses)
+}
+
+/// Dumps the flows as text into nothing but its length, and as netlink attributes.
+#[inline(never)]
+fn listing(dp: &Datapath) -> Option<u64> {
+    let Ok(Reply::Flows { flows, .. }) = dp.apply(Command::DumpFlows { cursor: 0, max: 100 }) else {
+        return None;
+    };
+    let mut length = Length(0);
+    let mut message = netlink::Builder::new();
+    message.begin(&netlink::Header::default(), &[]);
+    for flow in &flows {
+        write!(length, "{} {}", flow.ufid, ActionList(&flow.actions)).ok()?;
+        message.put_u64(1, flow.stats.packets);
+    }
+    let bytes = message.finish()?;
+    let messages = netlink::Messages::new(&bytes).count();
+    dp.apply(Command::FlushFlows).ok()?;
+    Some(length.0 + messages as u64)
+}
+
+struct Length(u64);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.0 += text.len() as u64;
+        Ok(())
+    }
+}
