@@ -52,7 +52,7 @@ fn run(seed: u64) -> Option<u64> {
 /// A batch in, whatever comes out; what misses is executed as the switch would have it.
 #[inline(never)]
 fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<u64> {
-    let mut batch = Box::<Batch<FlatPacket>>::default();
+    let mut batch = Batch::try_new()?;
     let now = Now::default();
     for number in 0..8 {
         let meta = PacketMeta { in_port: OdpPort(number), ..PacketMeta::default() };
