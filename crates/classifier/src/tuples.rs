@@ -117,7 +117,15 @@ impl TupleTable {
 
     /// Moves the subtables with the most weight to the front and forgets the weights.
     pub fn sort(&mut self) {
-        self.subtables.sort_unstable_by_key(|s| core::cmp::Reverse(s.hits));
+        // by neighbours' swaps: few subtables, mostly in order already, and a library sort's scratch is too large a frame
+        for end in 1..self.subtables.len() {
+            for at in (1..=end).rev() {
+                match self.subtables.get_mut(at - 1..=at) {
+                    Some([before, after]) if before.hits < after.hits => core::mem::swap(before, after),
+                    _ => break,
+                }
+            }
+        }
         self.subtables.iter_mut().for_each(|s| s.hits = 0);
     }
 

@@ -8,7 +8,7 @@ use sync::RwSpin;
 
 use crate::counters::{Tally, Totals};
 use crate::flows::FlowTable;
-use crate::{Command, CommandError, Reply};
+use crate::{Command, CommandError, FlowPut, Reply};
 
 /// How a datapath is set up.
 #[derive(Clone, Debug)]
@@ -71,10 +71,23 @@ impl Datapath {
         self.totals.drop(DropReason::UpcallLost, n);
     }
 
+    #[inline(never)]
+    fn put(&self, put: &mut FlowPut) -> Result<Reply, CommandError> {
+        self.flows.write().put(put).map(|()| Reply::Done)
+    }
+
+    #[inline(never)]
+    fn stats(&self) -> Reply {
+        let mut stats = self.totals.read();
+        let flows = self.flows.read();
+        (stats.flows, stats.masks) = (flows.len() as u64, flows.masks() as u64);
+        Reply::Stats(stats)
+    }
+
     /// Carries out a command. Bounded; waits at most for the batches that workers have in hand.
     pub fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
         match command {
-            Command::PutFlow(put) => self.flows.write().put(put).map(|()| Reply::Done),
+            Command::PutFlow(put) => self.put(put),
             Command::DelFlow(ufid) => self.flows.write().remove(ufid),
             Command::GetFlow(ufid) => self.flows.read().get(ufid),
             Command::FindFlow(m) => self.flows.read().find(m),
@@ -83,12 +96,7 @@ impl Datapath {
                 Ok(Reply::Done)
             }
             Command::DumpFlows { cursor, max } => self.flows.read().dump(cursor, max),
-            Command::Stats => {
-                let mut stats = self.totals.read();
-                let flows = self.flows.read();
-                (stats.flows, stats.masks) = (flows.len() as u64, flows.masks() as u64);
-                Ok(Reply::Stats(stats))
-            }
+            Command::Stats => Ok(self.stats()),
             Command::SortMasks => {
                 self.flows.write().sort_masks();
                 Ok(Reply::Done)

@@ -143,28 +143,40 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
         let mut place = Place::default();
         let mut packet = Some(packet);
-        loop {
-            let list = place.list(start.actions);
-            let step = match (packet.take(), list.get(place.at())) {
-                (Some(p), Some(action)) => self.step(p, action, &mut place, list, &start),
-                _ => Step::Gone,
-            };
-            match step {
-                Step::Next(p) => {
-                    place.step();
-                    packet = Some(p);
-                }
-                Step::Enter(p) => packet = Some(p),
-                Step::Gone => {
-                    let Some((p, at)) = self.stack.0.pop() else { return };
-                    (packet, place) = (Some(p), at);
-                    self.stale = true;
-                    packet.iter_mut().for_each(|p| self.refresh(p));
-                }
-            }
+        while packet.is_some() {
+            self.advance(&mut packet, &mut place, &start);
         }
     }
 
+    /// Carries out one action; the packet that goes on, if one does, is in `packet` afterwards.
+    // apart from `run` and `resume`: each holds packets by value, and kernel frames are small
+    #[inline(never)]
+    fn advance(&mut self, packet: &mut Option<Packet<B>>, place: &mut Place, start: &Start<'_>) {
+        let list = place.list(start.actions);
+        let step = match (packet.take(), list.get(place.at())) {
+            (Some(p), Some(action)) => self.step(p, action, place, list, start),
+            _ => Step::Gone,
+        };
+        match step {
+            Step::Next(p) => {
+                place.step();
+                *packet = Some(p);
+            }
+            Step::Enter(p) => *packet = Some(p),
+            Step::Gone => self.resume(packet, place),
+        }
+    }
+
+    /// Goes on with the packet that waits behind the innermost nested list.
+    #[inline(never)]
+    fn resume(&mut self, packet: &mut Option<Packet<B>>, place: &mut Place) {
+        let Some((p, at)) = self.stack.0.pop() else { return };
+        *place = at;
+        self.stale = true;
+        self.refresh(packet.insert(p));
+    }
+
+    #[inline(never)]
     fn step(
         &mut self,
         mut p: Packet<B>,
@@ -222,7 +234,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     /// Gives the packet, or a copy if it is still needed, to `f`.
-    fn consume(&mut self, p: Packet<B>, last: bool, f: impl FnOnce(&mut Self, Packet<B>)) -> Step<B> {
+    fn consume(&mut self, mut p: Packet<B>, last: bool, f: impl FnOnce(&mut Self, Packet<B>)) -> Step<B> {
         if last {
             f(self, p);
             return Step::Gone;
@@ -231,15 +243,18 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             Some(copy) => f(self, copy),
             None => self.drop(DropReason::NoMemory),
         }
-        Step::Next(Packet { trunc: None, ..p })
+        p.trunc = None;
+        Step::Next(p)
     }
 
+    #[inline(never)]
     fn copy(&mut self, p: &Packet<B>) -> Option<Packet<B>> {
         let buf = self.host.try_clone(&p.buf)?;
         Some(Packet { meta: p.meta, buf, layers: p.layers, trunc: p.trunc })
     }
 
     /// Enters the list at `place`: with the packet itself if nothing follows, else with a copy.
+    #[inline(never)]
     fn enter(&mut self, p: Packet<B>, place: &mut Place, last: bool, second: bool) -> Step<B> {
         let mut after = *place;
         after.step();
@@ -259,6 +274,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         Step::Enter(copy)
     }
 
+    #[inline(never)]
     fn output(&mut self, mut p: Packet<B>, port: OdpPort) {
         if let Some(len) = p.trunc {
             p.buf.truncate(len as usize);
@@ -268,6 +284,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
+    #[inline(never)]
     fn userspace(&mut self, mut p: Packet<B>, u: &Userspace, flow: Option<Ufid>) {
         let mut userdata = Vec::new();
         if userdata.try_reserve_exact(u.userdata.len()).is_err() {
@@ -287,6 +304,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
+    #[inline(never)]
     fn recirc(&mut self, mut p: Packet<B>, id: u32) {
         p.meta.recirc_id = id;
         if self.waiting.len() < WAITING {
@@ -296,6 +314,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
+    #[inline(never)]
     fn conntrack(&mut self, p: &mut Packet<B>, ct: &odp::CtAction) -> Result<(), DropReason> {
         self.refresh(p);
         // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
@@ -319,6 +338,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     /// After a set action: bytes changed, headers stayed where they were.
+    #[inline(never)]
     fn rewritten(
         &mut self,
         mut p: Packet<B>,
@@ -336,6 +356,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     /// After an action that moves headers.
+    #[inline(never)]
     fn reshaped(
         &mut self,
         mut p: Packet<B>,

@@ -72,8 +72,13 @@ impl Megaflow {
         }
     }
 
-    fn info(&self, actions: Vec<Action>) -> FlowInfo {
-        FlowInfo { ufid: self.ufid, matched: self.matched, actions, stats: self.stats() }
+    /// Appends what a dump shows of the flow; the list has room.
+    fn list(&self, actions: Vec<Action>, flows: &mut Vec<FlowInfo>) {
+        // the match is copied straight to its place: on the way it would fill a kernel frame
+        flows.push(FlowInfo { ufid: self.ufid, matched: Match::ANY, actions, stats: self.stats() });
+        if let Some(info) = flows.last_mut() {
+            info.matched = self.matched;
+        }
     }
 }
 
@@ -152,6 +157,7 @@ impl FlowTable {
         }
     }
 
+    #[inline(never)]
     fn create(&mut self, put: &mut FlowPut) -> Result<(), CommandError> {
         let Match { key, wc } = &mut put.matched;
         for (word, mask) in key.words_mut().iter_mut().zip(wc.words()) {
@@ -193,6 +199,7 @@ impl FlowTable {
         Ok(id)
     }
 
+    #[inline(never)]
     pub fn remove(&mut self, ufid: Ufid) -> Result<Reply, CommandError> {
         let id = self.by_ufid(ufid).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
@@ -203,18 +210,19 @@ impl FlowTable {
         let flow = self.slots.get_mut(id as usize).ok_or(CommandError::NotFound)?;
         flow.generation = flow.generation.wrapping_add(1);
         let actions = ::core::mem::take(&mut flow.actions);
-        flows.push(flow.info(actions));
+        flow.list(actions, &mut flows);
         flow.used = false;
         self.tuples.remove(&flow.matched.key, &flow.matched.wc, id);
         self.free.push(id);
         Ok(Reply::Flows { flows, next: None })
     }
 
+    #[inline(never)]
     fn one(&self, id: Option<u32>) -> Result<Reply, CommandError> {
         let flow = id.and_then(|id| self.slots.get(id as usize)).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
         flows.try_reserve_exact(1).map_err(|_| CommandError::NoMemory)?;
-        flows.push(flow.info(flow.actions.clone()));
+        flow.list(flow.actions.clone(), &mut flows);
         Ok(Reply::Flows { flows, next: None })
     }
 
@@ -239,6 +247,7 @@ impl FlowTable {
         }
     }
 
+    #[inline(never)]
     /// Up to `max` flows from slot `cursor` on, and where to go on.
     pub fn dump(&self, cursor: u32, max: usize) -> Result<Reply, CommandError> {
         let mut flows = Vec::new();
@@ -247,7 +256,7 @@ impl FlowTable {
             if flows.len() >= max {
                 return Ok(Reply::Flows { flows, next: Some(id as u32) });
             }
-            flows.push(flow.info(flow.actions.clone()));
+            flow.list(flow.actions.clone(), &mut flows);
         }
         Ok(Reply::Flows { flows, next: None })
     }

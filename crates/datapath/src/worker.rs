@@ -47,7 +47,7 @@ pub struct Worker<B> {
     stack: Stack<B>,
     /// Keys of the packets of one stage: half a kilobyte each.
     keys: Box<[FlowKey]>,
-    found: [Found; BATCH],
+    found: Vec<Found>,
     tally: Tally,
     random: u64,
 }
@@ -80,6 +80,8 @@ impl<B: PacketBuf> Worker<B> {
     pub fn try_new(seed: u64) -> Option<Worker<B>> {
         let mut keys = try_list(BATCH)?;
         keys.resize(BATCH, FlowKey::ZERO);
+        let mut found = try_list(BATCH)?;
+        found.resize(BATCH, Found::default());
         Some(Worker {
             cache: FlowCache::try_new()?,
             queues: Queues::try_new()?,
@@ -87,7 +89,7 @@ impl<B: PacketBuf> Worker<B> {
             work: try_list(WAITING)?,
             stack: Stack::try_new()?,
             keys: keys.into_boxed_slice(),
-            found: [Found::default(); BATCH],
+            found,
             tally: Tally::default(),
             random: seed | 1,
         })
@@ -147,6 +149,8 @@ impl<B: PacketBuf> Worker<B> {
         dp.totals.take(&mut self.tally);
     }
 
+    // apart from `passes`, as `miss` and others are from this: kernel frames are small
+    #[inline(never)]
     /// Takes the first packets of `work`, at most a batch, through all stages.
     fn stage(
         &mut self,
@@ -174,11 +178,7 @@ impl<B: PacketBuf> Worker<B> {
                 continue;
             }
             let Some(flow) = found.flow.and_then(|(slot, generation)| table.current(slot, generation)) else {
-                let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta, packet: buf };
-                if !self.queues.upcall(upcall) {
-                    self.tally.lost += 1;
-                    self.tally.drops.add(DropReason::UpcallQueueFull, 1);
-                }
+                miss(&mut self.queues, &mut self.tally, key, (meta, buf));
                 continue;
             };
             if last.is_none_or(|l| !::core::ptr::eq(l, flow)) {
@@ -197,6 +197,15 @@ impl<B: PacketBuf> Worker<B> {
             );
         }
         run.credit(last, now);
+    }
+}
+
+/// Queues a packet that no flow matched for the switch.
+#[inline(never)]
+fn miss<B>(queues: &mut Queues<B>, tally: &mut Tally, key: &FlowKey, (meta, packet): (PacketMeta, B)) {
+    if !queues.upcall(Upcall { kind: UpcallKind::Miss, key: *key, meta, packet }) {
+        tally.lost += 1;
+        tally.drops.add(DropReason::UpcallQueueFull, 1);
     }
 }
 

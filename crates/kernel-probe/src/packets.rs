@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use conntrack::{DumpCursor, Entry, Flush};
 use datapath::{Command, Config, Datapath, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Worker};
-use flow::{FlowKey, Match, Wildcards};
+use flow::Match;
 use odp::{Action, CtAction, HashAlg, Header, Nat, NatKind, Ufid, text::ActionList};
 use packet::{Batch, FlatPacket, Now, OdpPort, PacketBuf, PacketMeta};
 
@@ -36,10 +36,8 @@ pub(crate) fn exercise(seed: u64) -> u64 {
 }
 
 fn run(seed: u64) -> Option<u64> {
-    let mut config = Box::new(Config::default());
-    config.seed = seed;
-    let dp = Box::new(Datapath::try_new(&config)?);
-    let mut worker = Box::new(Worker::<FlatPacket>::try_new(seed)?);
+    let dp = datapath(seed)?;
+    let mut worker = worker(seed)?;
     let mut sum = 0;
     for round in 0..3 {
         sum ^= process(&dp, &mut worker, seed ^ round)?;
@@ -49,26 +47,49 @@ fn run(seed: u64) -> Option<u64> {
     Some(sum ^ listing(&dp)?)
 }
 
+#[inline(never)]
+fn datapath(seed: u64) -> Option<Box<Datapath>> {
+    let config = Config { seed, ..Config::default() };
+    Datapath::try_new(&config).map(Box::new)
+}
+
+#[inline(never)]
+fn worker(seed: u64) -> Option<Box<Worker<FlatPacket>>> {
+    Worker::try_new(seed).map(Box::new)
+}
+
 /// A batch in, whatever comes out; what misses is executed as the switch would have it.
 #[inline(never)]
 fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<u64> {
     let mut batch = Batch::try_new()?;
     let now = Now::default();
-    for number in 0..8 {
-        let meta = PacketMeta { in_port: OdpPort(number), ..PacketMeta::default() };
-        batch.push(meta, frame(seed.wrapping_add(u64::from(number)))?).ok()?;
-    }
+    (0..8).try_for_each(|number| receive(&mut batch, seed, number))?;
     worker.process(dp, &mut Machine, now, &mut batch);
     let mut sum = worker
         .egress()
         .transmits()
         .fold(0, |sum, (port, packet)| sum + u64::from(port.0) + packet.len() as u64);
-    let missed: Vec<_> = worker.egress().upcalls().collect();
+    let missed = missed(worker)?;
     sum += missed.len() as u64;
-    for upcall in missed {
-        worker.execute(dp, &mut Machine, now, (upcall.meta, upcall.packet), &[Action::Output(OdpPort(9))]);
+    for packet in missed {
+        worker.execute(dp, &mut Machine, now, packet, &[Action::Output(OdpPort(9))]);
     }
     Some(sum + worker.egress().transmits().count() as u64)
+}
+
+/// The packets that no flow matched.
+#[inline(never)]
+fn missed(worker: &mut Worker<FlatPacket>) -> Option<Vec<(PacketMeta, FlatPacket)>> {
+    let mut packets = Vec::new();
+    packets.try_reserve_exact(packet::BATCH).ok()?;
+    packets.extend(worker.egress().upcalls().map(|upcall| (upcall.meta, upcall.packet)));
+    Some(packets)
+}
+
+#[inline(never)]
+fn receive(batch: &mut Batch<FlatPacket>, seed: u64, number: u32) -> Option<()> {
+    let meta = PacketMeta { in_port: OdpPort(number), ..PacketMeta::default() };
+    batch.push(meta, frame(seed.wrapping_add(u64::from(number)))?).ok()
 }
 
 /// One flow for each kind of action, each matching one bit of what the frames hold.
@@ -76,15 +97,13 @@ fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<
 fn put(dp: &Datapath, seed: u64, round: u64) -> Option<u32> {
     let actions = actions(seed);
     odp::validate(&actions).ok()?;
-    let mut matched = Box::new(Match::new(&FlowKey::ZERO, &Wildcards::default()));
-    matched.set_masked(flow::slot::in_port, u128::from(round), 3);
-    let mut flow = Box::new(FlowPut {
-        ufid: Ufid(u128::from(round)),
-        matched: *matched,
-        actions,
-        mode: PutMode::CreateOrModify,
-    });
-    dp.apply(Command::PutFlow(&mut flow)).ok()?;
+    let mut flows = Vec::new();
+    flows.try_reserve_exact(1).ok()?;
+    let ufid = Ufid(u128::from(round));
+    flows.push(FlowPut { ufid, matched: Match::ANY, actions, mode: PutMode::CreateOrModify });
+    let flow = flows.first_mut()?;
+    flow.matched.set_masked(flow::slot::in_port, u128::from(round), 3);
+    dp.apply(Command::PutFlow(flow)).ok()?;
     Some(1)
 }
 

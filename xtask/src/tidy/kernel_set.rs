@@ -56,9 +56,11 @@ fn kernel_set_uses_neither_std_nor_wide_floats() {
     for source in
         rust_sources().iter().filter(|source| source.krate().is_some_and(|name| KERNEL_SET.contains(&name)))
     {
+        let mut before = "";
         for (number, line) in (1..).zip(source.production().lines()) {
             let code = line.split("//").next().unwrap_or(line);
-            let test_only = code.contains("cfg(test)") || code.contains("cfg(any(test");
+            let test_only = before.contains("cfg(test)") || before.contains("cfg(any(test");
+            before = line;
             for word in [
                 "std::",
                 "extern crate std",
@@ -76,12 +78,21 @@ fn kernel_set_uses_neither_std_nor_wide_floats() {
     none(complaints);
 }
 
+/// Files of pure crates that may touch files all the same, and why.
+const GRANTED: [(&str, &str); 1] = [(
+    "crates/ovsdb-engine/src/storage.rs",
+    "the file under a log: the server and the offline tool share it",
+)];
+
 #[test]
 fn pure_crates_reach_for_nothing() {
     let mut complaints = Vec::new();
     for source in
         rust_sources().iter().filter(|source| source.krate().is_some_and(|name| PURE.contains(&name)))
     {
+        if GRANTED.iter().any(|(path, _)| source.path == *path) {
+            continue;
+        }
         for (number, line) in (1..).zip(source.production().lines()) {
             let code = line.split("//").next().unwrap_or(line);
             let found = EFFECTS.iter().find(|effect| code.contains(**effect));
