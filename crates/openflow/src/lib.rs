@@ -26,6 +26,7 @@ pub mod conn;
 pub mod field;
 pub mod matches;
 pub mod msg;
+pub mod print;
 pub mod text;
 
 pub use actions::{Action, Subfield};

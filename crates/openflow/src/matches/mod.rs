@@ -61,7 +61,7 @@ pub fn decode(data: &[u8], version: Version, strictness: Strictness) -> Result<(
             let m = fixed::decode_of11(fixed.ok_or(OfpError::OFPBMC_BAD_LEN)?)?;
             Ok((m, OF11_LEN))
         }
-        1 if version >= Version::V12 => {
+        1 if version >= Version::V11 => {
             let padded = len.next_multiple_of(8);
             let body = data.get(4..len).filter(|_| data.len() >= padded).ok_or(OfpError::OFPBMC_BAD_LEN)?;
             let (m, cookie) = oxm::decode(body, strictness)?;

@@ -61,7 +61,7 @@ pub struct FlowStatsRequest {
 impl Default for FlowStatsRequest {
     fn default() -> FlowStatsRequest {
         FlowStatsRequest {
-            matcher: Match::ANY,
+            matcher: matches::any(),
             table_id: FlowMod::ANY_TABLE,
             out_port: OfpPort::NONE,
             out_group: FlowMod::ANY_GROUP,
@@ -183,7 +183,7 @@ impl Default for FlowStats {
         FlowStats {
             table_id: 0,
             priority: FlowMod::DEFAULT_PRIORITY,
-            matcher: Match::ANY,
+            matcher: matches::any(),
             cookie: 0,
             duration: Age::default(),
             idle_timeout: 0,

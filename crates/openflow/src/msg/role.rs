@@ -64,11 +64,7 @@ impl RoleMessage {
         let role = Role::from_wire(r.u32()?)?;
         r.skip(4)?;
         let generation = r.u64()?;
-        let counts = match raw {
-            Raw::Ofpt12RoleRequest => matches!(role, Role::Primary | Role::Secondary),
-            _ => generation != u64::MAX,
-        };
-        Ok(RoleMessage { role, generation_id: counts.then_some(generation) })
+        Ok(RoleMessage { role, generation_id: (generation != u64::MAX).then_some(generation) })
     }
 
     /// Appends the message: `nx` is Nicira's row, `of12` the standard one.
@@ -78,10 +74,9 @@ impl RoleMessage {
         if raw == nx {
             out.put_u32((self.role as u32).saturating_sub(1));
         } else {
-            let none = if of12 == Raw::Ofpt12RoleReply { u64::MAX } else { 0 };
             out.put_u32(self.role as u32);
             out.put_zeros(4);
-            out.put_u64(self.generation_id.unwrap_or(none));
+            out.put_u64(self.generation_id.unwrap_or(u64::MAX));
         }
         header::finish(out, at);
     }

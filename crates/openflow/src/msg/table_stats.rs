@@ -55,6 +55,37 @@ pub struct TableCaps {
     pub config: u32,
 }
 
+impl TableCaps {
+    /// What every table of this switch can do, as `version` says it; `last` is the table that no other follows.
+    pub fn of_switch(version: Version, last: bool) -> TableCaps {
+        let instructions = if last { 0x3c } else { 0x3e };
+        match version {
+            Version::V10 => TableCaps { wildcards: 0x3f_ffff, ..TableCaps::default() },
+            Version::V11 => TableCaps {
+                wildcards: 0xfbff,
+                matches: 0xfbff,
+                write_actions: 0x01ff_e7ff,
+                apply_actions: 0x01ff_e7ff,
+                instructions,
+                ..TableCaps::default()
+            },
+            Version::V12 => TableCaps {
+                wildcards: 0x101f_ffff_fffd,
+                matches: 0x101f_ffff_fffd,
+                write_actions: 0x03ff_8001,
+                apply_actions: 0x03ff_8001,
+                write_setfields: 0xf_ffff_fbdd,
+                apply_setfields: 0xf_ffff_fbdd,
+                metadata_match: u64::MAX,
+                metadata_write: u64::MAX,
+                instructions,
+                config: 0,
+            },
+            Version::V13 | Version::V14 | Version::V15 => TableCaps::default(),
+        }
+    }
+}
+
 impl TableStats {
     fn decode(version: Version, r: &mut Reader<'_>) -> Result<TableStats> {
         let mut ts = TableStats { table_id: r.u8()?, ..TableStats::default() };

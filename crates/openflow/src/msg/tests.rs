@@ -130,8 +130,8 @@ fn session_message(version: Version) -> BoxedStrategy<Message> {
         })
     });
     let generation = move |role: Role, n: u64| {
-        let counts = version >= Version::V12 && matches!(role, Role::Primary | Role::Secondary);
-        RoleMessage { role, generation_id: counts.then_some(n) }
+        let none = version < Version::V12 || n == u64::MAX;
+        RoleMessage { role, generation_id: (!none).then_some(n) }
     };
     prop_oneof![
         vec(any::<u8>(), 0..20).prop_map(Message::EchoRequest),

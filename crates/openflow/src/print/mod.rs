@@ -1,0 +1,240 @@
+//! The text of OpenFlow messages, as ovs-ofctl and the debug logs of connections print them.
+//!
+//! Where it sits: `ovs-ofctl` prints replies with it, connections log with it. It decodes by `msg` and never fails: what
+//! cannot be decoded is shown in hexadecimal with the error. The forms are an interface: scripts read them.
+//!
+//! ~~~text
+//! NAME (OF1.3) (xid=0x2): body          the version is left out for 1.0
+//! ~~~
+//!
+//! Spec: ovs-ofctl(8). Next: `flows.rs`, `session.rs`, `ports.rs`, `tables.rs`, `packet.rs`.
+
+mod flows;
+mod packet;
+mod ports;
+mod session;
+mod tables;
+
+use std::fmt::Write;
+
+use crate::msg::header::{self, Header};
+use crate::msg::{Age, Limits, Message, Raw};
+use crate::{Names, OfpError, Version};
+
+pub use flows::{flow_mod, flow_stats, flow_stats_without_counters};
+pub use packet::packet;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Verbosity(pub u8);
+
+/// Prints the message in `bytes`, with names of ports and tables from `names`. Ends with a newline.
+pub fn message(bytes: &[u8], names: &Names, verbosity: Verbosity) -> String {
+    let mut out = String::new();
+    print_message(&mut out, bytes, names, verbosity);
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+fn print_message(out: &mut String, bytes: &[u8], names: &Names, verbosity: Verbosity) {
+    let Some(len) = header::message_len(bytes) else {
+        if bytes.is_empty() {
+            out.push_str("OpenFlow message is empty\n");
+        } else {
+            let _ = writeln!(out, "OpenFlow packet too short (only {} bytes):", bytes.len());
+            hex_dump(out, bytes);
+        }
+        return;
+    };
+    if len < bytes.len() {
+        let _ = writeln!(out, "(***only uses {len} bytes out of {}***)", bytes.len());
+        return hex_dump(out, bytes);
+    }
+    if len > bytes.len() {
+        if let Some(header) = retitled(bytes) {
+            title(out, &header);
+            out.push('\n');
+        }
+        let _ = writeln!(out, "(***truncated to {} bytes from {len}***)", bytes.len());
+        return hex_dump(out, bytes);
+    }
+    match header::parse(bytes) {
+        Err(error) => decode_error(out, error, bytes),
+        Ok((header, body)) => {
+            title(out, &header);
+            let before = out.len();
+            if let Err(error) = print_body(out, &header, body, bytes, names, verbosity) {
+                out.truncate(before);
+                if !out.ends_with('\n') {
+                    out.push(' ');
+                }
+                return decode_error(out, error, bytes);
+            }
+            if verbosity >= Verbosity(3) && !matches!(header.raw, Raw::OfptEchoRequest | Raw::OfptEchoReply) {
+                end_line(out);
+                hex_dump(out, bytes);
+            }
+        }
+    }
+}
+
+fn end_line(out: &mut String) {
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+}
+
+fn decode_error(out: &mut String, error: OfpError, bytes: &[u8]) {
+    let _ = writeln!(out, "***decode error: {error}***");
+    hex_dump(out, bytes);
+}
+
+/// The headers of a truncated message, read as if its length were that of what is there.
+fn retitled(bytes: &[u8]) -> Option<Header> {
+    let mut copy = bytes.to_vec();
+    let len = u16::try_from(copy.len()).ok()?;
+    copy.get_mut(2..4)?.copy_from_slice(&len.to_be_bytes());
+    header::parse(&copy).ok().map(|(header, _)| header)
+}
+
+/// `NAME (OF1.3) (xid=0x1):`
+fn title(out: &mut String, header: &Header) {
+    out.push_str(header.raw.name());
+    match Version::from_wire(header.version) {
+        Some(Version::V10) => {}
+        Some(version) => {
+            let _ = write!(out, " ({version})");
+        }
+        None => {
+            let _ = write!(out, " (OF {:#04x})", header.version);
+        }
+    }
+    let _ = write!(out, " (xid={:#x}):", header.xid);
+}
+
+fn print_body(
+    out: &mut String,
+    header: &Header,
+    body: &[u8],
+    bytes: &[u8],
+    names: &Names,
+    verbosity: Verbosity,
+) -> Result<(), OfpError> {
+    if header.flags != 0 {
+        print_stats_flags(out, header.flags);
+    }
+    let limits = Limits { flow_mod_table_id: true, ..Limits::default() };
+    if verbosity < Verbosity(1) && is_counted_only(header.raw) {
+        return Ok(());
+    }
+    let message = match crate::msg::decode_body(header, body, &limits) {
+        // Printing shows what the switch would refuse.
+        Err(_) if header.raw == Raw::NxtSetFlowFormat => {
+            out.push_str(" format=(unknown)");
+            return Ok(());
+        }
+        other => other?,
+    };
+    let version = Version::from_wire(header.version);
+    if session::print(out, header, &message, bytes, verbosity) {
+        return Ok(());
+    }
+    match &message {
+        Message::FlowMod(fm) => {
+            out.push(' ');
+            out.push_str(&flow_mod(fm, names, version.unwrap_or(Version::V10)));
+        }
+        Message::FlowStatsRequest(q) | Message::AggregateRequest(q) => flows::request(out, q, names),
+        Message::FlowStatsReply(flows) => {
+            for flow in flows {
+                let _ = write!(out, "\n {}", flow_stats(flow, names));
+            }
+        }
+        Message::AggregateReply(s) => {
+            let _ = write!(
+                out,
+                " packet_count={} byte_count={} flow_count={}",
+                s.packet_count, s.byte_count, s.flow_count
+            );
+        }
+        Message::FlowRemoved(fr) => flows::removed(out, fr, names),
+        Message::PacketIn(pin) | Message::Resume(pin) => packet::packet_in(out, pin, names, verbosity),
+        Message::PacketOut(po) => packet::packet_out(out, po, names, verbosity),
+        Message::TableStatsReply(tables) => tables::stats(out, tables, header.version, names),
+        other => ports::print(out, other, names, verbosity),
+    }
+    Ok(())
+}
+
+fn is_counted_only(raw: Raw) -> bool {
+    matches!(
+        raw,
+        Raw::Ofpst10FlowReply | Raw::Ofpst11FlowReply | Raw::Ofpst13FlowReply | Raw::Ofpst15FlowReply
+    )
+}
+
+fn print_stats_flags(out: &mut String, flags: u16) {
+    out.push_str(" flags=");
+    if flags & header::MORE != 0 {
+        out.push_str("[more]");
+    }
+    if flags & !header::MORE != 0 {
+        let _ = write!(out, "[***unknown flags {:#06x}***]", flags & !header::MORE);
+    }
+}
+
+/// Seconds with as many decimals as it takes, at least three, none for whole seconds.
+pub(crate) fn duration(out: &mut String, age: Age) {
+    let _ = write!(out, "{}", age.sec);
+    if age.nsec != 0 {
+        let digits = format!("{:09}", age.nsec);
+        let trimmed = digits.trim_end_matches('0').len().max(3);
+        let _ = write!(out, ".{}", &digits[..trimmed]);
+    }
+}
+
+/// The names of the bits of `bits` in `table`, in its order; unknown bits in hexadecimal, `0` for none.
+pub(crate) fn bit_names(bits: u32, table: &[(u32, &str)]) -> String {
+    if bits == 0 {
+        return "0".to_owned();
+    }
+    let mut left = bits;
+    let mut names = Vec::new();
+    for (bit, name) in table {
+        if left & bit != 0 {
+            names.push((*name).to_owned());
+            left &= !bit;
+        }
+    }
+    if left != 0 {
+        names.push(format!("{left:#x}"));
+    }
+    names.join(" ")
+}
+
+/// Sixteen bytes a line, in hexadecimal and as text.
+pub(crate) fn hex_dump(out: &mut String, bytes: &[u8]) {
+    for (row, line) in bytes.chunks(16).enumerate() {
+        hex_line(out, row * 16, line);
+        let text: String =
+            line.iter().map(|b| if (0x20..0x7f).contains(b) { char::from(*b) } else { '.' }).collect();
+        let _ = writeln!(out, "|{text:<16}|");
+    }
+}
+
+fn hex_line(out: &mut String, offset: usize, line: &[u8]) {
+    let _ = write!(out, "{offset:08x} ");
+    for i in 0..16 {
+        match line.get(i) {
+            Some(byte) => {
+                let separator = if i == 8 { '-' } else { ' ' };
+                let _ = write!(out, "{separator}{byte:02x}");
+            }
+            None if i == 8 && line.len() == 8 => out.push_str("-  "),
+            None => out.push_str("   "),
+        }
+    }
+    out.push(' ');
+}
