@@ -18,6 +18,7 @@ const FRESH_BYTES: usize = 2048;
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Frame>,
+    scratch: Vec<u8>,
 }
 
 impl BufferPool {
@@ -55,6 +56,24 @@ impl BufferPool {
         let room = frame.capacity();
         if self.free.len() < KEPT && (FRESH_BYTES + Frame::HEADROOM..=KEPT_BYTES).contains(&room) {
             self.free.push(frame);
+        }
+    }
+
+    /// Memory of at least `len` bytes for a moment, its content unspecified: what is received is first put here, as
+    /// one never knows how long it will be. To be given back.
+    pub fn take_scratch(&mut self, len: usize) -> Vec<u8> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if scratch.len() < len {
+            // A fresh vector, not a longer one: zeroed memory that is never touched costs nothing.
+            scratch = vec![0; len];
+        }
+        scratch
+    }
+
+    /// Takes scratch memory back.
+    pub fn give_scratch(&mut self, scratch: Vec<u8>) {
+        if scratch.len() > self.scratch.len() {
+            self.scratch = scratch;
         }
     }
 

@@ -1,0 +1,184 @@
+//! A Linux device as a netdev, and how they are opened.
+//!
+//! Where it sits: the crate's surface. State comes from the table of links and from ethtool; packets go through
+//! `packet_port` or `tap`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use netdev::{AdminState, LinkFeatures, Netdev, NetdevError, NetdevStats, OpenNetdev, Options, Queues};
+use wire::EthAddr;
+
+use crate::ethtool;
+use crate::packet_port::PacketPort;
+use crate::rtnl::{LinkChange, LinkInfo, Links, OnChange};
+use crate::tap::Tap;
+
+/// The devices of this network namespace.
+#[derive(Clone)]
+pub struct LinuxDevices(Arc<Shared>);
+
+struct Shared {
+    links: Arc<Links>,
+    control: Arc<OwnedFd>,
+    open: Mutex<BTreeMap<String, Weak<LinuxNetdev>>>,
+}
+
+impl LinuxDevices {
+    /// Begins to follow the namespace's links; `on_change` is called, on a thread of ours, after any of them changed:
+    /// state is worth reading again, and so are receive queues (whose device may have returned).
+    pub fn new(on_change: OnChange) -> io::Result<LinuxDevices> {
+        let links = Arc::new(Links::follow(on_change)?);
+        let control = Arc::new(ethtool::control_socket()?);
+        Ok(LinuxDevices(Arc::new(Shared { links, control, open: Mutex::default() })))
+    }
+
+    /// Opens existing devices: type `system`.
+    pub fn system(&self) -> Arc<dyn OpenNetdev> {
+        self.opener("system")
+    }
+
+    /// Makes devices for the host itself: type `internal`.
+    pub fn internal(&self) -> Arc<dyn OpenNetdev> {
+        self.opener("internal")
+    }
+
+    /// Makes devices: type `tap`.
+    pub fn tap(&self) -> Arc<dyn OpenNetdev> {
+        self.opener("tap")
+    }
+
+    /// A number that grows whenever any link of the namespace changes: a device that could not be opened may be there.
+    pub fn generation(&self) -> u64 {
+        self.0.links.generation()
+    }
+
+    fn opener(&self, kind: &'static str) -> Arc<dyn OpenNetdev> {
+        let devices = self.clone();
+        Arc::new(move |name: &str| devices.open(name, kind))
+    }
+
+    fn open(&self, name: &str, kind: &'static str) -> Result<Arc<dyn Netdev>, NetdevError> {
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = open.get(name).and_then(Weak::upgrade) {
+            return if device.kind == kind { Ok(device) } else { Err(NetdevError::Os(libc::EEXIST)) };
+        }
+        let links = self.0.links.clone();
+        let io = if kind == "system" {
+            Io::Packet(PacketPort::open(name, links.refresh(name)?.index, links.clone())?)
+        } else {
+            let tap = Tap::open(name)?;
+            links.refresh(name)?;
+            Io::Tap(tap)
+        };
+        let control = self.0.control.clone();
+        let device = Arc::new(LinuxNetdev { name: name.to_owned(), kind, io, links, control });
+        open.retain(|_, device| device.strong_count() > 0);
+        open.insert(name.to_owned(), Arc::downgrade(&device));
+        Ok(device)
+    }
+}
+
+enum Io {
+    Packet(Arc<PacketPort>),
+    Tap(Arc<Tap>),
+}
+
+struct LinuxNetdev {
+    name: String,
+    kind: &'static str,
+    io: Io,
+    links: Arc<Links>,
+    control: Arc<OwnedFd>,
+}
+
+impl LinuxNetdev {
+    fn link(&self) -> Result<LinkInfo, NetdevError> {
+        self.links.find(&self.name).map(|l| l.info).ok_or(NetdevError::Os(libc::ENODEV))
+    }
+}
+
+impl Netdev for LinuxNetdev {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &str {
+        self.kind
+    }
+
+    fn queues(&self) -> Option<Queues> {
+        match &self.io {
+            Io::Packet(port) => port.queues(),
+            Io::Tap(tap) => tap.queues(),
+        }
+    }
+
+    fn mac(&self) -> Result<EthAddr, NetdevError> {
+        Ok(self.link()?.mac)
+    }
+
+    fn set_mac(&self, mac: EthAddr) -> Result<(), NetdevError> {
+        if self.link()?.mac == mac { Ok(()) } else { self.links.change(&self.name, LinkChange::Mac(mac)) }
+    }
+
+    fn mtu(&self) -> Result<u32, NetdevError> {
+        Ok(self.link()?.mtu)
+    }
+
+    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError> {
+        if self.link()?.mtu == mtu { Ok(()) } else { self.links.change(&self.name, LinkChange::Mtu(mtu)) }
+    }
+
+    fn admin_state(&self) -> Result<AdminState, NetdevError> {
+        Ok(if self.link()?.up() { AdminState::Up } else { AdminState::Down })
+    }
+
+    fn set_admin_state(&self, state: AdminState) -> Result<(), NetdevError> {
+        let change = match state {
+            AdminState::Up => LinkChange::Up,
+            AdminState::Down => LinkChange::Down,
+        };
+        self.links.change(&self.name, change)
+    }
+
+    fn carrier(&self) -> bool {
+        self.link().is_ok_and(|l| l.carrier())
+    }
+
+    fn carrier_resets(&self) -> u64 {
+        self.links.find(&self.name).map_or(0, |l| l.carrier_resets)
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.link().map_or(0, |l| l.index)
+    }
+
+    fn link_features(&self) -> LinkFeatures {
+        ethtool::link_features(&self.control, &self.name)
+    }
+
+    fn stats(&self) -> Result<NetdevStats, NetdevError> {
+        let kernel = self.links.stats(&self.name);
+        match &self.io {
+            Io::Packet(_) => kernel,
+            // What the device sends, the switch receives.
+            Io::Tap(tap) => Ok(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped)),
+        }
+    }
+
+    fn status(&self) -> Options {
+        ethtool::driver_status(&self.control, &self.name)
+    }
+
+    fn set_options(&self, _options: &Options) -> Result<(), NetdevError> {
+        Ok(())
+    }
+
+    fn change_seq(&self) -> u64 {
+        // Without a link, any change of links may have been its loss.
+        self.links.find(&self.name).map_or_else(|| self.links.generation(), |l| l.changed)
+    }
+}

@@ -1,0 +1,238 @@
+//! The queues of an existing device, through a packet socket.
+//!
+//! Where it sits: made by `device` for ports of type system; polled by a host's thread.
+//!
+//! Both queues share one socket, which follows the device's *name*: whenever the table of links moved on, the
+//! receive queue compares the number that the name has now with the one that the socket is bound to.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use netdev::offload::{SegmentError, TxCapabilities, deliver};
+use netdev::{BufferPool, Frame, FrameBatch, Queues, RxQueue, TxDrops, TxQueue};
+use packet::{BATCH, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
+
+use crate::rtnl::Links;
+use crate::sys::{PacketSocket, Received, SLOT_LEN, VNET_LEN};
+use crate::vnet;
+
+/// The socket of a port, and what it is bound to.
+pub(crate) struct PacketPort {
+    name: String,
+    links: Arc<Links>,
+    socket: PacketSocket,
+    /// The device's number, zero while there is none.
+    bound: AtomicU32,
+    taken: AtomicBool,
+}
+
+impl PacketPort {
+    pub(crate) fn open(name: &str, ifindex: u32, links: Arc<Links>) -> io::Result<Arc<PacketPort>> {
+        let socket = PacketSocket::open()?;
+        socket.bind(ifindex)?;
+        Ok(Arc::new(PacketPort {
+            name: name.to_owned(),
+            links,
+            socket,
+            bound: AtomicU32::new(ifindex),
+            taken: AtomicBool::new(false),
+        }))
+    }
+
+    /// Both queues; `None` while somebody has them.
+    pub(crate) fn queues(self: &Arc<Self>) -> Option<Queues> {
+        if self.taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let rx = Rx { port: self.clone(), generation: 0, received: [Received::default(); BATCH] };
+        Some(Queues { rx: Box::new(rx), tx: Box::new(Tx { port: self.clone(), uso: true }) })
+    }
+
+    /// Binds the socket to the device that has the name now.
+    fn follow(&self) {
+        let ifindex = self.links.find(&self.name).map_or(0, |l| l.info.index);
+        if ifindex != self.bound.load(Ordering::Relaxed) {
+            // While there is no device, or it goes away again, the next change of links brings us here again.
+            let now = if ifindex != 0 && self.socket.bind(ifindex).is_ok() { ifindex } else { 0 };
+            self.bound.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Rx {
+    port: Arc<PacketPort>,
+    /// The generation of links that the binding agrees with.
+    generation: u64,
+    received: [Received; BATCH],
+}
+
+impl Drop for Rx {
+    fn drop(&mut self) {
+        self.port.taken.store(false, Ordering::Release);
+    }
+}
+
+impl RxQueue for Rx {
+    fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
+        let generation = self.port.links.generation();
+        if generation != self.generation {
+            self.port.follow();
+            self.generation = generation;
+        }
+        let mut memory = pool.take_scratch(BATCH * SLOT_LEN);
+        let n = self.fill(&mut memory, BATCH - out.len());
+        let mut pushed = 0;
+        for (slot, received) in memory.chunks_exact(SLOT_LEN).zip(&self.received).take(n) {
+            let Some(frame) = frame_of(received, slot, pool) else { continue };
+            pushed += usize::from(out.push(PacketMeta::default(), frame).is_ok());
+        }
+        pool.give_scratch(memory);
+        pushed
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.port.socket.as_fd())
+    }
+}
+
+impl Rx {
+    /// Receives into `memory`. An error is about one packet that the kernel could not describe to us, or says that
+    /// the device went down: both are behind us once they are told.
+    fn fill(&mut self, memory: &mut [u8], max: usize) -> usize {
+        for _ in 0..BATCH {
+            match self.port.socket.receive(memory, &mut self.received, max) {
+                Ok(n) => return n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return 0,
+                Err(_) => {}
+            }
+        }
+        0
+    }
+}
+
+/// The packet in a slot as a frame, its tag back in place; `None` if it cannot be had whole.
+fn frame_of(received: &Received, slot: &[u8], pool: &mut BufferPool) -> Option<Frame> {
+    let bytes = slot.get(..received.len)?;
+    let offload = vnet::decode(&received.vnet).ok()?;
+    if received.truncated {
+        return None;
+    }
+    let mut frame = pool.take(bytes.len() + 4)?;
+    let complete = match (received.vlan, bytes.split_at_checked(12)) {
+        (Some((tpid, tci)), Some((addresses, rest))) => {
+            let [a, b] = tpid.to_be_bytes();
+            let [c, d] = tci.to_be_bytes();
+            frame.append(addresses) && frame.append(&[a, b, c, d]) && frame.append(rest)
+        }
+        _ => frame.append(bytes),
+    };
+    *frame.offload_mut() = if received.vlan.is_some() { vnet::behind_tag(offload) } else { offload };
+    complete.then_some(frame)
+}
+
+struct Tx {
+    port: Arc<PacketPort>,
+    /// The kernel segments UDP; kernels before 6.2 refuse.
+    uso: bool,
+}
+
+impl TxQueue for Tx {
+    fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
+        let mut drops = TxDrops::default();
+        let mut frames: Vec<Frame> = Vec::with_capacity(BATCH);
+        frames.extend(batch.drain().map(|(_, frame)| frame));
+        if self.port.bound.load(Ordering::Relaxed) == 0 {
+            drops.down = frames.len() as u32;
+        } else if !self.uso && frames.iter().any(asks_for_uso) {
+            let can = TxCapabilities { checksum: true, tso: true, uso: false };
+            let mut cut = Vec::with_capacity(2 * BATCH);
+            for frame in frames {
+                match deliver(frame, can, pool, |f, _| cut.push(f)) {
+                    Ok(()) => {}
+                    Err(SegmentError::Malformed) => drops.failed += 1,
+                    Err(SegmentError::NoMemory) => drops.memory += 1,
+                }
+            }
+            frames = cut;
+            self.send(&frames, pool, &mut drops);
+        } else {
+            self.send(&frames, pool, &mut drops);
+        }
+        frames.into_iter().for_each(|f| pool.give(f));
+        drops
+    }
+}
+
+fn asks_for_uso(frame: &Frame) -> bool {
+    matches!(frame.offload().segment, Some(Segmentation { kind: SegmentationKind::Udp, .. }))
+}
+
+impl Tx {
+    /// Sends all, past those that the kernel refuses.
+    fn send(&mut self, frames: &[Frame], pool: &mut BufferPool, drops: &mut TxDrops) {
+        for chunk in frames.chunks(BATCH) {
+            let mut headers: Vec<([u8; VNET_LEN], &[u8])> = Vec::with_capacity(BATCH);
+            headers.extend(chunk.iter().map(|f| (vnet::encode(f), f.frame())));
+            let mut at = 0;
+            while let Some(rest) = headers.get(at..).filter(|rest| !rest.is_empty()) {
+                match self.port.socket.send(rest) {
+                    Ok(n) => at += n.max(1),
+                    Err(e) => match verdict(&e) {
+                        Verdict::Retry => {}
+                        Verdict::One(count) => {
+                            if let Some(frame) = chunk.get(at).filter(|f| self.uso && asks_for_uso(f)) {
+                                self.send_in_software(frame, pool, drops);
+                            } else {
+                                *count(drops) += 1;
+                            }
+                            at += 1;
+                        }
+                        Verdict::All(count) => {
+                            *count(drops) += rest.len() as u32;
+                            at = headers.len();
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    /// A kernel that does not segment UDP refused `frame`: from now on we do it.
+    fn send_in_software(&mut self, frame: &Frame, pool: &mut BufferPool, drops: &mut TxDrops) {
+        self.uso = false;
+        let mut cut = Vec::new();
+        let can = TxCapabilities { checksum: true, tso: true, uso: false };
+        match pool.clone_of(frame).map(|copy| deliver(copy, can, pool, |f, _| cut.push(f))) {
+            Some(Ok(())) => {}
+            Some(Err(SegmentError::Malformed)) => drops.failed += 1,
+            Some(Err(SegmentError::NoMemory)) | None => drops.memory += 1,
+        }
+        self.send(&cut, pool, drops);
+        cut.into_iter().for_each(|f| pool.give(f));
+    }
+}
+
+/// A reason's counter.
+type Count = fn(&mut TxDrops) -> &mut u32;
+
+/// What an error of sending means for the packets that wait.
+enum Verdict {
+    /// Nothing.
+    Retry,
+    /// The first is refused.
+    One(Count),
+    /// None will be taken now.
+    All(Count),
+}
+
+fn verdict(e: &io::Error) -> Verdict {
+    match e.raw_os_error() {
+        Some(libc::EINTR) => Verdict::Retry,
+        Some(libc::EMSGSIZE) => Verdict::One(|d| &mut d.mtu),
+        Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV) => Verdict::All(|d| &mut d.down),
+        Some(libc::EAGAIN | libc::ENOBUFS) => Verdict::All(|d| &mut d.failed),
+        _ => Verdict::One(|d| &mut d.failed),
+    }
+}

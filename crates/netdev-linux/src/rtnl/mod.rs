@@ -1,0 +1,13 @@
+//! Links by rtnetlink: what devices there are, and what becomes of them.
+//!
+//! Where it sits: devices ask [`Links`]; a thread of its own follows the kernel's notifications.
+
+mod link;
+mod socket;
+mod table;
+
+pub(crate) use link::{LinkChange, LinkInfo};
+pub(crate) use table::Links;
+
+/// Called after any link appeared, changed or vanished, on the thread that follows links.
+pub type OnChange = std::sync::Arc<dyn Fn() + Send + Sync>;

@@ -1,0 +1,196 @@
+//! A packet socket that moves batches with virtio-net headers.
+//!
+//! Where it sits: under `packet_port`.
+//!
+//! Spec: packet(7), recvmmsg(2), sendmmsg(2).
+#![allow(unsafe_code)] // setsockopt with structs, and arrays of message headers full of pointers
+
+use std::io;
+use std::mem::{size_of, size_of_val, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::null_mut;
+
+use libc::{c_int, c_void, iovec, mmsghdr, socklen_t};
+use packet::BATCH;
+
+use super::VNET_LEN;
+
+/// Memory that one received packet may fill: a super-packet with its headers and tags.
+pub(crate) const SLOT_LEN: usize = 65_536 + 64;
+/// What the kernel may hold for us, each way; the system's limit is used where this is not allowed.
+const SOCKET_BUFFER: c_int = 8 << 20;
+/// Room for the control message with a packet's auxiliary data, with plenty to spare.
+const CONTROL_LEN: usize = 128;
+
+// packet(7); newer than what libc names.
+const PACKET_IGNORE_OUTGOING: c_int = 23;
+const PACKET_VNET_HDR: c_int = 15;
+const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
+
+/// What came with a received packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Received {
+    /// Bytes of the frame in its slot.
+    pub len: usize,
+    /// The virtio-net header.
+    pub vnet: [u8; VNET_LEN],
+    /// The tag that the kernel took out of the frame: its TPID and TCI.
+    pub vlan: Option<(u16, u16)>,
+    /// The frame was longer than its slot.
+    pub truncated: bool,
+}
+
+/// A packet socket, non-blocking, bound to one device at a time.
+#[derive(Debug)]
+pub(crate) struct PacketSocket {
+    fd: OwnedFd,
+}
+
+/// Aligned as control messages must be.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL_LEN]);
+
+impl PacketSocket {
+    /// A socket that sees nothing until it is bound.
+    pub(crate) fn open() -> io::Result<PacketSocket> {
+        // SAFETY: socket(2) takes no pointers; protocol zero receives nothing before bind.
+        let fd = unsafe {
+            libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: fd was returned by socket(2) just now and nobody else has it.
+        let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
+        let on: c_int = 1;
+        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
+        socket.set(libc::SOL_PACKET, PACKET_VNET_HDR, &on)?;
+        socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &on)?;
+        for (forced, plain) in
+            [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+        {
+            if socket.set(libc::SOL_SOCKET, forced, &SOCKET_BUFFER).is_err() {
+                socket.set(libc::SOL_SOCKET, plain, &SOCKET_BUFFER)?;
+            }
+        }
+        Ok(socket)
+    }
+
+    fn set<T: Copy>(&self, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+        let len = size_of::<T>() as socklen_t;
+        // SAFETY: the kernel reads `len` bytes of `value`, which is a T borrowed over the call.
+        let rc = unsafe {
+            libc::setsockopt(self.fd.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), len)
+        };
+        if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Receives what the device `ifindex` receives, whoever it is for, and sends by it from now on.
+    pub(crate) fn bind(&self, ifindex: u32) -> io::Result<()> {
+        // SAFETY: sockaddr_ll is integers only; zero is a value of each.
+        let mut addr: libc::sockaddr_ll = unsafe { zeroed() };
+        addr.sll_family = libc::AF_PACKET as u16;
+        addr.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        addr.sll_ifindex = ifindex as c_int;
+        let len = size_of_val(&addr) as socklen_t;
+        // SAFETY: the kernel reads `len` bytes of `addr`, which lives over the call.
+        let rc = unsafe { libc::bind(self.fd.as_raw_fd(), std::ptr::from_ref(&addr).cast(), len) };
+        if rc < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: packet_mreq is integers only; zero is a value of each.
+        let mut promiscuous: libc::packet_mreq = unsafe { zeroed() };
+        promiscuous.mr_ifindex = ifindex as c_int;
+        promiscuous.mr_type = libc::PACKET_MR_PROMISC as u16;
+        self.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)
+    }
+
+    /// Receives up to `max` packets, each into its [`SLOT_LEN`] bytes of `memory`; returns how many.
+    pub(crate) fn receive(
+        &self,
+        memory: &mut [u8],
+        received: &mut [Received; BATCH],
+        max: usize,
+    ) -> io::Result<usize> {
+        let n = max.min(BATCH).min(memory.len() / SLOT_LEN);
+        let mut vnets = [[0u8; VNET_LEN]; BATCH];
+        let mut controls = [Control([0; CONTROL_LEN]); BATCH];
+        // SAFETY: iovec and mmsghdr are pointers and integers; zero (null) is a value of each.
+        let mut iovecs: [[iovec; 2]; BATCH] = unsafe { zeroed() };
+        // SAFETY: as above.
+        let mut messages: [mmsghdr; BATCH] = unsafe { zeroed() };
+        let parts = memory.chunks_exact_mut(SLOT_LEN).zip(&mut vnets).zip(&mut controls).zip(&mut iovecs);
+        for ((((slot, vnet), control), iov), message) in parts.zip(&mut messages).take(n) {
+            iov[0] = iovec { iov_base: vnet.as_mut_ptr().cast(), iov_len: VNET_LEN };
+            iov[1] = iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: SLOT_LEN };
+            message.msg_hdr.msg_iov = iov.as_mut_ptr();
+            message.msg_hdr.msg_iovlen = 2;
+            message.msg_hdr.msg_control = control.0.as_mut_ptr().cast::<c_void>();
+            message.msg_hdr.msg_controllen = CONTROL_LEN as _;
+        }
+        // SAFETY: the first `n` messages point to vnets, slots, controls and iovecs made or borrowed above, all of
+        // which live over the call and have the lengths given; n is at most the number of messages.
+        let got =
+            unsafe { libc::recvmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr(), n as _, 0, null_mut()) };
+        if got < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let got = (got as usize).min(n);
+        for ((message, vnet), out) in messages.iter().zip(&vnets).zip(received.iter_mut()).take(got) {
+            let len = (message.msg_len as usize).saturating_sub(VNET_LEN).min(SLOT_LEN);
+            let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            *out = Received { len, vnet: *vnet, vlan: stripped_vlan(&message.msg_hdr), truncated };
+        }
+        Ok(got)
+    }
+
+    /// Sends frames, each behind its header, in order; returns how many the kernel took, at least one.
+    pub(crate) fn send(&self, frames: &[([u8; VNET_LEN], &[u8])]) -> io::Result<usize> {
+        let n = frames.len().min(BATCH);
+        // SAFETY: iovec and mmsghdr are pointers and integers; zero (null) is a value of each.
+        let mut iovecs: [[iovec; 2]; BATCH] = unsafe { zeroed() };
+        // SAFETY: as above.
+        let mut messages: [mmsghdr; BATCH] = unsafe { zeroed() };
+        for (((vnet, frame), iov), message) in frames.iter().zip(&mut iovecs).zip(&mut messages) {
+            iov[0] = iovec { iov_base: vnet.as_ptr().cast_mut().cast(), iov_len: VNET_LEN };
+            iov[1] = iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+            message.msg_hdr.msg_iov = iov.as_mut_ptr();
+            message.msg_hdr.msg_iovlen = 2;
+        }
+        // SAFETY: the first `n` messages point to the headers and frames borrowed in `frames` and to iovecs above;
+        // sendmmsg only reads them (the casts to mut are for iovec's type), and writes msg_len of each message.
+        let sent = unsafe { libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr(), n as _, 0) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The tag that the kernel took out of the frame, from the control messages that recvmmsg filled in.
+fn stripped_vlan(message: &libc::msghdr) -> Option<(u16, u16)> {
+    // SAFETY: msg_control and msg_controllen of `message` describe a Control that outlives it, filled by the kernel;
+    // CMSG_FIRSTHDR returns null or a header that lies wholly inside.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
+    // SAFETY: CMSG_LEN only computes.
+    let enough = unsafe { libc::CMSG_LEN(size_of::<libc::tpacket_auxdata>() as u32) } as usize;
+    if header.cmsg_level != libc::SOL_PACKET
+        || header.cmsg_type != libc::PACKET_AUXDATA
+        || (header.cmsg_len as usize) < enough
+    {
+        return None;
+    }
+    // SAFETY: cmsg_len says that a whole tpacket_auxdata follows the header, inside the Control (which has room for
+    // more than that); it is integers only, and read_unaligned needs no alignment.
+    let aux = unsafe { libc::CMSG_DATA(header).cast::<libc::tpacket_auxdata>().read_unaligned() };
+    if aux.tp_status & TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let tpid = if aux.tp_status & TP_STATUS_VLAN_TPID_VALID != 0 { aux.tp_vlan_tpid } else { 0x8100 };
+    Some((tpid, aux.tp_vlan_tci))
+}

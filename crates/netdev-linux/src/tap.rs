@@ -1,0 +1,173 @@
+//! TAP devices: ports that the host's own stack, or a virtual machine, uses.
+//!
+//! Where it sits: made by `device` for ports of type internal and tap; polled by a host's thread. The device exists
+//! as long as its port does.
+//!
+//! Spec: the kernel's networking/tuntap.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use netdev::offload::{SegmentError, TxCapabilities, deliver};
+use netdev::{BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Queues, RxQueue, TxDrops, TxQueue};
+use packet::{PacketBuf, PacketMeta};
+
+use crate::sys::{self, SLOT_LEN, VNET_LEN};
+use crate::vnet;
+
+const TUN: &str = "/dev/net/tun";
+const IFF_TAP: i32 = 0x0002;
+const IFF_NO_PI: i32 = 0x1000;
+const IFF_VNET_HDR: i32 = 0x4000;
+
+/// Checksums, and TCP over IPv4 and IPv6 with ECN.
+const OFFLOAD_TCP: u32 = 0x01 | 0x02 | 0x04 | 0x08;
+/// UDP over IPv4 and IPv6, since Linux 6.2.
+const OFFLOAD_UDP: u32 = 0x20 | 0x40;
+
+/// What went through our end, as seen from the switch.
+#[derive(Default)]
+struct Counters {
+    rx_packets: AtomicU64,
+    rx_bytes: AtomicU64,
+    tx_packets: AtomicU64,
+    tx_bytes: AtomicU64,
+}
+
+/// An open TAP device.
+pub(crate) struct Tap {
+    file: File,
+    /// The kernel takes UDP super-packets.
+    uso: bool,
+    counters: Counters,
+    taken: AtomicBool,
+}
+
+impl Tap {
+    /// Makes the device `name`, or attaches to it if it is persistent.
+    pub(crate) fn open(name: &str) -> Result<Arc<Tap>, NetdevError> {
+        let open = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(TUN);
+        let file = open.map_err(|e| {
+            let why = NetdevError::from(e);
+            log::warn!(target: "netdev_linux", "opening \"{TUN}\" failed: {why}");
+            NetdevError::Explained(why.errno(), format!("{why}: {TUN}"))
+        })?;
+        sys::tun_attach(file.as_fd(), name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).map_err(|e| {
+            let why = NetdevError::from(e);
+            log::warn!(target: "netdev_linux", "{name}: creating tap device failed: {why}");
+            why
+        })?;
+        sys::tun_set_header_size(file.as_fd(), VNET_LEN)?;
+        let uso = sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP | OFFLOAD_UDP).is_ok();
+        if !uso {
+            sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP)?;
+        }
+        Ok(Arc::new(Tap { file, uso, counters: Counters::default(), taken: AtomicBool::new(false) }))
+    }
+
+    /// Both queues; `None` while somebody has them.
+    pub(crate) fn queues(self: &Arc<Self>) -> Option<Queues> {
+        if self.taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        Some(Queues { rx: Box::new(Rx(self.clone())), tx: Box::new(Tx(self.clone())) })
+    }
+
+    /// What went through our end: all that can be told while the device is in another network namespace.
+    pub(crate) fn stats(&self) -> NetdevStats {
+        let n = |counter: &AtomicU64| Some(counter.load(Ordering::Relaxed));
+        NetdevStats {
+            rx_packets: n(&self.counters.rx_packets),
+            rx_bytes: n(&self.counters.rx_bytes),
+            tx_packets: n(&self.counters.tx_packets),
+            tx_bytes: n(&self.counters.tx_bytes),
+            ..NetdevStats::default()
+        }
+    }
+}
+
+struct Rx(Arc<Tap>);
+
+impl Drop for Rx {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+impl RxQueue for Rx {
+    fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
+        let mut memory = pool.take_scratch(SLOT_LEN);
+        let (mut packets, mut bytes) = (0, 0);
+        while !out.is_full() {
+            let mut header = [0; VNET_LEN];
+            let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut memory)];
+            let n = match (&self.0.file).read_vectored(&mut parts) {
+                Ok(n) if n > VNET_LEN => n - VNET_LEN,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                // Nothing there, or the device is down.
+                _ => break,
+            };
+            let Some(mut frame) = memory.get(..n).and_then(|frame| pool.copy_of(frame)) else { continue };
+            let Ok(offload) = vnet::decode(&header) else {
+                pool.give(frame);
+                continue;
+            };
+            *frame.offload_mut() = offload;
+            bytes += n as u64;
+            packets += u64::from(out.push(PacketMeta::default(), frame).is_ok());
+        }
+        pool.give_scratch(memory);
+        self.0.counters.rx_packets.fetch_add(packets, Ordering::Relaxed);
+        self.0.counters.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+        packets as usize
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.file.as_fd())
+    }
+}
+
+struct Tx(Arc<Tap>);
+
+impl TxQueue for Tx {
+    fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
+        let mut drops = TxDrops::default();
+        let can = TxCapabilities { checksum: true, tso: true, uso: self.0.uso };
+        for (_, frame) in batch.drain() {
+            let done = deliver(frame, can, pool, |frame, pool| {
+                self.send(&frame, &mut drops);
+                pool.give(frame);
+            });
+            match done {
+                Ok(()) => {}
+                Err(SegmentError::Malformed) => drops.failed += 1,
+                Err(SegmentError::NoMemory) => drops.memory += 1,
+            }
+        }
+        drops
+    }
+}
+
+impl Tx {
+    fn send(&self, frame: &Frame, drops: &mut TxDrops) {
+        let header = vnet::encode(frame);
+        let parts = [IoSlice::new(&header), IoSlice::new(frame.frame())];
+        loop {
+            match (&self.0.file).write_vectored(&parts) {
+                Ok(_) => {
+                    self.0.counters.tx_packets.fetch_add(1, Ordering::Relaxed);
+                    self.0.counters.tx_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                // The kernel's word for a device that is down.
+                Err(e) if e.raw_os_error() == Some(libc::EIO) => drops.down += 1,
+                Err(_) => drops.failed += 1,
+            }
+            return;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The virtio-net header before each frame, and what it says in our terms.
+//!
+//! Where it sits: between the kernel's ports and `packet::Offload`, both ways.
+//!
+//! ~~~text
+//!  0     1         2          4          6            8
+//! | flags| gso type| hdr len  | gso size | csum start | csum offset |   in the machine's byte order
+//! ~~~
+//!
+//! Spec: virtio 1.1 §5.1.6 (without the number of buffers).
+
+use netdev::Frame;
+use packet::{L4Checksum, Offload, PacketBuf, Segmentation, SegmentationKind};
+
+use crate::sys::VNET_LEN;
+
+const NEEDS_CSUM: u8 = 1;
+const DATA_VALID: u8 = 2;
+const GSO_NONE: u8 = 0;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+const GSO_UDP_L4: u8 = 5;
+const GSO_ECN: u8 = 0x80;
+
+/// Bytes of a tag.
+const VLAN_LEN: u16 = 4;
+
+/// The header asks for something that we do not know: the packet cannot be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownOffload;
+
+fn u16_at(h: &[u8; VNET_LEN], at: usize) -> u16 {
+    u16::from_ne_bytes([h[at], h[at + 1]])
+}
+
+/// What a received packet's header says.
+pub(crate) fn decode(h: &[u8; VNET_LEN]) -> Result<Offload, UnknownOffload> {
+    let l4 = if h[0] & NEEDS_CSUM != 0 {
+        L4Checksum::Partial { start: u16_at(h, 6), offset: u16_at(h, 8) }
+    } else if h[0] & DATA_VALID != 0 {
+        L4Checksum::Good
+    } else {
+        L4Checksum::Unknown
+    };
+    let kind = match h[1] & !GSO_ECN {
+        GSO_NONE => return Ok(Offload { l4, segment: None }),
+        GSO_TCPV4 => SegmentationKind::TcpV4,
+        GSO_TCPV6 => SegmentationKind::TcpV6,
+        GSO_UDP_L4 => SegmentationKind::Udp,
+        _ => return Err(UnknownOffload),
+    };
+    let size = u16_at(h, 4);
+    if size == 0 {
+        return Err(UnknownOffload);
+    }
+    Ok(Offload { l4, segment: Some(Segmentation { kind, size, ecn: h[1] & GSO_ECN != 0 }) })
+}
+
+/// The header that tells a frame's offload state to the kernel.
+pub(crate) fn encode(frame: &Frame) -> [u8; VNET_LEN] {
+    let mut h = [0; VNET_LEN];
+    let offload = frame.offload();
+    if let L4Checksum::Partial { start, offset } = offload.l4 {
+        h[0] = NEEDS_CSUM;
+        h[6..8].copy_from_slice(&start.to_ne_bytes());
+        h[8..10].copy_from_slice(&offset.to_ne_bytes());
+    }
+    if let Some(s) = offload.segment {
+        h[1] = match s.kind {
+            SegmentationKind::TcpV4 => GSO_TCPV4,
+            SegmentationKind::TcpV6 => GSO_TCPV6,
+            SegmentationKind::Udp => GSO_UDP_L4,
+        } | if s.ecn { GSO_ECN } else { 0 };
+        h[2..4].copy_from_slice(&header_len(frame, offload).to_ne_bytes());
+        h[4..6].copy_from_slice(&s.size.to_ne_bytes());
+    }
+    h
+}
+
+/// Bytes of all headers: what the kernel keeps in one piece.
+fn header_len(frame: &Frame, offload: &Offload) -> u16 {
+    let (L4Checksum::Partial { start, .. }, Some(s)) = (offload.l4, offload.segment) else { return 0 };
+    let l4 = match s.kind {
+        SegmentationKind::Udp => 8,
+        _ => {
+            let offset = wire::bytes::u8_at(frame.frame(), usize::from(start) + 12).unwrap_or(0x50) >> 4;
+            u16::from(offset) * 4
+        }
+    };
+    start.saturating_add(l4).min(u16::try_from(frame.len()).unwrap_or(u16::MAX))
+}
+
+/// The offload state after a tag was put back into the frame before everything that it speaks of.
+pub(crate) fn behind_tag(mut offload: Offload) -> Offload {
+    offload.shift(i32::from(VLAN_LEN));
+    offload
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn offload() -> impl Strategy<Value = Offload> {
+        let l4 = prop_oneof![
+            Just(L4Checksum::Unknown),
+            (14u16..200, 0u16..40).prop_map(|(start, offset)| L4Checksum::Partial { start, offset }),
+        ];
+        let kind = prop_oneof![
+            Just(SegmentationKind::TcpV4),
+            Just(SegmentationKind::TcpV6),
+            Just(SegmentationKind::Udp)
+        ];
+        let segment = prop::option::of((kind, 1u16.., any::<bool>()))
+            .prop_map(|s| s.map(|(kind, size, ecn)| Segmentation { kind, size, ecn }));
+        (l4, segment).prop_map(|(l4, segment)| Offload { l4, segment })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_is_what_was_received(offload in offload(), len in 0usize..400) {
+            let mut frame = Frame::try_from_frame(&vec![0x50; len]).unwrap();
+            *frame.offload_mut() = offload;
+            let header = encode(&frame);
+            prop_assert_eq!(decode(&header), Ok(offload));
+            prop_assert!(usize::from(u16_at(&header, 2)) <= len);
+        }
+
+        #[test]
+        fn any_header_is_read(h: [u8; VNET_LEN]) {
+            if let Ok(offload) = decode(&h) {
+                prop_assert!(offload.segment.is_none_or(|s| s.size != 0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_headers_of_a_super_packet_are_counted() {
+        let mut frame = Frame::try_from_frame(&[0x80; 3000]).unwrap();
+        frame.offload_mut().l4 = L4Checksum::Partial { start: 34, offset: 16 };
+        frame.offload_mut().segment =
+            Some(Segmentation { kind: SegmentationKind::TcpV4, size: 1448, ecn: false });
+        let h = encode(&frame);
+        assert_eq!((h[0], h[1]), (1, 1));
+        assert_eq!((u16_at(&h, 2), u16_at(&h, 4), u16_at(&h, 6), u16_at(&h, 8)), (34 + 32, 1448, 34, 16));
+    }
+}

@@ -1,0 +1,315 @@
+//! Ports over real devices, in namespaces of their own: TCP with every offload left on, tags, TAP, state, healing.
+//!
+//! Where it sits: beside the crate it tests. Each test joins ports with a wire of its own: what one receives the other
+//! transmits, nothing looked at.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use netdev::{AdminState, BufferPool, FrameBatch, Netdev};
+use netdev_linux::LinuxDevices;
+use packet::{L4Checksum, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use testkit::{sandboxed, skip};
+
+fn run(line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let out = Command::new(words[0]).args(&words[1..]).output().expect("iproute2 is there");
+    assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// A namespace `ns` with one end, `eth0`, of a veth pair whose other end is `port` here.
+fn guest(ns: &str, port: &str, addr: &str) {
+    run(&format!("ip netns add {ns}"));
+    run(&format!("ip link add {port} type veth peer name eth0 netns {ns}"));
+    run(&format!("ip link set {port} up"));
+    // A fixed address: who talked to this guest before need not ask again.
+    let last = addr.rsplit('.').next().unwrap();
+    run(&format!("ip -n {ns} link set eth0 address 02:00:00:00:01:0{last} up"));
+    run(&format!("ip -n {ns} addr add {addr}/24 dev eth0"));
+}
+
+/// Runs `f` on a thread inside the namespace `ns`.
+fn inside<T: Send + 'static>(ns: &str, f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let file = File::open(format!("/run/netns/{ns}")).expect("the namespace was made");
+    std::thread::spawn(move || {
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network)).unwrap();
+        f()
+    })
+}
+
+fn devices() -> LinuxDevices {
+    LinuxDevices::new(Arc::new(|| ())).unwrap()
+}
+
+/// What a wire saw.
+#[derive(Default)]
+struct Seen {
+    largest: AtomicUsize,
+    super_packets: AtomicUsize,
+    partial: AtomicUsize,
+    tagged: AtomicUsize,
+    lost: AtomicUsize,
+}
+
+/// Two ports joined until it is dropped.
+struct Wire {
+    seen: Arc<Seen>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Wire {
+    fn between(a: &Arc<dyn Netdev>, b: &Arc<dyn Netdev>) -> Wire {
+        let mut ends = [a.queues().unwrap(), b.queues().unwrap()];
+        let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
+        let (s, stopped) = (seen.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let (mut pool, mut batch) = (BufferPool::new(), FrameBatch::default());
+            while !stopped.load(Ordering::Relaxed) {
+                {
+                    let mut fds = [
+                        PollFd::from_borrowed_fd(ends[0].rx.fd().unwrap(), PollFlags::IN),
+                        PollFd::from_borrowed_fd(ends[1].rx.fd().unwrap(), PollFlags::IN),
+                    ];
+                    let tick = rustix::time::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                    poll(&mut fds, Some(&tick)).unwrap();
+                }
+                for from in [0, 1] {
+                    ends[from].rx.receive(&mut pool, &mut batch);
+                    for (_, frame) in batch.iter_mut() {
+                        s.note(frame);
+                    }
+                    let drops = ends[1 - from].tx.transmit(&mut pool, &mut batch);
+                    s.lost.fetch_add(drops.total() as usize, Ordering::Relaxed);
+                }
+            }
+        });
+        Wire { seen, stop, thread: Some(thread) }
+    }
+}
+
+impl Seen {
+    fn note(&self, frame: &netdev::Frame) {
+        self.largest.fetch_max(frame.len(), Ordering::Relaxed);
+        let add = |counter: &AtomicUsize, when: bool| counter.fetch_add(usize::from(when), Ordering::Relaxed);
+        add(&self.super_packets, frame.offload().segment.is_some());
+        add(&self.partial, matches!(frame.offload().l4, L4Checksum::Partial { .. }));
+        add(&self.tagged, frame.frame().get(12..14) == Some(&[0x81, 0]));
+    }
+
+    fn get(&self, counter: impl Fn(&Seen) -> &AtomicUsize) -> usize {
+        counter(self).load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Sends `n` bytes from `client` to `server` over TCP; panics unless they arrive as they were.
+fn tcp(client: &str, server: &str, addr: &'static str, n: usize) {
+    let (ready, at) = std::sync::mpsc::channel();
+    let data: Arc<Vec<u8>> = Arc::new((0..n).map(|i| ((i * 31) >> 4) as u8).collect());
+    let expect = data.clone();
+    let listening = inside(server, move || {
+        let listener = TcpListener::bind((addr, 5001)).unwrap();
+        ready.send(()).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert!(got == *expect, "{} of {} bytes, or others", got.len(), expect.len());
+    });
+    at.recv().unwrap();
+    let sending = inside(client, move || {
+        let to = std::net::SocketAddr::new(addr.parse().unwrap(), 5001);
+        let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(20)).unwrap();
+        stream.write_all(&data).unwrap();
+    });
+    sending.join().unwrap();
+    listening.join().unwrap();
+}
+
+#[test]
+fn tcp_between_veths_goes_in_super_packets() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    guest("b", "vb", "10.0.0.2");
+    let d = devices();
+    let (va, vb) = (d.system().open("va").unwrap(), d.system().open("vb").unwrap());
+    let wire = Wire::between(&va, &vb);
+    tcp("a", "b", "10.0.0.2", 20_000_000);
+    tcp("b", "a", "10.0.0.1", 1_000_000);
+    let seen = &wire.seen;
+    assert!(seen.get(|s| &s.largest) > 20_000, "largest frame {}", seen.get(|s| &s.largest));
+    assert!(seen.get(|s| &s.super_packets) > 100 && seen.get(|s| &s.partial) > 100);
+    assert_eq!(seen.get(|s| &s.tagged), 0);
+    let stats = va.stats().unwrap();
+    assert!(stats.rx_bytes > Some(20_000_000) && stats.tx_bytes > Some(1_000_000), "{stats:?}");
+}
+
+/// A tagged TCP segment of 3000 bytes of payload, its checksum partial, to be cut into segments of 1000.
+fn tagged_super_packet() -> netdev::Frame {
+    let mut f = vec![0xff; 6];
+    f.extend([2, 0, 0, 0, 1, 1, 0x81, 0, 0x20, 5, 8, 0, 0x45, 0]);
+    f.extend((40u16 + 3000).to_be_bytes());
+    f.extend([0, 1, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    f.extend([0x10, 0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 2, 0, 0, 0, 0, 0]);
+    f.extend([7; 3000]);
+    let mut frame = netdev::Frame::try_from_frame(&f).unwrap();
+    frame.offload_mut().l4 = L4Checksum::Partial { start: 38, offset: 16 };
+    frame.offload_mut().segment =
+        Some(Segmentation { kind: SegmentationKind::TcpV4, size: 1000, ecn: false });
+    frame
+}
+
+#[test]
+fn a_tag_that_the_kernel_took_is_put_back() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    let sent = tagged_super_packet();
+    let copy = sent.clone();
+    let d = devices();
+    let mut here = d.system().open("va").unwrap().queues().unwrap();
+    inside("a", move || {
+        let eth0 = devices().system().open("eth0").unwrap();
+        let (mut queues, mut pool, mut batch) =
+            (eth0.queues().unwrap(), BufferPool::new(), FrameBatch::default());
+        batch.push(PacketMeta::default(), copy).unwrap();
+        assert_eq!(queues.tx.transmit(&mut pool, &mut batch).total(), 0);
+    })
+    .join()
+    .unwrap();
+    let (mut pool, mut got) = (BufferPool::new(), Vec::new());
+    eventually("the packet comes", || {
+        let mut batch = FrameBatch::default();
+        here.rx.receive(&mut pool, &mut batch);
+        got.extend(batch.drain().map(|(_, f)| f).filter(|f| f.len() > 3000));
+        !got.is_empty()
+    });
+    assert_eq!(got[0].offload(), sent.offload());
+    assert!(got[0].frame() == sent.frame());
+}
+
+#[test]
+fn tcp_through_tagging_devices() {
+    sandboxed!();
+    guest("a", "va", "10.9.0.1");
+    guest("b", "vb", "10.9.0.2");
+    for (ns, addr) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
+        let add = Command::new("ip")
+            .args(["-n", ns, "link", "add", "link", "eth0", "name", "v5", "type", "vlan", "id", "5"])
+            .output()
+            .unwrap();
+        if !add.status.success() {
+            skip!("no VLAN devices here: {}", String::from_utf8_lossy(&add.stderr).trim());
+        }
+        run(&format!("ip -n {ns} addr add {addr}/24 dev v5"));
+        run(&format!("ip -n {ns} link set v5 up"));
+    }
+    let d = devices();
+    let wire = Wire::between(&d.system().open("va").unwrap(), &d.system().open("vb").unwrap());
+    tcp("a", "b", "10.0.0.2", 5_000_000);
+    let seen = &wire.seen;
+    assert!(seen.get(|s| &s.tagged) > 50, "{} tagged", seen.get(|s| &s.tagged));
+    assert!(seen.get(|s| &s.largest) > 5_000, "largest frame {}", seen.get(|s| &s.largest));
+}
+
+#[test]
+fn a_tap_talks_to_a_veth_both_ways() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    run("ip netns add b");
+    let d = devices();
+    let tap = match d.internal().open("br0") {
+        Ok(tap) => tap,
+        Err(e) => skip!("no TAP device here: {e}"),
+    };
+    assert_eq!(tap.kind(), "internal");
+    tap.set_mac("aa:bb:cc:00:00:01".parse().unwrap()).unwrap();
+    assert_eq!(tap.mac().unwrap().to_string(), "aa:bb:cc:00:00:01");
+    tap.set_mtu(1400).unwrap();
+    assert_eq!(tap.mtu(), Ok(1400));
+    tap.set_mtu(1500).unwrap();
+    assert_eq!(tap.status()["driver_name"], "tun");
+    run("ip link set br0 netns b");
+    run("ip -n b addr add 10.0.0.2/24 dev br0");
+    run("ip -n b link set br0 up");
+    let wire = Wire::between(&d.system().open("va").unwrap(), &tap);
+    tcp("a", "b", "10.0.0.2", 5_000_000);
+    tcp("b", "a", "10.0.0.1", 5_000_000);
+    let seen = &wire.seen;
+    assert!(seen.get(|s| &s.largest) > 20_000, "largest frame {}", seen.get(|s| &s.largest));
+    // In another namespace only our own end can be counted.
+    let stats = tap.stats().unwrap();
+    assert!(stats.rx_bytes > Some(5_000_000) && stats.tx_bytes > Some(5_000_000), "{stats:?}");
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what}: not within five seconds");
+}
+
+#[test]
+fn a_device_that_returns_carries_traffic_again() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    guest("b", "vb", "10.0.0.2");
+    let d = devices();
+    let (va, vb) = (d.system().open("va").unwrap(), d.system().open("vb").unwrap());
+    let _wire = Wire::between(&va, &vb);
+    tcp("a", "b", "10.0.0.2", 100_000);
+    run("ip link del vb");
+    run("ip netns del b");
+    eventually("the loss is seen", || vb.mtu().is_err());
+    assert_eq!(vb.mtu().unwrap_err().to_string(), "No such device");
+    assert!(!vb.carrier());
+    guest("b", "vb", "10.0.0.2");
+    eventually("the return is seen", || vb.carrier());
+    tcp("a", "b", "10.0.0.2", 100_000);
+}
+
+#[test]
+fn state_is_the_kernels_and_follows_it() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    let d = devices();
+    assert_eq!(d.system().open("nope").err().unwrap().to_string(), "No such device");
+    let va = d.system().open("va").unwrap();
+    let seq = va.change_seq();
+    assert_eq!(va.admin_state(), Ok(AdminState::Up));
+    eventually("carrier", || va.carrier());
+    va.set_mtu(1400).unwrap();
+    assert_eq!(va.mtu(), Ok(1400));
+    assert_ne!(va.change_seq(), seq);
+    va.set_mac("02:00:00:00:00:07".parse().unwrap()).unwrap();
+    assert_eq!(va.mac().unwrap().to_string(), "02:00:00:00:00:07");
+    assert_eq!(va.set_mtu(1).unwrap_err().to_string(), "Invalid argument");
+    run("ip -n a link set eth0 down");
+    eventually("no carrier", || !va.carrier());
+    assert!(va.carrier_resets() > 0);
+    va.set_admin_state(AdminState::Down).unwrap();
+    assert_eq!(va.admin_state(), Ok(AdminState::Down));
+    assert_eq!(va.status()["driver_name"], "veth");
+    assert_eq!(va.link_features().speed_mbps, 10_000);
+    let names: Vec<String> = va.stats().unwrap().iter().map(|(name, _)| name.to_owned()).collect();
+    assert!(names.iter().any(|n| n == "rx_missed_errors") && names.len() == 13, "{names:?}");
+}
