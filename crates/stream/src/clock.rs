@@ -4,11 +4,11 @@
 //! Nothing else in the project reads the system's monotonic clock for protocol time.
 //!
 //! ~~~text
-//! running ──stop()──► stopped ──advance(step)──► stopped, later      (there is no way back: it serves tests)
-//!                        │ each advance opens a new epoch, wakes every waiter, and `settle` waits until all participants saw it
+//! running ──stop()──► stopped          (there is no way back: it serves tests)
+//!    └──advance(step)────┴─► the same, later: opens a new epoch and wakes every waiter; `settle` waits until all participants saw it
 //! ~~~
 //! I1  Time never goes back.
-//! I2  A stopped clock moves only by `advance`; `settle` returns once every participant has acknowledged the epoch, or after
+//! I2  A stopped clock moves only by `advance`. `settle` returns once every participant has acknowledged the epoch, or after
 //!     `SETTLE_LIMIT` of real time, so a busy participant delays a warp but cannot hang it.
 //! I3  Wall-clock time is never warped, as in Open vSwitch.
 //!
@@ -33,8 +33,10 @@ pub struct Clock(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     stopped: AtomicBool,
-    /// Nanoseconds at which the clock stands while it is stopped.
+    /// What the system's clock said when this one was stopped.
     frozen: AtomicU64,
+    /// Nanoseconds by which it was moved forward.
+    warped: AtomicU64,
     epoch: Mutex<Epoch>,
     /// Wakes threads in `wait_until`.
     turned: Condvar,
@@ -62,6 +64,7 @@ impl Clock {
         Clock(Arc::new(Inner {
             stopped: AtomicBool::new(false),
             frozen: AtomicU64::new(0),
+            warped: AtomicU64::new(0),
             epoch: Mutex::default(),
             turned: Condvar::new(),
             changed: Notify::new(),
@@ -79,12 +82,8 @@ impl Clock {
 
     /// Nanoseconds since an arbitrary origin.
     pub fn now_ns(&self) -> u64 {
-        if self.0.stopped.load(Ordering::Acquire) {
-            self.0.frozen.load(Ordering::Acquire)
-        } else {
-            let t = clock_gettime(ClockId::Monotonic);
-            t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
-        }
+        let base = if self.is_stopped() { self.0.frozen.load(Ordering::Acquire) } else { system_ns() };
+        base.saturating_add(self.0.warped.load(Ordering::Acquire))
     }
 
     /// Milliseconds since an arbitrary origin.
@@ -107,16 +106,15 @@ impl Clock {
     pub fn stop(&self) {
         let _epoch = self.lock();
         if !self.is_stopped() {
-            self.0.frozen.store(self.now_ns(), Ordering::Release);
+            self.0.frozen.store(system_ns(), Ordering::Release);
             self.0.stopped.store(true, Ordering::Release);
         }
         self.wake();
     }
 
-    /// Moves a stopped clock forward by `ms`, opening a new epoch, and wakes every waiter. Stops a running clock first.
+    /// Moves the clock forward by `ms`, opening a new epoch, and wakes every waiter.
     pub fn advance(&self, ms: u64) {
-        self.stop();
-        self.0.frozen.fetch_add(ms.saturating_mul(NS_PER_MS), Ordering::AcqRel);
+        self.0.warped.fetch_add(ms.saturating_mul(NS_PER_MS), Ordering::AcqRel);
         self.lock().number += 1;
         self.wake();
     }
@@ -203,6 +201,11 @@ impl Clock {
     fn lock(&self) -> MutexGuard<'_, Epoch> {
         self.0.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn system_ns() -> u64 {
+    let t = clock_gettime(ClockId::Monotonic);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
 /// A thread or loop that does timed work and says when it has done it.

@@ -1,0 +1,265 @@
+//! How a daemon starts, serves and ends.
+//!
+//! Where it sits: `main` of every daemon. Brings the rest of this crate together; knows nothing of what the daemon does.
+//!
+//! ~~~text
+//! parse options ─► Daemon::start: fork(s), pid file, runtime, control socket ─► run(main): the daemon's own start-up
+//!                                                                 ─► ready(): parents exit, terminal left ─► serves ─► main returns
+//! ~~~
+//! I1  Until `ready` every error reaches the user: `main` returns it, the parents exit with its status.
+//! I2  SIGTERM and SIGINT end the process at once, like a crash that removes its pid file and sockets; SIGHUP reopens the log.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::rc::Rc;
+
+use stream::Clock;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::LocalSet;
+
+use crate::detach::{self, Parents};
+use crate::getopt::Opt;
+use crate::memory::Memory;
+use crate::pidfile::{self, Existing, Pidfile, PidfileError};
+use crate::unixctl::{Commands, Server};
+use crate::{coverage, program, sys, time_commands, version, vlog};
+
+/// Real time that clients have to take their last replies.
+const FAREWELL_MS: u64 = 1000;
+/// Age at which memory use is logged once.
+const MEMORY_LOG_MS: u64 = 10_000;
+
+/// Options of every daemon, besides `vlog::OPTIONS`.
+pub const OPTIONS: &[Opt] = &[
+    Opt::flag("detach"),
+    Opt::flag("no-chdir"),
+    Opt::optional("pidfile"),
+    Opt::flag("overwrite-pidfile"),
+    Opt::flag("monitor"),
+    Opt::flag("no-self-confinement"),
+    Opt::required("user"),
+    Opt::required("unixctl"),
+];
+
+/// How a daemon is to be started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    detach: bool,
+    keep_folder: bool,
+    pidfile: Option<PathBuf>,
+    overwrite_pidfile: bool,
+    monitor: bool,
+    unixctl: Option<String>,
+    /// Whether the commands that stop and warp time are offered (`--enable-dummy`).
+    pub dummy: bool,
+}
+
+impl Options {
+    /// Takes an option of `OPTIONS` or `vlog::OPTIONS`; `false` if `name` is none of them. An error is the text that users see.
+    pub fn accept(&mut self, name: &str, value: Option<&str>) -> Result<bool, String> {
+        match (name, value) {
+            ("detach", _) => self.detach = true,
+            ("no-chdir", _) => self.keep_folder = true,
+            ("pidfile", path) => self.pidfile = Some(pidfile::resolve(path)),
+            ("overwrite-pidfile", _) => self.overwrite_pidfile = true,
+            ("monitor", _) => self.monitor = true,
+            ("no-self-confinement", _) => {}
+            ("user", _) => return Err("--user is not supported yet".to_owned()),
+            ("unixctl", Some(path)) => self.unixctl = Some(path.to_owned()),
+            _ => return vlog::accept_option(name, value),
+        }
+        Ok(true)
+    }
+}
+
+/// Why a daemon does not start. The text is what users see after the program's name.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No pid file.
+    #[error(transparent)]
+    Pidfile(#[from] PidfileError),
+    /// No control socket.
+    #[error("{0}")]
+    ControlSocket(String),
+    /// No runtime.
+    #[error("could not start the runtime ({0})")]
+    Runtime(std::io::Error),
+}
+
+/// A daemon that has been set up and can run.
+#[derive(Debug)]
+pub struct Daemon {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    handle: Handle,
+}
+
+/// What a running daemon's parts use; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Handle(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    commands: Commands,
+    memory: Memory,
+    parents: RefCell<Parents>,
+    pidfile: RefCell<Option<Pidfile>>,
+}
+
+impl Daemon {
+    /// Sets up the process as `options` say. Must be called while the process has one thread; may return in another process.
+    pub fn start(options: &Options) -> Result<Daemon, StartError> {
+        let parents = detach::go(options.detach, options.monitor, !options.keep_folder);
+        let pidfile = make_pidfile(options)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let server = {
+            let _in_runtime = runtime.enter();
+            Server::bind(options.unixctl.as_deref()).map_err(StartError::ControlSocket)?
+        };
+        let shared = Shared {
+            clock: Clock::new(),
+            commands: Commands::default(),
+            memory: Memory::default(),
+            parents: RefCell::new(parents),
+            pidfile: RefCell::new(pidfile),
+        };
+        let handle = Handle(Rc::new(shared));
+        handle.register_common(options.dummy);
+        Ok(Daemon { runtime, server, handle })
+    }
+
+    /// Runs `main` until it returns, serving the control socket. `main` may use `tokio::task::spawn_local`.
+    pub fn run<F: Future>(self, main: impl FnOnce(Handle) -> F) -> F::Output {
+        let Daemon { runtime, server, handle } = self;
+        let local = LocalSet::new();
+        let output = local.block_on(&runtime, async {
+            let main = main(handle.clone());
+            if let Some(server) = server {
+                tokio::task::spawn_local(server.run(handle.commands().clone(), handle.clock().clone()));
+            }
+            tokio::task::spawn_local(housekeeping(handle.clone()));
+            let mut main = pin!(main);
+            let output = tokio::select! {
+                output = &mut main => output,
+                signal = ending_signal() => handle.end_by_signal(signal),
+            };
+            handle.farewell().await;
+            output
+        });
+        drop(local);
+        output
+    }
+}
+
+fn make_pidfile(options: &Options) -> Result<Option<Pidfile>, PidfileError> {
+    let Some(path) = &options.pidfile else { return Ok(None) };
+    let existing = if options.overwrite_pidfile { Existing::Overwrite } else { Existing::Refuse };
+    match Pidfile::create(path, existing) {
+        Ok(pidfile) => Ok(Some(pidfile)),
+        Err(error) => {
+            vlog::emergency("daemon_unix", &error.to_string());
+            Err(error)
+        }
+    }
+}
+
+impl Handle {
+    /// The clock of the process.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The commands of the control socket.
+    pub fn commands(&self) -> &Commands {
+        &self.0.commands
+    }
+
+    /// What `memory/show` shows.
+    pub fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    /// The daemon serves: whoever started it may go on, and a daemon in the background leaves the terminal.
+    pub fn ready(&self) {
+        self.0.parents.borrow_mut().ready();
+    }
+
+    fn register_common(&self, dummy: bool) {
+        let commands = self.commands();
+        commands.register_list();
+        commands.register("version", "", 0..=0, |call| call.reply(version::banner(program::name())));
+        // Served per connection; here for listings.
+        commands.register("set-options", "[--format text|json]", 1..=2, |call| call.reply(""));
+        vlog::commands::register(commands);
+        coverage::register(commands);
+        coverage::UNIXCTL_RECEIVED.list();
+        coverage::UNIXCTL_REPLIED.list();
+        self.memory().register(commands);
+        if dummy {
+            time_commands::register(commands, self.clock());
+        }
+    }
+
+    fn end_by_signal(&self, number: i32) -> ! {
+        log::warn!(target: "fatal_signal", "terminating with signal {number} ({})", sys::signal_name(number));
+        stream::socket::unlink_bound_sockets();
+        drop(self.0.pidfile.borrow_mut().take());
+        sys::die_by_signal(number)
+    }
+
+    /// Lets clients of the control socket take their last replies.
+    async fn farewell(&self) {
+        let real = Clock::new();
+        let end = real.now_ms() + FAREWELL_MS;
+        while crate::unixctl::busy() > 0 && real.now_ms() < end {
+            real.sleep_until(real.now_ms() + 5).await;
+        }
+    }
+}
+
+/// What every daemon does beside its work.
+async fn housekeeping(handle: Handle) {
+    let clock = handle.clock();
+    let mut memory_log = Some(clock.now_ms() + MEMORY_LOG_MS);
+    let mut next = clock.now_ms() + coverage::SAMPLE_MS;
+    loop {
+        clock.sleep_until(next).await;
+        coverage::sample();
+        next += coverage::SAMPLE_MS;
+        if memory_log.take_if(|at| clock.now_ms() >= *at).is_some() {
+            handle.memory().log();
+        }
+    }
+}
+
+/// Waits for a signal that ends the process; reopens the log at SIGHUP meanwhile.
+pub(crate) async fn ending_signal() -> i32 {
+    let watch = |kind: SignalKind| {
+        signal(kind).inspect_err(|error| {
+            log::warn!(target: "signals", "cannot watch signal {}: {error}", kind.as_raw_value());
+        })
+    };
+    let (mut term, mut int) = (watch(SignalKind::terminate()).ok(), watch(SignalKind::interrupt()).ok());
+    let mut hup = watch(SignalKind::hangup()).ok();
+    loop {
+        tokio::select! {
+            () = received(&mut term) => return libc::SIGTERM,
+            () = received(&mut int) => return libc::SIGINT,
+            () = received(&mut hup) => drop(vlog::reopen_log_file()),
+        }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,30 @@
+//! Running a command-line tool: a runtime, a limit on its time, and death by signals in the usual words.
+//!
+//! Where it sits: `main` of tools that talk to daemons and do not stay.
+
+use stream::Clock;
+use tokio::task::LocalSet;
+
+use crate::start::ending_signal;
+use crate::{program, sys};
+
+/// Runs `main` to its end. After `timeout_secs` seconds of real time (0: never) the process dies of SIGALRM.
+pub fn run<F: Future>(timeout_secs: u64, main: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.unwrap_or_else(|error| program::exit_with(&format!("could not start ({error})")));
+    let clock = Clock::new();
+    let deadline = (timeout_secs > 0).then(|| clock.now_ms() + timeout_secs.saturating_mul(1000));
+    LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            output = main => output,
+            () = clock.sleep_until_some(deadline) => die(libc::SIGALRM),
+            signal = ending_signal() => die(signal),
+        }
+    })
+}
+
+fn die(signal: i32) -> ! {
+    log::warn!(target: "fatal_signal", "terminating with signal {signal} ({})", sys::signal_name(signal));
+    stream::socket::unlink_bound_sockets();
+    sys::die_by_signal(signal)
+}
