@@ -6,6 +6,7 @@
 //! I2  A column that was read and relied on is verified: the server refuses if it has changed meanwhile, and the program tries
 //!     again with newer rows.
 //! I3  What the transaction did not change is not sent, so two programs may change different columns of a row at once.
+//! I4  Only rows of root tables are deleted; others go when nothing refers to them any more, which the server decides.
 //!
 //! Spec: RFC 7047 section 5.2.
 
@@ -163,7 +164,7 @@ impl Txn {
         self.comment.push_str(text);
     }
 
-    /// Adds one to an integer column, on the server, and asks for the result.
+    /// Adds one to an integer column, on the server, if the transaction changes anything, and asks for the result.
     pub fn increment(&mut self, table: &str, uuid: Uuid, column: &str) {
         self.increment = Some((table.to_owned(), uuid, column.to_owned()));
     }
@@ -197,6 +198,9 @@ impl Txn {
             }
             ops.push(done);
         }
+        if ops.len() == before {
+            return Request::Nothing;
+        }
         let increment = self.increment.as_ref().map(|(table, uuid, column)| {
             let mutation = Json::Array(vec![Json::string(&**column), Json::string("+="), Json::Integer(1)]);
             let target = reference(*uuid, &provisional);
@@ -207,9 +211,6 @@ impl Txn {
             ops.push(at("select", ("columns", Json::Array(vec![Json::string(&**column)]))));
             (ops.len() - 2, column.clone())
         });
-        if ops.len() == before && increment.is_none() {
-            return Request::Nothing;
-        }
         if !self.comment.is_empty() {
             ops.push(op("comment", [("comment", Json::string(&*self.comment))]));
         }
@@ -241,6 +242,9 @@ impl Txn {
     fn operation(&self, table: &str, uuid: Uuid, change: &Change, new: &BTreeSet<Uuid>) -> Option<Json> {
         let schema = self.schema(table)?;
         let Some(row) = &change.row else {
+            if !schema.is_root {
+                return None; // I4
+            }
             let target = where_uuid(uuid.to_json());
             return Some(op("delete", [("table", Json::string(table)), ("where", target)]));
         };

@@ -1,0 +1,5 @@
+//! The ovs-vsctl program.
+
+fn main() -> std::process::ExitCode {
+    tools::vsctl::main()
+}

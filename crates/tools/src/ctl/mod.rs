@@ -1,0 +1,22 @@
+//! What ovs-vsctl and vtep-ctl share: commands in chains, and the database commands (`list`, `set`, `create`, …).
+//!
+//! Where it sits: between a program's own commands and the replica. It knows tables and columns only by their schema.
+//!
+//! ~~~text
+//! arguments ─ command ─► invocations ─► each runs over one Txn (context) ─► commit ─► output
+//! ~~~
+//!
+//! A command reads and changes the database through the transaction alone. If what it relied on has changed by the time
+//! of the commit, everything is run again; so output is collected and printed only at the end.
+//!
+//! Reading order: `command`, `context`, `record`, `column`, `database`, `show`.
+
+pub mod column;
+pub mod command;
+pub mod context;
+pub mod database;
+pub mod record;
+pub mod show;
+
+pub use command::{Access, Invocation, Syntax};
+pub use context::{Context, Failure};
