@@ -164,6 +164,7 @@ pub struct Reconnect {
     quiet: bool,
     stats: Stats,
     log: Vec<(Level, String)>,
+    last_error: Option<String>,
 }
 
 impl Reconnect {
@@ -171,7 +172,18 @@ impl Reconnect {
     pub fn new(name: impl Into<String>, config: Config, now: u64) -> Reconnect {
         let stats = Stats { last_activity: now, ..Stats::default() };
         let (state, log) = (State::Void, Vec::new());
-        Reconnect { name: name.into(), config, state, entered: now, backoff: 0, quiet: false, stats, log }
+        let name = name.into();
+        Reconnect {
+            name,
+            config,
+            state,
+            entered: now,
+            backoff: 0,
+            quiet: false,
+            stats,
+            log,
+            last_error: None,
+        }
     }
 
     /// What logs call the connection.
@@ -298,12 +310,20 @@ impl Reconnect {
             return;
         }
         self.say_end(cause);
+        if let Cause::Error(text) = cause {
+            self.last_error = Some(text.clone());
+        }
         if self.state.is_connected() {
             self.stats.last_disconnected = Some(now);
         }
         self.quiet = self.choose_backoff();
         let gone = self.config.tries == Some(0);
         self.transition(now, if gone { State::Void } else { State::Backoff });
+    }
+
+    /// The last error that ended a connection or an attempt.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
     }
 
     /// When `run` must be called next; `None` is never.

@@ -1,1 +1,4 @@
 //! The command-line tools: ovs-vsctl, ovs-ofctl, ovs-appctl, ovs-dpctl, ovsdb-client, ovsdb-tool.
+
+pub mod ctl;
+pub mod vsctl;

@@ -38,20 +38,19 @@ pub fn parse<'t>(table: &'t TableSchema, arg: &str, relations: bool) -> Result<P
     let (key, rest) = match rest.strip_prefix(':') {
         Some(rest) => {
             let (key, rest) = parse_token(rest)?;
-            if key.is_empty() {
-                return Err(format!("{arg}: missing key name").into());
-            }
             (Some(key), rest)
         }
         None => (None, rest),
     };
-    if rest.is_empty() {
+    if rest.is_empty() && !relations {
         return Ok(Parsed { column, key, operator: "", value: None });
     }
     let operators: &[&'static str] = if relations { &RELATIONS } else { &["="] };
     let found = operators.iter().find_map(|o| rest.strip_prefix(o).map(|value| (*o, value)));
     let trouble = || match relations {
-        true => format!("{arg}: argument does not end in \"=\", \"!=\", \"<\", \">\", \"<=\", \">=\", \"{{=}}\", \"{{!=}}\", \"{{<}}\", \"{{>}}\", \"{{<=}}\", \"{{>=}}\", \"{{in}}\", or \"{{not-in}}\" followed by a value."),
+        true => format!(
+            "{arg}: argument does not end in \"=\", \"!=\", \"<\", \">\", \"<=\", \">=\", \"{{=}}\", \"{{!=}}\", \"{{<}}\", \"{{>}}\", \"{{<=}}\", \"{{>=}}\", \"{{in}}\", or \"{{not-in}}\" followed by a value."
+        ),
         false => format!("{arg}: argument does not end in \"=\" followed by a value."),
     };
     let (operator, value) = found.ok_or_else(trouble)?;
@@ -67,7 +66,7 @@ fn value_kind(column: &ColumnSchema) -> Option<ColumnType> {
 /// Carries out `column[:key]=value` on a row.
 pub fn set(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str) -> Result<(), Failure> {
     let parsed = parse(table, arg, false)?;
-    let Some(text) = &parsed.value else {
+    let Some(text) = parsed.value.as_ref().filter(|v| !v.is_empty()) else {
         return Err(format!("{arg}: argument does not end in \"=\" followed by a value.").into());
     };
     let column = parsed.column;

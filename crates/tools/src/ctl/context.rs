@@ -44,9 +44,20 @@ pub struct Named {
     /// Its identity: provisional until the commit, if the chain creates it.
     pub uuid: Uuid,
     created: bool,
+    /// The row needs no reference.
+    root: bool,
     /// A reference that keeps the row alive has been seen.
     strong: bool,
     weak: bool,
+}
+
+/// Whether a row lives without being referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lives {
+    /// It does: it exists already, or its table is a root.
+    Alone,
+    /// It needs a reference.
+    ByReference,
 }
 
 /// Names of rows in a chain of commands.
@@ -60,7 +71,7 @@ pub fn random_uuid() -> Uuid {
 
 impl Names for Symbols {
     fn resolve(&mut self, name: &str, base: &BaseType) -> Uuid {
-        let fresh = || Named { uuid: random_uuid(), created: false, strong: false, weak: false };
+        let fresh = || Named { uuid: random_uuid(), created: false, root: false, strong: false, weak: false };
         let named = self.0.entry(format!("@{name}")).or_insert_with(fresh);
         named.strong |= base.is_strong_ref();
         named.weak |= base.is_weak_ref();
@@ -70,16 +81,17 @@ impl Names for Symbols {
 
 impl Symbols {
     /// Gives `name` (with its @) to a row; an error if it has one.
-    pub fn define(&mut self, name: &str, uuid: Option<Uuid>) -> Result<Uuid, Failure> {
+    pub fn define(&mut self, name: &str, uuid: Option<Uuid>, lives: Lives) -> Result<Uuid, Failure> {
         if !name.starts_with('@') {
             return Err(format!("row id \"{name}\" does not begin with \"@\"").into());
         }
-        let fresh = || Named { uuid: random_uuid(), created: false, strong: false, weak: false };
+        let fresh = || Named { uuid: random_uuid(), created: false, root: false, strong: false, weak: false };
         let named = self.0.entry(name.to_owned()).or_insert_with(fresh);
         if named.created {
             return Err(format!("row id \"{name}\" may only be specified on one --id option").into());
         }
         named.created = true;
+        named.root = lives == Lives::Alone;
         named.uuid = uuid.unwrap_or(named.uuid);
         Ok(named.uuid)
     }
@@ -91,13 +103,12 @@ impl Symbols {
                 let hint = format!("(e.g. with \"-- --id={name} create ...\")");
                 return Err(format!("row id \"{name}\" is referenced but never created {hint}").into());
             }
-            if !named.strong {
-                let text = if named.weak {
-                    format!("row id \"{name}\" was created but only a weak reference to it was inserted, so it will not actually appear in the database")
-                } else {
-                    format!("row id \"{name}\" was created but no reference to it was inserted, so it will not actually appear in the database")
-                };
-                log::debug!(target: "db_ctl_base", "{text}");
+            if !named.strong && !named.root {
+                let what = if named.weak { "only a weak reference" } else { "no reference" };
+                let text = format!(
+                    "row id \"{name}\" was created but {what} to it was inserted, so it will not actually appear in the database"
+                );
+                log::warn!(target: "vsctl", "{text}");
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use ovsdb::table::{Cell, Table};
 use ovsdb::{Atom, ColumnSchema, ColumnType, Datum, TableSchema, Uuid};
 
 use super::command::{Access, MANY, Syntax};
-use super::context::{Context, Failure, random_uuid};
+use super::context::{Context, Failure, Lives, random_uuid};
 use super::{column, record};
 
 type Done = Result<(), Failure>;
@@ -55,7 +55,7 @@ fn get(cx: &mut Context<'_>) -> Done {
     let table = record::table(cx.txn, cx.arg(0))?;
     let Some(row) = target(cx, &table)? else { return Ok(()) };
     if let Some(name) = cx.call.value("--id") {
-        cx.symbols.define(name, Some(row))?;
+        cx.symbols.define(name, Some(row), Lives::Alone)?;
     }
     for i in 2..cx.call.args.len() {
         let arg = cx.arg(i).to_owned();
@@ -66,10 +66,15 @@ fn get(cx: &mut Context<'_>) -> Done {
     Ok(())
 }
 
-fn column_and_key<'t>(table: &'t TableSchema, arg: &str) -> Result<(&'t ColumnSchema, Option<String>), Failure> {
+fn column_and_key<'t>(
+    table: &'t TableSchema,
+    arg: &str,
+) -> Result<(&'t ColumnSchema, Option<String>), Failure> {
     let parsed = column::parse(table, arg, false)?;
     if parsed.value.is_some() {
-        return Err(format!("{arg}: trailing garbage \"={}\" in argument", parsed.value.unwrap_or_default()).into());
+        return Err(
+            format!("{arg}: trailing garbage \"={}\" in argument", parsed.value.unwrap_or_default()).into()
+        );
     }
     Ok((parsed.column, parsed.key))
 }
@@ -105,10 +110,7 @@ fn wanted<'t>(cx: &Context<'_>, table: &'t TableSchema) -> Result<Vec<&'t Column
     };
     let mut columns: Vec<&ColumnSchema> = Vec::new();
     for name in list.split([',', ' ']).filter(|n| !n.is_empty()) {
-        let column = record::column(table, name)?;
-        if columns.iter().all(|c| c.name != column.name) {
-            columns.push(column);
-        }
+        columns.push(record::column(table, name)?);
     }
     if columns.is_empty() { Err("must specify at least one column name".into()) } else { Ok(columns) }
 }
@@ -262,7 +264,10 @@ fn create(cx: &mut Context<'_>) -> Done {
     let uuid = match cx.call.value("--id") {
         Some(id) => match Uuid::parse(id) {
             Some(uuid) => uuid,
-            None => cx.symbols.define(id, None)?,
+            None => {
+                let lives = if table.is_root { Lives::Alone } else { Lives::ByReference };
+                cx.symbols.define(id, None, lives)?
+            }
         },
         None => {
             if !table.is_root {

@@ -61,7 +61,12 @@ pub fn table(txn: &Txn, typed: &str) -> Result<Arc<TableSchema>, Failure> {
     let tables = txn.replica().tables().map(|t| (&t.schema, score(&t.schema.name, typed)));
     match best(tables) {
         Ok(schema) => Ok(schema.clone()),
-        Err(true) => Err(format!("multiple table names match \"{typed}\"").into()),
+        Err(true) => {
+            let fitting =
+                txn.replica().tables().map(|t| t.schema.name.as_str()).filter(|n| score(n, typed) > 0);
+            let names = fitting.collect::<Vec<_>>().join(", ");
+            Err(format!("\"{typed}\" matches multiple table names: {names}").into())
+        }
         Err(false) => Err(format!("unknown table \"{typed}\"").into()),
     }
 }
@@ -72,7 +77,10 @@ pub fn column<'t>(table: &'t TableSchema, typed: &str) -> Result<&'t ColumnSchem
     match best(own.map(|c| (c, score(&c.name, typed)))) {
         Ok(column) => Ok(column),
         Err(true) => {
-            Err(format!("{} contains more than one column whose name matches \"{typed}\"", table.name).into())
+            let fitting = table.columns.iter().map(|c| c.name.as_str()).filter(|n| score(n, typed) > 0);
+            let (table, names) = (&table.name, fitting.collect::<Vec<_>>().join(", "));
+            Err(format!("{table} contains more than one column whose name matches \"{typed}\": {names}")
+                .into())
         }
         Err(false) => {
             Err(format!("{} does not contain a column whose name matches \"{typed}\"", table.name).into())

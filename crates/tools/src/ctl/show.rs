@@ -23,7 +23,6 @@ pub struct Shown {
 /// Part of the tree: a line with what is below it.
 struct Node {
     line: String,
-    table: &'static str,
     children: Vec<Node>,
 }
 
@@ -55,7 +54,7 @@ fn node(cx: &Context<'_>, shown: &[Shown], what: &Shown, row: Uuid, above: &mut 
         }
         None => row.to_string(),
     };
-    let mut out = Node { line, table: what.table, children: Vec::new() };
+    let mut out = Node { line, children: Vec::new() };
     if !above.insert(row) {
         return out;
     }
@@ -84,6 +83,6 @@ fn column(
         }
     } else if !value.is_default(&schema.kind) {
         let line = format!("{name}: {}", value.to_text(&schema.kind));
-        out.children.push(Node { line, table: what.table, children: Vec::new() });
+        out.children.push(Node { line, children: Vec::new() });
     }
 }

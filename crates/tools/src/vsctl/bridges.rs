@@ -88,7 +88,9 @@ fn may_exist(cx: &Context<'_>, model: &Model, existing: usize, parent: &str, vla
             }
             if fake.vlan != wanted {
                 let vlan = fake.vlan;
-                return Err(format!("\"{line}\" but {name} is a VLAN bridge for the wrong VLAN {vlan}").into());
+                return Err(
+                    format!("\"{line}\" but {name} is a VLAN bridge for the wrong VLAN {vlan}").into()
+                );
             }
             Ok(())
         }

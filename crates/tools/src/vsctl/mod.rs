@@ -89,7 +89,11 @@ fn all_commands() -> Vec<Syntax> {
 
 const SHOWN: &[Shown] = &[
     Shown { table: "Open_vSwitch", name: None, columns: &["manager_options", "bridges", "ovs_version"] },
-    Shown { table: "Bridge", name: Some("name"), columns: &["controller", "fail_mode", "datapath_type", "ports"] },
+    Shown {
+        table: "Bridge",
+        name: Some("name"),
+        columns: &["controller", "fail_mode", "datapath_type", "ports"],
+    },
     Shown { table: "Port", name: Some("name"), columns: &["tag", "trunks", "interfaces"] },
     Shown { table: "Interface", name: Some("name"), columns: &["type", "options", "error"] },
     Shown { table: "Controller", name: Some("target"), columns: &["is_connected"] },

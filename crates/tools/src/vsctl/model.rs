@@ -154,20 +154,24 @@ impl Model {
         }
         if let Some(port) = self.ports.get(name) {
             let bridge = &self.bridges[port.bridge].name;
-            return Err(format!("{what} because a port named {name} already exists on bridge {bridge}").into());
+            return Err(
+                format!("{what} because a port named {name} already exists on bridge {bridge}").into()
+            );
         }
         if let Some(iface) = self.ifaces.get(name) {
             let bridge = self.ports.get(&iface.port).map_or("", |p| self.bridges[p.bridge].name.as_str());
-            return Err(
-                format!("{what} because an interface named {name} already exists on bridge {bridge}").into()
-            );
+            return Err(format!(
+                "{what} because an interface named {name} already exists on bridge {bridge}"
+            )
+            .into());
         }
         Ok(())
     }
 
     /// Names of the ports of a bridge, its local port and fake bridges left out, sorted.
     pub fn ports_of(&self, bridge: usize) -> Vec<String> {
-        let ports = self.ports.iter().filter(|(name, p)| p.bridge == bridge && self.find_bridge(name).is_none());
+        let ports =
+            self.ports.iter().filter(|(name, p)| p.bridge == bridge && self.find_bridge(name).is_none());
         ports.map(|(name, _)| name.clone()).collect()
     }
 }

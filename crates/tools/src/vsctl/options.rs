@@ -119,13 +119,17 @@ impl Options {
             },
             "data" => match CellFormat::from_name(&text) {
                 Some(cells) => self.style.cells = cells,
-                None => fatal(&format!("unknown output format \"{text}\"")),
+                None => fatal(&format!("unknown data format \"{text}\"")),
             },
             "no-headings" => self.style.headings = Headings::Hidden,
             "pretty" => self.style.json = JsonLayout::Pretty,
             "bare" => {
-                self.style =
-                    Style { format: Format::List, cells: CellFormat::Bare, headings: Headings::Hidden, ..self.style };
+                self.style = Style {
+                    format: Format::List,
+                    cells: CellFormat::Bare,
+                    headings: Headings::Hidden,
+                    ..self.style
+                };
             }
             "max-column-width" => self.max_column_width = text.parse().ok(),
             _ => {
@@ -165,7 +169,10 @@ fn list_options(table: &[Opt]) -> String {
 }
 
 fn usage() -> String {
-    let mut text = format!("{0}: ovs-vswitchd management utility\nusage: {0} [OPTIONS] COMMAND [ARG...]\n\n", program::name());
+    let mut text = format!(
+        "{0}: ovs-vswitchd management utility\nusage: {0} [OPTIONS] COMMAND [ARG...]\n\n",
+        program::name()
+    );
     text.push_str("Commands:\n");
     for command in all_commands() {
         text.push_str(&format!("  {} {}\n", command.name, command.arguments));

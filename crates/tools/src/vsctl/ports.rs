@@ -22,7 +22,8 @@ pub(super) fn list_ifaces(cx: &mut Context<'_>) -> Done {
     let model = Model::read(cx);
     let bridge = model.bridge(cx.arg(0))?;
     let ports = model.ports_of(bridge);
-    let own = model.ifaces.iter().filter(|(name, i)| ports.contains(&i.port) && model.find_bridge(name).is_none());
+    let own =
+        model.ifaces.iter().filter(|(name, i)| ports.contains(&i.port) && model.find_bridge(name).is_none());
     own.for_each(|(name, _)| cx.line(name));
     Ok(())
 }
@@ -38,7 +39,7 @@ pub(super) fn add_bond(cx: &mut Context<'_>) -> Done {
     let rest = &cx.call.args[2..];
     let n = rest.iter().take_while(|a| !a.contains('=')).count();
     if n < 2 {
-        let what = if n == 1 { "but only 1 was specified" } else { "but none were specified" };
+        let what = if n == 1 { "but only 1 were specified" } else { "but none were specified" };
         return Err(format!("add-bond requires at least 2 interfaces, {what}").into());
     }
     let (ifaces, settings) = (rest[..n].to_vec(), rest[n..].to_vec());
@@ -99,7 +100,8 @@ fn may_exist(
     }
     let mut want: Vec<&str> = ifaces.iter().map(String::as_str).collect();
     want.sort_unstable();
-    let have: Vec<&str> = model.ifaces.iter().filter(|(_, i)| i.port == name).map(|(n, _)| n.as_str()).collect();
+    let have: Vec<&str> =
+        model.ifaces.iter().filter(|(_, i)| i.port == name).map(|(n, _)| n.as_str()).collect();
     if want != have {
         let have = have.join(", ");
         return Err(format!("\"{line}\" but {name} actually has interface(s) {have}").into());
@@ -131,24 +133,21 @@ pub(super) fn del_port(cx: &mut Context<'_>) -> Done {
         return if must_exist { Err(format!("no port named {target}").into()) } else { Ok(()) };
     };
     if cx.call.args.len() == 2 {
-        check_bridge(cx, &model, cx.arg(0), port.bridge, &target)?;
+        check_bridge(&model, cx.arg(0), port.bridge, &target)?;
     }
     detach(cx, model.bridges[port.bridge].record, port.record);
     Ok(())
 }
 
-fn check_bridge(_: &Context<'_>, model: &Model, named: &str, actual: usize, port: &str) -> Done {
+fn check_bridge(model: &Model, named: &str, actual: usize, port: &str) -> Done {
     let bridge = model.bridge(named)?;
     if bridge == actual {
         return Ok(());
     }
-    let parent_of = |b: usize| model.bridges[b].fake.as_ref().map(|f| f.parent);
-    let extra = if parent_of(bridge) == Some(actual) {
-        format!(" (although its parent bridge {} does)", model.bridges[actual].name)
-    } else if parent_of(actual) == Some(bridge) {
-        format!(" (although its VLAN bridge {} does)", model.bridges[actual].name)
-    } else {
-        String::new()
+    let child = model.bridges[actual].fake.as_ref().is_some_and(|f| f.parent == bridge);
+    let extra = match child {
+        true => format!(" (although its child bridge {} does)", model.bridges[actual].name),
+        false => String::new(),
     };
     Err(format!("bridge {named} does not have a port {port}{extra}").into())
 }

@@ -136,11 +136,14 @@ pub(super) fn set_manager(cx: &mut Context<'_>) -> Done {
 pub(super) fn get_ssl(cx: &mut Context<'_>) -> Done {
     let root = root(cx);
     if let Some(ssl) = cx.references("Open_vSwitch", root, "ssl").first().copied() {
-        for (label, column) in [("Private key", "private_key"), ("Certificate", "certificate"), ("CA Certificate", "ca_cert")] {
+        for (label, column) in
+            [("Private key", "private_key"), ("Certificate", "certificate"), ("CA Certificate", "ca_cert")]
+        {
             let value = cx.string("SSL", ssl, column);
             cx.line(format!("{label}: {value}"));
         }
-        let bootstrap = cx.get("SSL", ssl, "bootstrap_ca_cert").single().and_then(Atom::as_bool) == Some(true);
+        let bootstrap =
+            cx.get("SSL", ssl, "bootstrap_ca_cert").single().and_then(Atom::as_bool) == Some(true);
         cx.line(format!("Bootstrap: {bootstrap}"));
     }
     Ok(())
@@ -172,9 +175,20 @@ pub(super) fn set_ssl(cx: &mut Context<'_>) -> Done {
 /// Columns that `emer-reset` empties, by table.
 const RESET: &[(&str, &[&str])] = &[
     ("Open_vSwitch", &["manager_options", "ssl", "other_config"]),
-    ("Bridge", &["controller", "fail_mode", "mirrors", "netflow", "sflow", "ipfix", "flood_vlans", "other_config"]),
+    (
+        "Bridge",
+        &["controller", "fail_mode", "mirrors", "netflow", "sflow", "ipfix", "flood_vlans", "other_config"],
+    ),
     ("Port", &["other_config"]),
-    ("Interface", &["ingress_policing_rate", "ingress_policing_burst", "ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"]),
+    (
+        "Interface",
+        &[
+            "ingress_policing_rate",
+            "ingress_policing_burst",
+            "ingress_policing_kpkts_rate",
+            "ingress_policing_kpkts_burst",
+        ],
+    ),
 ];
 
 pub(super) fn emer_reset(cx: &mut Context<'_>) -> Done {

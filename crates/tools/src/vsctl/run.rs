@@ -81,7 +81,10 @@ async fn carry_out(options: &Options, commands: &[Invocation]) -> Result<ExitCod
                 continue;
             }
             Outcome::NotLocked => return Err("database not locked".into()),
-            Outcome::Error(text) => return Err(format!("transaction error: {text}").into()),
+            Outcome::Error(text) => {
+                log::warn!(target: "ovsdb_idl", "transaction error: {text}");
+                return Err(format!("transaction error: {text}").into());
+            }
         };
         print(options, attempt.outputs, &inserted);
         let reload = match next_cfg {
@@ -177,7 +180,10 @@ async fn wait_for_reload(db: &mut Replicated, next_cfg: i64, options: &Options) 
     loop {
         let txn = Txn::new(db.idl().replica());
         let done = txn.rows("Open_vSwitch").iter().any(|row| {
-            let cur = txn.get("Open_vSwitch", row.uuid(), "cur_cfg").and_then(Datum::single).and_then(Atom::as_integer);
+            let cur = txn
+                .get("Open_vSwitch", row.uuid(), "cur_cfg")
+                .and_then(Datum::single)
+                .and_then(Atom::as_integer);
             cur.is_some_and(|cur| cur >= next_cfg)
         });
         if done {
@@ -199,7 +205,9 @@ fn check_interfaces(db: &Replicated, added: &[String]) -> ExitCode {
         }
         let error = get("error").and_then(Atom::as_str);
         let what = match error {
-            Some(error) => format!("Error detected while setting up '{name}': {error}.  See ovs-vswitchd log for details."),
+            Some(error) => format!(
+                "Error detected while setting up '{name}': {error}.  See ovs-vswitchd log for details."
+            ),
             None => format!("Error detected while setting up '{name}'.  See ovs-vswitchd log for details."),
         };
         eprintln!("{}: {what}", program::name());
