@@ -32,6 +32,11 @@ pub fn full_mask(field: Field) -> u128 {
     }
 }
 
+/// All-ones of the field as actions see it.
+pub fn action_mask(field: Field) -> u128 {
+    if field == Field::NwTos { 0xff } else { full_mask(field) }
+}
+
 /// All-ones in every byte of the field.
 pub fn byte_mask(field: Field) -> u128 {
     match field.def().bytes {
@@ -197,7 +202,7 @@ pub fn usable(field: Field, mask: u128) -> Protocols {
     let def = field.def();
     let full = full_mask(field);
     protocols(match mask & full {
-        0 => Usable::Any,
+        0 => def.bitwise,
         m if m == full => def.exact,
         m if def.format == Format::Ipv4 && is_prefix(m as u32) => def.cidr,
         _ => def.bitwise,

@@ -412,27 +412,33 @@ impl Act for Nat {
         };
         out.push_str(kind);
         let ports = self.ports.map(|(min, max)| match max {
-            Some(max) => format!(":{min}-{max}"),
-            None => format!(":{min}"),
+            Some(max) if max != min => format!(":{min}-{max}"),
+            _ => format!(":{min}"),
         });
         let ports = ports.unwrap_or_default();
         let _ = match self.addrs {
             None => Ok(()),
-            Some(NatAddrs::V4 { min, max: None }) => write!(out, "={}{ports}", Ipv4Addr::from(min)),
-            Some(NatAddrs::V4 { min, max: Some(max) }) => {
-                write!(out, "={}-{}{ports}", Ipv4Addr::from(min), Ipv4Addr::from(max))
+            Some(NatAddrs::V4 { min, max }) if max.is_none_or(|max| max == min) => {
+                write!(out, "={}{ports}", Ipv4Addr::from(min))
+            }
+            Some(NatAddrs::V4 { min, max }) => {
+                write!(out, "={}-{}{ports}", Ipv4Addr::from(min), Ipv4Addr::from(max.unwrap_or(min)))
             }
             Some(NatAddrs::V6 { min, max }) => {
                 let (open, close) = if ports.is_empty() { ("", "") } else { ("[", "]") };
-                let end = max.map(|max| format!("-{open}{}{close}", values::Ipv6(max, u128::MAX)));
+                let end = max
+                    .filter(|max| *max != min)
+                    .map(|max| format!("-{open}{}{close}", values::Ipv6(max, u128::MAX)));
                 let end = end.unwrap_or_default();
                 write!(out, "={open}{}{close}{end}{ports}", values::Ipv6(min, u128::MAX))
             }
         };
-        if self.persistent {
+        // Without a range to choose from, how to choose is not shown.
+        if self.addrs.is_some() && self.persistent {
             out.push_str(",persistent");
         }
         match self.choice {
+            _ if self.addrs.is_none() => {}
             NatPortChoice::Default => {}
             NatPortChoice::Hash => out.push_str(",hash"),
             NatPortChoice::Random => out.push_str(",random"),
@@ -565,7 +571,7 @@ fn parse_nat_range(text: &str, nat: &mut Nat) -> Result<(), TextError> {
             Some(end) => nat_addr::<Ipv4Addr>(end, dotted).map(|(a, r)| (Some(a), r)).ok_or_else(invalid)?,
             None => (None, after),
         };
-        let (min, max) = (u32::from(min), max.map(u32::from).filter(|max| *max != u32::from(min)));
+        let (min, max) = (u32::from(min), max.map(u32::from));
         nat.addrs = Some(NatAddrs::V4 { min, max });
         rest = after;
     } else if let Some((min, after)) = nat_addr::<Ipv6Addr>(text, coloned) {
@@ -573,7 +579,7 @@ fn parse_nat_range(text: &str, nat: &mut Nat) -> Result<(), TextError> {
             Some(end) => nat_addr::<Ipv6Addr>(end, coloned).map(|(a, r)| (Some(a), r)).ok_or_else(invalid)?,
             None => (None, after),
         };
-        let (min, max) = (u128::from(min), max.map(u128::from).filter(|max| *max != u128::from(min)));
+        let (min, max) = (u128::from(min), max.map(u128::from));
         nat.addrs = Some(NatAddrs::V6 { min, max });
         rest = after;
     }
@@ -586,7 +592,7 @@ fn parse_nat_range(text: &str, nat: &mut Nat) -> Result<(), TextError> {
         if min > 0xffff || max.is_some_and(|max| max > 0xffff || max < min) {
             return Err(invalid());
         }
-        let max = max.filter(|max| *max != min).map(|max| max as u16);
+        let max = max.map(|max| max as u16);
         nat.ports = Some((min as u16, max)).filter(|(min, _)| *min != 0);
         rest = after;
     }

@@ -439,7 +439,7 @@ fn parse_resubmit(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     if in_port == OfpPort::IN_PORT && table == 255 {
         return Err(TextError::new("at least one \"in_port\" or \"table\" must be specified on resubmit"));
     }
-    cx.push(Resubmit { in_port, table, with_ct, port_only: table == 255 });
+    cx.push(Resubmit { in_port, table, with_ct, port_only: false });
     Ok(())
 }
 

@@ -19,8 +19,8 @@ use super::wire::{
     Encoder, Len, Raw, TO_V14, Wire, field_error, nicira, nicira_in, put_header, standard, zeros,
 };
 use super::{
-    Act, Action, Family, SetEthDst, SetEthSrc, SetIpDscp, SetIpEcn, SetIpv4Dst, SetIpv4Src, SetMplsLabel,
-    SetMplsTc, SetTpDst, SetTpSrc, SetVlanPcp, SetVlanVid, StripVlan, Subfield,
+    Act, Action, Family, SetEthDst, SetEthSrc, SetIpDscp, SetIpEcn, SetIpv4Dst, SetIpv4Src, SetTpDst,
+    SetTpSrc, SetVlanPcp, SetVlanVid, StripVlan, Subfield,
 };
 use crate::matches::oxm::{self, Numbering};
 use crate::text::values::{self, Hex};
@@ -123,7 +123,7 @@ pub const FAMILY: Family = Family {
 fn decode_set_field(r: &Raw, at: usize, form: SetFieldForm) -> Result<Action, OfpError> {
     let (entry, len) = oxm::pull_entry(r.rest(at)).map_err(field_error)?;
     zeros(r.rest(at + len), OfpError::OFPBAC_BAD_SET_ARGUMENT)?;
-    let full = field::full_mask(entry.field);
+    let full = field::action_mask(entry.field);
     // Only 1.5 and the Nicira form have masks.
     if entry.masked && form == SetFieldForm::SetField && r.version < Version::V15 {
         return Err(OfpError::OFPBAC_BAD_SET_TYPE);
@@ -132,10 +132,8 @@ fn decode_set_field(r: &Raw, at: usize, form: SetFieldForm) -> Result<Action, Of
     if !def.writable || entry.field == Field::InPortOxm {
         return Err(OfpError::OFPBAC_BAD_SET_ARGUMENT);
     }
-    if entry.masked && !def.maskable && entry.mask & full != full {
-        return Err(OfpError::OFPBAC_BAD_SET_MASK);
-    }
-    if !field::is_valid(entry.field, entry.value) {
+    let untagged = entry.field == Field::VlanVid && entry.value & u128::from(VLAN_CFI) == 0;
+    if !field::is_valid(entry.field, entry.value) || untagged {
         return Err(OfpError::OFPBAC_BAD_SET_ARGUMENT);
     }
     let mask = entry.mask & full;
@@ -182,7 +180,7 @@ impl SetField {
 
     /// `set_field` of a whole field.
     pub fn whole(field: Field, value: u128) -> SetField {
-        let mask = field::full_mask(field);
+        let mask = field::action_mask(field);
         SetField { field, value: value & mask, mask, form: SetFieldForm::SetField, flow_has_vlan: false }
     }
 
@@ -191,15 +189,20 @@ impl SetField {
         SetField { form: SetFieldForm::Load, ..self }
     }
 
+    fn put(&self, numbering: Numbering, b: &mut Vec<u8>) {
+        let mask = if self.is_whole() { None } else { Some(self.mask) };
+        oxm::put_entry_as(self.field, self.value, mask, numbering, b);
+    }
+
     fn is_whole(&self) -> bool {
-        let full = field::full_mask(self.field);
+        let full = field::action_mask(self.field);
         self.mask & full == full
     }
 
     /// Appends a `load` for each run of set bits of the mask, of 64 bits at most, lowest first.
     fn encode_loads(&self, e: &mut Encoder) -> Result<(), OfpError> {
         let mut left = self.mask;
-        if self.is_whole() {
+        if self.form == SetFieldForm::SetField && self.is_whole() {
             // Bits that a field has only in the protocol's eyes are loaded, too.
             left = ones(super::subfield::width(self.field));
         }
@@ -247,7 +250,9 @@ impl SetField {
         let v11 = version == Version::V11;
         Some(match self.field {
             Field::VlanTci if v & u128::from(VLAN_CFI) == 0 => vec![StripVlan { pop: v11 }.into()],
-            Field::VlanTci => vec![vid(v).into(), pcp(v >> 13).into()],
+            Field::VlanTci => {
+                vec![SetVlanVid { push_vlan_if_needed: true, ..vid(v) }.into(), pcp(v >> 13).into()]
+            }
             Field::DlVlan | Field::VlanVid => vec![vid(v).into()],
             Field::DlVlanPcp | Field::VlanPcp => vec![pcp(v).into()],
             Field::EthSrc => vec![SetEthSrc(EthAddr::from_u64(v as u64)).into()],
@@ -259,8 +264,6 @@ impl SetField {
             Field::NwEcn if v11 => vec![SetIpEcn(v as u8).into()],
             Field::TcpSrc | Field::UdpSrc => vec![SetTpSrc { port: v as u16, ip_proto: 0 }.into()],
             Field::TcpDst | Field::UdpDst => vec![SetTpDst { port: v as u16, ip_proto: 0 }.into()],
-            Field::MplsLabel if v11 => vec![SetMplsLabel(v as u32).into()],
-            Field::MplsTc if v11 => vec![SetMplsTc(v as u8).into()],
             _ => return None,
         })
     }
@@ -276,14 +279,14 @@ impl Act for SetField {
         match (e.version, self.form) {
             (Version::V10 | Version::V11, SetFieldForm::SetField) => self.encode_legacy(e)?,
             (Version::V15, _) => {
-                e.standard(25, |b| oxm::put_entry(self.field, self.value, self.mask, numbering, b));
+                e.standard(25, |b| self.put(numbering, b));
             }
             (_, SetFieldForm::Load2) => e.nicira(33, |b| {
                 b.put_zeros(6);
-                oxm::put_entry(self.field, self.value, self.mask, Numbering::Nxm, b);
+                self.put(Numbering::Nxm, b);
             }),
             (_, SetFieldForm::SetField) if self.is_whole() => {
-                e.standard(25, |b| oxm::put_entry(self.field, self.value, self.mask, numbering, b));
+                e.standard(25, |b| self.put(numbering, b));
             }
             _ => self.encode_loads(e)?,
         }
@@ -312,6 +315,9 @@ impl Act for SetField {
             return Err(OfpError::OFPBAC_BAD_SET_ARGUMENT);
         }
         self.flow_has_vlan = cx.has_vlan();
+        if self.field == Field::VlanVid && !self.flow_has_vlan {
+            return Err(OfpError::OFPBAC_MATCH_INCONSISTENT);
+        }
         if self.field == Field::VlanTci {
             // It may have made a tag, or taken it away.
             field::set(Field::VlanTci, &mut cx.m.key, self.value);
@@ -419,15 +425,13 @@ fn parse_set_field(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
         return Err(text_error!("{name} is read-only"));
     }
     let (value, mask) = values::parse(def, value, cx.names)?;
-    let mask = mask & field::full_mask(field);
+    let mask = mask & field::action_mask(field);
     if !field::is_valid(field, value) {
         return Err(text_error!("{} is not a valid value for field {}", arg_value(arg), name));
     }
     cx.only(field::usable(field, mask));
-    if mask != 0 {
-        let form = SetFieldForm::SetField;
-        cx.push(SetField { field, value: value & mask, mask, form, flow_has_vlan: false });
-    }
+    let form = SetFieldForm::SetField;
+    cx.push(SetField { field, value: value & mask, mask, form, flow_has_vlan: false });
     Ok(())
 }
 

@@ -272,10 +272,15 @@ pub fn encode(actions: &[Action], version: Version, out: &mut Vec<u8>) -> Result
         let n = rest.iter().take_while(|a| applied(a)).count();
         if n > 0 {
             let (run, after) = rest.split_at(n);
+            let start = out.len();
             put(4, out, |b| {
                 b.put_zeros(4);
                 encode_list(run, version, b)
             })?;
+            // Actions may come to nothing.
+            if out.len() == start + 8 {
+                out.truncate(start);
+            }
             rest = after;
             continue;
         }
@@ -432,6 +437,8 @@ fn parse_goto(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
 fn parse_metadata(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     let (value, mask) = arg.split_once('/').map_or((arg, None), |(v, m)| (v, Some(m)));
     let mask = mask.map_or(Ok(u64::MAX), number::u64)?;
+    // 1.0's own flows know no metadata.
+    cx.only(Protocols::NXM_OXM_ANY | Protocols::OF11_STD);
     cx.push(WriteMetadata { metadata: number::u64(value)?, mask });
     Ok(())
 }

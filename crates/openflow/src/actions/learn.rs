@@ -307,8 +307,8 @@ impl Act for Learn {
         let _ = write!(out, "learn(table={}", names.table(self.table));
         let numbers = [
             ("idle_timeout", self.idle_timeout, 0),
-            ("fin_idle_timeout", self.fin_idle_timeout, 0),
             ("hard_timeout", self.hard_timeout, 0),
+            ("fin_idle_timeout", self.fin_idle_timeout, 0),
             ("fin_hard_timeout", self.fin_hard_timeout, 0),
             ("priority", self.priority, FlowMod::DEFAULT_PRIORITY),
         ];

@@ -414,7 +414,7 @@ impl Act for Enqueue {
         }
         // Later versions have no such action, but its parts.
         super::SetQueue(self.queue).encode(e)?;
-        Output { port: self.port, max_len: 0 }.encode(e)?;
+        Output { port: self.port, max_len: u16::MAX }.encode(e)?;
         super::PopQueue.encode(e)
     }
 

@@ -82,9 +82,8 @@ pub fn decode_of10(b: &[u8; OF10_LEN]) -> Match {
     }
     let (vlan, pcp) = (u16_at(18), b[20]);
     if exact(fw10::DL_VLAN) && vlan == VLAN_NONE {
-        let mask = if exact(fw10::DL_VLAN_PCP) { 0xffff } else { 0x1fff };
         // Whatever the priority: there is no tag to have one.
-        m.set_masked(slot::vlan_tci, 0, mask | 0xffff);
+        m.set_exact(slot::vlan_tci, 0);
     } else {
         if exact(fw10::DL_VLAN) {
             field::set_match(Field::DlVlan, &mut m, (vlan & VLAN_VID_MASK).into(), 0xffff);
@@ -117,8 +116,7 @@ pub fn decode_of10(b: &[u8; OF10_LEN]) -> Match {
 fn vlan_of10(m: &Match) -> (u16, u8, u32) {
     let (tci, mask) = (m.key.vlan_tci(), m.wc.vlan_tci());
     if mask & VLAN_CFI != 0 && tci & VLAN_CFI == 0 {
-        let pcp = if mask & VLAN_PCP_MASK == 0 { fw10::DL_VLAN_PCP } else { 0 };
-        return (VLAN_NONE, 0, if mask == 0xffff { 0 } else { pcp });
+        return (VLAN_NONE, 0, 0);
     }
     let (mut vlan, mut pcp, mut wild) = (0, 0, 0);
     if mask & VLAN_VID_MASK == VLAN_VID_MASK {

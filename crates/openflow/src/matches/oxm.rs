@@ -95,7 +95,8 @@ pub fn put_entry(f: Field, value: u128, mask: u128, numbering: Numbering, out: &
     put_entry_as(f, value, masked.then_some(mask), numbering, out);
 }
 
-fn put_entry_as(f: Field, value: u128, mask: Option<u128>, numbering: Numbering, out: &mut Vec<u8>) {
+/// Appends an entry with the mask given, be it all-ones.
+pub fn put_entry_as(f: Field, value: u128, mask: Option<u128>, numbering: Numbering, out: &mut Vec<u8>) {
     let Some((header, experimenter)) = header(f, numbering) else { return };
     let len = u32::from(f.def().bytes);
     out.put_u32(if mask.is_some() { header + 0x100 + len } else { header });
@@ -244,7 +245,9 @@ pub fn encode(m: &Match, cookie: CookieMatch, numbering: Numbering, out: &mut Ve
             continue;
         }
         let exact = mask & field::full_mask(f) == field::full_mask(f);
-        let always_masked = f == Field::TunFlags;
+        // These have fewer bits than the field, which the mask then says.
+        let mask = if f == Field::CtState { mask & 0xff } else { mask };
+        let always_masked = matches!(f, Field::TunFlags | Field::CtState);
         put_entry_as(f, value, (!exact || always_masked).then_some(mask), numbering, out);
     }
     match cookie.mask {

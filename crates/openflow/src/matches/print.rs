@@ -104,7 +104,7 @@ impl Printer<'_> {
         if wc.packet_type() != 0 {
             let pt = key.packet_type();
             if pt != field::PT_ETH {
-                self.item("packet_type", format_args!("({},{})", pt >> 16, Hex((pt & 0xffff).into())));
+                self.item("packet_type", values::PacketType(pt));
                 return (pt >> 16 == field::PT_NS_ETHERTYPE, false);
             }
             // Matches of the datapath say it, those of OpenFlow mean it.
@@ -159,7 +159,10 @@ impl Printer<'_> {
         self.hex("tun_erspan_hwid", Field::TunErspanHwid);
         self.hex("gtpu_flags", Field::TunGtpuFlags);
         self.decimal("gtpu_msgtype", Field::TunGtpuMsgtype);
-        self.own("tun_flags", Field::TunFlags);
+        let (flags, mask) = field::get_masked(Field::TunFlags, self.m);
+        if mask != 0 {
+            self.item("tun_flags", values::tunnel_flags(flags, mask));
+        }
         self.hex("metadata", Field::Metadata);
         if self.m.wc.in_port() != 0 {
             self.item("in_port", self.names.port(OfpPort(self.m.key.in_port())));

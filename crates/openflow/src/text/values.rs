@@ -236,7 +236,7 @@ fn parse_packet_type(text: &str) -> Result<u128, TextError> {
 
 /// Appends the value of a field under `mask`; a mask of all the field's bits is not shown.
 pub fn print(out: &mut String, def: &FieldDef, value: u128, mask: u128, names: &Names) {
-    let full = field::full_mask(def.field);
+    let full = field::action_mask(def.field);
     if mask & full == 0 {
         out.push_str("ANY");
         return;
@@ -259,8 +259,8 @@ pub fn print(out: &mut String, def: &FieldDef, value: u128, mask: u128, names: &
         Format::Frag => out.write_str(frag_name(value, mask & full)),
         Format::CtState => write!(out, "{}", Flags { names: &ct_state::NAMES, value, mask, exact }),
         Format::TcpFlags => write!(out, "{}", Flags { names: TCP_FLAGS, value, mask, exact }),
-        Format::TunnelFlags => write!(out, "{}", Flags { names: TUNNEL_FLAGS, value, mask, exact: false }),
-        Format::PacketType => write!(out, "({},{})", value >> 16, Hex(value & 0xffff)),
+        Format::TunnelFlags => write!(out, "{}", Flags { names: TUNNEL_FLAGS, value, mask, exact }),
+        Format::PacketType => write!(out, "{}", PacketType(value as u32)),
     };
 }
 
@@ -276,6 +276,23 @@ impl std::fmt::Display for Hex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
     }
+}
+
+/// A packet type: small types in decimal.
+pub struct PacketType(pub u32);
+
+impl std::fmt::Display for PacketType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.0 >> 16, self.0 & 0xffff) {
+            (ns, kind @ ..10) => write!(f, "({ns},{kind})"),
+            (ns, kind) => write!(f, "({ns},{kind:#x})"),
+        }
+    }
+}
+
+/// Tunnel flags of a match: each with its sign.
+pub fn tunnel_flags(value: u128, mask: u128) -> impl std::fmt::Display {
+    Flags { names: TUNNEL_FLAGS, value, mask, exact: false }
 }
 
 /// An Ethernet address under a mask.
