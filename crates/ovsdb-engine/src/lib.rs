@@ -11,6 +11,7 @@ pub mod execute;
 mod integrity;
 pub mod lock;
 pub mod log;
+pub mod monitor;
 mod operations;
 mod query;
 pub mod record;
@@ -21,6 +22,7 @@ pub mod transaction;
 
 pub use database::Database;
 pub use execute::{Access, Outcome, Request, Waiting, execute};
+pub use monitor::Monitor;
 pub use row::{Change, Changes, Row};
 pub use storage::Storage;
 pub use transaction::{Prepared, Transaction};
