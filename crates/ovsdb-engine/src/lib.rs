@@ -7,6 +7,7 @@
 //! `record` and `log` (disk), `monitor` (clients); `lock` stands alone.
 
 pub mod database;
+pub mod entropy;
 pub mod execute;
 mod integrity;
 pub mod lock;
@@ -21,6 +22,7 @@ pub mod storage;
 pub mod transaction;
 
 pub use database::Database;
+pub use entropy::UuidSource;
 pub use execute::{Access, Outcome, Request, Waiting, execute};
 pub use monitor::Monitor;
 pub use row::{Change, Changes, Row};

@@ -1,1 +1,14 @@
 //! ovsdb-server: the Open vSwitch database server.
+//!
+//! Where it sits: `ovsdb-engine` decides what requests do, `stream` carries messages, `daemon` makes it a service; this crate joins them.
+//!
+//! Reading order: `served` a database and its file, `server` the state, `requests` the protocol's methods, `mailbox` and
+//! `connection` how messages travel, `remotes` where clients come from, `commands` run-time control.
+
+pub mod mailbox;
+mod requests;
+pub mod served;
+pub mod server;
+mod server_db;
+
+pub use server::Server;

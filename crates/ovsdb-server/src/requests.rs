@@ -1,0 +1,252 @@
+//! The methods of the protocol.
+//!
+//! Where it sits: called for every message of a client; answers go into the client's mailbox.
+//!
+//! Spec: RFC 7047 section 4.1, ovsdb-server(7) section 4.1.
+
+use ovsdb::json::Json;
+use ovsdb::members::is_id;
+use ovsdb::{DbSchema, Error, Uuid};
+use ovsdb_engine::Monitor;
+use ovsdb_engine::lock::{Granted, SessionId};
+use ovsdb_engine::monitor::Version;
+use stream::jsonrpc::Message;
+
+use crate::server::{Server, bad_params, notification};
+
+/// What a method answers.
+enum Answer {
+    Result(Json),
+    /// An error that is only a word.
+    Word(&'static str),
+    Error(Error),
+    /// The reply comes, or came, by another way.
+    Elsewhere,
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Answer {
+        Answer::Error(error)
+    }
+}
+
+type Outcome = Result<Answer, Error>;
+
+impl Server {
+    /// Serves one message.
+    pub fn handle(&mut self, session: SessionId, message: Message) {
+        match message {
+            Message::Request { id, method, params } => {
+                let answer = self.request(session, &id, &method, params).unwrap_or_else(Answer::Error);
+                let reply = match answer {
+                    Answer::Result(result) => Message::reply(id, result),
+                    Answer::Word(word) => Message::error(id, word),
+                    Answer::Error(error) => Message::error(id, error.to_json()),
+                    Answer::Elsewhere => return,
+                };
+                self.tell(session, reply);
+            }
+            Message::Notification { method, params } if method == "cancel" => {
+                if let Some(id) = params.first() {
+                    self.cancel(session, id);
+                }
+            }
+            other => self.unexpected(session, &other),
+        }
+    }
+
+    fn unexpected(&mut self, session: SessionId, message: &Message) {
+        let kind = match message {
+            Message::Notification { .. } => "notification",
+            Message::Error { .. } => "error",
+            _ => "reply",
+        };
+        log::warn!(target: "ovsdb_jsonrpc_server", "received unexpected {kind} message");
+        if let Some(session) = self.sessions.get(&session) {
+            session.mailbox.close();
+        }
+    }
+
+    fn request(&mut self, session: SessionId, id: &Json, method: &str, params: Vec<Json>) -> Outcome {
+        let params_slice = params.as_slice();
+        match method {
+            "list_dbs" => Ok(Answer::Result(Json::array(self.databases.keys().map(String::as_str)))),
+            "get_schema" => {
+                let name = self.database_name(method, params_slice)?;
+                Ok(Answer::Result(self.databases[&name].db.schema.to_json()))
+            }
+            "get_server_id" => Ok(Answer::Result(Json::string(self.id.to_string()))),
+            "transact" => self.transact_request(session, id, params),
+            "monitor" => self.monitor(session, Version::V1, params_slice),
+            "monitor_cond" => self.monitor(session, Version::V2, params_slice),
+            "monitor_cond_since" => self.monitor(session, Version::V3, params_slice),
+            "monitor_cond_change" => self.monitor_cond_change(session, params_slice),
+            "monitor_cancel" => Ok(self.monitor_cancel(session, params_slice)),
+            "lock" | "steal" | "unlock" => self.lock_request(session, method, params_slice),
+            "set_db_change_aware" => self.set_db_change_aware(session, params_slice),
+            "convert" => self.convert_request(params_slice),
+            _ => Ok(Answer::Word("unknown method")),
+        }
+    }
+
+    /// The database that the first parameter names.
+    fn database_name(&self, method: &str, params: &[Json]) -> Result<String, Error> {
+        let Some(name) = params.first().and_then(Json::as_str) else {
+            return Err(bad_params(params, format!("{method} request params must begin with <db-name>")));
+        };
+        if !self.databases.contains_key(name) {
+            let details = format!("{method} request specifies unknown database {name}");
+            return Err(Error::tagged_syntax("unknown database", &Json::Array(params.to_vec()), details));
+        }
+        Ok(name.to_owned())
+    }
+
+    fn transact_request(&mut self, session: SessionId, id: &Json, mut params: Vec<Json>) -> Outcome {
+        let name = self.database_name("transact", &params)?;
+        if self.waiting.iter().any(|request| request.session == session && request.id == *id) {
+            return Err(bad_params(&params, "transact: duplicate request ID"));
+        }
+        params.remove(0);
+        self.transact(session, id.clone(), &name, params);
+        Ok(Answer::Elsewhere)
+    }
+
+    fn cancel(&mut self, session: SessionId, id: &Json) {
+        let is_it = |r: &crate::server::WaitingRequest| r.session == session && r.id == *id;
+        if let Some(at) = self.waiting.iter().position(is_it) {
+            let request = self.waiting.remove(at);
+            self.tell(session, Message::error(request.id, "canceled"));
+        }
+    }
+
+    fn monitor(&mut self, session: SessionId, version: Version, params: &[Json]) -> Outcome {
+        let method = match version {
+            Version::V1 => "monitor",
+            Version::V2 => "monitor_cond",
+            Version::V3 => "monitor_cond_since",
+        };
+        let name = self.database_name(method, params)?;
+        let count = if version == Version::V3 { 4 } else { 3 };
+        if params.len() != count {
+            return Err(bad_params(params, "invalid parameters"));
+        }
+        let key = (name.clone(), params[1].to_string());
+        let state = self.sessions.get(&session);
+        // Names of monitors are shared by all databases and kinds of monitors.
+        if state.is_some_and(|s| s.monitors.keys().any(|(_, id)| *id == key.1)) {
+            return Err(Error::syntax(&params[1], "duplicate monitor ID"));
+        }
+        if let Some(last) = params.get(3) {
+            let Some(text) = last.as_str() else {
+                return Err(Error::syntax(last, "last-txn-id must be string"));
+            };
+            if Uuid::parse(text).is_none() {
+                return Err(Error::syntax(last, "last-txn-id must be UUID format."));
+            }
+        }
+        let db = &self.databases[&name].db;
+        let monitor = Monitor::new(db, &params[2], version)?;
+        let initial = monitor.initial(db);
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.monitors.insert(key, (params[1].clone(), monitor));
+        }
+        Ok(Answer::Result(match version {
+            // Nothing is found, because standalone databases keep no history: the client gets everything.
+            Version::V3 => {
+                Json::Array(vec![Json::Bool(false), Json::string(Uuid::ZERO.to_string()), initial])
+            }
+            _ => initial,
+        }))
+    }
+
+    fn monitor_cond_change(&mut self, session: SessionId, params: &[Json]) -> Outcome {
+        let [old_id, new_id, requests] = params else {
+            return Err(bad_params(params, "invalid parameters"));
+        };
+        let (old_key, new_key) = (old_id.to_string(), new_id.to_string());
+        let state = self.sessions.get_mut(&session);
+        let Some((state, key)) = state.and_then(|state| {
+            let key = state.monitors.keys().find(|(_, id)| *id == old_key).cloned();
+            key.map(|key| (state, key))
+        }) else {
+            return Err(Error::syntax(old_id, "unknown monitor session"));
+        };
+        if new_key != old_key && state.monitors.keys().any(|(_, id)| *id == new_key) {
+            return Err(Error::syntax(new_id, "duplicate monitor ID"));
+        }
+        let Some((_, mut monitor)) = state.monitors.get(&key).cloned() else {
+            return Err(Error::syntax(old_id, "unknown monitor session"));
+        };
+        let db = &self.databases[&key.0].db;
+        let update = monitor.change_condition(db, requests)?;
+        if let Some(update) = update {
+            state.mailbox.put(notification(&monitor, new_id, update));
+        }
+        state.monitors.remove(&key);
+        state.monitors.insert((key.0, new_key), (new_id.clone(), monitor));
+        Ok(Answer::Result(Json::Object(Default::default())))
+    }
+
+    fn monitor_cancel(&mut self, session: SessionId, params: &[Json]) -> Answer {
+        let [id] = params else { return Answer::Word("invalid parameters") };
+        let id = id.to_string();
+        let state = self.sessions.get_mut(&session);
+        let key = state.as_ref().and_then(|s| s.monitors.keys().find(|(_, known)| *known == id).cloned());
+        match (state, key) {
+            (Some(state), Some(key)) => {
+                state.monitors.remove(&key);
+                Answer::Result(Json::Object(Default::default()))
+            }
+            _ => Answer::Word("unknown monitor"),
+        }
+    }
+
+    fn lock_request(&mut self, session: SessionId, method: &str, params: &[Json]) -> Outcome {
+        let name = match params {
+            [Json::String(name)] if is_id(name) => name,
+            _ => return Err(bad_params(params, format!("{method} request params must be <id>"))),
+        };
+        let again = |_| bad_params(params, format!("must issue \"unlock\" before new \"{method}\""));
+        let locked = |is| Ok(Answer::Result(Json::object([("locked", Json::Bool(is))])));
+        match method {
+            "lock" => locked(self.locks.lock(session, name).map_err(again)? == Granted::Now),
+            "steal" => {
+                let events = self.locks.steal(session, name).map_err(again)?;
+                self.tell_lock_events(events);
+                locked(true)
+            }
+            _ => {
+                let events = self
+                    .locks
+                    .unlock(session, name)
+                    .ok_or_else(|| bad_params(params, "unlock: \"unlock\" without \"lock\" or \"steal\""))?;
+                self.tell_lock_events(events);
+                Ok(Answer::Result(Json::Object(Default::default())))
+            }
+        }
+    }
+
+    fn set_db_change_aware(&mut self, session: SessionId, params: &[Json]) -> Outcome {
+        let [Json::Bool(aware)] = params else {
+            return Err(bad_params(params, "set_db_change_aware: true or false parameter expected"));
+        };
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.db_change_aware = *aware;
+        }
+        Ok(Answer::Result(Json::Object(Default::default())))
+    }
+
+    fn convert_request(&mut self, params: &[Json]) -> Outcome {
+        let name = self.database_name("convert", params)?;
+        let [_, schema] = params else {
+            return Err(bad_params(params, "invalid parameters"));
+        };
+        let schema = DbSchema::from_json(schema)?;
+        if schema.name != name {
+            let details = format!("new schema name ({}) does not match database name ({name})", schema.name);
+            return Err(Error::new("invalid parameters", details));
+        }
+        self.convert_database(&name, schema)?;
+        Ok(Answer::Result(Json::Object(Default::default())))
+    }
+}

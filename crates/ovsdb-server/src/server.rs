@@ -1,0 +1,351 @@
+//! The server's state: databases, sessions, locks, and requests that wait.
+//!
+//! Where it sits: one value, shared by the tasks of a single thread. `requests` answers clients, `connection` carries messages,
+//! `commands` serves run-time control. No I/O but the databases' files.
+//!
+//! ~~~text
+//! request ─► Served::transact ─► changes ─► monitors of every session ─► mailboxes ─► the reply into the asker's mailbox
+//!                                   └────► requests that wait on this database are tried again
+//! ~~~
+//! I1  A client hears of its own changes before it gets the reply (ovsdb-server(7) section 4.1.5).
+//! I2  A waiting request is tried again only after a change of its database, or to time out.
+
+use std::collections::BTreeMap;
+
+use ovsdb::json::Json;
+use ovsdb::{Error, Result, Uuid};
+use ovsdb_engine::lock::{LockEvent, LockTable, SessionId};
+use ovsdb_engine::record::Columns;
+use ovsdb_engine::{Access, Changes, Monitor, Request, UuidSource, Waiting};
+use stream::Clock;
+use stream::jsonrpc::Message;
+
+use crate::mailbox::Mailbox;
+use crate::served::{Executed, Now, Served};
+use crate::server_db;
+
+/// The name of the server's own database.
+pub const SERVER_DB: &str = "_Server";
+
+/// The whole server.
+pub struct Server {
+    /// Fresh for every start.
+    pub id: Uuid,
+    /// Time.
+    pub clock: Clock,
+    /// Databases by name, the server's own among them.
+    pub databases: BTreeMap<String, Served>,
+    /// How modified columns are recorded in databases opened from now on.
+    pub columns: Columns,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) locks: LockTable,
+    pub(crate) uuids: UuidSource,
+    pub(crate) waiting: Vec<WaitingRequest>,
+    /// Rises with every commit, for those who poll.
+    pub commits: u64,
+    next_session: SessionId,
+}
+
+/// A client.
+pub struct Session {
+    /// Where its messages go.
+    pub mailbox: Mailbox,
+    /// What it may do.
+    pub access: Access,
+    /// By database and client's name for it (as JSON text).
+    pub(crate) monitors: BTreeMap<(String, String), (Json, Monitor)>,
+    pub(crate) db_change_aware: bool,
+}
+
+/// A request whose `wait` is not satisfied yet.
+pub(crate) struct WaitingRequest {
+    pub session: SessionId,
+    pub id: Json,
+    pub database: String,
+    pub operations: Vec<Json>,
+    pub arrived_ms: u64,
+    pub until_ms: Option<u64>,
+}
+
+impl Server {
+    /// A server that offers only its own database.
+    pub fn new(clock: Clock, mut uuids: UuidSource) -> Server {
+        let mut server = Server {
+            id: uuids.next_uuid(),
+            clock,
+            databases: BTreeMap::new(),
+            columns: Columns::Diff,
+            sessions: BTreeMap::new(),
+            locks: LockTable::default(),
+            uuids,
+            waiting: Vec::new(),
+            commits: 0,
+            next_session: 1,
+        };
+        server.databases.insert(SERVER_DB.to_owned(), Served::in_memory(server_db::schema()));
+        server.refresh_server_db();
+        server
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        Now { mono_ms: self.clock.now_ms(), wall_ms: self.clock.wall_ms() }
+    }
+
+    /// Offers the database in a file, and gives its name.
+    pub fn add_database(&mut self, file: &str) -> std::result::Result<String, String> {
+        let open = |served: &&Served| served.storage.as_ref().is_some_and(|s| s.name() == file);
+        if self.databases.values().find(open).is_some() {
+            return Err(format!("{file}: already open"));
+        }
+        let served = Served::open(file, self.columns, self.now()).map_err(|error| error.to_string())?;
+        let name = served.name().to_owned();
+        if self.databases.contains_key(&name) {
+            return Err(format!("{file}: duplicate database name"));
+        }
+        self.databases.insert(name.clone(), served);
+        self.refresh_server_db();
+        self.disconnect_unaware();
+        Ok(name)
+    }
+
+    /// Stops offering a database.
+    pub fn remove_database(&mut self, name: &str) {
+        self.forget_database_in_sessions(name);
+        self.databases.remove(name);
+        self.refresh_server_db();
+        self.disconnect_unaware();
+    }
+
+    /// Moves a database to another schema; monitors of it end.
+    pub fn convert_database(&mut self, name: &str, schema: ovsdb::DbSchema) -> Result<()> {
+        let now = self.now();
+        if let Some(served) = self.databases.get_mut(name) {
+            served.convert(schema, now)?;
+        }
+        self.forget_database_in_sessions(name);
+        self.refresh_server_db();
+        self.disconnect_unaware();
+        Ok(())
+    }
+
+    fn forget_database_in_sessions(&mut self, name: &str) {
+        for session in self.sessions.values_mut() {
+            let (gone, kept) = std::mem::take(&mut session.monitors)
+                .into_iter()
+                .partition(|((database, _), _)| database == name);
+            session.monitors = kept;
+            let gone: BTreeMap<(String, String), (Json, Monitor)> = gone;
+            for (id, _) in gone.into_values().filter(|_| session.db_change_aware) {
+                session.mailbox.put(Message::notification("monitor_canceled", vec![id]));
+            }
+        }
+        let (gone, kept) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|request| request.database == name);
+        self.waiting = kept;
+        let gone: Vec<WaitingRequest> = gone;
+        for request in gone {
+            self.tell(request.session, Message::error(request.id, "canceled"));
+        }
+    }
+
+    /// Clients that do not follow changes of the set of databases notice by reconnecting.
+    fn disconnect_unaware(&mut self) {
+        for session in self.sessions.values().filter(|session| !session.db_change_aware) {
+            session.mailbox.close();
+        }
+    }
+
+    /// Closes every connection; clients come back.
+    pub fn disconnect_all(&mut self) {
+        self.sessions.values().for_each(|session| session.mailbox.close());
+    }
+
+    /// Starts a session.
+    pub fn open_session(&mut self, access: Access) -> (SessionId, Mailbox) {
+        let id = self.next_session;
+        self.next_session += 1;
+        let mailbox = Mailbox::default();
+        let session =
+            Session { mailbox: mailbox.clone(), access, monitors: BTreeMap::new(), db_change_aware: false };
+        self.sessions.insert(id, session);
+        (id, mailbox)
+    }
+
+    /// Ends a session: its locks, monitors and waiting requests.
+    pub fn close_session(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+        self.waiting.retain(|request| request.session != id);
+        let events = self.locks.release_all(id);
+        self.tell_lock_events(events);
+    }
+
+    /// The number of sessions.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn tell(&self, session: SessionId, message: Message) {
+        if let Some(session) = self.sessions.get(&session) {
+            session.mailbox.put(message);
+        }
+    }
+
+    pub(crate) fn tell_lock_events(&self, events: Vec<LockEvent>) {
+        for event in events {
+            let (session, method, name) = match event {
+                LockEvent::Locked(session, name) => (session, "locked", name),
+                LockEvent::Stolen(session, name) => (session, "stolen", name),
+            };
+            self.tell(session, Message::notification(method, vec![Json::String(name)]));
+        }
+    }
+
+    /// Executes a request, and again those that waited for its effects.
+    pub(crate) fn transact(&mut self, session: SessionId, id: Json, database: &str, operations: Vec<Json>) {
+        let arrived_ms = self.clock.now_ms();
+        let request = WaitingRequest {
+            session,
+            id,
+            database: database.to_owned(),
+            operations,
+            arrived_ms,
+            until_ms: None,
+        };
+        if self.try_request(request) {
+            self.retry(database);
+        }
+    }
+
+    /// Executes a request or queues it. Says whether the database changed.
+    fn try_request(&mut self, mut request: WaitingRequest) -> bool {
+        let now = self.now();
+        let access = match self.sessions.get(&request.session) {
+            _ if request.database == SERVER_DB => Access::Reserved,
+            Some(session) => session.access,
+            None => return false,
+        };
+        let Some(served) = self.databases.get_mut(&request.database) else { return false };
+        let (locks, session) = (&self.locks, request.session);
+        let executable = Request {
+            operations: &request.operations,
+            access,
+            waiting: Waiting::Since(now.mono_ms.saturating_sub(request.arrived_ms)),
+            owns_lock: &|name| locks.owns(session, name),
+        };
+        match served.transact(&executable, &mut self.uuids, now) {
+            Executed::Blocked(until) => {
+                request.until_ms = until.map(|ms| request.arrived_ms.saturating_add(ms));
+                self.waiting.push(request);
+                false
+            }
+            Executed::Done(results, changes) => {
+                let changed = self.publish(&request.database, changes);
+                self.tell(request.session, Message::reply(request.id, Json::Array(results)));
+                changed
+            }
+        }
+    }
+
+    /// Tells every monitor of a commit. Says whether there was one.
+    pub(crate) fn publish(&mut self, database: &str, changes: Changes) -> bool {
+        let (false, Some(served)) = (changes.is_empty(), self.databases.get(database)) else { return false };
+        self.commits += 1;
+        for session in self.sessions.values() {
+            for ((_, _), (id, monitor)) in session.monitors.iter().filter(|((name, _), _)| name == database) {
+                if let Some(update) = monitor.update(&served.db, &changes) {
+                    session.mailbox.put(notification(monitor, id, update));
+                }
+            }
+        }
+        true
+    }
+
+    /// Tries what waits on a database until nothing changes any more.
+    pub(crate) fn retry(&mut self, database: &str) {
+        loop {
+            let (due, kept) =
+                std::mem::take(&mut self.waiting).into_iter().partition(|r| r.database == database);
+            self.waiting = kept;
+            let due: Vec<WaitingRequest> = due;
+            let changed = due.into_iter().fold(false, |changed, request| self.try_request(request) | changed);
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// When the next waiting request times out.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.waiting.iter().filter_map(|request| request.until_ms).min()
+    }
+
+    /// Lets waiting requests time out.
+    pub fn run_timeouts(&mut self) {
+        let now = self.clock.now_ms();
+        let (due, kept) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|request| request.until_ms.is_some_and(|until| until <= now));
+        self.waiting = kept;
+        let due: Vec<WaitingRequest> = due;
+        for request in due {
+            let database = request.database.clone();
+            if self.try_request(request) {
+                self.retry(&database);
+            }
+        }
+    }
+
+    /// Compacts databases whose files have grown.
+    pub fn run_compaction(&mut self) {
+        let now = self.now();
+        for served in self.databases.values_mut().filter(|served| served.wants_compaction(now)) {
+            if let Err(error) = served.compact("compacting database online", now) {
+                log::error!(target: "ovsdb_server", "{error}");
+            }
+        }
+    }
+
+    /// Brings `_Server` up to date with the set of databases.
+    pub(crate) fn refresh_server_db(&mut self) {
+        let wanted: Vec<(String, String)> = self
+            .databases
+            .iter()
+            .map(|(name, served)| (name.clone(), served.db.schema.to_json().to_string()))
+            .collect();
+        let now = self.now();
+        let Some(own) = self.databases.get_mut(SERVER_DB) else { return };
+        let operations = server_db::operations(&own.db, &wanted);
+        let changes = own.change(&operations, &mut self.uuids, now);
+        if self.publish(SERVER_DB, changes) {
+            self.retry(SERVER_DB);
+        }
+    }
+
+    /// Executes the server's own operations on a database that it offers, and tells the monitors.
+    pub fn change_database(&mut self, name: &str, operations: &[Json]) {
+        let now = self.now();
+        let Some(served) = self.databases.get_mut(name) else { return };
+        let changes = served.change(operations, &mut self.uuids, now);
+        if self.publish(name, changes) {
+            self.retry(name);
+        }
+    }
+}
+
+/// The notification that carries an update.
+pub(crate) fn notification(monitor: &Monitor, id: &Json, update: Json) -> Message {
+    use ovsdb_engine::monitor::Version;
+    let mut params = vec![id.clone()];
+    if monitor.version() == Version::V3 {
+        // Standalone databases keep no history, so there is no transaction to name.
+        params.push(Json::string(Uuid::ZERO.to_string()));
+    }
+    params.push(update);
+    Message::notification(monitor.version().method(), params)
+}
+
+/// A `syntax error` that shows the request's parameters.
+pub(crate) fn bad_params(params: &[Json], details: impl Into<String>) -> Error {
+    Error::syntax(&Json::Array(params.to_vec()), details)
+}
