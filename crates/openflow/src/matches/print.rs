@@ -169,6 +169,17 @@ impl Printer<'_> {
         }
     }
 
+    /// The second tag, which flows do not match and packets have.
+    fn inner_vlan(&mut self) {
+        let (tci, mask) = (self.m.key.vlan2_tci(), self.m.wc.vlan2_tci());
+        if mask == u16::MAX && tci & VLAN_CFI != 0 {
+            self.item("dl_vlan1", tci & VLAN_VID_MASK);
+            self.item("dl_vlan_pcp1", tci >> 13);
+        } else if mask != 0 {
+            self.item("vlan_tci1", format_args!("0x{tci:04x}"));
+        }
+    }
+
     fn vlan(&mut self) {
         let (tci, mask) = (self.m.key.vlan_tci(), self.m.wc.vlan_tci());
         if mask == 0 {
@@ -193,6 +204,7 @@ impl Printer<'_> {
 
     fn ethernet(&mut self, skip_type: bool) {
         self.vlan();
+        self.inner_vlan();
         self.own("dl_src", Field::EthSrc);
         self.own("dl_dst", Field::EthDst);
         if !skip_type && self.m.wc.eth_type() != 0 {
@@ -235,6 +247,11 @@ impl Printer<'_> {
         self.decimal("mpls_tc", Field::MplsTc);
         self.decimal("mpls_ttl", Field::MplsTtl);
         self.decimal("mpls_bos", Field::MplsBos);
+        for (name, slot) in [("mpls_lse1", flow::slot::mpls_lse1), ("mpls_lse2", flow::slot::mpls_lse2)] {
+            if self.m.wc.get(slot) != 0 {
+                self.item(name, self.m.key.get(slot));
+            }
+        }
         self.own("nw_frag", Field::IpFrag);
     }
 

@@ -8,6 +8,7 @@
 use crate::{OfpError, PutBytes, Version};
 
 use super::ports::{PortDesc, port_desc_len};
+use super::raw::Raw;
 use super::{PutBody, Reader, Result};
 
 bitflags::bitflags! {
@@ -177,12 +178,13 @@ impl SwitchConfig {
     /// The flag of 1.0 to 1.2.
     const INVALID_TTL: u16 = 4;
 
-    pub(super) fn decode(version: Version, mut r: Reader<'_>) -> Result<SwitchConfig> {
+    pub(super) fn decode(raw: Raw, version: Version, mut r: Reader<'_>) -> Result<SwitchConfig> {
         let flags = r.u16()?;
         let known = if version < Version::V13 { 7 } else { 3 };
-        if flags & !known != 0 {
+        if flags & !known != 0 && raw == Raw::OfptSetConfig {
             return Err(OfpError::OFPSCFC_BAD_FLAGS);
         }
+        let flags = flags & known;
         Ok(SwitchConfig {
             frag: FragMode::NAMES[usize::from(flags & 3)].0,
             invalid_ttl_to_controller: flags & Self::INVALID_TTL != 0,

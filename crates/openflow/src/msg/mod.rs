@@ -18,6 +18,7 @@
 
 mod bundle;
 mod config;
+mod continuation;
 mod cursor;
 mod flow_mod;
 mod flow_removed;
@@ -37,6 +38,7 @@ pub mod raw;
 
 pub use bundle::{BundleAdd, BundleControl, BundleCtrl, BundleFlags};
 pub use config::{Capabilities, FragMode, SwitchConfig, SwitchDesc, SwitchFeatures};
+pub use continuation::{Continuation, RemainingActions};
 pub use flow_removed::{FlowRemoved, FlowRemovedReason};
 pub use flow_stats::{Age, AggregateStats, FlowStats, FlowStatsRequest};
 pub use header::Header;
@@ -227,8 +229,8 @@ fn decode_switch(
             Message::FeaturesReply(SwitchFeatures::decode(version, r)?)
         }
         Raw::OfptGetConfigRequest => Message::GetConfigRequest,
-        Raw::OfptGetConfigReply => Message::GetConfigReply(SwitchConfig::decode(version, r)?),
-        Raw::OfptSetConfig => Message::SetConfig(SwitchConfig::decode(version, r)?),
+        Raw::OfptGetConfigReply => Message::GetConfigReply(SwitchConfig::decode(raw, version, r)?),
+        Raw::OfptSetConfig => Message::SetConfig(SwitchConfig::decode(raw, version, r)?),
         Raw::Ofpt10PacketIn
         | Raw::Ofpt11PacketIn
         | Raw::Ofpt12PacketIn
@@ -259,11 +261,7 @@ fn decode_switch(
         Raw::Ofpt14BundleAddMessage | Raw::Onft13BundleAddMessage => {
             Message::BundleAdd(BundleAdd::decode(header.version, header.xid, r)?)
         }
-        Raw::NxtFlowModTableId => {
-            let on = r.u8()?;
-            r.zeros(7)?;
-            Message::FlowModTableId(on != 0)
-        }
+        Raw::NxtFlowModTableId => Message::FlowModTableId(r.u8()? != 0),
         _ => return Ok(None),
     }))
 }

@@ -122,7 +122,7 @@ pub struct PacketIn {
     pub metadata: Match,
     /// Bytes that the action asked to have back.
     pub userdata: Vec<u8>,
-    /// Private properties to go on with (see [`super::continuation`]), or empty.
+    /// Private properties to go on with (see [`super::Continuation`]), or empty.
     pub continuation: Vec<u8>,
 }
 

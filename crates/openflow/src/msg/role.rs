@@ -64,7 +64,9 @@ impl RoleMessage {
         let role = Role::from_wire(r.u32()?)?;
         r.skip(4)?;
         let generation = r.u64()?;
-        Ok(RoleMessage { role, generation_id: (generation != u64::MAX).then_some(generation) })
+        let asks = raw == Raw::Ofpt12RoleRequest && role == Role::NoChange;
+        let said = generation != u64::MAX && !asks;
+        Ok(RoleMessage { role, generation_id: said.then_some(generation) })
     }
 
     /// Appends the message: `nx` is Nicira's row, `of12` the standard one.

@@ -135,6 +135,12 @@ fn print_body(
             out.push_str(" format=(unknown)");
             return Ok(());
         }
+        Err(OfpError::OFPBFC_BAD_TYPE)
+            if matches!(header.raw, Raw::Ofpt14BundleControl | Raw::Onft13BundleControl) =>
+        {
+            session::unknown_bundle_control(out, body);
+            return Ok(());
+        }
         other => other?,
     };
     let version = Version::from_wire(header.version);
@@ -160,7 +166,9 @@ fn print_body(
             );
         }
         Message::FlowRemoved(fr) => flows::removed(out, fr, names),
-        Message::PacketIn(pin) | Message::Resume(pin) => packet::packet_in(out, pin, names, verbosity),
+        Message::PacketIn(pin) | Message::Resume(pin) => {
+            packet::packet_in(out, pin, version.unwrap_or(Version::V10), names, verbosity);
+        }
         Message::PacketOut(po) => packet::packet_out(out, po, names, verbosity),
         Message::TableStatsReply(tables) => tables::stats(out, tables, header.version, names),
         other => ports::print(out, other, names, verbosity),

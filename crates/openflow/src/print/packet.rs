@@ -9,10 +9,16 @@ use packet::PacketMeta;
 use wire::{bytes, eth};
 
 use super::{Verbosity, hex_dump};
-use crate::msg::{PacketIn, PacketOut, reason_name};
-use crate::{FlowMod, Names, actions, matches};
+use crate::msg::{Continuation, PacketIn, PacketOut, reason_name};
+use crate::{FlowMod, Names, Version, actions, matches};
 
-pub(super) fn packet_in(out: &mut String, pin: &PacketIn, names: &Names, verbosity: Verbosity) {
+pub(super) fn packet_in(
+    out: &mut String,
+    pin: &PacketIn,
+    version: Version,
+    names: &Names,
+    verbosity: Verbosity,
+) {
     if pin.table_id != 0 {
         let _ = write!(out, " table_id={}", names.table(pin.table_id));
     }
@@ -24,18 +30,59 @@ pub(super) fn packet_in(out: &mut String, pin: &PacketIn, names: &Names, verbosi
     let _ = write!(out, " (via {}) data_len={}", reason_name(pin.reason), pin.data.len());
     if pin.buffer_id == u32::MAX {
         out.push_str(" (unbuffered)");
+        if pin.data.len() != pin.total_len as usize {
+            out.push_str(" (***total_len != data_len***)");
+        }
     } else {
         let _ = write!(out, " buffer={:#010x}", pin.buffer_id);
-    }
-    if pin.data.len() > pin.total_len as usize {
-        out.push_str(" (***data_len > total_len***)");
+        if pin.data.len() > pin.total_len as usize {
+            out.push_str(" (***total_len < data_len***)");
+        }
     }
     out.push('\n');
     if !pin.userdata.is_empty() {
         let bytes: Vec<String> = pin.userdata.iter().map(|b| format!("{b:02x}")).collect();
         let _ = writeln!(out, " userdata={}", bytes.join("."));
     }
+    if let Ok(c) = Continuation::decode(&pin.continuation, version)
+        && !pin.continuation.is_empty()
+    {
+        continuation(out, &c, names);
+    }
     frame(out, &pin.data, verbosity);
+}
+
+fn continuation(out: &mut String, c: &Continuation, names: &Names) {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let uuid = hex(&c.bridge);
+    let _ = writeln!(
+        out,
+        " continuation.bridge={}-{}-{}-{}-{}",
+        &uuid[..8],
+        &uuid[8..12],
+        &uuid[12..16],
+        &uuid[16..20],
+        &uuid[20..]
+    );
+    if !c.stack.is_empty() {
+        let entries = c.stack.iter().map(|e| format!("0x{}", hex(e)));
+        let _ = writeln!(out, " continuation.stack=(top) {}", entries.collect::<Vec<_>>().join(" "));
+    }
+    if c.mirrors != 0 {
+        let _ = writeln!(out, " continuation.mirrors={:#x}", c.mirrors);
+    }
+    if c.conntracked {
+        out.push_str(" continuation.conntracked=true\n");
+    }
+    for frame in &c.frames {
+        let _ = writeln!(out, " continuation.actions={}", actions::format(&frame.actions, names));
+    }
+    if !c.action_set.is_empty() {
+        let _ = writeln!(out, " continuation.action_set={}", actions::format(&c.action_set, names));
+    }
+    if let Some(port) = c.odp_port {
+        let _ = writeln!(out, " continuation.odp_port={port}");
+    }
 }
 
 pub(super) fn packet_out(out: &mut String, po: &PacketOut, names: &Names, verbosity: Verbosity) {
@@ -96,6 +143,9 @@ fn exact(key: &FlowKey) -> Match {
         }
     };
     all(&[slot::packet_type, slot::eth_src, slot::eth_dst, slot::eth_type, slot::vlan_tci]);
+    if key.vlan_tci() != 0 {
+        all(&[slot::vlan2_tci]);
+    }
     let fragment_without_ports = key.nw_frag() & Frag::LATER != 0;
     match key.eth_type() {
         eth::TYPE_IPV4 => {
@@ -110,7 +160,7 @@ fn exact(key: &FlowKey) -> Match {
             return m;
         }
         eth::TYPE_MPLS | eth::TYPE_MPLS_MCAST => {
-            all(&[slot::mpls_lse0]);
+            all(&[slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2]);
             return m;
         }
         _ => return m,

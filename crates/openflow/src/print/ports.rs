@@ -102,9 +102,9 @@ pub(super) fn desc(out: &mut String, p: &PortDesc) {
     let _ = writeln!(out, "     speed: {} Mbps now, {} Mbps max", p.curr_speed / 1000, p.max_speed / 1000);
 }
 
-/// Characters that do not print, as dots.
+/// The name up to the first character that does not print.
 fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '.' }).collect()
+    name.chars().take_while(|c| c.is_ascii_graphic() || *c == ' ').collect()
 }
 
 fn state(state: PortState) -> String {

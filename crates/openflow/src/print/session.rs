@@ -4,12 +4,12 @@
 
 use std::fmt::Write;
 
-use super::{Verbosity, bit_names, end_line, hex_dump, print_message};
+use super::{Verbosity, bit_names, decode_error, end_line, hex_dump, print_message};
 use crate::msg::{
     AsyncConfig, BundleControl, Capabilities, ErrorMessage, Header, Hello, Message, RoleMessage, RoleReason,
     SwitchConfig, SwitchFeatures,
 };
-use crate::{ErrorCode, Names, Version};
+use crate::{ErrorCode, Names, OfpError, Version};
 
 /// Prints the body if it is of this file's; false if not.
 pub(super) fn print(
@@ -21,7 +21,7 @@ pub(super) fn print(
 ) -> bool {
     match message {
         Message::Hello(h) => hello(out, h, bytes),
-        Message::Error(e) => error(out, e, verbosity),
+        Message::Error(e) => error(out, e, bytes, verbosity),
         Message::EchoRequest(data) | Message::EchoReply(data) => {
             let _ = writeln!(out, " {} bytes of payload", data.len());
             if verbosity >= Verbosity(2) {
@@ -42,7 +42,8 @@ pub(super) fn print(
         Message::GetAsyncReply(c) | Message::SetAsync(c) => async_config(out, c),
         Message::BundleControl(c) => bundle_control(out, c),
         Message::BundleAdd(add) => {
-            let _ = write!(out, "\n bundle_id={:#x} flags={}\n", add.bundle_id, bundle_flags(add.flags));
+            let id = if add.bundle_id == 0 { "0".to_owned() } else { format!("{:#x}", add.bundle_id) };
+            let _ = write!(out, "\n bundle_id={id} flags={}\n", bundle_flags(add.flags));
             print_message(out, &add.message, &Names::none(), verbosity);
         }
         Message::SetFlowFormat(nxm) => {
@@ -83,23 +84,16 @@ fn hello(out: &mut String, hello: &Hello, bytes: &[u8]) {
     }
 }
 
-fn error(out: &mut String, e: &ErrorMessage, verbosity: Verbosity) {
-    match (e.error, e.code) {
-        (Some(error), _) => {
-            let _ = writeln!(out, " {error}");
-        }
-        (None, ErrorCode::Standard { kind, code }) => {
-            let _ = writeln!(out, " ***decode error: type {kind}, code {code}***");
-        }
-        (None, ErrorCode::Vendor { vendor, kind, code }) => {
-            let _ = writeln!(out, " ***decode error: vendor {vendor:#x}, type {kind}, code {code}***");
-        }
-        (None, ErrorCode::Experimenter { vendor, kind }) => {
-            let _ = writeln!(out, " ***decode error: experimenter {vendor:#x}, type {kind}***");
-        }
-    }
+fn error(out: &mut String, e: &ErrorMessage, bytes: &[u8], verbosity: Verbosity) {
+    let Some(error) = e.error else {
+        out.push(' ');
+        return decode_error(out, OfpError::OFPBRC_BAD_LEN, bytes);
+    };
+    let _ = writeln!(out, " {error}");
     if matches!(e.code, ErrorCode::Standard { kind: 0, .. }) {
-        let _ = writeln!(out, "{}", escaped(&e.data));
+        if !e.data.is_empty() {
+            let _ = writeln!(out, "{}", escaped(&e.data));
+        }
     } else {
         let verbosity = Verbosity(verbosity.0.min(1));
         print_message(out, &e.data, &Names::none(), verbosity);
@@ -158,7 +152,7 @@ fn features(out: &mut String, f: &SwitchFeatures, version: u8) {
         let _ = write!(out, ", auxiliary_id:{}", f.auxiliary_id);
     }
     let _ = writeln!(out, "\ncapabilities: {}", bit_names(f.capabilities.bits(), &CAPABILITIES));
-    if version == Version::V10.wire() {
+    if version == Version::V10.wire() && f.actions != 0 {
         let _ = writeln!(out, "actions: {}", bit_names(f.actions, &ACTIONS));
     }
     super::ports::descs(out, &f.ports);
@@ -212,6 +206,16 @@ fn bundle_flags(flags: u16) -> String {
 }
 
 fn bundle_control(out: &mut String, c: &BundleControl) {
-    let name = c.ctrl.name();
-    let _ = write!(out, "\n bundle_id={:#x} type={name} flags={}", c.bundle_id, bundle_flags(c.flags));
+    put_bundle(out, c.bundle_id, c.ctrl.name(), c.flags);
+}
+
+fn put_bundle(out: &mut String, id: u32, kind: &str, flags: u16) {
+    let id = if id == 0 { "0".to_owned() } else { format!("{id:#x}") };
+    let _ = write!(out, "\n bundle_id={id} type={kind} flags={}", bundle_flags(flags));
+}
+
+/// A BUNDLE_CONTROL of a kind that there is not.
+pub(super) fn unknown_bundle_control(out: &mut String, body: &[u8]) {
+    let id = wire::bytes::u32_at(body, 0).unwrap_or(0);
+    put_bundle(out, id, "", wire::bytes::u16_at(body, 6).unwrap_or(0));
 }
