@@ -66,6 +66,8 @@ fn flow_mods_and_statistics() {
             importance: 0,
             actions: fm.actions.clone(),
         };
+        // 1.0 says goto_table as resubmit, which may not follow write_metadata there, in C neither.
+        let usable = if text.contains("write_metadata") { usable & Protocols::OF11_UP } else { usable };
         for protocol in usable.iter().filter(|p| p.bits().is_power_of_two()) {
             let dialect = Dialect::of_protocol(protocol);
             check(&suite, &Message::FlowMod(fm.clone()), dialect);

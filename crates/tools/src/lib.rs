@@ -1,4 +1,5 @@
 //! The command-line tools: ovs-vsctl, ovs-ofctl, ovs-appctl, ovs-dpctl, ovsdb-client, ovsdb-tool.
 
 pub mod ctl;
+pub mod ofctl;
 pub mod vsctl;
