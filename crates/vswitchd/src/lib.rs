@@ -1,1 +1,21 @@
 //! ovs-vswitchd: the Open_vSwitch database drives the switch.
+//!
+//! Where it sits: the top of the switch. It reads rows, makes the switch and its ports what they say, and writes back what
+//! became of it. It knows OVSDB and the switch's surface, nothing of packets.
+//!
+//! ~~~text
+//! Open_vSwitch rows ─► config (what is wanted) ─► the switch
+//!         ▲                                           │
+//!         └────────── status (what is) ◄──────────────┘
+//! ~~~
+//!
+//! Configuration flows one way, and status flows back through one writer.
+//!
+//! Reading order: `rows`, `config`, `status`.
+
+pub mod config;
+mod rows;
+pub mod status;
+
+#[cfg(test)]
+mod testing;
