@@ -1,1 +1,93 @@
 //! The datapath as the switch sees it: typed commands, upcalls, statistics.
+//!
+//! Where it sits: the switch drives a [`Dpif`] and answers its upcalls; `dpif-netdev` implements it in process. It
+//! knows no OpenFlow and no devices, has no threads and no clock.
+//!
+//! ~~~text
+//!   switch ──── Dpif: ports, Command → Reply, execute ────► a host of the datapath
+//!     ▲                                                        │
+//!     └──── UpcallHandler::handle(upcall) → Verdict ◄───────────┘  on the thread that has the packet
+//! ~~~
+//!
+//! Invariants
+//! I1  An upcall is answered on the spot, so that packets of one flow keep their order.
+//! I2  A handler may not call back into the host's ports: the host holds what it needs for its answer.
+//!
+//! Next: `dpif-netdev/src/lib.rs`, then the switch's upcall handler.
+
+mod port;
+pub mod text;
+mod upcall;
+
+use std::sync::Arc;
+
+use conntrack::Conntrack;
+use datapath::{Command, CommandError, Reply, Stats};
+use odp::Action;
+use packet::{FlatPacket, OdpPort, PacketMeta};
+
+pub use port::{DpifError, Port, PortStats};
+pub use upcall::{UpcallHandler, Verdict};
+
+/// A packet on its way to the switch.
+pub type Upcall = datapath::Upcall<FlatPacket>;
+
+/// A datapath, wherever it runs.
+pub trait Dpif: Send + Sync {
+    /// Its type and name, as `dpctl/show` has them: `netdev@ovs-netdev`.
+    fn name(&self) -> &str;
+
+    /// Sets who answers upcalls; without one they are lost, and counted.
+    fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>);
+
+    /// Opens the device `name` of type `kind` (as in `Interface.type`) and adds it as a port, under the number
+    /// `wanted` if one is wanted.
+    fn add_port(&self, name: &str, kind: &str, wanted: Option<OdpPort>) -> Result<OdpPort, DpifError>;
+
+    /// Removes a port; its device is closed.
+    fn del_port(&self, number: OdpPort) -> Result<(), DpifError>;
+
+    /// Every port, by number.
+    fn ports(&self) -> Vec<Port>;
+
+    /// The port of a name.
+    fn port_by_name(&self, name: &str) -> Option<Port> {
+        self.ports().into_iter().find(|p| p.name == name)
+    }
+
+    /// A port's counters.
+    fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError>;
+
+    /// Carries out a command about megaflows.
+    fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError>;
+
+    /// Executes `actions` on a packet; the packet has left when this returns.
+    fn execute(&self, meta: PacketMeta, packet: FlatPacket, actions: &[Action]) -> Result<(), CommandError>;
+
+    /// The connection table.
+    fn conntrack(&self) -> &Conntrack;
+
+    /// Totals.
+    fn stats(&self) -> Stats {
+        match self.apply(Command::Stats) {
+            Ok(Reply::Stats(stats)) => stats,
+            _ => Stats::default(),
+        }
+    }
+
+    /// Calls `each` with every megaflow.
+    fn for_each_flow(&self, each: &mut dyn FnMut(datapath::FlowInfo)) {
+        /// Megaflows of one command: the table is locked no longer than that.
+        const PART: usize = 256;
+        let mut cursor = Some(0);
+        while let Some(at) = cursor {
+            cursor = match self.apply(Command::DumpFlows { cursor: at, max: PART }) {
+                Ok(Reply::Flows { flows, next }) => {
+                    flows.into_iter().for_each(&mut *each);
+                    next
+                }
+                _ => None,
+            };
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The host over dummy ports: order, upcalls, counters, numbers; no clock but the test's.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use datapath::{FlowPut, PutMode, UpcallKind};
+use dpif::{Dpif, DpifError, Upcall, UpcallHandler, Verdict, text};
+use flow::{Match, slot};
+use netdev::dummy::DummyDevices;
+use netdev::{BufferPool, Frame, Registry};
+use odp::{Action, Ufid, Userspace};
+use packet::{DropReason, Instant, Now, OdpPort, PacketMeta};
+
+use crate::{Class, DpifNetdev, Setup};
+
+struct Bench {
+    dpif: DpifNetdev,
+    dummies: DummyDevices,
+    now_ms: Arc<AtomicU64>,
+}
+
+fn bench() -> Bench {
+    let dummies = DummyDevices::new(Arc::new(|| 0));
+    let mut registry = Registry::new();
+    for kind in ["dummy", "dummy-internal"] {
+        registry.register(kind, dummies.opener(kind));
+    }
+    let now_ms = Arc::new(AtomicU64::new(5000));
+    let clock = now_ms.clone();
+    let dpif = DpifNetdev::open(Setup {
+        class: Class::Dummy,
+        registry: Arc::new(registry),
+        clock: Arc::new(move || Now {
+            mono: Instant::from_millis(clock.load(Ordering::Relaxed)),
+            wall_ms: 0,
+        }),
+        config: datapath::Config::default(),
+    })
+    .unwrap();
+    for name in ["p1", "p2"] {
+        dpif.add_port(name, "dummy", None).unwrap();
+    }
+    Bench { dpif, dummies, now_ms }
+}
+
+fn frame(tag: u8) -> Frame {
+    let mut f = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, tag, 0x12, 0x34];
+    f.resize(60, tag);
+    Frame::try_from_frame(&f).unwrap()
+}
+
+impl Bench {
+    fn feed(&self, port: &str, tags: &[u8]) {
+        self.dummies.receive(port, 0, tags.iter().map(|t| frame(*t)).collect()).unwrap();
+        self.dpif.poll_ports();
+    }
+
+    fn counts(&self, port: &str) -> (u64, u64) {
+        let number = self.dpif.port_by_name(port).unwrap().number;
+        let s = self.dpif.port_stats(number).unwrap();
+        (s.rx_packets.unwrap(), s.tx_packets.unwrap())
+    }
+}
+
+/// Matches an input port and, if wanted, the last byte of the source address.
+fn matching(port: u32, tag: Option<u8>) -> Match {
+    let mut m = Match::ANY;
+    m.set_exact(slot::recirc_id, 0);
+    m.set_exact(slot::in_port, u128::from(port));
+    if let Some(tag) = tag {
+        m.set_exact(slot::eth_src, u128::from(u64::from(tag) | 0x0200_0000_0000));
+    }
+    m
+}
+
+/// Answers with an output, and remembers which packets asked.
+struct Recorder {
+    seen: Mutex<Vec<(UpcallKind, u8)>>,
+    actions: Vec<Action>,
+    /// The megaflow's match for a packet's tag.
+    install: fn(u8) -> Option<Match>,
+}
+
+impl Recorder {
+    fn new(actions: Vec<Action>, install: fn(u8) -> Option<Match>) -> Arc<Recorder> {
+        Arc::new(Recorder { seen: Mutex::default(), actions, install })
+    }
+
+    fn tags(&self) -> Vec<u8> {
+        self.seen.lock().unwrap().iter().map(|(_, tag)| *tag).collect()
+    }
+}
+
+impl UpcallHandler for Recorder {
+    fn handle(&self, upcall: &Upcall, _now: Now) -> Verdict {
+        let tag = upcall.packet.frame()[11];
+        self.seen.lock().unwrap().push((upcall.kind.clone(), tag));
+        let megaflow = (self.install)(tag).map(|matched| FlowPut {
+            ufid: Ufid(u128::from(tag) + 1),
+            matched,
+            actions: self.actions.clone(),
+            mode: PutMode::CreateOrModify,
+        });
+        Verdict { actions: self.actions.clone(), megaflow }
+    }
+}
+
+#[test]
+fn a_fed_packet_has_left_when_the_call_returns() {
+    let b = bench();
+    let handler = Recorder::new(vec![Action::Output(OdpPort(2))], |_| Some(matching(1, None)));
+    b.dpif.set_upcall_handler(Some(handler.clone()));
+    b.feed("p1", &[1]);
+    assert_eq!((b.counts("p1"), b.counts("p2")), ((1, 0), (0, 1)));
+    b.feed("p1", &[2, 3]);
+    assert_eq!(b.counts("p2"), (0, 3));
+    assert_eq!(handler.tags(), [1]);
+    let stats = b.dpif.stats();
+    assert_eq!((stats.hits, stats.misses, stats.lost, stats.flows), (2, 1, 0, 1));
+}
+
+#[test]
+fn a_megaflow_answers_for_the_rest_of_the_batch_that_brought_it() {
+    let b = bench();
+    let handler = Recorder::new(vec![Action::Output(OdpPort(2))], |tag| Some(matching(1, Some(tag))));
+    b.dpif.set_upcall_handler(Some(handler.clone()));
+    b.feed("p1", &[1, 1, 2, 1, 2, 2]);
+    assert_eq!(handler.tags(), [1, 2]);
+    assert_eq!(b.counts("p2"), (0, 6));
+}
+
+#[test]
+fn packets_leave_in_the_order_in_which_they_came() {
+    let dir = testkit::Scratch::new();
+    let file = dir.join("tx");
+    let b = bench();
+    let p2 = b.dpif.netdev(OdpPort(2)).unwrap();
+    p2.set_options(&[("tx_pcap".to_owned(), file.to_str().unwrap().to_owned())].into()).unwrap();
+    let handler =
+        Recorder::new(vec![Action::Output(OdpPort(2))], |tag| (tag == 2).then(|| matching(1, Some(2))));
+    b.dpif.set_upcall_handler(Some(handler));
+    let tags: Vec<u8> = (0..90).map(|i| if i % 3 == 0 { 3 } else { i }).collect();
+    b.feed("p1", &tags);
+    let bytes = std::fs::read(file).unwrap();
+    let sent: Vec<u8> = bytes[24..].chunks(76).map(|record| record[16 + 11]).collect();
+    assert_eq!(sent, tags);
+}
+
+#[test]
+fn without_a_handler_upcalls_are_lost_and_counted() {
+    let b = bench();
+    b.feed("p1", &[1, 2]);
+    let stats = b.dpif.stats();
+    assert_eq!((stats.misses, stats.lost, stats.drops.get(DropReason::UpcallLost)), (2, 2, 2));
+}
+
+#[test]
+fn a_packet_that_always_comes_back_ends() {
+    let b = bench();
+    let again = Action::Userspace(Box::new(Userspace {
+        pid: 0,
+        userdata: vec![7],
+        tunnel_out_port: None,
+        actions: false,
+    }));
+    let handler = Recorder::new(vec![again], |_| None);
+    b.dpif.set_upcall_handler(Some(handler.clone()));
+    b.feed("p1", &[1]);
+    let n = handler.tags().len();
+    assert!((2..100).contains(&n), "{n} upcalls");
+    assert_eq!(b.dpif.stats().drops.get(DropReason::RecircLimit), 1);
+}
+
+#[test]
+fn what_cannot_be_sent_is_counted() {
+    let b = bench();
+    let handler = Recorder::new(vec![Action::Output(OdpPort(99)), Action::Output(OdpPort(2))], |_| None);
+    b.dpif.set_upcall_handler(Some(handler));
+    b.feed("p1", &[1]);
+    assert_eq!(b.counts("p2"), (0, 1));
+    assert_eq!(b.dpif.stats().drops.get(DropReason::InvalidPort), 1);
+    let long = BufferPool::new().copy_of(&[2; 1600]).unwrap();
+    b.dpif.execute(PacketMeta::default(), long, &[Action::Output(OdpPort(2))]).unwrap();
+    assert_eq!(b.dpif.stats().drops.get(DropReason::MtuExceeded), 1);
+}
+
+#[test]
+fn ports_come_and_go() {
+    let b = bench();
+    let add = |name: &str, wanted| b.dpif.add_port(name, "dummy", wanted);
+    assert_eq!(b.dpif.add_port("br0", "internal", None), Ok(OdpPort(100)));
+    assert_eq!(add("p1", None), Err(DpifError::Exists));
+    assert_eq!(add("x", Some(OdpPort(1))), Err(DpifError::Busy));
+    assert_eq!(add("x", Some(OdpPort(7))), Ok(OdpPort(7)));
+    let unknown = b.dpif.add_port("y", "nope", None).unwrap_err();
+    assert_eq!(unknown.to_string(), "Address family not supported by protocol");
+    assert_eq!(b.dpif.del_port(OdpPort(7)), Ok(()));
+    assert_eq!(b.dpif.del_port(OdpPort(7)), Err(DpifError::NoPort));
+    assert!(b.dummies.find("x").is_none(), "a removed port's device is closed");
+    assert_eq!(add("x", Some(OdpPort(7))), Ok(OdpPort(7)));
+}
+
+#[test]
+fn show_and_dump_read_as_they_should() {
+    let b = bench();
+    let handler = Recorder::new(vec![Action::Output(OdpPort(2))], |_| Some(matching(1, None)));
+    b.dpif.set_upcall_handler(Some(handler));
+    b.feed("p1", &[1]);
+    b.feed("p1", &[1]);
+    b.now_ms.fetch_add(1250, Ordering::Relaxed);
+    assert_eq!(
+        text::show(&b.dpif, text::Counters::Without),
+        "dummy@ovs-dummy:\n  lookups: hit:1 missed:1 lost:0\n  flows: 1\n  port 0: ovs-dummy (dummy-internal)\n  \
+         port 1: p1 (dummy)\n  port 2: p2 (dummy)\n"
+    );
+    let dump = text::dump_flows(&b.dpif, b.now_ms.load(Ordering::Relaxed));
+    assert_eq!(
+        dump,
+        "flow-dump from the main thread:\nrecirc_id(0),in_port(1), packets:1, bytes:60, used:1.250s, actions:2\n"
+    );
+}
+
+#[test]
+fn housekeeping_is_due_by_the_given_clock() {
+    let b = bench();
+    let due = b.dpif.housekeep();
+    assert_eq!(due, Instant::from_millis(6000));
+    b.now_ms.store(5999, Ordering::Relaxed);
+    assert_eq!(b.dpif.housekeep(), due);
+    b.now_ms.store(6000, Ordering::Relaxed);
+    assert_eq!(b.dpif.housekeep(), Instant::from_millis(7000));
+}
+
+#[test]
+fn a_handler_may_use_the_datapath() {
+    struct Reentrant(std::sync::Weak<DpifNetdev>);
+    impl UpcallHandler for Reentrant {
+        fn handle(&self, upcall: &Upcall, _now: Now) -> Verdict {
+            let dpif = self.0.upgrade().unwrap();
+            dpif.execute(upcall.meta, upcall.packet.clone(), &[Action::Output(OdpPort(2))]).unwrap();
+            assert_eq!(dpif.ports().len(), 3);
+            Verdict::default()
+        }
+    }
+    let Bench { dpif, dummies, now_ms } = bench();
+    let dpif = Arc::new(dpif);
+    dpif.set_upcall_handler(Some(Arc::new(Reentrant(Arc::downgrade(&dpif)))));
+    dummies.receive("p1", 0, vec![frame(1)]).unwrap();
+    dpif.poll_ports();
+    assert_eq!(dpif.port_stats(OdpPort(2)).unwrap().tx_packets, Some(1));
+    drop(now_ms);
+}
