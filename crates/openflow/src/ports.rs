@@ -161,11 +161,26 @@ impl Names {
     }
 }
 
-/// `name` as it is, or as a JSON string where it could be taken for something else.
+/// `name` as it is if it is a letter and then letters and digits, else as a JSON string.
 fn quoted(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) }
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric());
+    if plain {
+        return name.to_owned();
+    }
+    let mut out = String::from("\"");
+    for c in name.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 #[cfg(test)]
@@ -190,5 +205,7 @@ mod tests {
         names.ports.insert(3, "b");
         assert_eq!((names.ports.number("a"), names.ports.number("b")), (Some(1), None));
         assert_eq!((names.port(OfpPort(1)), names.port(OfpPort(3))), ("a".into(), "3".into()));
+        names.ports.insert(4, "p_1");
+        assert_eq!(names.port(OfpPort(4)), "\"p_1\"");
     }
 }

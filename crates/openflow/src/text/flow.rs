@@ -228,3 +228,78 @@ pub fn format_rule(m: &Match, priority: u16, actions: &[actions::Action], names:
     out.push_str(&actions::format(actions, names));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str, command: FlowModCommand) -> String {
+        parse(text, command, &Names::none()).expect_err(text).to_string()
+    }
+
+    fn flow(text: &str, command: FlowModCommand) -> FlowMod {
+        parse(text, command, &Names::none()).unwrap_or_else(|e| panic!("{text}: {e}")).0
+    }
+
+    #[test]
+    fn deleting_knows_less() {
+        use FlowModCommand::{Delete, DeleteStrict};
+        for key in ["priority", "actions", "idle_timeout", "hard_timeout", "importance"] {
+            assert_eq!(error(&format!("{key}=5"), Delete), format!("unknown keyword {key}"));
+        }
+        assert_eq!(flow("priority=5", DeleteStrict).priority, 5);
+        assert_eq!(error("out_port=foo", Delete), "foo is not a valid OpenFlow port");
+        assert_eq!(error("out_group=x", Delete), "x is not a valid OpenFlow group");
+        assert_eq!(error("send_flow_rem", Delete), "field send_flow_rem missing value");
+        assert_eq!(
+            error("cookie=5", Delete),
+            "cannot set cookie (to match on a cookie, specify a mask, e.g. cookie=5/-1)"
+        );
+        let fm = flow("cookie=5/-1,table=4,out_port=LOCAL,n_packets=4", Delete);
+        assert_eq!((fm.cookie, fm.cookie_mask, fm.table_id, fm.out_port), (5, u64::MAX, 4, OfpPort::LOCAL));
+        assert_eq!(flow("", Delete).matcher, matches::any());
+    }
+
+    #[test]
+    fn changing_matches_or_sets_cookies() {
+        use FlowModCommand::Modify;
+        assert_eq!(error("in_port=1", Modify), "must specify an action");
+        assert_eq!(error("importance=4,actions=1", Modify), "unknown keyword importance");
+        assert_eq!(error("out_port=4,actions=1", Modify), "unknown keyword out_port");
+        let fm = flow("cookie=5,cookie=6/3,actions=1", Modify);
+        assert_eq!((fm.cookie, fm.cookie_mask, fm.new_cookie, fm.modify_cookie), (6, 3, 5, true));
+        assert_eq!(flow("actions=1", Modify).new_cookie, 0);
+        assert_eq!(flow("cookie=1/1,actions=1", Modify).new_cookie, u64::MAX);
+    }
+
+    #[test]
+    fn lines_of_files_choose_commands() {
+        let command = |text: &str| {
+            parse_line(text, FlowModCommand::Add, &Names::none())
+                .map(|(fm, _)| fm.command)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(command("in_port=1,actions=2"), Ok(FlowModCommand::Add));
+        assert_eq!(command("add in_port=1,actions=2"), Ok(FlowModCommand::Add));
+        assert_eq!(command("modify_strict priority=4,actions=2"), Ok(FlowModCommand::ModifyStrict));
+        assert_eq!(command("  delete in_port=1"), Ok(FlowModCommand::Delete));
+        assert_eq!(command("delete"), Ok(FlowModCommand::Delete));
+        assert_eq!(command("delete priority=5"), Err("unknown keyword priority".into()));
+        assert_eq!(command("adds actions=5"), Err("field adds missing value".into()));
+    }
+
+    #[test]
+    fn names_of_ports_are_read_and_shown() {
+        let mut names = Names::none();
+        names.ports.insert(1, "p1");
+        names.ports.insert(2, "p-2");
+        let (fm, _) =
+            parse("in_port=\"p1\",actions=p-2,resubmit(p1,3)", FlowModCommand::Add, &names).unwrap();
+        let shown = format_rule(&fm.matcher, fm.priority, &fm.actions, &names);
+        assert_eq!(shown, "in_port=p1 actions=output:\"p-2\",resubmit(p1,3)");
+        assert_eq!(
+            format_rule(&fm.matcher, 5, &fm.actions, &Names::none()),
+            "priority=5,in_port=1 actions=output:2,resubmit(1,3)"
+        );
+    }
+}
