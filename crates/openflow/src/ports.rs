@@ -91,6 +91,8 @@ impl fmt::Display for OfpPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reserved_name() {
             Some(name) => f.write_str(name),
+            // Reserved numbers without a name show as 1.0 numbers them.
+            None if self.0 >= 0xffff_ff00 => write!(f, "{}", self.to_of10()),
             None => write!(f, "{}", self.0),
         }
     }
@@ -151,7 +153,7 @@ impl Names {
         match (port.reserved_name(), self.ports.name(port.0)) {
             (Some(reserved), _) => reserved.to_owned(),
             (None, Some(name)) => quoted(name),
-            (None, None) => port.0.to_string(),
+            (None, None) => port.to_string(),
         }
     }
 

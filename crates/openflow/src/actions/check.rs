@@ -47,6 +47,21 @@ pub fn inconsistent(usable: &mut Protocols) {
     *usable &= Protocols::OF10_ANY;
 }
 
+/// Checks that a packet may be output to `port` of a switch whose ports are below `max_ports`.
+pub fn output_port(port: OfpPort, max_ports: u32) -> Result<(), OfpError> {
+    match port {
+        OfpPort::IN_PORT
+        | OfpPort::TABLE
+        | OfpPort::NORMAL
+        | OfpPort::FLOOD
+        | OfpPort::ALL
+        | OfpPort::CONTROLLER
+        | OfpPort::LOCAL => Ok(()),
+        OfpPort(n) if n < max_ports => Ok(()),
+        _ => Err(OfpError::OFPBAC_BAD_OUT_PORT),
+    }
+}
+
 impl Checker {
     /// Only OpenFlow 1.0 is left unless `holds`.
     pub fn require(&mut self, holds: bool) {
@@ -72,17 +87,7 @@ impl Checker {
 
     /// The port may be output to.
     pub fn output_port(&self, port: OfpPort) -> Result<(), OfpError> {
-        match port {
-            OfpPort::IN_PORT
-            | OfpPort::TABLE
-            | OfpPort::NORMAL
-            | OfpPort::FLOOD
-            | OfpPort::ALL
-            | OfpPort::CONTROLLER
-            | OfpPort::LOCAL => Ok(()),
-            OfpPort(n) if n < self.max_ports => Ok(()),
-            _ => Err(OfpError::OFPBAC_BAD_OUT_PORT),
-        }
+        output_port(port, self.max_ports)
     }
 
     /// The table may be gone to.

@@ -12,7 +12,7 @@ use wire::{bytes, eth};
 
 use super::check::Checker;
 use super::text::{self, Outer, ParseContext, Text};
-use super::wire::{Encoder, Len, Raw, header32, nicira, zeros};
+use super::wire::{Encoder, Len, Raw, header32, nicira};
 use super::{Act, Action, Family, Subfield};
 use crate::text::{Pairs, TextError, number, text_error, values};
 use crate::{Names, OfpError, PutBytes};
@@ -211,15 +211,23 @@ impl Ranges<'_> {
     }
 }
 
+/// The bits of `present` that are set go together.
+fn ranges_agree(present: u16) -> bool {
+    let has = |bit: u16| present & bit != 0;
+    let v4 = has(IPV4_MIN | IPV4_MAX);
+    let v6 = has(IPV6_MIN | IPV6_MAX);
+    let maxima = [(IPV4_MAX, IPV4_MIN), (IPV6_MAX, IPV6_MIN), (PROTO_MAX, PROTO_MIN)];
+    let ports_of_none = has(PROTO_MIN) && !v4 && !v6;
+    !(v4 && v6) && !ports_of_none && maxima.iter().all(|(max, min)| !has(*max) || has(*min))
+}
+
 fn decode_nat(r: &Raw) -> Result<Action, OfpError> {
-    r.zeros_in(10, 2)?;
     let (flags, present) = (r.u16(12), r.u16(14));
     let both = |a: u16, b: u16| flags & a != 0 && flags & b != 0;
-    if both(NAT_SRC, NAT_DST) || both(NAT_HASH, NAT_RANDOM) || flags & !0x1f != 0 {
+    if both(NAT_SRC, NAT_DST) || both(NAT_HASH, NAT_RANDOM) || flags & !0x1f != 0 || !ranges_agree(present) {
         return Err(OfpError::OFPBAC_BAD_ARGUMENT);
     }
     let kind = match flags & (NAT_SRC | NAT_DST) {
-        0 if flags != 0 || present != 0 => return Err(OfpError::OFPBAC_BAD_ARGUMENT),
         0 => NatKind::Existing,
         NAT_SRC => NatKind::Src,
         _ => NatKind::Dst,
@@ -229,9 +237,12 @@ fn decode_nat(r: &Raw) -> Result<Action, OfpError> {
     let v4_max = ranges.take(IPV4_MAX)?.map(u32::from_be_bytes);
     let v6 = ranges.take(IPV6_MIN)?.map(u128::from_be_bytes);
     let v6_max = ranges.take(IPV6_MAX)?.map(u128::from_be_bytes);
+    let backwards = v4_max.is_some_and(|max| Some(max) < v4) || v6_max.is_some_and(|max| Some(max) < v6);
+    if backwards {
+        return Err(OfpError::OFPBAC_BAD_ARGUMENT);
+    }
     let port = ranges.take(PROTO_MIN)?.map(u16::from_be_bytes);
     let port_max = ranges.take(PROTO_MAX)?.map(u16::from_be_bytes);
-    zeros(ranges.bytes, OfpError::NXBRC_MUST_BE_ZERO)?;
     let addrs = match (v4, v6) {
         (Some(min), None) if v6_max.is_none() => Some(NatAddrs::V4 { min, max: v4_max }),
         (None, Some(min)) if v4_max.is_none() => Some(NatAddrs::V6 { min, max: v6_max }),

@@ -104,7 +104,6 @@ pub const FAMILY: Family = Family {
         nicira(14, Len::Exact(16), |r| decode_resubmit(r, false)),
         nicira(44, Len::Exact(16), |r| decode_resubmit(r, true)),
         nicira(42, Len::AtLeast(16), |r| {
-            r.zeros_in(10, 6)?;
             let actions = r.actions(16)?;
             super::instructions::verify_nested(&actions, Outer::Clone)?;
             Ok(CloneActions(actions).into())
@@ -118,6 +117,8 @@ pub const FAMILY: Family = Family {
         nicira(34, Len::Exact(16), decode_conjunction),
         nicira(8, Len::AtLeast(16), |r| Ok(Note(r.rest(10).to_vec()).into())),
         nicira(19, Len::Exact(16), |r| Ok(FinTimeout { idle: r.u16(10), hard: r.u16(12) }.into())),
+        nicira(254, Len::Exact(16), |_| Err(OfpError::OFPBAC_BAD_VENDOR_TYPE)),
+        nicira(255, Len::Exact(16), |_| Err(OfpError::OFPBAC_BAD_VENDOR_TYPE)),
         nicira(49, Len::AtLeast(24), decode_check_pkt_larger),
     ],
     text: &[

@@ -12,7 +12,7 @@ use wire::eth;
 
 use super::check::Checker;
 use super::text::{ParseContext, Text};
-use super::wire::{Encoder, Len, Raw, V13_UP, nicira_in, zeros};
+use super::wire::{Encoder, Len, Raw, V13_UP, nicira_in};
 use super::{Act, Action, Family};
 use crate::text::values::Hex;
 use crate::text::{Pairs, TextError, number, text_error};
@@ -114,11 +114,11 @@ fn decode_encap(r: &Raw) -> Result<Action, OfpError> {
             return Err(OfpError::OFPBAC_BAD_LEN);
         }
         properties.push(match (p.u16(0), p.u8(2)) {
-            (CLASS_NSH, 1) if len == 5 && matches!(p.u8(4), 1 | 2) => EncapProperty::NshMdType(p.u8(4)),
+            (CLASS_NSH, 1) if len == 5 => EncapProperty::NshMdType(p.u8(4)),
             (CLASS_NSH, 2) if len >= 8 => {
                 let n = usize::from(p.u8(7));
-                let tlv = data.get(8..8 + n).ok_or(OfpError::NXBAC_BAD_ED_PROP)?;
-                zeros(data.get(8 + n..padded).unwrap_or(&[]), OfpError::NXBRC_MUST_BE_ZERO)?;
+                let tlv =
+                    data.get(8..8 + n).filter(|tlv| !tlv.is_empty()).ok_or(OfpError::NXBAC_BAD_ED_PROP)?;
                 EncapProperty::NshTlv { class: p.u16(4), kind: p.u8(6), data: tlv.to_vec() }
             }
             (CLASS_NSH, 1 | 2) => return Err(OfpError::NXBAC_BAD_ED_PROP),

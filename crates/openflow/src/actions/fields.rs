@@ -15,9 +15,7 @@ use wire::eth::VLAN_CFI;
 use super::check::Checker;
 use super::subfield::{ones, parse_move};
 use super::text::{ParseContext, Text};
-use super::wire::{
-    Encoder, Len, Raw, TO_V14, Wire, field_error, nicira, nicira_in, put_header, standard, zeros,
-};
+use super::wire::{Encoder, Len, Raw, TO_V14, Wire, nicira, nicira_in, put_header, standard, zeros};
 use super::{
     Act, Action, Family, SetEthDst, SetEthSrc, SetIpDscp, SetIpEcn, SetIpv4Dst, SetIpv4Src, SetTpDst,
     SetTpSrc, SetVlanPcp, SetVlanVid, StripVlan, Subfield,
@@ -86,10 +84,7 @@ pub const FAMILY: Family = Family {
     wire: &[
         standard(25, V12_TO_14, Len::AtLeast(8), |r| decode_set_field(r, 4, SetFieldForm::SetField)),
         standard(25, V15, Len::AtLeast(8), |r| decode_set_field(r, 4, SetFieldForm::SetField)),
-        nicira_in(33, TO_V14, Len::AtLeast(16), |r| {
-            r.zeros_in(10, 6)?;
-            decode_set_field(r, 16, SetFieldForm::Load2)
-        }),
+        nicira_in(33, TO_V14, Len::AtLeast(16), |r| decode_set_field(r, 16, SetFieldForm::Load2)),
         nicira_in(7, TO_V14, Len::Exact(24), decode_load),
         standard(28, V15, Len::AtLeast(16), |r| decode_move(r, 4, 12, false)),
         Wire {
@@ -121,12 +116,19 @@ pub const FAMILY: Family = Family {
 };
 
 fn decode_set_field(r: &Raw, at: usize, form: SetFieldForm) -> Result<Action, OfpError> {
-    let (entry, len) = oxm::pull_entry(r.rest(at)).map_err(field_error)?;
+    let unknown = match form {
+        SetFieldForm::SetField => OfpError::OFPBAC_BAD_SET_LEN,
+        _ => OfpError::OFPBAC_BAD_SET_TYPE,
+    };
+    let (entry, len) = oxm::pull_entry(r.rest(at)).map_err(|e| match e {
+        OfpError::OFPBMC_BAD_FIELD => unknown,
+        e => e,
+    })?;
     zeros(r.rest(at + len), OfpError::OFPBAC_BAD_SET_ARGUMENT)?;
     let full = field::action_mask(entry.field);
     // Only 1.5 and the Nicira form have masks.
     if entry.masked && form == SetFieldForm::SetField && r.version < Version::V15 {
-        return Err(OfpError::OFPBAC_BAD_SET_TYPE);
+        return Err(OfpError::OFPBAC_BAD_SET_MASK);
     }
     let def = entry.field.def();
     if !def.writable || entry.field == Field::InPortOxm {

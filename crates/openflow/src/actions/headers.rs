@@ -108,7 +108,7 @@ fn dscp(tos: u8) -> Result<Action, OfpError> {
 fn decode_dec_ttl_ids(r: &Raw) -> Result<Action, OfpError> {
     r.zeros_in(12, 4)?;
     let n = usize::from(r.u16(10));
-    if n == 0 || 16 + 2 * n > r.bytes.len() {
+    if 16 + 2 * n > r.bytes.len() {
         return Err(OfpError::OFPBAC_BAD_LEN);
     }
     let ids = (0..n).map(|i| r.u16(16 + 2 * i)).collect();

@@ -146,7 +146,7 @@ fn decode(r: &Raw, extended: bool) -> Result<Action, OfpError> {
     if extended {
         learn.limit = r.u32(32);
         let ofs = r.u16(36);
-        r.zeros_in(38, 2)?;
+        super::wire::zeros(r.rest(38).get(..2).unwrap_or(&[]), OfpError::NXBAC_MUST_BE_ZERO)?;
         at = 40;
         if flags & WRITE_RESULT != 0 {
             let (field, end) = r.field(40)?;
@@ -181,7 +181,10 @@ impl<'a> Specs<'a> {
     }
 
     fn subfield(&mut self, n_bits: u16) -> Result<Subfield, OfpError> {
-        let (field, masked, len) = oxm::pull_header(self.bytes).map_err(super::wire::field_error)?;
+        let (field, masked, len) = oxm::pull_header(self.bytes).map_err(|e| match e {
+            OfpError::OFPBMC_BAD_LEN => OfpError::OFPBAC_BAD_LEN,
+            _ => OfpError::OFPBAC_BAD_SET_TYPE,
+        })?;
         self.skip(len)?;
         if masked {
             return Err(OfpError::OFPBAC_BAD_SET_ARGUMENT);
@@ -197,9 +200,6 @@ impl<'a> Specs<'a> {
                 break;
             }
             let n_bits = header & N_BITS;
-            if header & 0xc000 != 0 || n_bits > 128 || n_bits == 0 {
-                return Err(OfpError::OFPBAC_BAD_ARGUMENT);
-            }
             let src = if header & SRC_NUMBER == 0 {
                 LearnSource::Field(self.subfield(n_bits)?)
             } else {

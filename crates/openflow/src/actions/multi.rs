@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::check::Checker;
 use super::text::{ParseContext, Text};
-use super::wire::{Encoder, Len, Raw, header32, nicira};
+use super::wire::{Encoder, Len, Raw, header32, nicira, zeros};
 use super::{Act, Action, Family, Subfield};
 use crate::text::{TextError, number, text_error, values};
 use crate::{Names, OfpError, OfpPort, PutBytes};
@@ -136,9 +136,12 @@ impl MultipathAlgorithm {
 }
 
 fn decode_bundle(r: &Raw, load: bool) -> Result<Action, OfpError> {
-    r.zeros_in(28, 4)?;
     let n = usize::from(r.u16(20));
     let bad = OfpError::OFPBAC_BAD_ARGUMENT;
+    if n <= MAX_MEMBERS && 32 + 2 * n > r.bytes.len() {
+        return Err(OfpError::OFPBAC_BAD_LEN);
+    }
+    let zero = |at: usize, end: usize| zeros(r.bytes.get(at..end).unwrap_or(&[]), bad);
     let algorithm = match r.u16(10) {
         0 => BundleAlgorithm::ActiveBackup,
         1 => BundleAlgorithm::Hrw,
@@ -155,14 +158,11 @@ fn decode_bundle(r: &Raw, load: bool) -> Result<Action, OfpError> {
         }
         Some(dst)
     } else {
-        r.zeros_in(22, 6)?;
+        zero(22, 32)?;
         None
     };
-    if 32 + 2 * n > r.bytes.len() {
-        return Err(OfpError::OFPBAC_BAD_LEN);
-    }
-    let members = (0..n).map(|i| r.port16(32 + 2 * i)).collect();
-    r.zeros(32 + 2 * n)?;
+    let members: Vec<_> = (0..n).map(|i| r.port16(32 + 2 * i)).collect();
+    check_members(&members, OfpPort::MAX.0)?;
     Ok(Bundle { fields, basis: r.u16(14), algorithm, members, dst }.into())
 }
 
@@ -227,13 +227,19 @@ impl Act for Bundle {
         if let Some(dst) = self.dst {
             dst.check_dst(&cx.m)?;
         }
-        for port in self.members.iter().filter(|port| **port != OfpPort::NONE) {
-            if cx.output_port(*port).is_err() || *port == OfpPort::CONTROLLER {
-                return Err(OfpError::OFPBAC_BAD_OUT_PORT);
-            }
-        }
-        Ok(())
+        check_members(&self.members, cx.max_ports)
     }
+}
+
+/// Members are ports that packets can be output to, or none.
+fn check_members(members: &[OfpPort], max_ports: u32) -> Result<(), OfpError> {
+    for port in members.iter().filter(|port| **port != OfpPort::NONE) {
+        super::check::output_port(*port, max_ports)?;
+        if *port == OfpPort::CONTROLLER {
+            return Err(OfpError::OFPBAC_BAD_OUT_PORT);
+        }
+    }
+    Ok(())
 }
 
 impl Act for Multipath {

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::check::Checker;
 use super::text::{ParseContext, Text, hex_bytes};
-use super::wire::{Encoder, Len, Raw, V10, V11_UP, nicira, nicira_in, put_header, standard};
+use super::wire::{Encoder, Len, Raw, V10, V11_UP, nicira, nicira_in, put_header, standard, zeros};
 use super::{Act, Action, Family, Subfield};
 use crate::text::{Pairs, TextError, number, text_error, values};
 use crate::{Names, OfpError, OfpPort, PutBytes, Version};
@@ -131,9 +131,9 @@ pub struct Group(
 /// The family's rows.
 pub const FAMILY: Family = Family {
     wire: &[
-        standard(0, V10, Len::Exact(8), |r| Ok(Output { port: r.port16(4), max_len: r.u16(6) }.into())),
+        standard(0, V10, Len::Exact(8), |r| checked(Output { port: r.port16(4), max_len: r.u16(6) })),
         standard(0, V11_UP, Len::Exact(16), |r| {
-            Ok(Output { port: OfpPort::from_of11(r.u32(4))?, max_len: r.u16(8) }.into())
+            checked(Output { port: OfpPort::from_of11(r.u32(4))?, max_len: r.u16(8) })
         }),
         standard(11, V10, Len::Exact(16), |r| Ok(Enqueue { port: r.port16(4), queue: r.u32(12) }.into())),
         standard(22, V11_UP, Len::Exact(8), |r| Ok(Group(r.u32(4)).into())),
@@ -152,14 +152,21 @@ pub const FAMILY: Family = Family {
     ],
 };
 
+/// An output to a port that any switch could have.
+fn checked(output: Output) -> Result<Action, OfpError> {
+    super::check::output_port(output.port, OfpPort::MAX.0)?;
+    Ok(output.into())
+}
+
 fn decode_output_reg(r: &Raw) -> Result<Action, OfpError> {
-    r.zeros(18)?;
+    zeros(r.rest(18), OfpError::OFPBAC_BAD_ARGUMENT)?;
     let (src, _) = r.subfield(12, 10)?;
     Ok(OutputReg { src, max_len: r.u16(16) }.into())
 }
 
 fn decode_output_reg2(r: &Raw) -> Result<Action, OfpError> {
-    let (src, end) = r.subfield(14, 10)?;
+    let (field, end) = r.field(14)?;
+    let src = super::wire::bits_of(field, r.u16(10))?;
     r.zeros(end)?;
     Ok(OutputReg { src, max_len: r.u16(12) }.into())
 }

@@ -125,15 +125,16 @@ impl<'a> Raw<'a> {
 
     /// The field whose header is at `off`, without mask, and where the header ends.
     pub fn field(&self, off: usize) -> Result<(Field, usize), OfpError> {
-        let (field, masked, len) = oxm::pull_header(self.rest(off)).map_err(field_error)?;
-        if masked { Err(OfpError::OFPBAC_BAD_SET_ARGUMENT) } else { Ok((field, off + len)) }
+        let (field, masked, len) = oxm::pull_header(self.rest(off))?;
+        if masked { Err(OfpError::OFPBMC_BAD_MASK) } else { Ok((field, off + len)) }
     }
 
     /// Bits of the field whose header is at `header`, as the 16-bit number at `ofs_nbits` says.
     pub fn subfield(&self, header: usize, ofs_nbits: usize) -> Result<(Subfield, usize), OfpError> {
-        let (field, end) = self.field(header)?;
-        let n = self.u16(ofs_nbits);
-        Ok((Subfield { field, ofs: n >> 6, n_bits: (n & 0x3f) + 1 }.checked()?, end))
+        // A has-mask bit here means nothing.
+        let (field, _, len) =
+            oxm::pull_header(self.rest(header)).map_err(|_| OfpError::OFPBAC_BAD_SET_TYPE)?;
+        Ok((bits_of(field, self.u16(ofs_nbits))?, header + len))
     }
 
     /// The actions from `off` on.
@@ -142,14 +143,9 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// A match's complaint about a header, as an action's.
-pub fn field_error(e: OfpError) -> OfpError {
-    match e {
-        OfpError::OFPBMC_BAD_FIELD => OfpError::OFPBAC_BAD_SET_TYPE,
-        OfpError::OFPBMC_BAD_LEN => OfpError::OFPBAC_BAD_SET_LEN,
-        OfpError::OFPBMC_BAD_WILDCARDS | OfpError::OFPBMC_BAD_MASK => OfpError::OFPBAC_BAD_SET_MASK,
-        e => e,
-    }
+/// The bits of `field` that a number `(ofs << 6) | (n_bits - 1)` names.
+pub fn bits_of(field: Field, ofs_nbits: u16) -> Result<Subfield, OfpError> {
+    Subfield { field, ofs: ofs_nbits >> 6, n_bits: (ofs_nbits & 0x3f) + 1 }.checked()
 }
 
 /// `error` unless all bytes are zero.
@@ -164,20 +160,26 @@ pub fn decode_list(mut data: &[u8], version: Version, depth: usize) -> Result<Ve
     }
     let mut actions = Vec::new();
     while !data.is_empty() {
+        // Whether it is known is asked before whether it is whole.
+        let row = find_row(&Raw { bytes: data, version, depth })?;
         let len = bytes::u16_at(data, 2).map(usize::from).ok_or(OfpError::OFPBAC_BAD_LEN)?;
-        if len < 8 || !len.is_multiple_of(8) {
-            return Err(OfpError::OFPBAC_BAD_LEN);
-        }
-        let (this, rest) = data.split_at_checked(len).ok_or(OfpError::OFPBAC_BAD_LEN)?;
-        actions.push(decode_one(&Raw { bytes: this, version, depth })?);
+        let fits = match row.len {
+            Len::Exact(n) => len == usize::from(n),
+            Len::AtLeast(n) => len >= usize::from(n) && len.is_multiple_of(8),
+        };
+        let (this, rest) = data.split_at_checked(len).filter(|_| fits).ok_or(OfpError::OFPBAC_BAD_LEN)?;
+        actions.push((row.decode)(&Raw { bytes: this, version, depth })?);
         data = rest;
     }
     Ok(actions)
 }
 
-fn decode_one(raw: &Raw) -> Result<Action, OfpError> {
+/// The row of the action at the start of the bytes.
+fn find_row(raw: &Raw) -> Result<&'static Wire, OfpError> {
     let (vendor, kind) = match raw.u16(0) {
+        _ if raw.bytes.len() < 4 => return Err(OfpError::OFPBAC_BAD_LEN),
         0xffff if raw.bytes.len() < 16 => return Err(OfpError::OFPBAC_BAD_LEN),
+        0xffff if raw.u32(4) == 0 => return Err(OfpError::OFPBAC_BAD_VENDOR),
         0xffff => (raw.u32(4), raw.u16(8)),
         kind => (0, kind),
     };
@@ -185,18 +187,11 @@ fn decode_one(raw: &Raw) -> Result<Action, OfpError> {
     let row = rows().find(|row| {
         (row.vendor, row.kind) == (vendor, kind) && (row.versions.0..=row.versions.1).contains(&raw.version)
     });
-    let Some(row) = row else {
-        return Err(match vendor {
-            0 => OfpError::OFPBAC_BAD_TYPE,
-            _ if rows().any(|row| row.vendor == vendor) => OfpError::OFPBAC_BAD_VENDOR_TYPE,
-            _ => OfpError::OFPBAC_BAD_VENDOR,
-        });
-    };
-    let fits = match row.len {
-        Len::Exact(n) => raw.bytes.len() == usize::from(n),
-        Len::AtLeast(n) => raw.bytes.len() >= usize::from(n),
-    };
-    if fits { (row.decode)(raw) } else { Err(OfpError::OFPBAC_BAD_LEN) }
+    row.ok_or_else(|| match vendor {
+        0 => OfpError::OFPBAC_BAD_TYPE,
+        _ if rows().any(|row| row.vendor == vendor) => OfpError::OFPBAC_BAD_VENDOR_TYPE,
+        _ => OfpError::OFPBAC_BAD_VENDOR,
+    })
 }
 
 /// Writes actions for one version.
