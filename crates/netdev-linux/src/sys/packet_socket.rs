@@ -119,7 +119,7 @@ impl PacketSocket {
         let mut controls = [Control([0; CONTROL_LEN]); BATCH];
         // SAFETY: iovec and mmsghdr are pointers and integers; zero (null) is a value of each.
         let mut iovecs: [[iovec; 2]; BATCH] = unsafe { zeroed() };
-        // SAFETY: as above.
+        // SAFETY: mmsghdr too has only pointers and integers, of which zero (null) is a value.
         let mut messages: [mmsghdr; BATCH] = unsafe { zeroed() };
         let parts = memory.chunks_exact_mut(SLOT_LEN).zip(&mut vnets).zip(&mut controls).zip(&mut iovecs);
         for ((((slot, vnet), control), iov), message) in parts.zip(&mut messages).take(n) {
@@ -151,7 +151,7 @@ impl PacketSocket {
         let n = frames.len().min(BATCH);
         // SAFETY: iovec and mmsghdr are pointers and integers; zero (null) is a value of each.
         let mut iovecs: [[iovec; 2]; BATCH] = unsafe { zeroed() };
-        // SAFETY: as above.
+        // SAFETY: mmsghdr too has only pointers and integers, of which zero (null) is a value.
         let mut messages: [mmsghdr; BATCH] = unsafe { zeroed() };
         for (((vnet, frame), iov), message) in frames.iter().zip(&mut iovecs).zip(&mut messages) {
             iov[0] = iovec { iov_base: vnet.as_ptr().cast_mut().cast(), iov_len: VNET_LEN };
