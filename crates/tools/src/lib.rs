@@ -1,5 +1,6 @@
 //! The command-line tools: ovs-vsctl, ovs-ofctl, ovs-appctl, ovs-dpctl, ovsdb-client, ovsdb-tool.
 
+pub mod appctl;
 pub mod ctl;
 pub mod ofctl;
 pub mod vsctl;

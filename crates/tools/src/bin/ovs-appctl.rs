@@ -1,0 +1,5 @@
+//! The ovs-appctl program.
+
+fn main() -> std::process::ExitCode {
+    tools::appctl::main()
+}
