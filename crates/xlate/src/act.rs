@@ -1,0 +1,586 @@
+//! Carrying out actions, one after the other.
+//!
+//! Where it sits: the heart of translation. A list of actions is a rule's, a group bucket's, a clone's, the action
+//! set's.
+//!
+//! Every action that reads or writes a field makes the bits significant; so a set action may be left out where the
+//! packet has the value already.
+
+use std::sync::Arc;
+
+use flow::{FlowKey, slot};
+use odp::{Action as OdpAction, CtAction};
+use ofproto::{Bucket, Group, GroupKind};
+use openflow::actions::{Ct, CtZone, Nat, NatAddrs, NatKind, PacketInReason};
+use openflow::{Action, OfpPort, Subfield, actions, field};
+use wire::eth::{self, VLAN_CFI};
+
+use crate::freeze::FrozenTable;
+use crate::learn::{self, look_at, low_bits, read};
+use crate::translate::{Fork, SideEffects, Xlate, XlateError};
+use crate::{Credit, LearnedFlow, NodeKind};
+
+/// Deepest stack.
+const MAX_STACK: usize = 4096;
+
+impl Xlate<'_> {
+    /// Carries out a list. `last`: nothing follows it.
+    pub(crate) fn actions(&mut self, list: &[Action], last: bool) {
+        if list.is_empty() {
+            return self.note(NodeKind::Action, || "drop".into());
+        }
+        let names = &self.bridge.names;
+        for (i, action) in list.iter().enumerate() {
+            if self.exit {
+                break;
+            }
+            self.note(NodeKind::Action, || actions::format(std::slice::from_ref(action), names));
+            self.action(action, last && i + 1 == list.len());
+        }
+    }
+
+    fn action(&mut self, action: &Action, last: bool) {
+        match action {
+            Action::Output(a) => self.output(a.port, a.max_len),
+            Action::OutputReg(a) => {
+                look_at(a.src, &mut self.out.wc);
+                let value = read(a.src, &self.flow);
+                if let Ok(port) = u16::try_from(value) {
+                    self.note(NodeKind::Detail, || format!("output port is {port}"));
+                    self.output(OfpPort::from_of10(port), a.max_len);
+                }
+            }
+            Action::OutputTrunc(a) => self.cloned(|x| {
+                x.out.actions.push(OdpAction::Trunc(a.max_len));
+                x.output(a.port, u16::MAX);
+            }),
+            Action::Controller(a) => self.controller(a),
+            Action::Enqueue(a) => self.output(a.port, 0),
+            Action::Group(a) => self.group(a.0),
+            Action::SetField(a) => self.set_field(a.field, a.value, a.mask),
+            Action::Move(a) => {
+                look_at(a.src, &mut self.out.wc);
+                let value = read(a.src, &self.flow);
+                self.write(a.dst, value);
+                let (dst, now) = (a.dst, read(a.dst, &self.flow));
+                self.note(NodeKind::Detail, || format!("{} is now {}", subfield_text(dst), hex(now)));
+            }
+            Action::StackPush(a) => {
+                look_at(a.0, &mut self.out.wc);
+                let value = read(a.0, &self.flow);
+                if self.stack.len() >= MAX_STACK {
+                    return self.fail(XlateError::StackTooDeep);
+                }
+                self.stack.push(value);
+            }
+            Action::StackPop(a) => match self.stack.pop() {
+                Some(value) => self.write(a.0, value),
+                None => self.note(NodeKind::Warning, || "stack underflow".into()),
+            },
+            Action::Resubmit(a) => {
+                let port =
+                    if a.in_port == OfpPort::IN_PORT { OfpPort(self.flow.in_port()) } else { a.in_port };
+                let table = if a.table == 255 { self.table } else { a.table };
+                if a.with_ct {
+                    self.resubmit_original(table, port, last)
+                } else {
+                    self.table(table, port, last)
+                }
+            }
+            Action::GotoTable(a) => self.table(a.0, OfpPort(self.flow.in_port()), last),
+            Action::WriteMetadata(a) => {
+                self.set_field(flow::Field::Metadata, u128::from(a.metadata), u128::from(a.mask));
+            }
+            Action::WriteActions(a) => self.write_actions(&a.0),
+            Action::ClearActions(_) => self.action_set.clear(),
+            Action::CloneActions(a) => self.cloned(|x| x.actions(&a.0, false)),
+            Action::Exit(_) => self.exit = true,
+            Action::Ct(ct) => self.ct(ct),
+            Action::CtClear(_) => {
+                self.out.actions.push(OdpAction::CtClear);
+                self.clear_conntrack();
+            }
+            Action::Learn(a) => self.learn(a),
+            Action::FinTimeout(a) => self.fin_timeout(a.idle, a.hard),
+            Action::Multipath(_) | Action::Bundle(_) | Action::Sample(_) | Action::CheckPktLarger(_) => {
+                self.fail(XlateError::UnsupportedAction);
+            }
+            // Part of what was done already, or without effect here.
+            Action::Nat(_) | Action::Note(_) | Action::Conjunction(_) | Action::Meter(_) => {}
+            _ => self.header_action(action),
+        }
+    }
+
+    fn header_action(&mut self, action: &Action) {
+        use flow::Field;
+        let is_ip = matches!(self.flow.eth_type(), eth::TYPE_IPV4 | eth::TYPE_IPV6);
+        match action {
+            Action::SetVlanVid(a) if self.flow.vlan_tci() != 0 || a.push_vlan_if_needed => {
+                self.out.wc.unwildcard(slot::vlan_tci);
+                let pcp = self.flow.vlan_tci() & 0xe000;
+                self.set_tag(pcp | a.vid | VLAN_CFI);
+            }
+            Action::SetVlanPcp(a) if self.flow.vlan_tci() != 0 || a.push_vlan_if_needed => {
+                self.out.wc.unwildcard(slot::vlan_tci);
+                let vid = self.flow.vlan_tci() & 0x0fff;
+                self.set_tag(vid | u16::from(a.pcp) << 13 | VLAN_CFI);
+            }
+            Action::StripVlan(_) => self.pop_vlan(),
+            Action::PushVlan(tpid) => self.push_vlan(tpid.0),
+            Action::SetEthSrc(a) => self.set_field(Field::EthSrc, u128::from(a.0.to_u64()), u128::MAX),
+            Action::SetEthDst(a) => self.set_field(Field::EthDst, u128::from(a.0.to_u64()), u128::MAX),
+            Action::SetIpv4Src(a) => self.set_field(Field::IpSrc, u128::from(a.0), u128::MAX),
+            Action::SetIpv4Dst(a) => self.set_field(Field::IpDst, u128::from(a.0), u128::MAX),
+            Action::SetIpDscp(a) if is_ip => self.set_field(Field::NwTos, u128::from(a.0), 0xfc),
+            Action::SetIpEcn(a) if is_ip => self.set_field(Field::NwEcn, u128::from(a.0), 3),
+            Action::SetIpTtl(a) if is_ip => self.set_field(Field::NwTtl, u128::from(a.0), 0xff),
+            Action::SetTpSrc(a) => self.set_port(slot::tp_src, a.port),
+            Action::SetTpDst(a) => self.set_port(slot::tp_dst, a.port),
+            Action::SetTunnel(a) => self.set_field(Field::TunId, u128::from(a.id), u128::MAX),
+            Action::SetQueue(a) => self.flow.set_skb_priority(a.0),
+            Action::PopQueue(_) => self.flow.set_skb_priority(0),
+            Action::DecTtl(a) if is_ip => self.dec_ttl(&a.ids),
+            Action::SetVlanVid(_)
+            | Action::SetVlanPcp(_)
+            | Action::SetIpDscp(_)
+            | Action::SetIpEcn(_)
+            | Action::SetIpTtl(_)
+            | Action::DecTtl(_) => {}
+            _ => self.fail(XlateError::UnsupportedAction),
+        }
+    }
+
+    fn set_port(&mut self, port: flow::Slot, value: u16) {
+        self.out.wc.unwildcard(slot::nw_proto);
+        let has_ports = matches!(self.flow.eth_type(), eth::TYPE_IPV4 | eth::TYPE_IPV6)
+            && matches!(self.flow.nw_proto(), 6 | 17 | 132)
+            && self.flow.nw_frag() & flow::Frag::LATER == 0;
+        if has_ports {
+            self.out.wc.unwildcard(port);
+            self.flow.set(port, u128::from(value));
+        }
+    }
+
+    /// Stores bits in a field that the packet has.
+    fn set_field(&mut self, f: flow::Field, value: u128, mask: u128) {
+        let def = f.def();
+        let mask = mask & field::full_mask(f);
+        // Prerequisites of fields of the packet are looked at here: the match need not have them all (VLAN, ND).
+        self.look_at_prerequisites(def.prereq);
+        let has = flow::Match { key: self.flow, wc: all_ones() };
+        if !field::prereqs_ok(f, &has) && def.prereq != flow::Prereq::VlanVid {
+            return;
+        }
+        let shifted = Subfield { field: f, ofs: 0, n_bits: 128 };
+        let bits = mask & def.slot.max();
+        let looked_at = self.out.wc.get(def.slot) | bits;
+        self.out.wc.set(def.slot, looked_at);
+        if matches!(
+            f,
+            flow::Field::DlVlan | flow::Field::VlanVid | flow::Field::DlVlanPcp | flow::Field::VlanPcp
+        ) {
+            self.out.wc.unwildcard(slot::vlan_tci);
+            if self.flow.vlan_tpid() == 0 {
+                self.flow.set_vlan_tpid(eth::TYPE_VLAN);
+            }
+        }
+        let old = read(shifted, &self.flow);
+        field::set(f, &mut self.flow, old & !mask | value & mask);
+    }
+
+    fn look_at_prerequisites(&mut self, prereq: flow::Prereq) {
+        use flow::Prereq as P;
+        let wc = &mut self.out.wc;
+        match prereq {
+            P::Ipv4 | P::Ipv6 | P::Ip | P::Tcp | P::Udp | P::Sctp | P::Icmpv4 | P::Icmpv6 | P::Arp => {
+                wc.unwildcard(slot::nw_proto);
+            }
+            P::Nd | P::NdSolicit | P::NdAdvert => {
+                for s in [slot::nw_proto, slot::tp_src, slot::tp_dst] {
+                    wc.unwildcard(s);
+                }
+            }
+            P::VlanVid => wc.unwildcard(slot::vlan_tci),
+            P::None | P::Ethernet | P::Mpls | P::Nsh | P::Ct => {}
+        }
+    }
+
+    fn write(&mut self, dst: Subfield, value: u128) {
+        let mask = low_bits(dst.n_bits) << dst.ofs;
+        self.set_field(dst.field, value << dst.ofs, mask);
+    }
+
+    fn set_tag(&mut self, tci: u16) {
+        if self.flow.vlan_tpid() == 0 {
+            self.flow.set_vlan_tpid(eth::TYPE_VLAN);
+        }
+        self.flow.set_vlan_tci(tci);
+    }
+
+    fn push_vlan(&mut self, tpid: u16) {
+        self.out.wc.unwildcard(slot::vlan_tci);
+        self.out.wc.unwildcard(slot::vlan_tpid);
+        let (inner_tci, inner_tpid) = (self.flow.vlan_tci(), self.flow.vlan_tpid());
+        self.flow.set_vlan2_tci(inner_tci);
+        self.flow.set_vlan2_tpid(inner_tpid);
+        self.flow.set_vlan_tpid(tpid);
+        self.flow.set_vlan_tci(inner_tci & 0xefff | VLAN_CFI);
+    }
+
+    fn pop_vlan(&mut self) {
+        for s in [slot::vlan_tci, slot::vlan_tpid] {
+            self.out.wc.unwildcard(s);
+        }
+        if self.flow.vlan_tci() == 0 {
+            return;
+        }
+        for s in [slot::vlan2_tci, slot::vlan2_tpid] {
+            self.out.wc.unwildcard(s);
+        }
+        self.flow.set_vlan_tci(self.flow.vlan2_tci());
+        self.flow.set_vlan_tpid(self.flow.vlan2_tpid());
+        self.flow.set_vlan2_tci(0);
+        self.flow.set_vlan2_tpid(0);
+    }
+
+    fn dec_ttl(&mut self, ids: &[u16]) {
+        self.out.wc.unwildcard(slot::nw_ttl);
+        self.out.wc.unwildcard(slot::nw_proto);
+        let ttl = self.flow.nw_ttl();
+        if ttl > 1 {
+            return self.flow.set_nw_ttl(ttl - 1);
+        }
+        for id in ids {
+            self.controller(&actions::Controller {
+                max_len: u16::MAX,
+                controller_id: *id,
+                reason: PacketInReason::InvalidTtl,
+                userdata: Vec::new(),
+                pause: false,
+                meter_id: 0,
+                extended: false,
+            });
+        }
+        self.exit = true;
+    }
+
+    /// `resubmit(,table,ct)`: addresses and ports are those of the connection's original direction while looking up.
+    fn resubmit_original(&mut self, table: u8, port: OfpPort, last: bool) {
+        self.out.wc.unwildcard(slot::ct_state);
+        if self.flow.ct_state() & flow::ct_state::TRK == 0 || self.flow.ct_nw_proto() == 0 {
+            return self.table(table, port, last);
+        }
+        let pairs = [
+            (slot::ct_nw_proto, slot::nw_proto),
+            (slot::ct_nw_src, slot::nw_src),
+            (slot::ct_nw_dst, slot::nw_dst),
+            (slot::ct_ipv6_src, slot::ipv6_src),
+            (slot::ct_ipv6_dst, slot::ipv6_dst),
+            (slot::ct_tp_src, slot::tp_src),
+            (slot::ct_tp_dst, slot::tp_dst),
+        ];
+        let own: Vec<u128> = pairs.iter().map(|(_, s)| self.flow.get(*s)).collect();
+        for (from, to) in pairs {
+            self.out.wc.unwildcard(from);
+            self.flow.set(to, self.flow.get(from));
+        }
+        self.table(table, port, last);
+        for ((_, to), value) in pairs.iter().zip(own) {
+            self.flow.set(*to, value);
+        }
+    }
+
+    pub(crate) fn clear_conntrack(&mut self) {
+        clear_conntrack(&mut self.flow);
+        self.conntracked = false;
+    }
+
+    fn ct(&mut self, ct: &Ct) {
+        self.commit();
+        let zone = match ct.zone {
+            CtZone::Number(n) => n,
+            CtZone::Field(sub) => {
+                look_at(sub, &mut self.out.wc);
+                read(sub, &self.flow) as u16
+            }
+        };
+        let mut odp = CtAction { commit: ct.commit, force: ct.force, zone, ..CtAction::default() };
+        self.ct_exec(ct, &mut odp);
+        odp.helper = match ct.alg {
+            21 => Some("ftp".into()),
+            69 => Some("tftp".into()),
+            _ => None,
+        };
+        let translation = odp.nat;
+        self.out.actions.push(OdpAction::Ct(Box::new(odp)));
+        if let Some(table) = ct.table {
+            self.note(NodeKind::Detail, || {
+                format!(
+                    "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table {table}."
+                )
+            });
+            self.conntracked = true;
+            let state = self.frozen(FrozenTable::Table(table));
+            if let Some(id) = self.freeze(state) {
+                self.out.actions.push(OdpAction::Recirc(id));
+                self.out.forks.push(Fork { id, flow: self.flow, zone, nat: translation });
+            }
+        }
+        self.note(NodeKind::Detail, || {
+            "Sets the packet to an untracked state, and clears all the conntrack fields.".into()
+        });
+        self.clear_conntrack();
+    }
+
+    /// What `exec(…)` and `nat(…)` ask for. Marks and labels are seen only after recirculation.
+    fn ct_exec(&mut self, ct: &Ct, odp: &mut CtAction) {
+        let marked = [slot::ct_mark, slot::ct_label];
+        let own = marked.map(|s| (self.flow.get(s), self.out.wc.get(s)));
+        for s in marked {
+            self.out.wc.set(s, 0);
+        }
+        self.actions(&ct.actions, false);
+        let [mark, label] = marked.map(|s| (self.flow.get(s) & self.out.wc.get(s), self.out.wc.get(s)));
+        odp.mark = (mark.1 != 0).then_some((mark.0 as u32, mark.1 as u32));
+        odp.label = (label.1 != 0).then_some(label);
+        for (s, (value, mask)) in marked.into_iter().zip(own) {
+            self.flow.set(s, value);
+            let looked_at = mask | self.out.wc.get(s);
+            self.out.wc.set(s, looked_at);
+        }
+        odp.nat = ct.actions.iter().find_map(|a| match a {
+            Action::Nat(n) => Some(nat(n)),
+            _ => None,
+        });
+    }
+
+    fn learn(&mut self, a: &actions::Learn) {
+        for spec in &a.specs {
+            if let actions::LearnSource::Field(sub) = spec.src {
+                self.look_at_prerequisites(sub.field.def().prereq);
+                look_at(sub, &mut self.out.wc);
+            }
+        }
+        if self.effects == SideEffects::Suppressed {
+            return self
+                .note(NodeKind::Warning, || "suppressing side effects, so learn action ignored".into());
+        }
+        let flow_mod = learn::flow_mod(a, &self.flow);
+        let names = &self.bridge.names;
+        self.note(NodeKind::Detail, || {
+            let matched = openflow::matches::format(&flow_mod.matcher, 0x8000, names);
+            let list = actions::format(&flow_mod.actions, names);
+            format!("table={} {matched} priority={} actions={list}", flow_mod.table_id, flow_mod.priority)
+        });
+        let learned = Box::new(LearnedFlow { flow_mod, limit: a.limit });
+        self.out.credits.push(Credit::Learn { bridge: self.bridge_index, learned });
+    }
+
+    fn fin_timeout(&mut self, idle: u16, hard: u16) {
+        if self.flow.nw_proto() != 6 {
+            return;
+        }
+        self.out.wc.unwildcard(slot::nw_proto);
+        self.out.wc.set(slot::tcp_flags.low(3), 5);
+        if self.flow.tcp_flags() & 5 != 0
+            && self.effects == SideEffects::Allowed
+            && let Some(rule) = self.rule.clone()
+        {
+            self.out.credits.push(Credit::FinTimeout { bridge: self.bridge_index, rule, idle, hard });
+        }
+    }
+
+    fn write_actions(&mut self, list: &[Action]) {
+        for action in list {
+            self.action_set.retain(|a| !same_kind(a, action));
+            self.action_set.push(action.clone());
+        }
+        let set = ordered(&self.action_set);
+        let names = &self.bridge.names;
+        self.note(NodeKind::Detail, || format!("action set is: {}", actions::format(&set, names)));
+    }
+
+    pub(crate) fn run_action_set(&mut self) {
+        let set = ordered(&std::mem::take(&mut self.action_set));
+        if set.is_empty() {
+            return;
+        }
+        self.exit = false;
+        self.enter(NodeKind::Table, || "--. Executing action set:".into());
+        self.actions(&set, true);
+        self.leave();
+    }
+
+    fn group(&mut self, id: u32) {
+        let bridge = self.bridge;
+        let Some(group) = bridge.rules.group(id) else {
+            return self.note(NodeKind::Warning, || format!("output to nonexistent group {id}"));
+        };
+        if !self.may_nest() {
+            return;
+        }
+        match group.kind {
+            GroupKind::All | GroupKind::Indirect => {
+                group.buckets.iter().for_each(|b| self.bucket(b));
+            }
+            GroupKind::FastFailover => {
+                let live = group.buckets.iter().find(|b| self.is_live(b));
+                live.into_iter().for_each(|b| self.bucket(b));
+            }
+            GroupKind::Select => self.select(group),
+        }
+        self.end_nest();
+    }
+
+    fn is_live(&self, bucket: &Bucket) -> bool {
+        let port = bucket.watch_port.and_then(|p| self.bridge.ports.get(&p)).is_some_and(|p| p.up);
+        port || bucket.watch_group.is_some_and(|g| self.bridge.rules.group(g).is_some())
+    }
+
+    fn bucket(&mut self, bucket: &Bucket) {
+        self.out.credits.push(Credit::Bucket(bucket.clone()));
+        self.note(NodeKind::Detail, || format!("using bucket {}", bucket.id));
+        let list: Arc<[Action]> = bucket.actions.clone();
+        self.cloned(|x| x.actions(&list, false));
+    }
+
+    /// A bucket by hash of addresses, the same for both directions, each weighted by its share.
+    fn select(&mut self, group: &Group) {
+        let fields = [
+            slot::eth_src,
+            slot::eth_dst,
+            slot::nw_src,
+            slot::nw_dst,
+            slot::ipv6_src,
+            slot::ipv6_dst,
+            slot::nw_proto,
+            slot::tp_src,
+            slot::tp_dst,
+        ];
+        for f in fields {
+            self.out.wc.unwildcard(f);
+        }
+        self.out.wc.set(slot::vlan_tci.low(13), 0x1fff);
+        let mut hash = symmetric_hash(&self.flow);
+        let total: u64 = group.buckets.iter().map(|b| u64::from(b.weight)).sum();
+        if total == 0 {
+            return;
+        }
+        hash %= total;
+        for bucket in &group.buckets {
+            match hash.checked_sub(u64::from(bucket.weight)) {
+                None => return self.bucket(bucket),
+                Some(rest) => hash = rest,
+            }
+        }
+    }
+}
+
+fn symmetric_hash(key: &FlowKey) -> u64 {
+    let both = |a, b| (key.get(a) ^ key.get(b)) as u64 ^ ((key.get(a) ^ key.get(b)) >> 64) as u64;
+    let parts = [
+        both(slot::eth_src, slot::eth_dst),
+        u64::from(key.vlan_tci() & 0x0fff),
+        both(slot::nw_src, slot::nw_dst),
+        both(slot::ipv6_src, slot::ipv6_dst),
+        u64::from(key.nw_proto()),
+        both(slot::tp_src, slot::tp_dst),
+    ];
+    parts.iter().fold(0xcbf2_9ce4_8422_2325, |h: u64, p| {
+        let h = (h ^ p).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h ^ h >> 29
+    })
+}
+
+pub(crate) fn clear_conntrack(key: &mut FlowKey) {
+    for s in [
+        slot::ct_state,
+        slot::ct_zone,
+        slot::ct_mark,
+        slot::ct_label,
+        slot::ct_nw_proto,
+        slot::ct_nw_src,
+        slot::ct_nw_dst,
+        slot::ct_ipv6_src,
+        slot::ct_ipv6_dst,
+        slot::ct_tp_src,
+        slot::ct_tp_dst,
+    ] {
+        key.set(s, 0);
+    }
+}
+
+fn nat(n: &Nat) -> odp::Nat {
+    let addrs = n.addrs.map(|a| match a {
+        NatAddrs::V4 { min, max } => (u128::from(min), u128::from(max.unwrap_or(min)), false),
+        NatAddrs::V6 { min, max } => (min, max.unwrap_or(min), true),
+    });
+    odp::Nat {
+        kind: match n.kind {
+            NatKind::Existing => None,
+            NatKind::Src => Some(odp::NatKind::Src),
+            NatKind::Dst => Some(odp::NatKind::Dst),
+        },
+        addr: addrs.map(|(lo, hi, _)| (lo, hi)),
+        is_ipv6: addrs.is_some_and(|(_, _, v6)| v6),
+        port: n.ports.map(|(lo, hi)| (lo, hi.unwrap_or(lo))),
+        persistent: n.persistent,
+        hash: n.choice == actions::NatPortChoice::Hash,
+        random: n.choice == actions::NatPortChoice::Random,
+    }
+}
+
+/// True if an action set holds only one of the two.
+fn same_kind(a: &Action, b: &Action) -> bool {
+    match (a, b) {
+        (Action::SetField(a), Action::SetField(b)) => a.field == b.field,
+        (Action::Move(_), Action::Move(_)) => false,
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
+}
+
+/// The action set in the order in which it is carried out; of what sends, only the first kind.
+fn ordered(set: &[Action]) -> Vec<Action> {
+    let rank = |a: &Action| match a {
+        Action::StripVlan(_) => 0,
+        Action::PopMpls(_) => 1,
+        Action::PushMpls(_) => 4,
+        Action::PushVlan(_) => 5,
+        Action::DecTtl(_) => 6,
+        Action::DecMplsTtl(_) => 7,
+        Action::SetQueue(_) => 9,
+        Action::Group(_) => 10,
+        Action::Output(_) => 11,
+        Action::Resubmit(_) => 12,
+        Action::Ct(_) => 13,
+        _ => 8,
+    };
+    let mut out: Vec<Action> = set.to_vec();
+    out.sort_by_key(rank);
+    if let Some(first) = out.iter().position(|a| rank(a) >= 10) {
+        out.truncate(first + 1);
+    }
+    out
+}
+
+fn subfield_text(sub: Subfield) -> String {
+    let def = sub.field.def();
+    let name = def.headers.first().map_or(def.name, |h| h.name);
+    if sub.ofs == 0 && u32::from(sub.n_bits) == u32::from(def.bits) {
+        format!("{name}[]")
+    } else if sub.n_bits == 1 {
+        format!("{name}[{}]", sub.ofs)
+    } else {
+        format!("{name}[{}..{}]", sub.ofs, sub.ofs + sub.n_bits - 1)
+    }
+}
+
+fn hex(value: u128) -> String {
+    if value == 0 { "0".into() } else { format!("{value:#x}") }
+}
+
+fn all_ones() -> flow::Wildcards {
+    let mut wc = flow::Wildcards::NONE;
+    wc.words_mut().fill(u64::MAX);
+    wc
+}

@@ -1,0 +1,84 @@
+//! The `learn` action: a flow mod made of the packet.
+//!
+//! Where it sits: called by `act.rs`; the flow mod is a [`crate::Credit`], carried out by `switch`.
+
+use flow::{FlowKey, Wildcards};
+use openflow::actions::{Learn, LearnDest, LearnSource, Output, SetField, SetFieldForm};
+use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpPort, Subfield, field};
+
+/// Bits of a subfield, at the low end.
+pub fn read(sub: Subfield, key: &FlowKey) -> u128 {
+    field::get(sub.field, key) >> sub.ofs & low_bits(sub.n_bits)
+}
+
+/// Makes the bits of a subfield significant.
+pub fn look_at(sub: Subfield, wc: &mut Wildcards) {
+    let slot = sub.field.def().slot;
+    let bits = low_bits(sub.n_bits).checked_shl(u32::from(sub.ofs)).unwrap_or(0) & slot.max();
+    let looked_at = wc.get(slot) | bits;
+    wc.set(slot, looked_at);
+}
+
+/// `n` ones.
+pub const fn low_bits(n: u16) -> u128 {
+    if n >= 128 { u128::MAX } else { (1 << n) - 1 }
+}
+
+/// The flow that `learn` makes of `key`.
+pub fn flow_mod(learn: &Learn, key: &FlowKey) -> FlowMod {
+    let mut fm = FlowMod {
+        table_id: learn.table,
+        priority: learn.priority,
+        new_cookie: learn.cookie,
+        idle_timeout: learn.idle_timeout,
+        hard_timeout: learn.hard_timeout,
+        modify_cookie: true,
+        ..FlowMod::new(FlowModCommand::ModifyStrict)
+    };
+    if learn.send_flow_rem {
+        fm.flags |= FlowModFlags::SEND_FLOW_REM;
+    }
+    for spec in &learn.specs {
+        let value = match spec.src {
+            LearnSource::Field(sub) => read(sub, key),
+            LearnSource::Number(value, _) => value,
+        };
+        match spec.dst {
+            LearnDest::Match(dst) => {
+                let (old, old_mask) = field::get_masked(dst.field, &fm.matcher);
+                let mask = low_bits(dst.n_bits) << dst.ofs;
+                field::set_match(
+                    dst.field,
+                    &mut fm.matcher,
+                    old & !mask | value << dst.ofs & mask,
+                    old_mask | mask,
+                );
+            }
+            LearnDest::Load(dst) => fm.actions.push(
+                SetField {
+                    field: dst.field,
+                    value: value << dst.ofs,
+                    mask: low_bits(dst.n_bits) << dst.ofs,
+                    form: SetFieldForm::Load,
+                    flow_has_vlan: false,
+                }
+                .into(),
+            ),
+            LearnDest::Output => {
+                let port = OfpPort::from_of10(value as u16);
+                if port.is_ordinary()
+                    || matches!(port, OfpPort::IN_PORT | OfpPort::FLOOD | OfpPort::LOCAL | OfpPort::ALL)
+                {
+                    fm.actions.push(Action::Output(Output { port, max_len: 0 }));
+                }
+            }
+        }
+    }
+    if learn.fin_idle_timeout != 0 || learn.fin_hard_timeout != 0 {
+        fm.actions.push(
+            openflow::actions::FinTimeout { idle: learn.fin_idle_timeout, hard: learn.fin_hard_timeout }
+                .into(),
+        );
+    }
+    fm
+}

@@ -1,0 +1,173 @@
+//! The tree of what a translation did, and its text: `ofproto/trace`.
+//!
+//! Where it sits: filled while translating if asked for; `switch` prints it with the flow, megaflow and actions.
+//!
+//! A node that is neither an action nor a remark and that is the last of its list is printed no deeper than its list:
+//! a chain of final resubmits does not wander to the right.
+
+use std::fmt::Write;
+
+use flow::{Field, FlowKey, Match, Prereq, Wildcards, ct_state, slot};
+use openflow::{Names, field, matches};
+
+/// What a line of the tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A bridge entered.
+    Bridge,
+    /// A table looked up, or the action set.
+    Table,
+    /// The state restored after recirculation.
+    Thaw,
+    /// A line under another without a mark.
+    Text,
+    /// An action.
+    Action,
+    /// ` -> `
+    Detail,
+    /// ` >> `
+    Warning,
+    /// ` >>>> … <<<<`
+    Error,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    kind: NodeKind,
+    text: String,
+    children: Vec<Node>,
+}
+
+/// The tree; `None` nodes cost nothing when nobody looks.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// The open lists: the last is where new nodes go.
+    open: Vec<Node>,
+    done: Vec<Node>,
+}
+
+impl Trace {
+    /// Adds a line.
+    pub fn add(&mut self, kind: NodeKind, text: String) {
+        let node = Node { kind, text, children: Vec::new() };
+        self.list().push(node);
+    }
+
+    /// Adds a line, and puts what follows under it.
+    pub fn enter(&mut self, kind: NodeKind, text: String) {
+        self.open.push(Node { kind, text, children: Vec::new() });
+    }
+
+    /// Ends the list that [`Trace::enter`] began.
+    pub fn leave(&mut self) {
+        if let Some(node) = self.open.pop() {
+            self.list().push(node);
+        }
+    }
+
+    fn list(&mut self) -> &mut Vec<Node> {
+        match self.open.last_mut() {
+            Some(node) => &mut node.children,
+            None => &mut self.done,
+        }
+    }
+
+    /// The text.
+    pub fn text(mut self) -> String {
+        while !self.open.is_empty() {
+            self.leave();
+        }
+        let mut out = String::new();
+        print(&self.done, 0, &mut out);
+        out
+    }
+}
+
+fn print(nodes: &[Node], level: usize, out: &mut String) {
+    use NodeKind::{Action, Bridge, Detail, Error, Table, Text, Thaw, Warning};
+    for (i, node) in nodes.iter().enumerate() {
+        if node.kind == Bridge {
+            out.push('\n');
+        }
+        let terminal = matches!(node.kind, Thaw | Action | Detail | Warning | Error);
+        let deeper = usize::from(terminal || i + 1 != nodes.len());
+        let indent = " ".repeat((level + deeper) * 4);
+        let text = &node.text;
+        // Writing to a string cannot fail.
+        let _ = match node.kind {
+            Bridge => writeln!(out, "{indent}{text}\n{indent}{}", "-".repeat(text.len())),
+            Table | Thaw | Text | Action => writeln!(out, "{indent}{text}"),
+            Detail => writeln!(out, "{indent} -> {text}"),
+            Warning => writeln!(out, "{indent} >> {text}"),
+            Error => writeln!(out, "{indent} >>>> {text} <<<<"),
+        };
+        print(&node.children, level + 2 * deeper, out);
+    }
+}
+
+/// A flow as `ofproto/trace` shows it: every field that the packet has.
+pub fn flow_text(key: &FlowKey, names: &Names) -> String {
+    let mut m = Match::ANY;
+    let present =
+        |prereq: Prereq| !matches!(prereq, Prereq::None | Prereq::VlanVid | Prereq::Ct | Prereq::Ethernet);
+    let exact = Match { key: *key, wc: all_ones() };
+    m.set_exact(slot::in_port, u128::from(key.in_port()));
+    for s in [slot::eth_src, slot::eth_dst, slot::eth_type, slot::vlan_tci] {
+        m.set_exact(s, key.get(s));
+    }
+    if key.vlan_tci() != 0 {
+        m.set_exact(slot::vlan2_tci, key.get(slot::vlan2_tci));
+    }
+    if key.recirc_id() != 0 {
+        m.set_exact(slot::packet_type, 0);
+    }
+    for def in Field::all() {
+        let state = matches!(def.prereq, Prereq::None)
+            && !matches!(
+                def.field,
+                Field::InPort | Field::InPortOxm | Field::ActsetOutput | Field::ConjId | Field::CtState
+            );
+        if state && key.get(def.slot) != 0 && def.slot.word < 39
+            || present(def.prereq) && field::prereqs_ok(def.field, &exact)
+        {
+            m.set_exact(def.slot, key.get(def.slot));
+        }
+    }
+    with_ct_state(matches::format(&m, 0x8000, names), key)
+}
+
+fn all_ones() -> Wildcards {
+    let mut wc = Wildcards::NONE;
+    wc.words_mut().fill(u64::MAX);
+    wc
+}
+
+/// Puts the tracker's state behind the recirculation id, as a flow without mask shows it.
+fn with_ct_state(text: String, key: &FlowKey) -> String {
+    if key.ct_state() == 0 {
+        return text;
+    }
+    let state = ct_state_text(key.ct_state());
+    match text.find(',').filter(|_| text.starts_with("recirc_id=")) {
+        Some(at) => format!("{},ct_state={state}{}", &text[..at], &text[at..]),
+        None => format!("ct_state={state},{text}"),
+    }
+}
+
+/// Names of the bits that are set, joined by `|`.
+pub fn ct_state_text(state: u8) -> String {
+    let set = |(i, name): (usize, &&'static str)| (state >> i & 1 != 0).then_some(*name);
+    ct_state::NAMES.iter().enumerate().filter_map(set).collect::<Vec<_>>().join("|")
+}
+
+/// A megaflow as `ofproto/trace` shows it. That a packet without a tag has none is said by its Ethernet type.
+pub fn megaflow_text(key: &FlowKey, wc: &Wildcards, names: &Names) -> String {
+    let mut wc = *wc;
+    if key.vlan_tci() == 0 {
+        wc.set_vlan_tci(0);
+    }
+    for s in [slot::vlan_tpid, slot::vlan2_tpid, slot::vlan2_tci] {
+        wc.set(s, 0);
+    }
+    matches::format(&Match::new(key, &wc), 0x8000, names)
+}

@@ -1,0 +1,244 @@
+//! The promise of megaflows: flipping any bit that a translation did not look at never changes its outcome.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use flow::{FlowKey, Match, Slot, slot};
+use ofproto::Ofproto;
+use openflow::actions::{
+    CloneActions, Ct, CtZone, DecTtl, GotoTable, Move, Output, PushVlan, Resubmit, SetField, SetFieldForm,
+    StackPop, StackPush, StripVlan, WriteActions,
+};
+use openflow::{Action, FlowMod, FlowModCommand, OfpPort, Subfield};
+use packet::{Now, OdpPort};
+use proptest::prelude::*;
+use wire::EthAddr;
+use xlate::{Bridge, Bundle, Frozen, Memory, Network, Port, Request, SideEffects, VlanMode};
+
+/// Remembers states and a few addresses.
+#[derive(Default)]
+struct Known(Mutex<Vec<Frozen>>);
+
+impl Memory for Known {
+    fn mac(&self, _bridge: usize, _vlan: u16, mac: EthAddr) -> Option<OfpPort> {
+        (mac.to_u64() < 3).then(|| OfpPort(mac.to_u64() as u32 + 1))
+    }
+
+    fn freeze(&self, state: Frozen) -> Option<u32> {
+        let mut states = self.0.lock().unwrap();
+        let at = states.iter().position(|s| *s == state).unwrap_or_else(|| {
+            states.push(state);
+            states.len() - 1
+        });
+        Some(at as u32 + 1)
+    }
+
+    fn thaw(&self, id: u32) -> Option<Arc<Frozen>> {
+        self.0.lock().unwrap().get(id as usize - 1).cloned().map(Arc::new)
+    }
+}
+
+const FIELDS: [(flow::Field, Slot); 9] = [
+    (flow::Field::InPortOxm, slot::in_port),
+    (flow::Field::EthType, slot::eth_type),
+    (flow::Field::EthDst, slot::eth_dst),
+    (flow::Field::IpDst, slot::nw_dst),
+    (flow::Field::NwProto, slot::nw_proto),
+    (flow::Field::TcpDst, slot::tp_dst),
+    (flow::Field::Reg0, slot::reg0),
+    (flow::Field::CtState, slot::ct_state),
+    (flow::Field::CtMark, slot::ct_mark),
+];
+
+fn matcher() -> impl Strategy<Value = Match> {
+    let part = (0usize..FIELDS.len(), 0u128..8, prop_oneof![Just(u128::MAX), Just(1), Just(6), Just(0xfff8)]);
+    prop::collection::vec(part, 0..4).prop_map(|parts| {
+        let mut m = Match::ANY;
+        for (i, value, mask) in parts {
+            let s = FIELDS[i].1;
+            let (value, mask) = match s {
+                slot::eth_type => (if value & 1 == 0 { 0x800 } else { 0x806 }, u128::MAX),
+                slot::nw_proto => (if value & 1 == 0 { 6 } else { 17 }, u128::MAX),
+                slot::in_port => (value & 3, u128::MAX),
+                _ => (value, mask),
+            };
+            m.set_masked(s, value & mask, mask);
+        }
+        m
+    })
+}
+
+fn sub(field: flow::Field, ofs: u16, n_bits: u16) -> Subfield {
+    Subfield { field, ofs, n_bits }
+}
+
+fn load(field: flow::Field, value: u128, mask: u128) -> Action {
+    SetField { field, value: value & mask, mask, form: SetFieldForm::SetField, flow_has_vlan: false }.into()
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let leaf = prop_oneof![
+        4 => (1u32..4).prop_map(|p| Output { port: OfpPort(p), max_len: 0 }.into()),
+        1 => Just(Output { port: OfpPort::NORMAL, max_len: 0 }.into()),
+        1 => Just(Output { port: OfpPort::FLOOD, max_len: 0 }.into()),
+        3 => (1u8..4).prop_map(|table| Resubmit {
+            in_port: OfpPort::IN_PORT, table, with_ct: false, port_only: false
+        }.into()),
+        1 => (2u8..4).prop_map(|t| GotoTable(t).into()),
+        2 => (0u128..8).prop_map(|v| load(flow::Field::Reg0, v, 7)),
+        1 => (0u128..8).prop_map(|v| load(flow::Field::IpDst, v, 7)),
+        1 => (0u128..8).prop_map(|v| load(flow::Field::TcpDst, v, 0xffff)),
+        1 => (0u128..3).prop_map(|v| load(flow::Field::EthDst, v, 0xffff_ffff_ffff)),
+        1 => Just(Move {
+            src: sub(flow::Field::IpDst, 0, 3), dst: sub(flow::Field::Reg0, 0, 3), onf: false
+        }.into()),
+        1 => Just(StackPush(sub(flow::Field::EthSrc, 0, 8)).into()),
+        1 => Just(StackPop(sub(flow::Field::Reg0, 0, 8)).into()),
+        1 => Just(PushVlan(0x8100).into()),
+        1 => Just(StripVlan { pop: false }.into()),
+        1 => Just(DecTtl { ids: vec![0], with_ids: false }.into()),
+        1 => (1u8..4).prop_map(|t| Ct {
+            commit: false, force: false, zone: CtZone::Number(1), table: Some(t), alg: 0, actions: vec![]
+        }.into()),
+        1 => Just(Ct {
+            commit: true, force: false, zone: CtZone::Field(sub(flow::Field::Reg0, 0, 16)), table: None, alg: 0,
+            actions: vec![load(flow::Field::CtMark, 5, 7)],
+        }.into()),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        let list = prop::collection::vec(inner, 1..3);
+        prop_oneof![
+            list.clone().prop_map(|l| Action::from(CloneActions(l))),
+            list.prop_map(|l| Action::from(WriteActions(l))),
+        ]
+    })
+}
+
+type RuleParts = (u8, u16, Match, Vec<Action>);
+
+fn rules() -> impl Strategy<Value = Vec<RuleParts>> {
+    prop::collection::vec((0u8..4, 0u16..6, matcher(), prop::collection::vec(action(), 0..4)), 1..14)
+}
+
+fn packet() -> impl Strategy<Value = FlowKey> {
+    let parts = (
+        (
+            1u32..4,
+            prop_oneof![Just(0x800u16), Just(0x806), Just(0x86dd)],
+            prop_oneof![Just(6u8), Just(17), Just(1)],
+        ),
+        (0u64..4, 0u64..4, 0u32..8, 0u32..8, 0u16..8, 0u16..8),
+        (prop_oneof![Just(0u16), Just(0x1005), Just(0x3007)], any::<u8>(), 0u8..0x40, 0u32..8),
+    );
+    parts.prop_map(|((port, eth_type, proto), (dst, src, nw_src, nw_dst, sp, dp), (tci, ttl, ct, mark))| {
+        let mut k = FlowKey::ZERO;
+        k.set_in_port(port);
+        k.set_eth_type(eth_type);
+        k.set_eth_dst(EthAddr::from_u64(dst));
+        k.set_eth_src(EthAddr::from_u64(src));
+        k.set_nw_src(nw_src);
+        k.set_nw_dst(nw_dst);
+        k.set_nw_proto(proto);
+        if eth_type != 0x806 {
+            k.set_nw_ttl(ttl);
+            k.set_tp_src(sp);
+            k.set_tp_dst(dp);
+        }
+        k.set_vlan_tci(tci);
+        k.set_vlan_tpid(if tci == 0 { 0 } else { 0x8100 });
+        k.set_ct_state(ct);
+        k.set_ct_mark(mark);
+        k
+    })
+}
+
+fn network(rules: &[RuleParts]) -> Network {
+    let mut switch = Ofproto::new(Now::default());
+    for (table_id, priority, matcher, actions) in rules {
+        let fm = FlowMod {
+            table_id: *table_id,
+            priority: *priority,
+            matcher: *matcher,
+            actions: actions.clone(),
+            ..FlowMod::new(FlowModCommand::Add)
+        };
+        // What the checks refuse is no rule.
+        let _ = switch.flow_mod(&fm, Now::default());
+    }
+    let port = |n: u32| Port {
+        ofp: OfpPort(n),
+        name: format!("p{n}"),
+        odp: Some(OdpPort(n + 10)),
+        bundle: Some(n as usize - 1),
+        no_flood: false,
+        no_forward: false,
+        no_receive: false,
+        up: true,
+        peer: None,
+        counters: Arc::default(),
+    };
+    let bundle = |n: u32| Bundle {
+        name: format!("p{n}"),
+        mode: if n == 1 { VlanMode::Trunk } else { VlanMode::NativeUntagged },
+        tag: if n == 1 { 0 } else { 5 },
+        trunks: None,
+        priority_tags: false,
+        protected: false,
+        ports: vec![OfpPort(n)],
+    };
+    let bridge = Bridge {
+        name: "br0".into(),
+        rules: switch.snapshot(),
+        ports: (1..4).map(|n| (OfpPort(n), port(n))).collect::<BTreeMap<_, _>>(),
+        bundles: (1..4).map(bundle).collect(),
+        forward_bpdu: false,
+        miss_to_controller: false,
+        names: openflow::Names::none(),
+    };
+    Network { generation: 0, bridges: vec![Arc::new(bridge)], by_odp: Default::default() }
+}
+
+/// Bits of a packet that can differ between packets.
+const FLIPPED: [Slot; 14] = [
+    slot::eth_dst,
+    slot::eth_src,
+    slot::vlan_tci,
+    slot::nw_src,
+    slot::nw_dst,
+    slot::nw_proto,
+    slot::nw_ttl,
+    slot::nw_tos,
+    slot::tp_src,
+    slot::tp_dst,
+    slot::ct_state,
+    slot::ct_mark,
+    slot::pkt_mark,
+    slot::tcp_flags,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bits_not_looked_at_do_not_matter(rules in rules(), key in packet()) {
+        let network = network(&rules);
+        let memory = Known::default();
+        let run = |key: &FlowKey| xlate::translate(&Request {
+            network: &network, memory: &memory, bridge: 0, key, actions: None,
+            effects: SideEffects::Allowed, trace: false,
+        });
+        let outcome = run(&key);
+        for s in FLIPPED {
+            for bit in 0..s.bits {
+                if outcome.wc.get(s) >> bit & 1 != 0 {
+                    continue;
+                }
+                let mut other = key;
+                other.set(s, key.get(s) ^ 1 << bit);
+                let flipped = run(&other);
+                prop_assert_eq!(&flipped.actions, &outcome.actions, "bit {} of {:?}", bit, s);
+                prop_assert_eq!(flipped.error, outcome.error);
+            }
+        }
+    }
+}
