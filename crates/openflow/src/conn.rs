@@ -292,6 +292,7 @@ fn is_from_switch(message: &Message) -> bool {
             | Message::FlowStatsReply(_)
             | Message::AggregateReply(_)
             | Message::TableStatsReply(_)
+            | Message::TableFeaturesReply(_)
             | Message::PortStatsReply(_)
             | Message::PortDescReply(_)
     )

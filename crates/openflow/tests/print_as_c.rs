@@ -272,3 +272,23 @@ fn the_connection() {
     check(&suite, &Message::SetFlowFormat(true), Dialect::new(Version::V10));
     assert_eq!(Protocols::of_version(Version::V13), Dialect::new(Version::V13).protocol);
 }
+
+#[test]
+fn what_tables_can_do() {
+    let Some(suite) = testkit::oracle() else { testkit::skip!("no C oracle") };
+    for version in [Version::V13, Version::V14, Version::V15] {
+        let tables = [0, 1, 2, 253].map(|id| TableFeatures::of_switch(id, 253, version)).to_vec();
+        let bytes = Message::TableFeaturesReply(tables).to_bytes(Dialect::new(version), 1).unwrap();
+        let text = c_text(&suite, &bytes);
+        for line in [
+            "  table 0:\n    metadata: match=0xffffffffffffffff write=0xffffffffffffffff\n",
+            "      next tables: 1-253\n",
+            " set_field strip_vlan push_vlan ",
+            "\n  tables 1...2: ditto\n",
+            "  table 253:\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+        check(&suite, &Message::TableFeaturesRequest(Vec::new()), Dialect::new(version));
+    }
+}

@@ -140,6 +140,8 @@ impl Message {
                 | Message::AggregateReply(_)
                 | Message::TableStatsRequest
                 | Message::TableStatsReply(_)
+                | Message::TableFeaturesRequest(_)
+                | Message::TableFeaturesReply(_)
                 | Message::PortStatsRequest(_)
                 | Message::PortStatsReply(_)
                 | Message::PortDescRequest(_)
@@ -187,6 +189,17 @@ impl Message {
             Message::TableStatsRequest => simple(Raw::OfpstTableRequest, dialect, xid, out, |_| {}),
             Message::TableStatsReply(tables) => {
                 table_stats::encode(tables, version, xid, out);
+                Ok(())
+            }
+            Message::TableFeaturesRequest(tables) | Message::TableFeaturesReply(tables) => {
+                if version < Version::V13 {
+                    return Err(OfpError::OFPBRC_BAD_VERSION);
+                }
+                let raw = match self {
+                    Message::TableFeaturesReply(_) => Raw::Ofpst13TableFeaturesReply,
+                    _ => Raw::Ofpst13TableFeaturesRequest,
+                };
+                table_features::encode(tables, raw, version, xid, out);
                 Ok(())
             }
             Message::PortStatsRequest(port) => {

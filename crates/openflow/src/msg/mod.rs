@@ -31,6 +31,7 @@ mod ports;
 mod props;
 mod role;
 mod session;
+mod table_features;
 mod table_stats;
 
 pub mod header;
@@ -49,6 +50,7 @@ pub use ports::{LinkFeatures, PortConfig, PortDesc, PortMod, PortReason, PortSta
 pub use raw::Raw;
 pub use role::{AsyncConfig, AsyncKind, Role, RoleMessage, RoleReason, RoleStatus};
 pub use session::{ErrorMessage, Hello, VersionSet};
+pub use table_features::{ActionFeatures, InstructionFeatures, TableFeatures};
 pub use table_stats::{TableCaps, TableStats};
 
 use crate::{FlowMod, OfpError, OfpPort, Protocols, PutBytes, Version};
@@ -172,6 +174,9 @@ pub enum Message {
     AggregateReply(AggregateStats),
     TableStatsRequest,
     TableStatsReply(Vec<TableStats>),
+    /// Empty: a question; else what tables are to do.
+    TableFeaturesRequest(Vec<TableFeatures>),
+    TableFeaturesReply(Vec<TableFeatures>),
     /// The port, or `NONE` for all.
     PortStatsRequest(OfpPort),
     PortStatsReply(Vec<PortStats>),
@@ -323,6 +328,8 @@ fn decode_stats(raw: Raw, version: Version, mut r: Reader<'_>) -> Result<Option<
         Raw::Ofpst10TableReply | Raw::Ofpst11TableReply | Raw::Ofpst12TableReply | Raw::Ofpst13TableReply => {
             Message::TableStatsReply(table_stats::decode(version, r)?)
         }
+        Raw::Ofpst13TableFeaturesRequest => Message::TableFeaturesRequest(table_features::decode(raw, r)?),
+        Raw::Ofpst13TableFeaturesReply => Message::TableFeaturesReply(table_features::decode(raw, r)?),
         Raw::Ofpst10PortRequest => Message::PortStatsRequest(OfpPort::from_of10(r.u16()?)),
         Raw::Ofpst11PortRequest => Message::PortStatsRequest(OfpPort::from_of11(r.u32()?)?),
         Raw::Ofpst10PortReply | Raw::Ofpst11PortReply | Raw::Ofpst13PortReply | Raw::Ofpst14PortReply => {

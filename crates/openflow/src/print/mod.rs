@@ -13,6 +13,7 @@ mod flows;
 mod packet;
 mod ports;
 mod session;
+mod table_features;
 mod tables;
 
 use std::fmt::Write;
@@ -23,6 +24,7 @@ use crate::{Names, OfpError, Version};
 
 pub use flows::{flow_mod, flow_stats, flow_stats_without_counters};
 pub use packet::packet;
+pub use table_features::table_features;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +172,12 @@ fn print_body(
             packet::packet_in(out, pin, version.unwrap_or(Version::V10), names, verbosity);
         }
         Message::PacketOut(po) => packet::packet_out(out, po, names, verbosity),
+        Message::TableFeaturesRequest(tables) | Message::TableFeaturesReply(tables) => {
+            if !tables.is_empty() {
+                out.push('\n');
+                out.push_str(&table_features(tables, header.version, names));
+            }
+        }
         Message::TableStatsReply(tables) => tables::stats(out, tables, header.version, names),
         other => ports::print(out, other, names, verbosity),
     }

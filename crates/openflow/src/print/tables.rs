@@ -97,10 +97,7 @@ fn put_table(out: &mut String, t: &TableStats, previous: Option<&TableStats>, ve
 }
 
 fn put_instructions(out: &mut String, t: &TableStats, previous: Option<&TableStats>, version: u8) {
-    let bits = |bits: u32, table: &[(u32, &str)]| {
-        let each = table.iter().filter(|(bit, _)| bits >> bit & 1 != 0).map(|(_, name)| *name);
-        each.collect::<Vec<_>>().join(" ")
-    };
+    let bits = bits_in_order;
     out.push_str("    instructions (table miss and others):\n");
     let _ = writeln!(out, "      instructions: {}", bits(t.caps.instructions, &INSTRUCTIONS));
     let settable = |t: &TableStats| (t.caps.apply_actions, t.caps.apply_setfields);
@@ -115,6 +112,12 @@ fn put_instructions(out: &mut String, t: &TableStats, previous: Option<&TableSta
         let _ =
             writeln!(out, "        supported on Set-Field: {}", grouped(t.caps.apply_setfields, &FIELDS_12));
     }
+}
+
+/// The names of the bits, by their numbers, in the order of `table`.
+pub(super) fn bits_in_order(bits: u32, table: &[(u32, &str)]) -> String {
+    let each = table.iter().filter(|(bit, _)| bits >> bit & 1 != 0).map(|(_, name)| *name);
+    each.collect::<Vec<_>>().join(" ")
 }
 
 fn put_matching(out: &mut String, t: &TableStats, version: u8) {
@@ -192,7 +195,7 @@ const ACTIONS_11: [(u32, &str); 23] = [
     (21, "set_queue"),
 ];
 
-const ACTIONS_12: [(u32, &str); 12] = [
+pub(super) const ACTIONS_12: [(u32, &str); 12] = [
     (0, "output"),
     (22, "group"),
     (25, "set_field"),

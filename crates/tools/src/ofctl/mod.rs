@@ -80,6 +80,7 @@ commands! {
     "show", 1, 1, Reads, show::show;
     "dump-desc", 1, 1, Reads, show::dump_desc;
     "dump-tables", 1, 1, Reads, show::dump_tables;
+    "dump-table-features", 1, 1, Reads, show::dump_table_features;
     "dump-ports", 1, 2, Reads, show::dump_ports;
     "dump-ports-desc", 1, 2, Reads, show::dump_ports_desc;
     "dump-flows", 1, 2, Reads, flows::dump_flows;

@@ -25,7 +25,7 @@ pub async fn ofp_print(_: &Context, args: &[String]) -> Result<(), Fatal> {
 }
 
 /// ofp-parse
-pub async fn ofp_parse(_: &Context, args: &[String]) -> Result<(), Fatal> {
+pub async fn ofp_parse(cx: &Context, args: &[String]) -> Result<(), Fatal> {
     let file = &args[0];
     let read = if file == "-" {
         let mut bytes = Vec::new();
@@ -42,7 +42,7 @@ pub async fn ofp_parse(_: &Context, args: &[String]) -> Result<(), Fatal> {
         let Some((message, tail)) = rest.split_at_checked(len) else {
             return Err(fatal(format!("{file}: unexpected end of file mid-message")));
         };
-        say(&print::message(message, &Names::none(), Verbosity(3)));
+        say(&print::message(message, &Names::none(), Verbosity(cx.more + 2)));
         rest = tail;
     }
     if rest.is_empty() { Ok(()) } else { Err(fatal(format!("{file}: unexpected end of file mid-message"))) }

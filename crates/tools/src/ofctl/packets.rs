@@ -233,9 +233,16 @@ pub fn run(cx: &Context, command: &str, args: &[String]) -> Result<(), Fatal> {
         };
         tokio::select! {
             result = work => result,
-            () = clock.sleep_until_some(timeout) => Err(fatal("timeout")),
+            () = clock.sleep_until_some(timeout) => Err(alarm()),
         }
     })
+}
+
+/// The end by the alarm signal that `--timeout` promises.
+fn alarm() -> Fatal {
+    log::warn!(target: "fatal_signal", "terminating with signal 14 (Alarm clock)");
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::ALARM);
+    fatal("terminating with signal 14 (Alarm clock)")
 }
 
 impl Stay {

@@ -33,6 +33,21 @@ pub async fn dump_tables(cx: &Context, args: &[String]) -> Result<(), Fatal> {
     flows::print_parts(cx, &mut vconn, &Message::TableStatsRequest, &Names::none()).await
 }
 
+/// dump-table-features
+pub async fn dump_table_features(cx: &Context, args: &[String]) -> Result<(), Fatal> {
+    let mut vconn = Vconn::open(cx, &args[0]).await?;
+    let mut tables = Vec::new();
+    for part in vconn.transact_parts(&Message::TableFeaturesRequest(Vec::new())).await? {
+        match part.decode() {
+            Ok(Message::TableFeaturesReply(part)) => tables.extend(part),
+            _ => return Err(flows::refused(cx, &part)),
+        }
+    }
+    say(&print::table_features(&tables, vconn.version().wire(), &Names::none()));
+    say("\n");
+    Ok(())
+}
+
 /// dump-ports
 pub async fn dump_ports(cx: &Context, args: &[String]) -> Result<(), Fatal> {
     let port = match args.get(1) {
