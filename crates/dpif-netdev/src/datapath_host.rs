@@ -311,6 +311,7 @@ impl Dpif for DpifNetdev {
         self.shared.ports.change(|table| {
             table.remove(&number);
         });
+        self.shared.poller.remove(&port);
         port.close();
         devices.remove(&number);
         Ok(())

@@ -43,7 +43,8 @@ impl Poller {
         Ok(())
     }
 
-    fn remove(&self, port: &PortEntry) {
+    /// Does not wait for a port's packets any more; its descriptor may outlive the port in other hands.
+    pub(crate) fn remove(&self, port: &PortEntry) {
         // A descriptor that is not registered any more is none the less not waited for.
         port.with_fd(|fd| epoll::delete(&self.epoll, fd).ok());
     }

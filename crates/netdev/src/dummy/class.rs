@@ -63,7 +63,38 @@ impl DummyDevices {
         d.by_name.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// `netdev-dummy/receive`, its packets already bytes: queues them; the caller then lets the host poll.
+    /// `netdev-dummy/receive NAME [--qid N] PACKET|FLOW [--len N]…`: queues the packets; the caller then lets the host
+    /// poll. A packet is hexadecimal; whatever is not is a flow, from which `compose` makes a packet of the length
+    /// asked for, or of its own if that is zero. Nothing is queued unless all can be.
+    pub fn receive_command(
+        &self,
+        args: &[&str],
+        compose: impl Fn(&str, usize) -> Result<Vec<u8>, String>,
+    ) -> Result<(), String> {
+        let (name, mut args) = args.split_first().ok_or("no such dummy netdev")?;
+        self.find(name).ok_or("no such dummy netdev")?;
+        let mut qid = 0;
+        if let ["--qid", number, rest @ ..] = args {
+            qid = number.parse().map_err(|_| "bad rx queue id.")?;
+            args = rest;
+        }
+        let mut frames = Vec::new();
+        while let [text, rest @ ..] = args {
+            let (len, rest) = match rest {
+                ["--len", len, rest @ ..] => (len.parse().unwrap_or(0), rest),
+                _ => (0, rest),
+            };
+            let bytes = match from_hex(text) {
+                Some(bytes) => bytes,
+                None => compose(text, len)?,
+            };
+            frames.push(Frame::try_from_frame(&bytes).ok_or("Cannot allocate memory")?);
+            args = rest;
+        }
+        self.receive(name, qid, frames)
+    }
+
+    /// Queues packets for the device `name`; the caller then lets the host poll.
     pub fn receive(&self, name: &str, qid: u32, frames: Vec<Frame>) -> Result<(), String> {
         let device = self.find(name).ok_or("no such dummy netdev")?;
         frames.into_iter().try_for_each(|f| device.feed(qid, f)).map_err(|e| e.to_string())
@@ -127,4 +158,16 @@ fn parse_prefixed<A: std::str::FromStr>(text: &str, bits: u8) -> Result<(A, u8),
         Ok(_) => Err(format!("{text}: network prefix bits not between 0 and {bits}")),
         Err(_) => Err(format!("{text}: invalid IP address")),
     }
+}
+
+/// A packet in hexadecimal: at least an Ethernet header.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    /// Bytes of an Ethernet header.
+    const SHORTEST: usize = 14;
+    let digit = |d: u8| char::from(d).to_digit(16);
+    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+        [a, b] => Some((digit(*a)? << 4 | digit(*b)?) as u8),
+        _ => None,
+    });
+    pairs.collect::<Option<Vec<u8>>>().filter(|bytes| bytes.len() >= SHORTEST)
 }

@@ -1,6 +1,6 @@
 //! Dummy devices as their commands and their host see them.
 
-use packet::PacketMeta;
+use packet::{PacketBuf, PacketMeta};
 
 use super::*;
 use crate::{BufferPool, FrameBatch};
@@ -104,4 +104,25 @@ fn captures_take_what_their_option_says() {
     let len = |name: &str| std::fs::metadata(path(name)).unwrap().len();
     assert_eq!((len("both"), len("tx")), (24 + 2 * 76, 24 + 76));
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn receive_takes_packets_and_flows() {
+    let d = devices();
+    let p = d.opener("dummy").open("p1").unwrap();
+    let no_flow = |text: &str, _: usize| Err(format!("syntax error at {text}"));
+    let hex = "505400000007505400000005080045";
+    let err = |args: &[&str]| d.receive_command(args, no_flow).unwrap_err();
+    assert_eq!(err(&["p9", hex]), "no such dummy netdev");
+    assert_eq!(err(&["p1", "--qid", "3", hex]), "bad rx queue id.");
+    assert_eq!(err(&["p1", hex, "00010203"]), "syntax error at 00010203");
+    assert_eq!(err(&["p1", "--len", "100"]), "syntax error at --len");
+    let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
+    assert_eq!(q.rx.receive(&mut pool, &mut batch), 0);
+    let flow =
+        |text: &str, len: usize| if text == "flow" { Ok(vec![1; len.max(14)]) } else { Err(String::new()) };
+    d.receive_command(&["p1", "--qid", "0", hex, "flow", "--len", "100", "flow"], flow).unwrap();
+    assert_eq!(q.rx.receive(&mut pool, &mut batch), 3);
+    let lens: Vec<usize> = batch.drain().map(|(_, f)| f.len()).collect();
+    assert_eq!(lens, [15, 100, 14]);
 }
