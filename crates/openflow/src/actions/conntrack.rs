@@ -218,7 +218,7 @@ fn ranges_agree(present: u16) -> bool {
     let v6 = has(IPV6_MIN | IPV6_MAX);
     let maxima = [(IPV4_MAX, IPV4_MIN), (IPV6_MAX, IPV6_MIN), (PROTO_MAX, PROTO_MIN)];
     let ports_of_none = has(PROTO_MIN) && !v4 && !v6;
-    !(v4 && v6) && !ports_of_none && maxima.iter().all(|(max, min)| !has(*max) || has(*min))
+    !(ports_of_none || v4 && v6) && maxima.iter().all(|(max, min)| !has(*max) || has(*min))
 }
 
 fn decode_nat(r: &Raw) -> Result<Action, OfpError> {
