@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Task::Test(length) => gate::run(length),
         Task::Demo(args) => demo::run(&args),
         Task::Install(dir) => install::run(&dir).map(|()| ExitCode::SUCCESS),
-        Task::Bench(subject) => bench::run(subject).map(|()| ExitCode::SUCCESS),
+        Task::Bench(subject) => bench::run(subject),
         Task::Needs => needs::run(),
         Task::Usage => {
             print!("{USAGE}");
