@@ -263,7 +263,7 @@ fn recompute_sctp<B: PacketBuf>(p: &mut Packet<B>, l4: usize) -> Option<()> {
     let head = p.buf.head_mut();
     let segment = head.get_mut(l4..end)?;
     let crc = sctp::crc32c(segment);
-    bytes::put(segment, sctp::OFF_CHECKSUM, &crc.to_be_bytes())
+    bytes::put(segment, sctp::OFF_CHECKSUM, &crc.to_le_bytes())
 }
 
 fn set_icmp<B: PacketBuf>(
@@ -369,3 +369,6 @@ pub(crate) fn pop_vlan<B: PacketBuf>(buf: &mut B) -> Done {
     bytes::put(buf.head_mut(), eth::VLAN_LEN, &addresses).ok_or(MISFIT)?;
     if buf.pull_front(eth::VLAN_LEN) { Ok(()) } else { Err(MISFIT) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@
 )]
 extern crate alloc;
 
+mod compose;
 pub mod extract;
 mod fields;
 mod key;
@@ -26,6 +27,7 @@ mod wildcards;
 pub mod ct_state;
 pub mod slot;
 
+pub use compose::compose;
 pub use extract::{DEFAULT_VLAN_LIMIT, Layers, extract};
 pub use fields::{Field, FieldDef, Format, Of1x, Prereq, Usable};
 pub use key::{FLOW_WORDS, FlowKey, Frag};
