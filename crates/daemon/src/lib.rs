@@ -69,8 +69,9 @@ pub use start::{Daemon, Handle, OPTIONS, Options, StartError};
 pub use stream::Clock;
 pub use stream::dirs;
 
-/// Names the program after the first argument and sets up its log. The first thing in every `main`.
+/// Names the program after the first argument sets up its log, and lets faults kill. The first thing in every `main`.
 pub fn init() {
     program::set_name(&std::env::args_os().next().unwrap_or_default().to_string_lossy());
     vlog::init();
+    sys::die_of_faults();
 }

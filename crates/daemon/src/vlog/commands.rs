@@ -4,7 +4,6 @@
 
 use std::fmt::Write;
 
-use super::syslog::PREFIX;
 use super::{Destination, Level, VLOG, close_log_file, modules_mut, reopen_log_file, set, sinks};
 use crate::unixctl::{Call, Commands};
 use stream::error_text;
@@ -76,7 +75,7 @@ fn list_patterns() -> String {
     let mut text = "         prefix                            format\n         ------                            ------\n".to_owned();
     let sinks = sinks();
     for destination in Destination::ALL {
-        let prefix = if destination == Destination::Syslog { PREFIX } else { "none" };
+        let prefix = if destination == Destination::Syslog { sinks.syslog.prefix() } else { "none" };
         let _ = writeln!(
             text,
             "{:<7}  {prefix:<32}  {}",

@@ -27,7 +27,7 @@ pub enum Syslog {
 }
 
 /// The header of lines sent over sockets, in the log's own pattern language.
-pub(super) const PREFIX: &str = "<%B> %D{%h %e %T} %E %A: ";
+const PREFIX: &str = "<%B> %D{%h %e %T} %E %A: ";
 
 impl Syslog {
     /// The method called `name`; an error is the text that users see.
@@ -54,6 +54,11 @@ impl Syslog {
         let socket = UdpSocket::bind(any).ok()?;
         socket.set_nonblocking(true).ok()?;
         Some(Syslog::Udp(socket, address))
+    }
+
+    /// The header as listings show it.
+    pub(super) fn prefix(&self) -> &'static str {
+        if matches!(self, Syslog::Null) { "" } else { PREFIX }
     }
 
     /// Sends a message, laid out by `pattern`, one datagram per line of text. What the system log does not take is lost.
