@@ -16,17 +16,39 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod action;
-mod config;
-mod entry;
+mod commit;
+mod extract;
+mod icmp;
+mod maintain;
+mod nat;
+mod other;
+mod process;
+mod rewrite;
 mod table;
+mod tcp;
+mod walk;
+
+mod conn;
+mod counters;
+mod entry;
+mod events;
+mod hash;
+mod index;
+mod limits;
+mod shard;
+mod slab;
+
+mod config;
 mod timeout;
 mod tuple;
 
 pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortChoice, Rewrite};
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
-pub use table::{Conntrack, Flush};
-pub use timeout::{Timeout, TimeoutPolicy};
+pub use table::Conntrack;
+pub use timeout::{MAX_TIMEOUT_POLICIES, Timeout, TimeoutPolicy};
 pub use tuple::Tuple;

@@ -1,98 +1,193 @@
 //! The connection table as its users see it.
 //!
-//! Where it sits: a datapath has one; workers call [`Conntrack::process`], its commands call the rest.
+//! Where it sits: a datapath has one; workers call [`Conntrack::process`] (`process.rs`), hosts call
+//! [`Conntrack::maintain`] between batches (`maintain.rs`), the datapath's commands call the rest.
+//!
+//! Context: any thread. Nothing here waits for anything but the lock of a shard, which is held for one connection's
+//! state change, one step of a walk, or the moving of one shard's index.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use flow::ct_state;
-use packet::{Now, PacketMeta};
+use packet::Now;
+use sync::{SpinGuard, SpinLock};
 
-use crate::{
-    Config, CtAction, CtPacket, CtStats, CtVerdict, DumpCursor, Entry, Event, NoMemory, Rewrite,
-    TimeoutPolicy, Tuple, ZoneLimit,
-};
+use crate::config::{Config, CtStats, NoMemory, ZoneLimit};
+use crate::counters::{Counter, CounterSet};
+use crate::entry::{Entry, Event, EventKind};
+use crate::events::Events;
+use crate::hash::Seed;
+use crate::limits::Limits;
+use crate::maintain::Maintenance;
+use crate::shard::{Found, Shard};
+use crate::slab::ConnRef;
+use crate::tcp::{SeqCheck, Side};
+use crate::timeout::{MAX_TIMEOUT_POLICIES, TIMEOUTS, Timeout, TimeoutPolicy};
+use crate::tuple::Tuple;
+
+/// Shards of a table: as many as the upper byte of a hash says.
+pub(crate) const SHARDS: usize = 256;
+
+/// A shard on cache lines of its own, so that workers on different shards do not disturb each other.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Aligned(SpinLock<Shard>);
 
 /// A connection table.
 #[derive(Debug)]
 pub struct Conntrack {
-    max_conns: AtomicU32,
+    pub(crate) seed: Seed,
+    shards: Vec<Aligned>,
+    pub(crate) counters: CounterSet,
+    pub(crate) limits: Limits,
+    pub(crate) events: Events,
+    pub(crate) maintenance: Maintenance,
+    /// Seconds of every timeout of every policy.
+    policies: Vec<AtomicU32>,
+    random: AtomicU64,
     tcp_seq_check: AtomicBool,
 }
 
-/// Which connections a flush removes; every part that is given has to fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flush {
-    /// Those of this zone.
-    pub zone: Option<u16>,
-    /// The one whose original direction this is.
-    pub orig: Option<Tuple>,
+/// A connection that was found, with its shard locked.
+pub(crate) struct Hit<'a> {
+    pub shard: SpinGuard<'a, Shard>,
+    pub conn: ConnRef,
+    pub side: Side,
+}
+
+/// Where a tuple belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub shard: u8,
+    pub tag: u32,
 }
 
 impl Conntrack {
     /// An empty table.
     pub fn new(config: &Config) -> Result<Conntrack, NoMemory> {
-        Ok(Conntrack { max_conns: AtomicU32::new(config.max_conns), tcp_seq_check: AtomicBool::new(true) })
+        let mut shards = Vec::new();
+        shards.try_reserve_exact(SHARDS).map_err(|_| NoMemory)?;
+        for n in 0..=u8::MAX {
+            shards.push(Aligned(SpinLock::new(Shard::new(n)?)));
+        }
+        let mut policies = Vec::new();
+        let size = usize::from(MAX_TIMEOUT_POLICIES) * TIMEOUTS;
+        policies.try_reserve_exact(size).map_err(|_| NoMemory)?;
+        policies.extend(TimeoutPolicy::DEFAULT.seconds().into_iter().cycle().take(size).map(AtomicU32::new));
+        Ok(Conntrack {
+            seed: Seed::new(config.seed),
+            shards,
+            counters: CounterSet::default(),
+            limits: Limits::new(config.max_conns)?,
+            events: Events::new(config.max_events)?,
+            maintenance: Maintenance::default(),
+            policies,
+            random: AtomicU64::new(config.seed[0] ^ config.seed[1].rotate_left(32)),
+            tcp_seq_check: AtomicBool::new(true),
+        })
     }
 
-    /// Sends a packet through the tracker: sets `meta`'s connection fields, and translates the packet's addresses.
-    /// Never allocates. Drop means that the packet must not go on.
-    pub fn process(
-        &self,
-        _now: Now,
-        meta: &mut PacketMeta,
-        _packet: &mut CtPacket<'_>,
-        action: &CtAction,
-    ) -> CtVerdict {
-        meta.clear_ct();
-        meta.ct_zone = action.zone;
-        meta.ct_state = ct_state::TRK | ct_state::INV;
-        CtVerdict::Pass(Rewrite::None)
+    /// Locks a shard. `None` never: there is one for every number.
+    pub(crate) fn shard(&self, n: u8) -> Option<SpinGuard<'_, Shard>> {
+        self.shards.get(usize::from(n)).map(|s| s.0.lock())
     }
 
-    /// Grows memory and removes what has expired: looks at up to `budget` connections. To be called between batches,
-    /// by one thread or several; true if there is more to do at once.
-    pub fn maintain(&self, _now: Now, _budget: usize) -> bool {
-        false
+    pub(crate) fn place(&self, t: &Tuple) -> Place {
+        let hash = self.seed.tuple(t);
+        Place { shard: (hash >> 56) as u8, tag: hash as u32 }
     }
 
-    /// True if a shard is short of room: [`Conntrack::maintain`] should be called before the next batch.
-    pub fn wants_maintenance(&self) -> bool {
-        false
+    /// Finds the connection of a packet with tuple `t`.
+    pub(crate) fn find(&self, t: &Tuple) -> Option<Hit<'_>> {
+        /// Connections of other shards that may have the same tag: more than two would be a marvel.
+        const MAX_FOLLOWED: usize = 8;
+        let place = self.place(t);
+        for skip in 0..MAX_FOLLOWED {
+            let shard = self.shard(place.shard)?;
+            match shard.find(place.tag, t, skip) {
+                Found::Here(conn, side) => return Some(Hit { shard, conn, side }),
+                Found::No => return None,
+                Found::Elsewhere(conn) => {
+                    drop(shard);
+                    let shard = self.shard(conn.shard())?;
+                    if let Some(side) = shard.side(conn, t) {
+                        return Some(Hit { shard, conn, side });
+                    }
+                }
+            }
+        }
+        None
     }
 
-    /// Copies connections from `cursor` on to `out`, of `zone` if given; returns how many. Zero is the end.
-    pub fn dump(&self, _now: Now, _cursor: &mut DumpCursor, _zone: Option<u16>, _out: &mut [Entry]) -> usize {
-        0
+    /// Ends a connection of the locked shard, and unlocks it.
+    pub(crate) fn end(&self, mut shard: SpinGuard<'_, Shard>, conn: ConnRef, now: Now) -> bool {
+        let Some((orig, reply)) = shard.tuples(conn) else { return false };
+        let Some(removed) = shard.free(conn, now) else { return false };
+        shard.index.remove(self.place(&orig).tag, conn);
+        drop(shard);
+        if reply != orig.reversed() {
+            let place = self.place(&reply);
+            if let Some(mut other) = self.shard(place.shard) {
+                other.index.remove(place.tag, conn);
+            }
+        }
+        self.limits.give_back(removed.zone);
+        if removed.wants_event {
+            self.raise(EventKind::Destroy, &removed.entry);
+        }
+        true
     }
 
-    /// Removes connections; returns how many.
-    pub fn flush(&self, _now: Now, _what: &Flush) -> usize {
-        0
+    /// Queues an event.
+    pub(crate) fn raise(&self, kind: EventKind, entry: &Entry) {
+        if self.events.is_on() && !self.events.push(kind, entry) {
+            self.counters.add(Counter::EventsLost);
+        }
+    }
+
+    /// Monotonic milliseconds at which a connection ends that now waits for `timeout`.
+    pub(crate) fn deadline(&self, now: Now, policy: u16, timeout: Timeout) -> u64 {
+        let at = usize::from(policy) * TIMEOUTS + timeout as usize;
+        let seconds = self.policies.get(at).map_or_else(
+            || TimeoutPolicy::DEFAULT.millis(timeout) / 1000,
+            |s| u64::from(s.load(Ordering::Relaxed)),
+        );
+        now.mono.as_millis().saturating_add(seconds.saturating_mul(1000))
+    }
+
+    /// A number that is hard to guess, from the seed on.
+    pub(crate) fn random(&self) -> u64 {
+        let n = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        self.seed.choice(&Tuple { src: n.into(), ..Tuple::default() })
+    }
+
+    pub(crate) fn seq_check(&self) -> SeqCheck {
+        if self.tcp_seq_check() { SeqCheck::On } else { SeqCheck::Off }
     }
 
     /// The oldest event that was not read yet.
     pub fn poll_event(&self) -> Option<Event> {
-        None
+        self.events.pop()
     }
 
     /// Counters.
     pub fn stats(&self) -> CtStats {
-        CtStats::default()
+        self.counters.stats(self.count())
     }
 
     /// Connections in the table.
     pub fn count(&self) -> u32 {
-        0
+        self.limits.count()
     }
 
     /// The limit of connections.
     pub fn max_conns(&self) -> u32 {
-        self.max_conns.load(Ordering::Relaxed)
+        self.limits.max()
     }
 
     /// Sets the limit of connections; those above it stay until they end.
     pub fn set_max_conns(&self, max: u32) {
-        self.max_conns.store(max, Ordering::Relaxed);
+        self.limits.set_max(max);
     }
 
     /// True if TCP sequence numbers are checked.
@@ -105,26 +200,40 @@ impl Conntrack {
         self.tcp_seq_check.store(on, Ordering::Relaxed);
     }
 
-    /// Sets (or with `None` removes) the timeouts of policy `id`; zero is the default policy and cannot be removed.
-    pub fn set_timeout_policy(&self, _id: u16, _policy: Option<&TimeoutPolicy>) -> Result<(), NoMemory> {
-        Ok(())
+    /// Sets the timeouts of policy `id`; without `policy`, to the defaults. Zero is the policy of connections that name
+    /// none. False if `id` is not below [`MAX_TIMEOUT_POLICIES`]. Connections take the new times with their next packet.
+    pub fn set_timeout_policy(&self, id: u16, policy: Option<&TimeoutPolicy>) -> bool {
+        let policy = policy.unwrap_or(&TimeoutPolicy::DEFAULT);
+        let first = usize::from(id) * TIMEOUTS;
+        let Some(slots) = self.policies.get(first..first + TIMEOUTS) else { return false };
+        for (slot, seconds) in slots.iter().zip(policy.seconds()) {
+            slot.store(seconds, Ordering::Relaxed);
+        }
+        true
     }
 
     /// The limit for zones without one of their own; zero is none.
     pub fn default_zone_limit(&self) -> u32 {
-        0
+        self.limits.default_zone()
     }
 
     /// Sets the limit for zones without one of their own; zero is none.
-    pub fn set_default_zone_limit(&self, _limit: u32) {}
-
-    /// The limit and count of `zone`.
-    pub fn zone_limit(&self, zone: u16) -> ZoneLimit {
-        ZoneLimit { zone, limit: 0, count: 0 }
+    pub fn set_default_zone_limit(&self, limit: u32) {
+        self.limits.set_default_zone(limit);
     }
 
-    /// Sets the limit of `zone` (zero: none), or with `None` leaves it to the default; false if it had no limit to remove.
-    pub fn set_zone_limit(&self, _zone: u16, _limit: Option<u32>) -> bool {
-        false
+    /// The limit that applies to `zone`, and how many connections it has.
+    pub fn zone_limit(&self, zone: u16) -> ZoneLimit {
+        self.limits.zone(zone)
+    }
+
+    /// The zones with a limit of their own, from `first` on.
+    pub fn limited_zones(&self, first: u16) -> impl Iterator<Item = ZoneLimit> + '_ {
+        self.limits.limited_zones(first)
+    }
+
+    /// Sets the limit of `zone` (zero: none), or with `None` leaves it to the default; tells whether it had one.
+    pub fn set_zone_limit(&self, zone: u16, limit: Option<u32>) -> bool {
+        self.limits.set_zone(zone, limit)
     }
 }

@@ -36,6 +36,9 @@ pub enum Timeout {
 /// Number of timeouts.
 pub const TIMEOUTS: usize = 11;
 
+/// Timeout policies that a table holds.
+pub const MAX_TIMEOUT_POLICIES: u16 = 256;
+
 /// Seconds for every [`Timeout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutPolicy([u32; TIMEOUTS]);
@@ -49,6 +52,11 @@ impl Default for TimeoutPolicy {
 impl TimeoutPolicy {
     /// Open vSwitch's defaults, in the order of [`Timeout`].
     pub const DEFAULT: TimeoutPolicy = TimeoutPolicy([30, 30, 86_400, 900, 45, 30, 60, 60, 30, 60, 30]);
+
+    /// All seconds, in the order of [`Timeout`].
+    pub(crate) const fn seconds(&self) -> [u32; TIMEOUTS] {
+        self.0
+    }
 
     /// Milliseconds of `timeout`.
     pub fn millis(&self, timeout: Timeout) -> u64 {

@@ -55,6 +55,24 @@ impl Tuple {
         matches!(self.proto, ip::PROTO_TCP | ip::PROTO_UDP | ip::PROTO_SCTP)
     }
 
+    /// The tuple in `zone` of which a packet's metadata carry all but an ICMP id.
+    pub fn from_ct_tuple(t: &CtTuple, zone: u16) -> Tuple {
+        let plain = |a: u128| if t.is_ipv6 { a } else { a & 0xffff_ffff };
+        let tuple = Tuple {
+            src: plain(t.src),
+            dst: plain(t.dst),
+            zone,
+            proto: t.proto,
+            is_ipv6: t.is_ipv6,
+            ..Tuple::default()
+        };
+        if tuple.is_icmp() {
+            Tuple { icmp_type: t.tp_src as u8, icmp_code: t.tp_dst as u8, ..tuple }
+        } else {
+            Tuple { src_port: t.tp_src, dst_port: t.tp_dst, ..tuple }
+        }
+    }
+
     /// The tuple as a packet's metadata carry it.
     pub fn to_ct_tuple(&self) -> CtTuple {
         let mapped = |a: u128| if self.is_ipv6 { a } else { 0xffff << 32 | a };
