@@ -52,3 +52,4 @@ pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState
 pub use table::Conntrack;
 pub use timeout::{MAX_TIMEOUT_POLICIES, Timeout, TimeoutPolicy};
 pub use tuple::Tuple;
+pub use walk::Flush;

@@ -8,6 +8,15 @@ use crate::entry::{DumpCursor, Entry};
 use crate::table::{Conntrack, SHARDS};
 use crate::tuple::Tuple;
 
+/// Which connections a flush ends; every part that is given has to fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flush {
+    /// Those of this zone.
+    pub zone: Option<u16>,
+    /// The one whose original direction this is (in `zone`, or without one in the tuple's).
+    pub orig: Option<Tuple>,
+}
+
 /// Entries looked at before a shard's lock is given to others.
 const STRIDE: usize = 64;
 
@@ -42,9 +51,15 @@ impl Conntrack {
         filled
     }
 
-    /// Ends all connections, or those of `zone`; returns how many.
-    pub fn flush(&self, now: Now, zone: Option<u16>) -> usize {
-        self.flush_if(now, |e| zone.is_none_or(|z| z == e.orig.zone))
+    /// Ends connections; returns how many.
+    pub fn flush(&self, now: Now, what: &Flush) -> usize {
+        match &what.orig {
+            Some(orig) => {
+                let orig = Tuple { zone: what.zone.unwrap_or(orig.zone), ..*orig };
+                usize::from(self.flush_tuple(now, &orig))
+            }
+            None => self.flush_if(now, |e| what.zone.is_none_or(|z| z == e.orig.zone)),
+        }
     }
 
     /// Ends the connections for which `wanted` says so; returns how many. `wanted` is called with a shard locked and
@@ -65,8 +80,7 @@ impl Conntrack {
         ended
     }
 
-    /// Ends the connection whose original direction is `orig`; false if there is none.
-    pub fn flush_tuple(&self, now: Now, orig: &Tuple) -> bool {
+    fn flush_tuple(&self, now: Now, orig: &Tuple) -> bool {
         self.find(orig)
             .is_some_and(|hit| hit.side == crate::tcp::Side::Orig && self.end(hit.shard, hit.conn, now))
     }
