@@ -165,9 +165,9 @@ fn execute_one(context: &mut Context<'_, '_>, what: String) -> std::result::Resu
         match operations::find(name) {
             None => members.raise(format!("No operation \"{name}\"")),
             Some((operation, effect)) => {
-                outcome = allowed(context, name, effect)
-                    .map_err(Stop::from)
-                    .and_then(|()| operation(context, &mut members));
+                // Judged last, so that a request that is wrong in itself hears that first; nothing has been kept yet.
+                outcome = operation(context, &mut members)
+                    .and_then(|result| allowed(context, name, effect).map(|()| result).map_err(Stop::from));
             }
         }
     }

@@ -5,10 +5,15 @@
 //! Reading order: `served` a database and its file, `server` the state, `requests` the protocol's methods, `mailbox` and
 //! `connection` how messages travel, `remotes` where clients come from, `commands` run-time control.
 
+mod commands;
+mod connection;
 pub mod mailbox;
+mod remotes;
 mod requests;
+pub mod run;
 pub mod served;
 pub mod server;
 mod server_db;
+mod status;
 
 pub use server::Server;

@@ -11,6 +11,7 @@
 //! I2  A waiting request is tried again only after a change of its database, or to time out.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ovsdb::json::Json;
 use ovsdb::{Error, Result, Uuid};
@@ -19,6 +20,7 @@ use ovsdb_engine::record::Columns;
 use ovsdb_engine::{Access, Changes, Monitor, Request, UuidSource, Waiting};
 use stream::Clock;
 use stream::jsonrpc::Message;
+use tokio::sync::Notify;
 
 use crate::mailbox::Mailbox;
 use crate::served::{Executed, Now, Served};
@@ -41,8 +43,10 @@ pub struct Server {
     pub(crate) locks: LockTable,
     pub(crate) uuids: UuidSource,
     pub(crate) waiting: Vec<WaitingRequest>,
-    /// Rises with every commit, for those who poll.
+    /// Rises with every commit.
     pub commits: u64,
+    /// Woken after commits and when a request starts to wait.
+    pub changed: Rc<Notify>,
     next_session: SessionId,
 }
 
@@ -80,6 +84,7 @@ impl Server {
             uuids,
             waiting: Vec::new(),
             commits: 0,
+            changed: Rc::default(),
             next_session: 1,
         };
         server.databases.insert(SERVER_DB.to_owned(), Served::in_memory(server_db::schema()));
@@ -185,6 +190,16 @@ impl Server {
         self.sessions.len()
     }
 
+    /// The number of monitors of all sessions.
+    pub fn monitor_count(&self) -> usize {
+        self.sessions.values().map(|session| session.monitors.len()).sum()
+    }
+
+    /// The number of requests that wait.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn tell(&self, session: SessionId, message: Message) {
         if let Some(session) = self.sessions.get(&session) {
             session.mailbox.put(message);
@@ -237,6 +252,7 @@ impl Server {
             Executed::Blocked(until) => {
                 request.until_ms = until.map(|ms| request.arrived_ms.saturating_add(ms));
                 self.waiting.push(request);
+                self.changed.notify_one();
                 false
             }
             Executed::Done(results, changes) => {
@@ -251,6 +267,7 @@ impl Server {
     pub(crate) fn publish(&mut self, database: &str, changes: Changes) -> bool {
         let (false, Some(served)) = (changes.is_empty(), self.databases.get(database)) else { return false };
         self.commits += 1;
+        self.changed.notify_one();
         for session in self.sessions.values() {
             for ((_, _), (id, monitor)) in session.monitors.iter().filter(|((name, _), _)| name == database) {
                 if let Some(update) = monitor.update(&served.db, &changes) {

@@ -1,0 +1,103 @@
+//! Carries one client's messages between its connection and the server.
+//!
+//! Where it sits: `remotes` starts one task per connection.
+//!
+//! I1  While much output waits for a client, nothing more is read from it; what other clients' commits add is bounded by the
+//!     session's limit, past which the session cuts the client and says so in the log. A client that takes nothing for a minute is cut too.
+//! I2  Ending the task, however it happens, ends the session in the server.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use ovsdb_engine::Access;
+use ovsdb_engine::lock::SessionId;
+use stream::jsonrpc::{Event, Session};
+
+use crate::mailbox::Mailbox;
+use crate::server::Server;
+
+/// Output that may wait before the client's requests are no longer read.
+const READ_LIMIT: usize = 64 << 10;
+/// How long a client may take nothing while output waits.
+const STALL_MS: u64 = 60_000;
+
+/// The server, as tasks share it.
+pub type Shared = Rc<RefCell<Server>>;
+
+/// A session that ends in the server when this is dropped.
+struct Open {
+    server: Shared,
+    id: SessionId,
+    mailbox: Mailbox,
+    connections: Rc<Cell<usize>>,
+}
+
+impl Open {
+    fn new(server: &Shared, access: Access, connections: &Rc<Cell<usize>>) -> Open {
+        let (id, mailbox) = server.borrow_mut().open_session(access);
+        connections.set(connections.get() + 1);
+        Open { server: server.clone(), id, mailbox, connections: connections.clone() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.set(self.connections.get().saturating_sub(1));
+        self.server.borrow_mut().close_session(self.id);
+    }
+}
+
+/// Serves a connection until it is over; a dialled one is dialled again. `connections` counts those that stand.
+pub async fn serve(server: Shared, mut session: Session, access: Access, connections: Rc<Cell<usize>>) {
+    let clock = server.borrow().clock.clone();
+    let mut open: Option<Open> = None;
+    loop {
+        let mailbox = open.as_ref().map(|open| open.mailbox.clone());
+        let woken = async {
+            match &mailbox {
+                Some(mailbox) => mailbox.woken().await,
+                None => std::future::pending().await,
+            }
+        };
+        if session.backlog() > READ_LIMIT {
+            let (before, limit) = (session.backlog(), clock.now_ms() + STALL_MS);
+            let stalled = tokio::select! {
+                () = session.flush() => false,
+                () = woken => false,
+                () = clock.sleep_until(limit) => true,
+            };
+            if stalled && session.backlog() >= before {
+                let name = session.name();
+                log::warn!(target: "ovsdb_jsonrpc_server", "{name}: nothing read for a minute, disconnecting");
+                session.link_mut().force_reconnect();
+                open = None;
+            }
+        } else {
+            tokio::select! {
+                event = session.next() => match event {
+                    None => break,
+                    Some(Event::Connected) => open = Some(Open::new(&server, access, &connections)),
+                    Some(Event::Disconnected) => open = None,
+                    Some(Event::Message(message)) => {
+                        if let Some(open) = &open {
+                            server.borrow_mut().handle(open.id, message);
+                        }
+                    }
+                },
+                () = woken => {}
+            }
+        }
+        let Some(mailbox) = open.as_ref().map(|open| open.mailbox.clone()) else { continue };
+        for message in mailbox.take() {
+            session.send(&message);
+        }
+        if mailbox.is_closing() {
+            let limit = clock.now_ms() + 1000;
+            tokio::select! {
+                () = session.flush() => {}
+                () = clock.sleep_until(limit) => {}
+            }
+            session.link_mut().force_reconnect();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Remotes: where clients come from, and the tasks that serve them.
+//!
+//! Where it sits: `run` gives it the remotes of the command line and of run-time control; `db:` remotes are read out of databases
+//! again after every commit.
+//!
+//! ~~~text
+//! punix:, ptcp: ─► a task that accepts, one task per connection      unix:, tcp: ─► one task that dials
+//! db:DB,TABLE,COLUMN ─► strings, or rows with target, max_backoff, inactivity_probe, read_only
+//! ~~~
+//! I1  A remote whose definition did not change keeps its connections.
+//!
+//! Spec: ovsdb-server(1) "--remote".
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use ovsdb::{Atom, AtomicType, TableSchema};
+use ovsdb_engine::{Access, Database, Row};
+use stream::jsonrpc::{Options, Session};
+use stream::name::{self, OVSDB_PORT, Passive};
+use stream::{Listener, error_text};
+use tokio::task::JoinHandle;
+
+use crate::connection::{self, Shared};
+use crate::server::Server;
+
+/// How clients of a remote are treated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteOptions {
+    /// Longest wait between attempts, in milliseconds.
+    pub max_backoff: Option<u64>,
+    /// Silence before a probe, in milliseconds; 0 is never.
+    pub probe_interval: Option<u64>,
+    /// What clients may do.
+    pub access: Access,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> RemoteOptions {
+        RemoteOptions { max_backoff: None, probe_interval: None, access: Access::ReadWrite }
+    }
+}
+
+struct Running {
+    options: RemoteOptions,
+    connections: Rc<Cell<usize>>,
+    port: Option<u16>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The remotes in use.
+#[derive(Default)]
+pub struct Remotes {
+    /// As the user named them.
+    pub names: Vec<String>,
+    running: BTreeMap<String, Running>,
+}
+
+impl Remotes {
+    /// Starts and stops tasks until they are what the names and databases say. The error is of the first bad name.
+    pub fn reconfigure(&mut self, server: &Shared) -> Result<(), String> {
+        let mut wanted = BTreeMap::new();
+        let mut result = Ok(());
+        for name in &self.names {
+            match name.strip_prefix("db:") {
+                None => _ = wanted.insert(name.clone(), RemoteOptions::default()),
+                Some(_) => match query(&server.borrow(), name) {
+                    Ok(remotes) => wanted.extend(remotes),
+                    Err(error) => result = result.and(Err(error)),
+                },
+            }
+        }
+        self.running.retain(|name, running| {
+            let kept = wanted.get(name).is_some_and(|options| *options == running.options);
+            if !kept {
+                log::info!(target: "ovsdb_jsonrpc_server", "{name}: remote deconfigured");
+            }
+            kept
+        });
+        for (name, options) in wanted {
+            if !self.running.contains_key(&name)
+                && let Some(running) = start(server, &name, options)
+            {
+                self.running.insert(name, running);
+            }
+        }
+        result
+    }
+
+    /// Whether somebody is connected, how many, and the port in use, of a remote that runs.
+    pub fn status(&self, name: &str) -> Option<(usize, Option<u16>)> {
+        self.running.get(name).map(|running| (running.connections.get(), running.port))
+    }
+}
+
+fn session_options(options: &RemoteOptions, quiet: bool) -> Options {
+    let mut session = if quiet { Options::quiet() } else { Options::default() };
+    if let Some(ms) = options.probe_interval {
+        session.reconnect.probe_interval = ms;
+    }
+    if let Some(ms) = options.max_backoff {
+        session.reconnect.max_backoff = ms.max(1000);
+    }
+    session
+}
+
+fn start(server: &Shared, name: &str, options: RemoteOptions) -> Option<Running> {
+    let connections = Rc::new(Cell::new(0));
+    let mut running =
+        Running { options: options.clone(), connections: connections.clone(), port: None, tasks: Vec::new() };
+    if name::is_passive(name) {
+        let bound = Passive::parse(name, OVSDB_PORT).map_err(Into::into).and_then(|t| Listener::bind(&t));
+        let listener = match bound {
+            Ok(listener) => listener,
+            Err(error) => {
+                log::error!(target: "ovsdb_jsonrpc_server", "{name}: listen failed: {}", error_text(&error));
+                return None;
+            }
+        };
+        running.port = listener.port();
+        let task = accept(server.clone(), name.to_owned(), listener, options, connections);
+        running.tasks.push(tokio::task::spawn_local(task));
+    } else if name::is_active(name) {
+        let clock = server.borrow().clock.clone();
+        let session = Session::dial(vec![name.to_owned()], session_options(&options, false), &clock);
+        let task = connection::serve(server.clone(), session, options.access, connections);
+        running.tasks.push(tokio::task::spawn_local(task));
+    } else {
+        log::error!(target: "ovsdb_jsonrpc_server", "{name}: listen failed: Address family not supported by protocol");
+        return None;
+    }
+    Some(running)
+}
+
+/// Accepts connections; the tasks that serve them end with this one.
+async fn accept(
+    server: Shared,
+    name: String,
+    listener: Listener,
+    options: RemoteOptions,
+    connections: Rc<Cell<usize>>,
+) {
+    let clock = server.borrow().clock.clone();
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                let session = Session::accepted(stream, session_options(&options, true), &clock);
+                clients.spawn_local(connection::serve(
+                    server.clone(),
+                    session,
+                    options.access,
+                    connections.clone(),
+                ));
+            }
+            Err(error) => {
+                log::warn!(target: "ovsdb_jsonrpc_server@5", "{name}: accept failed: {}", error_text(&error));
+                // Out of descriptors, most likely: give clients time to go.
+                clock.sleep_until(clock.now_ms() + 100).await;
+            }
+        }
+        while clients.try_join_next().is_some() {}
+    }
+}
+
+/// The remotes that a `db:` name leads to.
+fn query(server: &Server, name: &str) -> Result<BTreeMap<String, RemoteOptions>, String> {
+    let (db, table, column) = resolve(server, name)?;
+    let place = &db.tables[table];
+    let kind = &place.schema.columns[column].kind;
+    let mut remotes = BTreeMap::new();
+    let atoms = place.rows.values().flat_map(|row| row.fields[column].keys());
+    if kind.key.kind == AtomicType::String && kind.value.is_none() {
+        remotes.extend(atoms.filter_map(Atom::as_str).map(|t| (t.to_owned(), RemoteOptions::default())));
+        return Ok(remotes);
+    }
+    let target = kind.key.reference().filter(|_| kind.value.is_none()).and_then(|(t, _)| db.table(t));
+    let Some(target) = target else {
+        let (table, column) = (&place.schema.name, &place.schema.columns[column].name);
+        return Err(format!(
+            "\"{name}\": table \"{table}\" column \"{column}\" is not string or set of strings"
+        ));
+    };
+    for uuid in atoms.filter_map(Atom::as_uuid) {
+        if let Some((name, options)) = target.rows.get(&uuid).and_then(|row| remote_row(&target.schema, row))
+        {
+            remotes.insert(name, options);
+        }
+    }
+    Ok(remotes)
+}
+
+/// The database, table and column of `db:DB,TABLE,COLUMN`.
+pub(crate) fn resolve<'s>(server: &'s Server, name: &str) -> Result<(&'s Database, usize, usize), String> {
+    let parts: Vec<&str> = name.strip_prefix("db:").unwrap_or_default().split(',').collect();
+    let [db_name, table_name, column_name] = parts.as_slice() else {
+        return Err(format!("\"{name}\": invalid syntax"));
+    };
+    let served = server.databases.get(*db_name);
+    let db = &served.ok_or_else(|| format!("\"{name}\": no database named {db_name}"))?.db;
+    let table =
+        db.table_index(table_name).ok_or_else(|| format!("\"{name}\": no table named {table_name}"))?;
+    let column = db.tables[table].schema.column_index(column_name);
+    let column = column
+        .ok_or_else(|| format!("\"{name}\": table \"{table_name}\" has no column \"{column_name}\""))?;
+    Ok((db, table, column))
+}
+
+fn remote_row(schema: &TableSchema, row: &Row) -> Option<(String, RemoteOptions)> {
+    let atom = |column: &str| row.fields[schema.column_index(column)?].keys().first();
+    let target = atom("target").and_then(Atom::as_str).filter(|target| !target.is_empty());
+    let Some(target) = target else {
+        let table = &schema.name;
+        log::warn!(target: "ovsdb_server@5", "Table `{table}' has missing or invalid `target' column");
+        return None;
+    };
+    let number = |column| atom(column).and_then(Atom::as_integer).and_then(|n| u64::try_from(n).ok());
+    let read_only = atom("read_only").and_then(Atom::as_bool) == Some(true);
+    let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
+    let options = RemoteOptions {
+        max_backoff: number("max_backoff"),
+        probe_interval: number("inactivity_probe"),
+        access,
+    };
+    Some((target.to_owned(), options))
+}
