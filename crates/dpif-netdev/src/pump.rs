@@ -26,6 +26,8 @@ use crate::ports::{PortEntry, Table};
 
 /// How often a packet may come back to the switch.
 const MAX_DEPTH: u8 = 16;
+/// Connections looked at before a batch when their table is short of room.
+const MAINTENANCE: usize = 64;
 /// Upcalls that wait at most.
 const MAX_PENDING: usize = 1024;
 
@@ -93,6 +95,10 @@ impl Pump {
         let n = port.receive(&mut self.pool, &mut self.batch);
         if n != 0 {
             let now = shared.now();
+            let connections = shared.datapath.conntrack();
+            if connections.wants_maintenance() {
+                connections.maintain(now, MAINTENANCE);
+            }
             self.process(shared, now);
             self.finish(shared, now);
         }
