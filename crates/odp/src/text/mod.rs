@@ -4,9 +4,11 @@
 
 mod actions;
 mod key;
+mod read;
 
 pub use actions::ActionList;
 pub use key::{FlowText, KeyText};
+pub use read::{KeySyntax, parse_key};
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
