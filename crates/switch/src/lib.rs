@@ -1,1 +1,31 @@
-//! One running switch: bridges, ports, learning, upcalls and revalidation.
+//! One running switch: bridges, ports, learning, upcalls, revalidation and controllers' requests.
+//!
+//! Where it sits: `vswitchd` configures it, gives it the time, carries its controllers' bytes and registers its texts as
+//! commands; the datapath's threads call its upcall handler. It has no sockets, no threads and no clock.
+//!
+//! ~~~text
+//! vswitchd ─ set_bridge, add_port … ─► Switch ── publish ──► View (immutable) ──► upcalls on any thread
+//!            controllers' bytes          │  ▲                                         │
+//!                                        │  └── learned flows, packet-ins ◄───────────┤
+//!                                        └── revalidate: Dpif ◄── megaflows, credits ─┘
+//! ~~~
+//!
+//! I1  Locks are taken in the order state, view, megaflows, memory; upcalls never hold one while translating.
+//! I2  Queues of packet-ins, states and megaflows are bounded.
+//!
+//! Next: `config.rs`, `core.rs`, `upcall.rs`, `revalidate.rs`, `requests.rs`, `report.rs`, `trace.rs`.
+#![forbid(unsafe_code)]
+
+mod config;
+mod core;
+mod fdb;
+mod memory;
+mod report;
+mod requests;
+mod revalidate;
+mod trace;
+mod upcall;
+
+pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus};
+pub use core::{ConnId, ControllerKind, Switch};
+pub use fdb::{Fdb, FdbStats};

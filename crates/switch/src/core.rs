@@ -1,0 +1,446 @@
+//! The switch's state and how it changes: bridges, ports, bundles; what readers see of it.
+//!
+//! Where it sits: the entry of the crate; upcalls, revalidation, requests and texts are in the files beside it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use dpif::{Dpif, DpifError};
+use odp::Ufid;
+use ofproto::{FlowChange, Ofproto};
+use openflow::actions::Output;
+use openflow::msg::{PortReason, Role};
+use openflow::{FlowMod, FlowModCommand, Names, OfpPort};
+use packet::{Now, OdpPort};
+use wire::EthAddr;
+use xlate::{Bundle, Frozen, Memory, Network};
+
+use crate::fdb::Fdb;
+use crate::memory::RecircTable;
+use crate::revalidate::Megaflow;
+use crate::upcall::PendingPacketIn;
+use crate::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus};
+
+/// A connection of a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControllerKind {
+    /// A configured controller.
+    Primary,
+    /// A tool on the bridge's management socket.
+    Service,
+}
+
+pub(crate) struct Conn {
+    pub conn: openflow::conn::SwitchConn,
+    pub role: Role,
+    pub kind: ControllerKind,
+    pub config: openflow::msg::SwitchConfig,
+    pub bundles: BTreeMap<u32, Vec<FlowMod>>,
+}
+
+pub(crate) struct PortState {
+    pub config: PortConfig,
+    pub odp: Option<OdpPort>,
+    pub flags: openflow::msg::PortConfig,
+    pub up: bool,
+    pub counters: Arc<xlate::PortCounters>,
+    pub added: Now,
+}
+
+pub(crate) struct BridgeState {
+    pub config: BridgeConfig,
+    pub ofproto: Ofproto,
+    pub ports: BTreeMap<OfpPort, PortState>,
+    pub bundles: Vec<BundleConfig>,
+    pub fdb: Arc<RwLock<Fdb>>,
+    pub conns: BTreeMap<ConnId, Conn>,
+    /// The highest generation of a primary's claim.
+    pub generation: Option<u64>,
+}
+
+/// What upcalls see: one immutable version.
+pub(crate) struct View {
+    pub network: Network,
+    pub fdbs: Vec<Arc<RwLock<Fdb>>>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub bridges: BTreeMap<String, BridgeState>,
+    pub next_conn: u64,
+}
+
+/// What the datapath's threads share with the switch.
+pub(crate) struct Shared {
+    pub state: Mutex<State>,
+    pub view: RwLock<Arc<View>>,
+    pub megaflows: Mutex<HashMap<Ufid, Megaflow>>,
+    pub recirc: Mutex<RecircTable>,
+    pub packet_ins: Mutex<VecDeque<PendingPacketIn>>,
+    /// Changes of rules that packets caused while the state was taken: bridge, change, time.
+    pub rule_changes: Mutex<VecDeque<(String, xlate::Credit, packet::Instant)>>,
+    /// Packet-ins lost to a full queue.
+    pub packet_ins_lost: AtomicU64,
+    pub next_ufid: AtomicU64,
+    /// Grows when megaflows must be translated again.
+    pub generation: AtomicU64,
+    pub flow_limit: AtomicU64,
+    pub paused: AtomicBool,
+}
+
+/// A lock whose holder panicked is taken over: the data are counters and tables that are valid at every step.
+pub(crate) fn locked<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the state as it is visible to readers, and megaflows due for translation.
+    pub(crate) fn publish(&self, state: &mut State) {
+        let index: HashMap<String, usize> =
+            state.bridges.keys().enumerate().map(|(i, n)| (n.clone(), i)).collect();
+        let peers = patch_ends(state, &index);
+        let mut network =
+            Network { generation: self.generation.fetch_add(1, Relaxed) + 1, ..Network::default() };
+        let mut fdbs = Vec::new();
+        for (i, b) in state.bridges.values_mut().enumerate() {
+            for (ofp, port) in &b.ports {
+                if let Some(odp) = port.odp {
+                    network.by_odp.insert(odp, (i, *ofp));
+                }
+            }
+            fdbs.push(b.fdb.clone());
+            network.bridges.push(Arc::new(b.published(&peers)));
+        }
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(View { network, fdbs });
+    }
+}
+
+/// Where each patch port's packets come out: by the port's own name.
+fn patch_ends(state: &State, index: &HashMap<String, usize>) -> HashMap<String, (usize, OfpPort)> {
+    let mut by_name: HashMap<&str, (usize, OfpPort, Option<&str>)> = HashMap::new();
+    for (bridge, b) in &state.bridges {
+        let at = index.get(bridge).copied().unwrap_or(0);
+        for (ofp, p) in b.ports.iter().filter(|(_, p)| p.config.kind == "patch") {
+            by_name.insert(&p.config.name, (at, *ofp, p.config.peer.as_deref()));
+        }
+    }
+    let end = |(name, (.., peer)): (&&str, &(usize, OfpPort, Option<&str>))| {
+        let (at, ofp, back) = by_name.get((*peer)?)?;
+        (*back == Some(*name)).then(|| ((*name).to_owned(), (*at, *ofp)))
+    };
+    by_name.iter().filter_map(end).collect()
+}
+
+impl BridgeState {
+    fn new(config: BridgeConfig, now: Now) -> BridgeState {
+        let fdb = Arc::new(RwLock::new(Fdb::new(config.mac_aging, config.mac_table_size)));
+        let mut bridge = BridgeState {
+            config,
+            ofproto: Ofproto::new(now),
+            ports: BTreeMap::new(),
+            bundles: Vec::new(),
+            fdb,
+            conns: BTreeMap::new(),
+            generation: None,
+        };
+        bridge.add_default_rule(now);
+        bridge
+    }
+
+    /// A standalone bridge without controllers is a learning switch.
+    fn add_default_rule(&mut self, now: Now) {
+        if self.config.fail_mode == FailMode::Standalone && !self.config.has_controllers {
+            let normal = Output { port: OfpPort::NORMAL, max_len: 0 };
+            let fm = FlowMod {
+                table_id: 0,
+                priority: 0,
+                actions: vec![normal.into()],
+                ..FlowMod::new(FlowModCommand::Add)
+            };
+            // A table without limit takes it.
+            let _ = self.ofproto.flow_mod(&fm, now);
+        }
+    }
+
+    pub(crate) fn port_by_name(&self, name: &str) -> Option<(OfpPort, &PortState)> {
+        self.ports.iter().find(|(_, p)| p.config.name == name).map(|(n, p)| (*n, p))
+    }
+
+    pub(crate) fn names(&self) -> Names {
+        let mut names = Names::none();
+        for (ofp, p) in &self.ports {
+            names.ports.insert(ofp.0, &p.config.name);
+        }
+        names
+    }
+
+    fn published(&mut self, peers: &HashMap<String, (usize, OfpPort)>) -> xlate::Bridge {
+        use openflow::msg::PortConfig as Flags;
+        let bundles: Vec<Bundle> = self.bundles.iter().map(|b| self.bundle(b)).collect();
+        let ports = self.ports.iter().map(|(ofp, p)| {
+            let port = xlate::Port {
+                ofp: *ofp,
+                name: p.config.name.clone(),
+                odp: p.odp,
+                bundle: bundles.iter().position(|b| b.ports.contains(ofp)),
+                no_flood: p.flags.contains(Flags::NO_FLOOD),
+                no_forward: p.flags.intersects(Flags::NO_FWD | Flags::PORT_DOWN),
+                no_receive: p.flags.contains(Flags::NO_RECV),
+                up: p.up,
+                peer: peers.get(&p.config.name).copied(),
+                counters: p.counters.clone(),
+            };
+            (*ofp, port)
+        });
+        let ports = ports.collect();
+        // Controllers before OpenFlow 1.3 get packets without a rule unless a table-miss flow says otherwise.
+        let old = |c: &Conn| {
+            c.kind == ControllerKind::Primary && c.conn.version().is_some_and(|v| v < openflow::Version::V13)
+        };
+        xlate::Bridge {
+            name: self.config.name.clone(),
+            rules: self.ofproto.snapshot(),
+            ports,
+            bundles,
+            forward_bpdu: self.config.forward_bpdu,
+            miss_to_controller: self.conns.values().any(old),
+            names: Names::none(),
+        }
+    }
+
+    fn bundle(&self, b: &BundleConfig) -> Bundle {
+        Bundle {
+            name: b.name.clone(),
+            mode: b.mode,
+            tag: b.tag,
+            trunks: b.trunks.clone(),
+            priority_tags: b.priority_tags,
+            protected: b.protected,
+            ports: b.ports.iter().filter_map(|n| self.port_by_name(n).map(|(ofp, _)| ofp)).collect(),
+        }
+    }
+
+    /// The number for a new port: the wanted one if it is free, else the lowest free one.
+    fn free_number(&self, config: &PortConfig) -> Option<OfpPort> {
+        if config.name == self.config.name {
+            return Some(OfpPort::LOCAL);
+        }
+        let free = |p: &OfpPort| p.is_ordinary() && p.0 != 0 && !self.ports.contains_key(p);
+        config.wanted.filter(free).or_else(|| (1..OfpPort::MAX.0).map(OfpPort).find(free))
+    }
+}
+
+/// One running switch over one datapath.
+pub struct Switch {
+    pub(crate) dpif: Arc<dyn Dpif>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Switch {
+    /// A switch without bridges, which answers the datapath's upcalls from now on.
+    pub fn new(dpif: Arc<dyn Dpif>) -> Switch {
+        let view = View { network: Network::default(), fdbs: Vec::new() };
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            view: RwLock::new(Arc::new(view)),
+            megaflows: Mutex::default(),
+            recirc: Mutex::default(),
+            packet_ins: Mutex::default(),
+            rule_changes: Mutex::default(),
+            packet_ins_lost: AtomicU64::new(0),
+            next_ufid: AtomicU64::new(1),
+            generation: AtomicU64::new(0),
+            flow_limit: AtomicU64::new(200_000),
+            paused: AtomicBool::new(false),
+        });
+        dpif.set_upcall_handler(Some(shared.clone()));
+        Switch { dpif, shared }
+    }
+
+    /// The datapath.
+    pub fn dpif(&self) -> &Arc<dyn Dpif> {
+        &self.dpif
+    }
+
+    /// Names of the bridges.
+    pub fn bridges(&self) -> Vec<String> {
+        locked(&self.shared.state).bridges.keys().cloned().collect()
+    }
+
+    /// Adds a bridge, or gives it another configuration. Its ports are added one by one.
+    pub fn set_bridge(&self, config: BridgeConfig, now: Now) {
+        let mut state = locked(&self.shared.state);
+        match state.bridges.get_mut(&config.name) {
+            Some(bridge) => {
+                let had = bridge.config.has_controllers;
+                if let Ok(mut fdb) = bridge.fdb.write() {
+                    (fdb.aging, fdb.capacity) = (config.mac_aging, config.mac_table_size);
+                }
+                bridge.config = config;
+                // Who has the rules changes: the old ones go.
+                if had != bridge.config.has_controllers {
+                    bridge.ofproto.flush();
+                    bridge.add_default_rule(now);
+                }
+            }
+            None => {
+                state.bridges.insert(config.name.clone(), BridgeState::new(config, now));
+            }
+        }
+        self.shared.publish(&mut state);
+    }
+
+    /// Removes a bridge and its ports.
+    pub fn del_bridge(&self, name: &str) {
+        let mut state = locked(&self.shared.state);
+        if let Some(bridge) = state.bridges.remove(name) {
+            for odp in bridge.ports.values().filter_map(|p| p.odp) {
+                // A port that is gone already needs no removal.
+                let _ = self.dpif.del_port(odp);
+            }
+        }
+        self.shared.publish(&mut state);
+    }
+
+    /// Adds a port: opens its device, unless it is a patch. A port that exists only gets its new peer and address.
+    pub fn add_port(&self, bridge: &str, config: PortConfig, now: Now) -> Result<OfpPort, DpifError> {
+        let mut state = locked(&self.shared.state);
+        let b = state.bridges.get_mut(bridge).ok_or(DpifError::NoPort)?;
+        if let Some((ofp, old)) = b.port_by_name(&config.name) {
+            if old.config.kind != config.kind {
+                return Err(DpifError::Exists);
+            }
+            if let Some(p) = b.ports.get_mut(&ofp) {
+                p.config = config;
+            }
+            self.shared.publish(&mut state);
+            return Ok(ofp);
+        }
+        let ofp = b.free_number(&config).ok_or(DpifError::Full)?;
+        let odp = match config.kind.as_str() {
+            "patch" => None,
+            kind => match self.dpif.port_by_name(&config.name) {
+                Some(port) => Some(port.number),
+                None => Some(self.dpif.add_port(&config.name, kind, None)?),
+            },
+        };
+        let port = PortState {
+            config,
+            odp,
+            flags: openflow::msg::PortConfig::empty(),
+            up: true,
+            counters: Arc::default(),
+            added: now,
+        };
+        b.ports.insert(ofp, port);
+        b.tell_port(ofp, PortReason::Add);
+        self.shared.publish(&mut state);
+        Ok(ofp)
+    }
+
+    /// Removes a port; its device is closed.
+    pub fn del_port(&self, bridge: &str, name: &str) {
+        let mut state = locked(&self.shared.state);
+        if let Some(b) = state.bridges.get_mut(bridge)
+            && let Some((ofp, _)) = b.port_by_name(name)
+        {
+            b.tell_port(ofp, PortReason::Delete);
+            if let Some(odp) = b.ports.remove(&ofp).and_then(|p| p.odp) {
+                let _ = self.dpif.del_port(odp);
+            }
+            if let Ok(mut fdb) = b.fdb.write() {
+                fdb.forget_port(ofp);
+            }
+        }
+        self.shared.publish(&mut state);
+    }
+
+    /// Sets a bridge's bundles.
+    pub fn set_bundles(&self, bridge: &str, bundles: Vec<BundleConfig>) {
+        let mut state = locked(&self.shared.state);
+        if let Some(b) = state.bridges.get_mut(bridge)
+            && b.bundles != bundles
+        {
+            b.bundles = bundles;
+            self.shared.publish(&mut state);
+        }
+    }
+
+    /// Notes whether a port has a carrier.
+    pub fn set_link(&self, bridge: &str, name: &str, up: bool) {
+        let mut state = locked(&self.shared.state);
+        let Some(b) = state.bridges.get_mut(bridge) else { return };
+        let Some((ofp, port)) = b.port_by_name(name) else { return };
+        if port.up != up {
+            if let Some(p) = b.ports.get_mut(&ofp) {
+                p.up = up;
+            }
+            b.tell_port(ofp, PortReason::Modify);
+            self.shared.publish(&mut state);
+        }
+    }
+
+    /// A bridge's ports.
+    pub fn ports(&self, bridge: &str) -> Vec<PortStatus> {
+        let state = locked(&self.shared.state);
+        let ports = state.bridges.get(bridge).into_iter().flat_map(|b| &b.ports);
+        let status = ports.map(|(ofp, p)| PortStatus {
+            name: p.config.name.clone(),
+            kind: p.config.kind.clone(),
+            ofp: *ofp,
+            odp: p.odp,
+            up: p.up,
+        });
+        status.collect()
+    }
+
+    /// The address of a bridge's own port.
+    pub fn hw_addr(&self, bridge: &str) -> Option<EthAddr> {
+        locked(&self.shared.state).bridges.get(bridge).map(|b| b.config.hw_addr)
+    }
+
+    /// Names for texts about a bridge.
+    pub fn names(&self, bridge: &str) -> Names {
+        locked(&self.shared.state).bridges.get(bridge).map(BridgeState::names).unwrap_or_default()
+    }
+
+    /// Sets the most megaflows (`other_config:flow-limit`).
+    pub fn set_flow_limit(&self, limit: u64) {
+        self.shared.flow_limit.store(limit, Relaxed);
+    }
+
+    pub(crate) fn tell_changes(bridge: &mut BridgeState, changes: &[FlowChange], now: Now) {
+        for change in changes {
+            bridge.tell_flow(change, now);
+        }
+    }
+}
+
+/// Memory of translations on behalf of one view.
+pub(crate) struct ViewMemory<'a> {
+    pub shared: &'a Shared,
+    pub view: &'a View,
+}
+
+impl Memory for ViewMemory<'_> {
+    fn mac(&self, bridge: usize, vlan: u16, mac: EthAddr) -> Option<OfpPort> {
+        self.view.fdbs.get(bridge)?.read().ok()?.lookup(vlan, mac)
+    }
+
+    fn freeze(&self, state: Frozen) -> Option<u32> {
+        locked(&self.shared.recirc).freeze(state)
+    }
+
+    fn thaw(&self, id: u32) -> Option<Arc<Frozen>> {
+        locked(&self.shared.recirc).thaw(id)
+    }
+}

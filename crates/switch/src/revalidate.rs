@@ -1,0 +1,185 @@
+//! Megaflows after their birth: counted for the rules, translated again when anything changed, removed when idle.
+//!
+//! Where it sits: `vswitchd` calls [`Switch::run`] about every half second and after changes.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use datapath::{Command, FlowInfo, FlowPut, FlowStats, PutMode};
+use flow::{FlowKey, Wildcards};
+use odp::{Action, Ufid};
+use packet::{Instant, Now};
+use xlate::Credit;
+
+use crate::core::{Shared, Switch, View, locked};
+
+/// Idle time after which a megaflow goes.
+const MAX_IDLE: Duration = Duration::from_secs(10);
+/// Dumps that may miss a megaflow before it is forgotten.
+const MAX_MISSING: u8 = 4;
+
+/// What the switch knows of a megaflow.
+#[derive(Debug)]
+pub(crate) struct Megaflow {
+    pub key: FlowKey,
+    pub wc: Wildcards,
+    pub actions: Vec<Action>,
+    pub credits: Vec<Credit>,
+    pub frozen: Vec<u32>,
+    pub generation: u64,
+    /// Packets and bytes counted already.
+    pub pushed: (u64, u64),
+    pub created: Instant,
+    pub missing: u8,
+}
+
+/// What is to become of a megaflow.
+enum Fate {
+    Keep,
+    Modify(Vec<Action>),
+    Delete,
+}
+
+impl Switch {
+    /// Everything that is due: statistics, revalidation, timeouts of rules, aging addresses, packet-ins.
+    pub fn run(&self, now: Now) {
+        if !self.shared.paused.load(Relaxed) {
+            self.revalidate(now.mono);
+        }
+        self.expire(now);
+        self.deliver_packet_ins();
+    }
+
+    /// Counts the datapath's packets for the rules, and brings megaflows up to date.
+    pub fn revalidate(&self, now: Instant) {
+        let view = self.shared.view();
+        let generation = self.shared.generation.load(Relaxed);
+        let mut seen = HashSet::new();
+        let mut flows = Vec::new();
+        self.dpif.for_each_flow(&mut |info| flows.push(info));
+        for info in &flows {
+            seen.insert(info.ufid);
+            match self.shared.judge(&view, info, generation, now) {
+                Fate::Keep => {}
+                Fate::Modify(actions) => {
+                    let mut put =
+                        FlowPut { ufid: info.ufid, matched: info.matched, actions, mode: PutMode::Modify };
+                    if self.dpif.apply(Command::PutFlow(&mut put)).is_err() {
+                        self.delete(&view, info.ufid);
+                    }
+                }
+                Fate::Delete => self.delete(&view, info.ufid),
+            }
+        }
+        let mut megaflows = locked(&self.shared.megaflows);
+        megaflows.retain(|ufid, m| {
+            m.missing = if seen.contains(ufid) { 0 } else { m.missing + 1 };
+            m.missing < MAX_MISSING
+        });
+        let named: HashSet<u32> = megaflows.values().flat_map(|m| m.frozen.iter().copied()).collect();
+        drop(megaflows);
+        locked(&self.shared.recirc).sweep(|id| named.contains(&id), now);
+    }
+
+    /// Counts the datapath's packets for the rules, and does nothing else.
+    pub(crate) fn collect(&self) {
+        let view = self.shared.view();
+        let mut flows = Vec::new();
+        self.dpif.for_each_flow(&mut |info| flows.push(info));
+        for info in flows {
+            self.shared.push(&view, info.ufid, &info.stats);
+        }
+    }
+
+    fn delete(&self, view: &View, ufid: Ufid) {
+        if let Ok(reply) = self.dpif.apply(Command::DelFlow(ufid))
+            && let Some(last) = reply.into_flow()
+        {
+            self.shared.push(view, ufid, &last.stats);
+        }
+        locked(&self.shared.megaflows).remove(&ufid);
+    }
+
+    /// Removes every megaflow (`revalidator/purge`).
+    pub fn purge(&self) {
+        let view = self.shared.view();
+        let mut ufids = Vec::new();
+        self.dpif.for_each_flow(&mut |info| ufids.push(info.ufid));
+        ufids.into_iter().for_each(|ufid| self.delete(&view, ufid));
+    }
+
+    /// Stops (`revalidator/pause`) or resumes revalidation.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.paused.store(paused, Relaxed);
+    }
+
+    fn expire(&self, now: Now) {
+        let mut state = locked(&self.shared.state);
+        let waiting: Vec<_> = locked(&self.shared.rule_changes).drain(..).collect();
+        for (bridge, credit, used) in waiting {
+            self.shared.change_rules_now(&mut state, &bridge, &credit, used);
+        }
+        let mut changed = false;
+        for bridge in state.bridges.values_mut() {
+            let gone = bridge.ofproto.expire(now.mono);
+            changed |= !gone.is_empty();
+            Switch::tell_changes(bridge, &gone, now);
+            if bridge.fdb.write().is_ok_and(|mut f| f.expire(now.mono)) {
+                self.shared.generation.fetch_add(1, Relaxed);
+            }
+        }
+        if changed {
+            self.shared.publish(&mut state);
+        }
+    }
+}
+
+impl Shared {
+    /// Counts what a megaflow carried since the last time.
+    fn push(&self, view: &View, ufid: Ufid, stats: &FlowStats) {
+        let mut megaflows = locked(&self.megaflows);
+        let Some(m) = megaflows.get_mut(&ufid) else { return };
+        let packets = stats.packets.saturating_sub(m.pushed.0);
+        let bytes = stats.bytes.saturating_sub(m.pushed.1);
+        m.pushed = (stats.packets, stats.bytes);
+        if packets == 0 {
+            return;
+        }
+        let credits = m.credits.clone();
+        drop(megaflows);
+        self.credit(view, &credits, packets, bytes, Instant::from_millis(stats.used_ms));
+    }
+
+    fn judge(&self, view: &View, info: &FlowInfo, generation: u64, now: Instant) -> Fate {
+        self.push(view, info.ufid, &info.stats);
+        let (key, wc, current) = {
+            let megaflows = locked(&self.megaflows);
+            // Nobody's flow: of an earlier life, or made by hand.
+            let Some(m) = megaflows.get(&info.ufid) else { return Fate::Delete };
+            let used = Instant::from_millis(info.stats.used_ms).max(m.created);
+            if now.since(used) >= MAX_IDLE {
+                return Fate::Delete;
+            }
+            (m.key, m.wc, m.generation == generation)
+        };
+        if current {
+            return Fate::Keep;
+        }
+        let Some(outcome) = self.translate(view, &key) else { return Fate::Delete };
+        // A megaflow that matches more than it may would answer for packets that now differ.
+        if !wc.covers(&outcome.wc) {
+            return Fate::Delete;
+        }
+        let mut megaflows = locked(&self.megaflows);
+        let Some(m) = megaflows.get_mut(&info.ufid) else { return Fate::Delete };
+        m.generation = generation;
+        m.credits = outcome.credits;
+        m.frozen = outcome.frozen;
+        if m.actions == outcome.actions {
+            return Fate::Keep;
+        }
+        m.actions.clone_from(&outcome.actions);
+        Fate::Modify(outcome.actions)
+    }
+}

@@ -1,0 +1,194 @@
+//! Packets that the datapath cannot decide: translated, answered, and their megaflow remembered.
+//!
+//! Where it sits: called by the datapath's threads, several at once.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use datapath::{FlowPut, PutMode, UpcallKind};
+use dpif::{Upcall, UpcallHandler, Verdict};
+use flow::{FlowKey, Match};
+use odp::Ufid;
+use odp::cookie::{Controller, Cookie};
+use packet::{Instant, Now, PacketBuf};
+use xlate::{Credit, Outcome, Request, SideEffects};
+
+use crate::core::{BridgeState, Shared, State, View, ViewMemory, locked};
+use crate::revalidate::Megaflow;
+
+/// Most packet-ins waiting for the switch.
+const MAX_PACKET_INS: usize = 1000;
+/// Most changes of rules waiting for the switch.
+const MAX_RULE_CHANGES: usize = 10_000;
+
+/// A packet on its way to controllers.
+pub(crate) struct PendingPacketIn {
+    pub bridge: String,
+    pub controller: Controller,
+    pub table: u8,
+    pub metadata: FlowKey,
+    pub key: FlowKey,
+    pub userdata: Vec<u8>,
+    pub data: Vec<u8>,
+}
+
+impl UpcallHandler for Shared {
+    fn handle(&self, upcall: &Upcall, now: Now) -> Verdict {
+        match &upcall.kind {
+            UpcallKind::Miss => self.miss(upcall, now),
+            UpcallKind::Action { userdata, .. } => {
+                match Cookie::decode(userdata) {
+                    Some(Cookie::Controller(controller)) => self.to_controller(upcall, controller),
+                    Some(Cookie::SlowPath(_)) => {
+                        return Verdict { megaflow: None, ..self.miss(upcall, now) };
+                    }
+                    None => {}
+                }
+                Verdict::default()
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn miss(&self, upcall: &Upcall, now: Now) -> Verdict {
+        let view = self.view();
+        let generation = view.network.generation;
+        let Some(outcome) = self.translate(&view, &upcall.key) else {
+            // No bridge has the port: drop, without a megaflow that might outlive the port's coming.
+            return Verdict::default();
+        };
+        let len = upcall.packet.len() as u64;
+        self.credit(&view, &outcome.credits, 1, len, now.mono);
+        let room = (locked(&self.megaflows).len() as u64) < self.flow_limit.load(Relaxed);
+        let megaflow = room.then(|| self.remember(upcall, &outcome, generation, now));
+        Verdict { actions: outcome.actions, megaflow }
+    }
+
+    /// Translates a datapath's key; `None` if no bridge has its port.
+    pub(crate) fn translate(&self, view: &View, key: &FlowKey) -> Option<Outcome> {
+        let (bridge, key) = view.network.key_from_datapath(key)?;
+        Some(xlate::translate(&Request {
+            network: &view.network,
+            memory: &ViewMemory { shared: self, view },
+            bridge,
+            key: &key,
+            actions: None,
+            effects: SideEffects::Allowed,
+            trace: false,
+        }))
+    }
+
+    fn remember(&self, upcall: &Upcall, outcome: &Outcome, generation: u64, now: Now) -> FlowPut {
+        let ufid = Ufid(u128::from(self.next_ufid.fetch_add(1, Relaxed)) << 64 | u128::from(now.mono.0));
+        let matched = Match::new(&upcall.key, &outcome.wc);
+        let megaflow = Megaflow {
+            key: upcall.key,
+            wc: outcome.wc,
+            actions: outcome.actions.clone(),
+            credits: outcome.credits.clone(),
+            frozen: outcome.frozen.clone(),
+            generation,
+            pushed: (0, 0),
+            created: now.mono,
+            missing: 0,
+        };
+        locked(&self.megaflows).insert(ufid, megaflow);
+        FlowPut { ufid, matched, actions: outcome.actions.clone(), mode: PutMode::Create }
+    }
+
+    /// Counts packets for everything that a translation hit, and carries out what they teach.
+    pub(crate) fn credit(&self, view: &View, credits: &[Credit], packets: u64, bytes: u64, used: Instant) {
+        for credit in credits {
+            credit.count(packets, bytes, used);
+            match credit {
+                Credit::Mac { bridge, vlan, mac, port } => {
+                    let fdb = view.fdbs.get(*bridge).and_then(|f| f.write().ok());
+                    if fdb.is_some_and(|mut f| f.learn(*vlan, *mac, *port, used)) {
+                        self.generation.fetch_add(1, Relaxed);
+                    }
+                }
+                Credit::Learn { .. } | Credit::FinTimeout { .. } => self.change_rules(view, credit, used),
+                _ => {}
+            }
+        }
+    }
+
+    /// Carries out what changes rules: at once if the state is free, else when the switch runs next. The datapath's
+    /// threads hold its ports while they are here; who holds the state may be waiting for just those.
+    fn change_rules(&self, view: &View, credit: &Credit, used: Instant) {
+        let (Credit::Learn { bridge, .. } | Credit::FinTimeout { bridge, .. }) = credit else { return };
+        let Some(bridge) = view.network.bridges.get(*bridge) else { return };
+        match self.state.try_lock() {
+            Ok(mut state) => self.change_rules_now(&mut state, &bridge.name, credit, used),
+            Err(_) => {
+                let mut waiting = locked(&self.rule_changes);
+                if waiting.len() < MAX_RULE_CHANGES {
+                    waiting.push_back((bridge.name.clone(), credit.clone(), used));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn change_rules_now(&self, state: &mut State, bridge: &str, credit: &Credit, used: Instant) {
+        let Some(b) = state.bridges.get_mut(bridge) else { return };
+        match credit {
+            Credit::FinTimeout { rule, idle, hard, .. } => b.ofproto.reduce_timeouts(rule, *idle, *hard),
+            Credit::Learn { learned, .. } => {
+                if learn(b, learned, used) {
+                    self.publish(state);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn to_controller(&self, upcall: &Upcall, controller: Controller) {
+        let Some(frozen) = locked(&self.recirc).thaw(controller.recirc_id) else { return };
+        if controller.dont_send {
+            return;
+        }
+        let mut queue = locked(&self.packet_ins);
+        if queue.len() >= MAX_PACKET_INS {
+            self.packet_ins_lost.fetch_add(1, Relaxed);
+            return;
+        }
+        let mut data = vec![0; upcall.packet.len()];
+        upcall.packet.copy_out(0, &mut data);
+        queue.push_back(PendingPacketIn {
+            bridge: frozen.bridge.clone(),
+            controller,
+            table: frozen.rule_table,
+            metadata: frozen.metadata,
+            key: upcall.key,
+            userdata: frozen.userdata.clone(),
+            data,
+        });
+    }
+}
+
+/// Adds or refreshes a learned flow; true if the rules changed. One that is there with the same actions only counts
+/// as used.
+fn learn(b: &mut BridgeState, learned: &xlate::LearnedFlow, used: Instant) -> bool {
+    let fm = &learned.flow_mod;
+    let table = b.ofproto.current().table(fm.table_id);
+    if let Some(rule) = table.and_then(|t| t.rules.find(&fm.matcher, u32::from(fm.priority)))
+        && *rule.spec.actions == *fm.actions
+        && rule.spec.cookie == fm.new_cookie
+    {
+        rule.state.credit(0, 0, used);
+        return false;
+    }
+    if learned.limit != 0 {
+        let selection = ofproto::RuleSelection {
+            table: fm.table_id,
+            cookie: fm.new_cookie,
+            cookie_mask: u64::MAX,
+            ..ofproto::RuleSelection::all()
+        };
+        if selection.rules(b.ofproto.current()).len() >= learned.limit as usize {
+            return false;
+        }
+    }
+    // A flow that the switch refuses is not learned.
+    b.ofproto.flow_mod(fm, Now { mono: used, wall_ms: 0 }).is_ok()
+}
