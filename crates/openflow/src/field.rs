@@ -141,6 +141,8 @@ pub fn is_valid(field: Field, value: u128) -> bool {
         Field::InPortOxm | Field::ActsetOutput => OfpPort::from_of11(value as u32).is_ok(),
         Field::DlVlan => value & !(CFI | u128::from(VLAN_VID_MASK)) == 0,
         Field::CtState => value <= 0xff,
+        Field::NshMdtype => matches!(value, 1 | 2),
+        Field::NshTtl => value <= 63,
         _ => value & !full_mask(field) == 0,
     }
 }

@@ -247,10 +247,7 @@ fn decode_ports_of11(m: &mut Match, wild: u32, src: u16, dst: u16) -> Result<(),
         1 => 0xff,
         6 | 17 | 132 => 0xffff,
         // Other protocols have no ports to match.
-        _ if wild & (fw11::TP_SRC | fw11::TP_DST) != fw11::TP_SRC | fw11::TP_DST => {
-            return Err(OfpError::OFPBMC_BAD_FIELD);
-        }
-        _ => 0,
+        _ => return Ok(()),
     };
     for (bit, place, port) in [(fw11::TP_SRC, slot::tp_src, src), (fw11::TP_DST, slot::tp_dst, dst)] {
         if wild & bit == 0 {

@@ -143,13 +143,19 @@ pub fn pull_header(data: &[u8]) -> Result<(Field, bool, usize), OfpError> {
 fn entry_len(data: &[u8]) -> Result<usize, OfpError> {
     let raw = bytes::u32_at(data, 0).ok_or(OfpError::OFPBMC_BAD_LEN)?;
     let len = (raw & 0xff) as usize;
-    let least = match (raw >> 16 == EXPERIMENTER, raw & 0x100 != 0) {
-        (true, true) => 6,
-        (true, false) => 4 + 1,
-        (false, true) => 2,
-        (false, false) => 1,
-    };
+    let least = if raw >> 16 == EXPERIMENTER { 4 } else { 0 };
     if len < least || data.len() < 4 + len { Err(OfpError::OFPBMC_BAD_LEN) } else { Ok(4 + len) }
+}
+
+/// The fault of an entry whose field is not known: a value beyond its mask is told first.
+fn unknown_field(data: &[u8]) -> OfpError {
+    let Ok(len) = entry_len(data) else { return OfpError::OFPBMC_BAD_LEN };
+    let raw = bytes::u32_at(data, 0).unwrap_or(0);
+    let start = if raw >> 16 == EXPERIMENTER { 8 } else { 4 };
+    let payload = data.get(start..len).unwrap_or(&[]);
+    let (value, mask) = payload.split_at(payload.len() / 2);
+    let beyond = value.iter().zip(mask).any(|(value, mask)| value & !mask != 0);
+    if raw & 0x100 != 0 && beyond { OfpError::OFPBMC_BAD_WILDCARDS } else { OfpError::OFPBMC_BAD_FIELD }
 }
 
 fn uint(data: &[u8]) -> u128 {
@@ -158,8 +164,11 @@ fn uint(data: &[u8]) -> u128 {
 
 /// The entry at the start of `data`, and how many bytes it takes.
 pub fn pull_entry(data: &[u8]) -> Result<(Entry, usize), OfpError> {
-    let (field, masked, n) = pull_header(data)?;
     let total = entry_len(data)?;
+    let (field, masked, n) = pull_header(data).map_err(|e| match e {
+        OfpError::OFPBMC_BAD_FIELD => unknown_field(data),
+        e => e,
+    })?;
     let width = usize::from(field.def().bytes);
     let part = |at: usize| data.get(at..at + width).map(uint).ok_or(OfpError::OFPBMC_BAD_LEN);
     let value = part(n)?;
@@ -216,18 +225,18 @@ fn pull_cookie(entry: &[u8]) -> Result<Option<CookieMatch>, OfpError> {
 fn apply(m: &mut Match, entry: Entry, strictness: Strictness, replaces: bool) -> Result<(), OfpError> {
     let Entry { field: f, value, mask, .. } = entry;
     let full = field::full_mask(f);
+    if !f.def().maskable && mask & full != 0 && mask & full != full {
+        return Err(OfpError::OFPBMC_BAD_MASK);
+    }
+    if !field::is_valid(f, value) {
+        return Err(OfpError::OFPBMC_BAD_VALUE);
+    }
     if strictness == Strictness::Strict && !field::prereqs_ok(f, m) {
         return Err(OfpError::OFPBMC_BAD_PREREQ);
     }
     // VLAN's priority implies the tag, and the packet type has a default: neither makes a duplicate.
     if !replaces && !field::is_wild(f, m) {
         return Err(OfpError::OFPBMC_DUP_FIELD);
-    }
-    if !f.def().maskable && mask & full != 0 && mask & full != full {
-        return Err(OfpError::OFPBMC_BAD_MASK);
-    }
-    if !field::is_valid(f, value) {
-        return Err(OfpError::OFPBMC_BAD_VALUE);
     }
     field::set_match(f, m, value, mask);
     Ok(())

@@ -51,7 +51,7 @@ impl Printer<'_> {
         match mask {
             0 => {}
             _ if mask == field::full_mask(f) => self.item(name, value),
-            _ => self.item(name, format_args!("{}/{}", Hex(value), Hex(mask))),
+            _ => self.item(name, format_args!("0x{value:x}/0x{mask:x}")),
         }
     }
 

@@ -266,6 +266,10 @@ pub fn print(out: &mut String, def: &FieldDef, value: u128, mask: u128, names: &
 
 /// The text of fragment bits.
 fn frag_name(value: u128, mask: u128) -> &'static str {
+    if (value & mask, mask) == (0, 1) {
+        // Not a fragment of any kind, though only one bit says so.
+        return "no";
+    }
     FRAGS.iter().find(|(_, v, m)| (*v, *m) == (value & mask, mask)).map_or("<error>", |(name, ..)| name)
 }
 
@@ -283,10 +287,8 @@ pub struct PacketType(pub u32);
 
 impl std::fmt::Display for PacketType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.0 >> 16, self.0 & 0xffff) {
-            (ns, kind @ ..10) => write!(f, "({ns},{kind})"),
-            (ns, kind) => write!(f, "({ns},{kind:#x})"),
-        }
+        let short = |n: u32| if n < 10 { n.to_string() } else { format!("{n:#x}") };
+        write!(f, "({},{})", short(self.0 >> 16), short(self.0 & 0xffff))
     }
 }
 
