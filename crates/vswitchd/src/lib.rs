@@ -11,9 +11,10 @@
 //!
 //! Configuration flows one way, and status flows back through one writer.
 //!
-//! Reading order: `rows`, `config`, `status`.
+//! Reading order: `rows`, `config`, `status`, `dpctl`.
 
 pub mod config;
+pub mod dpctl;
 mod rows;
 pub mod status;
 

@@ -1,0 +1,201 @@
+//! The `dpctl/…` commands: looking into datapaths, and changing them by hand.
+//!
+//! Where it sits: registered with run-time control; speaks to datapaths through `dpif` alone.
+//!
+//! Most commands take a datapath's name first, which may be left out while there is one datapath only. Texts are
+//! those of ovs-dpctl(8) and of Open vSwitch's answers.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use daemon::unixctl::{Call, Commands};
+use datapath::Command;
+use dpif::Dpif;
+use dpif::text::{Counters, FlowLine, show};
+use odp::Ufid;
+
+/// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
+#[derive(Clone, Default)]
+pub struct Datapaths(Rc<RefCell<BTreeMap<String, Arc<dyn Dpif>>>>);
+
+/// The monotonic time in milliseconds.
+pub type Millis = Rc<dyn Fn() -> u64>;
+
+const INVALID: &str = "Invalid argument";
+
+/// An error: what was being done, and why it failed.
+fn failed(what: &str, why: &str) -> String {
+    format!("ovs-vswitchd: {what} ({why})\n")
+}
+
+impl Datapaths {
+    /// Adds a datapath under its own name.
+    pub fn add(&self, dpif: Arc<dyn Dpif>) {
+        self.0.borrow_mut().insert(dpif.name().to_owned(), dpif);
+    }
+
+    /// Takes a datapath out.
+    pub fn remove(&self, name: &str) {
+        self.0.borrow_mut().remove(name);
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.borrow().keys().cloned().collect()
+    }
+
+    /// The datapath that users call `name`: with its type, or without.
+    fn named(&self, name: &str) -> Option<Arc<dyn Dpif>> {
+        let all = self.0.borrow();
+        let by_short_name =
+            || all.iter().find(|(full, _)| full.split_once('@').is_some_and(|(_, n)| n == name));
+        all.get(name).or_else(|| by_short_name().map(|(_, dpif)| dpif)).cloned()
+    }
+
+    /// The datapath that the first of `args` names, or the only one; and the other arguments.
+    fn choose<'a>(&self, args: &'a [String]) -> Result<(Arc<dyn Dpif>, &'a [String]), String> {
+        if let Some((first, rest)) = args.split_first()
+            && let Some(dpif) = self.named(first)
+        {
+            return Ok((dpif, rest));
+        }
+        let all = self.0.borrow();
+        let mut each = all.values();
+        match (each.next(), each.next()) {
+            (Some(only), None) => Ok((only.clone(), args)),
+            _ => Err(failed("datapath not found", INVALID)),
+        }
+    }
+
+    /// The datapath of a command that takes nothing else.
+    fn only(&self, args: &[String]) -> Result<Arc<dyn Dpif>, String> {
+        match self.choose(args)? {
+            (dpif, []) => Ok(dpif),
+            _ => Err(failed("datapath not found", INVALID)),
+        }
+    }
+}
+
+/// Registers all commands.
+pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
+    let add = |name: &str,
+               usage: &str,
+               max: usize,
+               run: fn(&Datapaths, &Millis, &[String]) -> Result<String, String>| {
+        let (datapaths, now_ms) = (datapaths.clone(), now_ms.clone());
+        commands.register(name, usage, 0..=max, move |call: Call| {
+            match run(&datapaths, &now_ms, &call.args) {
+                Ok(text) => call.reply(text),
+                Err(text) => call.error(text),
+            }
+        });
+    };
+    add("dpctl/dump-dps", "", 0, |dps, _, _| Ok(dps.names().iter().map(|n| format!("{n}\n")).collect()));
+    add("dpctl/show", "[-s] [dp...]", usize::MAX, show_datapaths);
+    add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump_flows);
+    add("dpctl/get-flow", "[dp] ufid", 2, get_flow);
+    add("dpctl/del-flows", "[dp]", 1, |dps, _, args| {
+        let dpif = dps.only(args)?;
+        dpif.apply(Command::FlushFlows).map_err(|e| failed("deleting all flows", &e.to_string()))?;
+        Ok(String::new())
+    });
+    add("dpctl/show-drops", "[dp]", 1, show_drops);
+    register_conntrack(commands, datapaths);
+}
+
+fn show_datapaths(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, String> {
+    let (options, names): (Vec<&String>, Vec<&String>) = args.iter().partition(|a| a.starts_with('-'));
+    let counters = match options.as_slice() {
+        [] => Counters::Without,
+        [only] if matches!(only.as_str(), "-s" | "--statistics") => Counters::With,
+        _ => return Err(failed("unrecognized option", INVALID)),
+    };
+    let names = if names.is_empty() { dps.names() } else { names.into_iter().cloned().collect() };
+    let mut out = String::new();
+    for name in names {
+        let dpif = dps.named(&name);
+        let dpif =
+            dpif.ok_or_else(|| failed(&format!("opening datapath {name} failed"), "No such device"))?;
+        out.push_str(&show(&*dpif, counters));
+    }
+    Ok(out)
+}
+
+fn dump_flows(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
+    let plain: Vec<String> = args.iter().filter(|a| !a.starts_with('-')).cloned().collect();
+    if let Some(unknown) = args.iter().find(|a| a.starts_with('-')) {
+        return Err(failed(&format!("option {unknown} is not supported yet"), INVALID));
+    }
+    let dpif = dps.only(&plain)?;
+    let now_ms = now_ms();
+    let mut lines = Vec::new();
+    dpif.for_each_flow(&mut |flow| lines.push(format!("{}\n", FlowLine { flow: &flow, now_ms })));
+    if lines.is_empty() {
+        return Ok(String::new());
+    }
+    // Every thread of this datapath shares one table; users' scripts expect the line all the same.
+    Ok(format!("flow-dump from the main thread:\n{}", lines.concat()))
+}
+
+/// `ufid:` and 32 hexadecimal digits, with or without dashes.
+fn parse_ufid(text: &str) -> Option<Ufid> {
+    let digits: String = text.strip_prefix("ufid:")?.chars().filter(|c| *c != '-').collect();
+    let hexadecimal = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    hexadecimal.then(|| u128::from_str_radix(&digits, 16).ok())?.map(Ufid)
+}
+
+fn get_flow(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
+    let (ufid, name) = args.split_last().ok_or_else(|| failed("parsing flow ufid", INVALID))?;
+    let dpif = dps.only(name)?;
+    let ufid = parse_ufid(ufid).ok_or_else(|| failed("parsing flow ufid", INVALID))?;
+    let reply = dpif.apply(Command::GetFlow(ufid)).map_err(|e| failed("getting flow", &e.to_string()))?;
+    let flow = reply.into_flow().ok_or_else(|| failed("getting flow", "No such file or directory"))?;
+    Ok(format!("{}\n", FlowLine { flow: &flow, now_ms: now_ms() }))
+}
+
+/// Every reason that has dropped packets; ours, not Open vSwitch's.
+fn show_drops(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, String> {
+    let stats = dps.only(args)?.stats();
+    let counted = stats.drops.iter().filter(|(_, n)| *n != 0);
+    Ok(counted.map(|(reason, n)| format!("{:<44} {n}\n", reason.name())).collect())
+}
+
+fn register_conntrack(commands: &Commands, datapaths: &Datapaths) {
+    let add =
+        |name: &str, usage: &str, max: usize, run: fn(&Datapaths, &[String]) -> Result<String, String>| {
+            let datapaths = datapaths.clone();
+            commands.register(name, usage, 0..=max, move |call: Call| match run(&datapaths, &call.args) {
+                Ok(text) => call.reply(text),
+                Err(text) => call.error(text),
+            });
+        };
+    add("dpctl/ct-get-nconns", "[dp]", 1, |dps, args| {
+        Ok(format!("{}\n", dps.only(args)?.conntrack().count()))
+    });
+    add("dpctl/ct-get-maxconns", "[dp]", 1, |dps, args| {
+        Ok(format!("{}\n", dps.only(args)?.conntrack().max_conns()))
+    });
+    add("dpctl/ct-set-maxconns", "[dp] maxconns", 2, |dps, args| {
+        let (max, name) = args.split_last().ok_or_else(|| failed("maxconns missing", INVALID))?;
+        let dpif = dps.only(name)?;
+        let max = max.parse().map_err(|_| failed("maxconns missing or malformed", INVALID))?;
+        dpif.conntrack().set_max_conns(max);
+        Ok("setting maxconns successful\n".to_owned())
+    });
+    add("dpctl/ct-get-tcp-seq-chk", "[dp]", 1, |dps, args| {
+        let on = dps.only(args)?.conntrack().tcp_seq_check();
+        Ok(format!("TCP sequence checking: {}\n", if on { "enabled" } else { "disabled" }))
+    });
+    add("dpctl/ct-enable-tcp-seq-chk", "[dp]", 1, |dps, args| {
+        dps.only(args)?.conntrack().set_tcp_seq_check(true);
+        Ok("enabling TCP sequence checking successful\n".to_owned())
+    });
+    add("dpctl/ct-disable-tcp-seq-chk", "[dp]", 1, |dps, args| {
+        dps.only(args)?.conntrack().set_tcp_seq_check(false);
+        Ok("disabling TCP sequence checking successful\n".to_owned())
+    });
+}
+
+#[cfg(test)]
+mod tests;
