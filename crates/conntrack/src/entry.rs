@@ -118,6 +118,8 @@ pub struct TcpInfo {
     pub wscale_orig: Option<u8>,
     /// Window scale of the other end.
     pub wscale_reply: Option<u8>,
+    /// It was picked up after its SYN.
+    pub mid_stream: bool,
 }
 
 /// Something happened to a connection.

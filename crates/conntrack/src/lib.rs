@@ -43,6 +43,7 @@ mod shard;
 mod slab;
 
 mod config;
+mod text;
 mod timeout;
 mod tuple;
 
@@ -50,6 +51,7 @@ pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortC
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
 pub use table::Conntrack;
+pub use text::{Detail, EntryText, Extent, ProtocolCounts};
 pub use timeout::{MAX_TIMEOUT_POLICIES, Timeout, TimeoutPolicy};
 pub use tuple::Tuple;
 pub use walk::Flush;

@@ -252,6 +252,7 @@ impl TcpConn {
             state_reply: self.reply.state,
             wscale_orig: shift(&self.orig),
             wscale_reply: shift(&self.reply),
+            mid_stream: self.orig.scale == Scale::UNKNOWN,
         }
     }
 }

@@ -101,6 +101,11 @@ impl Pump {
             }
             self.process(shared, now);
             self.finish(shared, now);
+            let conntrack = shared.datapath.conntrack();
+            if conntrack.wants_maintenance() {
+                // New connections must find memory before the next batch; expiry has its own time.
+                conntrack.maintain(now, 0);
+            }
         }
         n
     }
