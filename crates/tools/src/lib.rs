@@ -3,4 +3,5 @@
 pub mod appctl;
 pub mod ctl;
 pub mod ofctl;
+pub mod ovsdb_tool;
 pub mod vsctl;

@@ -1,0 +1,330 @@
+//! ovsdb-tool: creates, inspects, converts and compacts database files.
+//!
+//! Where it sits: the program `ovsdb-tool`; works on files through `ovsdb-engine`, never on a running server.
+//!
+//! Clustered databases are refused by name: this project does not serve them.
+//!
+//! Spec: ovsdb-tool(1). Next: `show_log.rs`.
+
+mod show_log;
+
+use std::fs;
+use std::process::ExitCode;
+
+use daemon::getopt::{Getopt, Opt, Order};
+use daemon::{program, version, vlog};
+use ovsdb::json::{self, Json};
+use ovsdb::schema::parse_version;
+use ovsdb::{DbSchema, Error};
+use ovsdb_engine::log::{self, Kind};
+use ovsdb_engine::record::{self, Columns, Unknown};
+use ovsdb_engine::storage::{self, Mode, io_reason};
+use ovsdb_engine::{Access, Outcome, Request, Storage, UuidSource, Waiting, execute};
+use stream::{Clock, dirs};
+
+const OPTIONS: &[Opt] = &[
+    Opt::flag("more").short('m'),
+    Opt::required("rbac-role"),
+    Opt::required("cid"),
+    Opt::required("election-timer"),
+    Opt::flag("help").short('h'),
+    Opt::flag("version").short('V'),
+];
+
+/// A command: its name, the fewest and most arguments, what it does.
+type Command = (&'static str, usize, usize, fn(&Call) -> Result<ExitCode, String>);
+
+const COMMANDS: &[Command] = &[
+    ("create", 0, 2, create),
+    ("create-cluster", 3, 3, clustered),
+    ("join-cluster", 4, usize::MAX, clustered),
+    ("cluster-to-standalone", 2, 2, clustered),
+    ("check-cluster", 1, usize::MAX, clustered),
+    ("compact", 0, 2, compact),
+    ("convert", 0, 3, convert),
+    ("needs-conversion", 0, 2, needs_conversion),
+    ("db-name", 0, 1, |call| print_db(call, |schema| schema.name)),
+    ("db-version", 0, 1, |call| print_db(call, |schema| schema.version)),
+    ("db-cksum", 0, 1, |call| print_db(call, |schema| schema.cksum)),
+    ("db-cid", 1, 1, not_clustered),
+    ("db-sid", 1, 1, not_clustered),
+    ("db-local-address", 1, 1, not_clustered),
+    ("db-is-clustered", 1, 1, |call| is_kind(call, Kind::Clustered)),
+    ("db-is-standalone", 1, 1, |call| is_kind(call, Kind::Standalone)),
+    ("schema-name", 0, 1, |call| print_schema(call, |schema| schema.name)),
+    ("schema-version", 0, 1, |call| print_schema(call, |schema| schema.version)),
+    ("schema-cksum", 0, 1, |call| print_schema(call, |schema| schema.cksum)),
+    ("compare-versions", 3, 3, compare_versions),
+    ("query", 1, 2, |call| transact(call, Mode::ReadOnly)),
+    ("transact", 1, 2, |call| transact(call, Mode::ReadWrite)),
+    ("show-log", 0, 1, |call| show_log::run(&call.db(0), call.verbosity)),
+    ("help", 0, usize::MAX, |_| {
+        print!("{}", usage());
+        Ok(ExitCode::SUCCESS)
+    }),
+];
+
+/// A command with its arguments.
+struct Call {
+    name: String,
+    args: Vec<String>,
+    verbosity: usize,
+}
+
+impl Call {
+    fn db(&self, index: usize) -> String {
+        let default = || dirs::dbdir().join("conf.db").display().to_string();
+        self.args.get(index).cloned().unwrap_or_else(default)
+    }
+
+    fn schema(&self, index: usize) -> String {
+        let default = || dirs::pkgdatadir().join("vswitch.ovsschema").display().to_string();
+        self.args.get(index).cloned().unwrap_or_else(default)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    daemon::init();
+    let call = parse();
+    let Some((_, min, max, run)) = COMMANDS.iter().find(|(name, ..)| *name == call.name) else {
+        program::exit_with(&format!("unknown command '{}'; use --help for help", call.name));
+    };
+    if call.args.len() < *min {
+        program::exit_with(&format!("'{}' command requires at least {min} arguments", call.name));
+    }
+    if call.args.len() > *max {
+        program::exit_with(&format!("'{}' command takes at most {max} arguments", call.name));
+    }
+    run(&call).unwrap_or_else(|error| program::exit_with(&error))
+}
+
+fn parse() -> Call {
+    let table = [OPTIONS, vlog::OPTIONS].concat();
+    let mut getopt = Getopt::from_env(&table, Order::Permute);
+    let mut verbosity = 0;
+    loop {
+        match getopt.next() {
+            Ok(Some(("more", _))) => verbosity += 1,
+            Ok(Some(("rbac-role" | "cid" | "election-timer", _))) => {}
+            Ok(Some(("help", _))) => {
+                print!("{}", usage());
+                std::process::exit(0);
+            }
+            Ok(Some(("version", _))) => {
+                println!("{}", version::banner(program::name()));
+                std::process::exit(0);
+            }
+            Ok(Some((name, value))) => {
+                if let Err(error) = vlog::accept_option(name, value.as_deref()) {
+                    program::exit_with(&error);
+                }
+            }
+            Ok(None) => break,
+            Err(error) => program::exit_with(&error.to_string()),
+        }
+    }
+    let mut args = getopt.operands();
+    if args.is_empty() {
+        program::exit_with("missing command name; use --help for help");
+    }
+    Call { name: args.remove(0), args, verbosity }
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+/// Reads a schema file.
+pub(crate) fn read_schema(file: &str) -> Result<DbSchema, String> {
+    let unreadable =
+        |reason: String| format!("failed to read schema: \"{file}\" could not be read as JSON ({reason})");
+    let data = fs::read(file)
+        .map_err(|error| unreadable(format!("error opening \"{file}\": {}", io_reason(&error))))?;
+    let json = json::parse(&data).map_err(|error| unreadable(error.to_string()))?;
+    let broken = |error: Error| format!("failed to parse \"{file}\" as ovsdb schema ({error})");
+    DbSchema::from_json(&json).map_err(broken)
+}
+
+fn db_schema(file: &str) -> Result<DbSchema, String> {
+    let data = Storage::read(file).map_err(text)?;
+    match log::Reader::new(&data, file).next() {
+        Some(record) => record.and_then(|json| DbSchema::from_json(&json)).map_err(text),
+        None => Err(format!("{file}: unexpected end of file reading schema")),
+    }
+}
+
+fn create(call: &Call) -> Result<ExitCode, String> {
+    let schema = read_schema(&call.schema(1))?;
+    Storage::create(&call.db(0), &schema).map_err(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn clustered(call: &Call) -> Result<ExitCode, String> {
+    Err(format!("'{}': clustered databases are not supported", call.name))
+}
+
+fn not_clustered(call: &Call) -> Result<ExitCode, String> {
+    let file = call.db(0);
+    Storage::read(&file).map_err(text)?;
+    Err(format!("{file}: not a clustered database"))
+}
+
+fn is_kind(call: &Call, wanted: Kind) -> Result<ExitCode, String> {
+    let file = call.db(0);
+    let data = fs::read(&file).map_err(|e| text(Error::io(format!("{file}: open failed"), io_reason(&e))))?;
+    let kind = log::identify(&data, &file).map_err(text)?;
+    Ok(if kind == wanted { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn print_db(call: &Call, part: fn(DbSchema) -> String) -> Result<ExitCode, String> {
+    println!("{}", part(db_schema(&call.db(0))?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_schema(call: &Call, part: fn(DbSchema) -> String) -> Result<ExitCode, String> {
+    println!("{}", part(read_schema(&call.schema(0))?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn needs_conversion(call: &Call) -> Result<ExitCode, String> {
+    let schema = read_schema(&call.schema(1))?;
+    let own = db_schema(&call.db(0))?;
+    println!("{}", if own == schema { "no" } else { "yes" });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compact(call: &Call) -> Result<ExitCode, String> {
+    rewrite(&call.db(0), call.args.get(1), None, "compacted")
+}
+
+fn convert(call: &Call) -> Result<ExitCode, String> {
+    let schema = read_schema(&call.schema(1))?;
+    rewrite(&call.db(0), call.args.get(2), Some(schema), "converted")
+}
+
+/// Writes a database without its history, under another schema or its own, to another file or its own.
+fn rewrite(
+    source: &str,
+    target: Option<&String>,
+    schema: Option<DbSchema>,
+    verb: &str,
+) -> Result<ExitCode, String> {
+    // The lock is held until the end.
+    let held = match target {
+        None => Some(Storage::open(source, Mode::ReadWrite, Unknown::Refuse).map_err(text)?),
+        Some(_) => None,
+    };
+    let data = Storage::read(source).map_err(text)?;
+    let unknown = if schema.is_some() { Unknown::Ignore } else { Unknown::Refuse };
+    let (loaded, _) = storage::load(&data, source, schema, unknown).map_err(text)?;
+    if let Some(damage) = loaded.damage {
+        return Err(damage.to_string());
+    }
+    let comment = format!("{verb} by ovsdb-tool {}", version::COMPAT_VERSION);
+    let date = Clock::new().wall_ms() as i64;
+    let contents = record::snapshot(&loaded.db, &comment, date);
+    match (held, target) {
+        (Some((mut storage, _)), _) => storage.replace(&loaded.db.schema, contents.as_ref()).map_err(text)?,
+        (None, Some(target)) => {
+            let mut storage = Storage::create(target, &loaded.db.schema).map_err(text)?;
+            if let Some(contents) = contents {
+                storage.append(&contents).map_err(text)?;
+            }
+            storage.sync().map_err(text)?;
+        }
+        (None, None) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare_versions(call: &Call) -> Result<ExitCode, String> {
+    let version = |text: &String| {
+        parse_version(text).ok_or_else(|| format!("{text}: not an OVSDB version number in format x.y.z"))
+    };
+    let (a, b) = (version(&call.args[0])?, version(&call.args[2])?);
+    let holds = match call.args[1].as_str() {
+        "<" => a < b,
+        "<=" => a <= b,
+        "==" => a == b,
+        ">=" => a >= b,
+        ">" => a > b,
+        "!=" => a != b,
+        other => return Err(format!("{other}: not a relational operator")),
+    };
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn transact(call: &Call, mode: Mode) -> Result<ExitCode, String> {
+    let (file, transaction) = match call.args.as_slice() {
+        [transaction] => (call.db(usize::MAX), transaction),
+        args => (call.db(0), &args[args.len() - 1]),
+    };
+    let json = json::parse(transaction.as_bytes()).map_err(|error| format!("\"{transaction}\": {error}"))?;
+    let (mut storage, mut loaded) = Storage::open(&file, mode, Unknown::Refuse).map_err(text)?;
+    if let Some(damage) = loaded.damage {
+        return Err(damage.to_string());
+    }
+    let array = json.as_array();
+    if array.and_then(|a| a.first()).and_then(Json::as_str) != Some(&loaded.db.schema.name) {
+        println!("{}", Error::syntax(&json, "database name expected as first parameter").to_json());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let request = Request {
+        operations: array.and_then(|a| a.get(1..)).unwrap_or_default(),
+        access: Access::ReadWrite,
+        waiting: Waiting::Impossible,
+        owns_lock: &|_| false,
+    };
+    let mut uuids = UuidSource::open().map_err(|error| format!("/dev/urandom: {error}"))?;
+    let outcome = execute(&mut loaded.db, &request, &mut || uuids.next_uuid());
+    let Outcome::Done { mut results, prepared } = outcome else { return Ok(ExitCode::SUCCESS) };
+    if let Some(prepared) = prepared.filter(|_| mode == Mode::ReadWrite) {
+        let date = Clock::new().wall_ms() as i64;
+        let comment = prepared.comment();
+        let record = record::compose(prepared.db(), prepared.changes(), &comment, date, Columns::Diff);
+        let written = record.map_or(Ok(()), |record| storage.append(&record).and_then(|()| storage.sync()));
+        results.extend(written.err().map(|error| error.to_json()));
+    }
+    println!("{}", Json::Array(results));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn usage() -> String {
+    let name = program::name();
+    format!(
+        "{name}: Open vSwitch database management utility\n\
+         usage: {name} [OPTIONS] COMMAND [ARG...]\n  \
+         create [DB [SCHEMA]]    create DB with the given SCHEMA\n  \
+         compact [DB [DST]]      compact DB in-place (or to DST)\n  \
+         convert [DB [SCHEMA [DST]]]   convert DB to SCHEMA (to DST)\n  \
+         needs-conversion [DB [SCHEMA]]  tell whether DB has another schema\n  \
+         db-name [DB]            report name of schema used by DB\n  \
+         db-version [DB]         report version of schema used by DB\n  \
+         db-cksum [DB]           report checksum of schema used by DB\n  \
+         db-is-clustered DB      test whether DB is clustered\n  \
+         db-is-standalone DB     test whether DB is standalone\n  \
+         schema-name [SCHEMA]    report SCHEMA's name\n  \
+         schema-version [SCHEMA] report SCHEMA's schema version\n  \
+         schema-cksum [SCHEMA]   report SCHEMA's checksum\n  \
+         compare-versions A OP B  compare OVSDB schema version numbers\n  \
+         query [DB] TRNS         execute read-only transaction on DB\n  \
+         transact [DB] TRNS      execute read/write transaction on DB\n  \
+         [-m]... show-log [DB]   print DB's log entries\n\
+         The default DB is {}.\n\
+         The default SCHEMA is {}.\n\
+         \n\
+         Logging options:\n  \
+         -vSPEC, --verbose=SPEC   set logging levels\n  \
+         -v, --verbose            set maximum verbosity level\n  \
+         --log-file[=FILE]        enable logging to specified FILE\n\
+         \n\
+         Other options:\n  \
+         -m, --more                  increase show-log verbosity\n  \
+         --rbac-role=ROLE            RBAC role for transact and query commands\n  \
+         -h, --help                  display this help message\n  \
+         -V, --version               display version information\n",
+        dirs::dbdir().join("conf.db").display(),
+        dirs::pkgdatadir().join("vswitch.ovsschema").display(),
+    )
+}
