@@ -1,23 +1,25 @@
 //! A pool of frame buffers.
 //!
 //! Where it sits: one per polling thread, lent to the queues of the devices that it polls. A buffer that comes back
-//! keeps its memory, so that a steady stream of packets allocates nothing.
+//! keeps its memory, so that a steady stream of packets allocates nothing, super-packets included: giving 64 kB back
+//! to the system and faulting them in again costs more than the packet.
 
 use packet::PacketBuf;
 
 use crate::Frame;
 
-/// Buffers kept at most.
-const KEPT: usize = 2048;
-/// Buffers with more memory than this are freed, not kept: super-packets are rarer than frames.
-const KEPT_BYTES: usize = 4096;
-/// Room for the frame in a fresh buffer.
-const FRESH_BYTES: usize = 2048;
+/// Room for the frame in a buffer, and buffers kept at most: 4 MB.
+const FRAME_BYTES: usize = 2048;
+const FRAMES_KEPT: usize = 2048;
+/// The same for super-packets: two batches, 4 MB.
+const SUPER_BYTES: usize = 65_536 + 64;
+const SUPERS_KEPT: usize = 64;
 
 /// Buffers for frames: taken by receive queues, given back by transmit queues.
 #[derive(Debug, Default)]
 pub struct BufferPool {
-    free: Vec<Frame>,
+    frames: Vec<Frame>,
+    supers: Vec<Frame>,
     scratch: Vec<u8>,
 }
 
@@ -29,13 +31,18 @@ impl BufferPool {
 
     /// An empty frame with headroom and room for `len` bytes; `None` if memory is short.
     pub fn take(&mut self, len: usize) -> Option<Frame> {
-        if len <= FRESH_BYTES
-            && let Some(mut frame) = self.free.pop()
+        let (free, room) = if len <= FRAME_BYTES {
+            (&mut self.frames, FRAME_BYTES)
+        } else {
+            (&mut self.supers, len.max(SUPER_BYTES))
+        };
+        if len <= SUPER_BYTES
+            && let Some(mut frame) = free.pop()
         {
             frame.reset(Frame::HEADROOM);
             return Some(frame);
         }
-        Frame::try_with_capacity(len.max(FRESH_BYTES), Frame::HEADROOM)
+        Frame::try_with_capacity(room, Frame::HEADROOM)
     }
 
     /// A frame that holds `bytes`; `None` if memory is short.
@@ -53,9 +60,11 @@ impl BufferPool {
 
     /// Takes a buffer back.
     pub fn give(&mut self, frame: Frame) {
-        let room = frame.capacity();
-        if self.free.len() < KEPT && (FRESH_BYTES + Frame::HEADROOM..=KEPT_BYTES).contains(&room) {
-            self.free.push(frame);
+        let room = frame.capacity().saturating_sub(Frame::HEADROOM);
+        if (FRAME_BYTES..SUPER_BYTES).contains(&room) && self.frames.len() < FRAMES_KEPT {
+            self.frames.push(frame);
+        } else if (SUPER_BYTES..2 * SUPER_BYTES).contains(&room) && self.supers.len() < SUPERS_KEPT {
+            self.supers.push(frame);
         }
     }
 
@@ -77,14 +86,9 @@ impl BufferPool {
         }
     }
 
-    /// Buffers waiting to be used.
-    pub fn len(&self) -> usize {
-        self.free.len()
-    }
-
-    /// True if no buffer waits.
-    pub fn is_empty(&self) -> bool {
-        self.free.is_empty()
+    /// Buffers waiting to be used: for frames, and for super-packets.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.frames.len(), self.supers.len())
     }
 }
 
@@ -93,14 +97,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_come_back_and_large_ones_are_freed() {
+    fn buffers_come_back_and_are_bounded() {
         let mut pool = BufferPool::new();
         let small = pool.copy_of(&[1, 2, 3]).unwrap();
         let large = pool.copy_of(&[0; 60_000]).unwrap();
-        pool.give(small);
-        pool.give(large);
-        assert_eq!(pool.len(), 1);
-        let again = pool.take(2048).unwrap();
-        assert!(again.is_empty() && pool.is_empty());
+        let huge = pool.copy_of(&[0; 300_000]).unwrap();
+        [small, large, huge].into_iter().for_each(|f| pool.give(f));
+        assert_eq!(pool.waiting(), (1, 1));
+        assert!(pool.take(2048).unwrap().is_empty());
+        assert!(pool.take(2049).unwrap().is_empty());
+        assert_eq!(pool.waiting(), (0, 0));
+        let many: Vec<Frame> = (0..SUPERS_KEPT + 5).map(|_| pool.take(60_000).unwrap()).collect();
+        many.into_iter().for_each(|f| pool.give(f));
+        assert_eq!(pool.waiting(), (0, SUPERS_KEPT));
     }
 }
