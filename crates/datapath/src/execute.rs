@@ -234,6 +234,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     /// Gives the packet, or a copy if it is still needed, to `f`.
+    #[inline(never)]
     fn consume(&mut self, mut p: Packet<B>, last: bool, f: impl FnOnce(&mut Self, Packet<B>)) -> Step<B> {
         if last {
             f(self, p);
