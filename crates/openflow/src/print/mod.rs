@@ -74,7 +74,7 @@ fn print_message(out: &mut String, bytes: &[u8], names: &Names, verbosity: Verbo
                 }
                 return decode_error(out, error, bytes);
             }
-            if verbosity >= Verbosity(3) && !matches!(header.raw, Raw::OfptEchoRequest | Raw::OfptEchoReply) {
+            if verbosity > Verbosity(3) && !matches!(header.raw, Raw::OfptEchoRequest | Raw::OfptEchoReply) {
                 end_line(out);
                 hex_dump(out, bytes);
             }
