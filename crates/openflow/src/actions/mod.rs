@@ -20,6 +20,7 @@ mod instructions;
 mod learn;
 mod mpls;
 mod multi;
+mod nat;
 mod output;
 mod sample;
 mod subfield;
@@ -28,7 +29,7 @@ mod vlan;
 mod wire;
 
 pub use check::{CheckContext, check};
-pub use conntrack::{Ct, CtClear, CtZone, Nat, NatAddrs, NatKind, NatPortChoice};
+pub use conntrack::{Ct, CtClear, CtZone};
 pub use control::{
     CheckPktLarger, CloneActions, Conjunction, Exit, FinTimeout, Note, PopQueue, Resubmit, SetQueue,
     SetTunnel,
@@ -45,6 +46,7 @@ pub use instructions::{
 pub use learn::{Learn, LearnDest, LearnSource, LearnSpec};
 pub use mpls::{DecMplsTtl, PopMpls, PushMpls, SetMplsLabel, SetMplsTc, SetMplsTtl};
 pub use multi::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
+pub use nat::{Nat, NatAddrs, NatKind, NatPortChoice};
 pub use output::{Controller, Enqueue, Group, Output, OutputReg, OutputTrunc, PacketInReason};
 pub use sample::{Sample, SampleDirection, SampleSource};
 pub use subfield::Subfield;
@@ -96,6 +98,7 @@ static FAMILIES: &[Family] = &[
     control::FAMILY,
     instructions::FAMILY,
     conntrack::FAMILY,
+    nat::FAMILY,
     learn::FAMILY,
     multi::FAMILY,
     sample::FAMILY,

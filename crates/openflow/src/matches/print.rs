@@ -265,10 +265,20 @@ impl Printer<'_> {
         for f in [Field::NshTtl, Field::NshMdtype, Field::NshNp] {
             self.decimal(f.def().name, f);
         }
-        self.hex("nsh_spi", Field::NshSpi);
+        self.prefixed_hex("nsh_spi", Field::NshSpi);
         self.decimal("nsh_si", Field::NshSi);
         for f in [Field::NshC1, Field::NshC2, Field::NshC3, Field::NshC4] {
-            self.hex(f.def().name, f);
+            self.prefixed_hex(f.def().name, f);
+        }
+    }
+
+    /// A number in hexadecimal whose zero has a prefix, too.
+    fn prefixed_hex(&mut self, name: &str, f: Field) {
+        let (value, mask) = field::get_masked(f, self.m);
+        match mask {
+            0 => {}
+            _ if mask == field::full_mask(f) => self.item(name, format_args!("0x{value:x}")),
+            _ => self.item(name, format_args!("0x{value:x}/0x{mask:x}")),
         }
     }
 
