@@ -43,6 +43,7 @@ mod shard;
 mod slab;
 
 mod config;
+mod filter;
 mod text;
 mod timeout;
 mod tuple;
@@ -50,6 +51,7 @@ mod tuple;
 pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortChoice, Rewrite};
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
+pub use filter::{TupleError, TupleMatch};
 pub use table::Conntrack;
 pub use text::{Detail, EntryText, Extent, ProtocolCounts};
 pub use timeout::{MAX_TIMEOUT_POLICIES, Timeout, TimeoutPolicy};

@@ -403,3 +403,6 @@ impl Flight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

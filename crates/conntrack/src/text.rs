@@ -200,8 +200,9 @@ pub struct ProtocolCounts {
     total: u32,
     tcp: u32,
     udp: u32,
+    sctp: u32,
     icmp: u32,
-    others: u32,
+    other: u32,
     /// TCP's, by the coarse state.
     states: [u32; TCP_STATES.len()],
 }
@@ -215,7 +216,8 @@ impl ProtocolCounts {
             ip::PROTO_TCP => &mut self.tcp,
             ip::PROTO_UDP => &mut self.udp,
             ip::PROTO_ICMP | ip::PROTO_ICMPV6 => &mut self.icmp,
-            _ => &mut self.others,
+            ip::PROTO_SCTP => &mut self.sctp,
+            _ => &mut self.other,
         };
         *count += 1;
         self.total += 1;
@@ -239,7 +241,8 @@ impl ProtocolCounts {
                 }
             }
         }
-        for (name, n) in [("UDP", self.udp), ("ICMP", self.icmp), ("Others", self.others)] {
+        for (name, n) in [("UDP", self.udp), ("SCTP", self.sctp), ("ICMP", self.icmp), ("Other", self.other)]
+        {
             if n != 0 {
                 writeln!(out, "  {name}: {n}")?;
             }
