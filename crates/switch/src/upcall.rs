@@ -133,11 +133,7 @@ impl Shared {
         let Some(b) = state.bridges.get_mut(bridge) else { return };
         match credit {
             Credit::FinTimeout { rule, idle, hard, .. } => b.ofproto.reduce_timeouts(rule, *idle, *hard),
-            Credit::Learn { learned, .. } => {
-                if learn(b, learned, used) {
-                    self.publish(state);
-                }
-            }
+            Credit::Learn { learned, .. } if learn(b, learned, used) => self.publish(state),
             _ => {}
         }
     }

@@ -345,8 +345,13 @@ impl Xlate<'_> {
         odp.label = (label.1 != 0).then_some(label);
         for (s, (value, mask)) in marked.into_iter().zip(own) {
             self.flow.set(s, value);
-            let looked_at = mask | self.out.wc.get(s);
-            self.out.wc.set(s, looked_at);
+            self.out.wc.set(s, mask);
+        }
+        // What was stored is not the packet's; what was read is.
+        for action in &ct.actions {
+            if let Action::Move(m) = action {
+                look_at(m.src, &mut self.out.wc);
+            }
         }
         odp.nat = ct.actions.iter().find_map(|a| match a {
             Action::Nat(n) => Some(nat(n)),
@@ -406,9 +411,13 @@ impl Xlate<'_> {
             return;
         }
         self.exit = false;
+        let reopened = self.out.trace.as_mut().is_some_and(crate::Trace::reopen);
         self.enter(NodeKind::Table, || "--. Executing action set:".into());
         self.actions(&set, true);
         self.leave();
+        if reopened {
+            self.leave();
+        }
     }
 
     fn group(&mut self, id: u32) {

@@ -65,6 +65,21 @@ impl Trace {
         }
     }
 
+    /// Goes back into the last line of the open list if that is a table; false if it is not.
+    pub fn reopen(&mut self) -> bool {
+        match self.list().pop() {
+            Some(node) if node.kind == NodeKind::Table => {
+                self.open.push(node);
+                true
+            }
+            Some(node) => {
+                self.list().push(node);
+                false
+            }
+            None => false,
+        }
+    }
+
     fn list(&mut self) -> &mut Vec<Node> {
         match self.open.last_mut() {
             Some(node) => &mut node.children,
@@ -122,7 +137,9 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
         m.set_exact(slot::packet_type, 0);
     }
     for def in Field::all() {
+        // Registers are shown once, under their own names.
         let state = matches!(def.prereq, Prereq::None)
+            && !(def.name.starts_with("xreg") || def.name.starts_with("xxreg"))
             && !matches!(
                 def.field,
                 Field::InPort | Field::InPortOxm | Field::ActsetOutput | Field::ConjId | Field::CtState

@@ -97,6 +97,15 @@ fn sample(f: &mut fmt::Formatter<'_>, probability: u32, actions: &[Action]) -> f
     write!(f, "sample(sample={}.{}%,actions({}))", tenths / 10, tenths % 10, ActionList(actions))
 }
 
+/// A hexadecimal number as C's `%#x` has it: zero without prefix.
+struct Hex(u128);
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
+    }
+}
+
 fn conntrack(f: &mut fmt::Formatter<'_>, ct: &CtAction) -> fmt::Result {
     f.write_str("ct")?;
     let mut sep = "(";
@@ -110,10 +119,10 @@ fn conntrack(f: &mut fmt::Formatter<'_>, ct: &CtAction) -> fmt::Result {
         write!(f, "{}zone={}", next(), ct.zone)?;
     }
     if let Some((value, mask)) = ct.mark {
-        write!(f, "{}mark={value:#x}/{mask:#x}", next())?;
+        write!(f, "{}mark={}/{mask:#x}", next(), Hex(value.into()))?;
     }
     if let Some((value, mask)) = ct.label {
-        write!(f, "{}label={value:#x}/{mask:#x}", next())?;
+        write!(f, "{}label={}/{mask:#x}", next(), Hex(value))?;
     }
     if let Some(helper) = &ct.helper {
         write!(f, "{}helper={helper}", next())?;
