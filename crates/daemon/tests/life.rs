@@ -34,7 +34,11 @@ impl Folder {
     }
 
     fn pid(&self) -> Option<i32> {
-        std::fs::read_to_string(self.scratch.join("greeter.pid")).ok()?.trim().parse().ok()
+        self.pid_in("greeter.pid")
+    }
+
+    fn pid_in(&self, file: &str) -> Option<i32> {
+        std::fs::read_to_string(self.scratch.join(file)).ok()?.trim().parse().ok()
     }
 
     fn log(&self) -> String {
@@ -58,8 +62,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Some(pid) = self.pid() {
-            signal(pid, "KILL");
+        for name in ["greeter.pid", "ovsdb-server.pid"] {
+            if let Some(pid) = self.pid_in(name) {
+                signal(pid, "KILL");
+            }
         }
     }
 }
