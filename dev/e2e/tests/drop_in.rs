@@ -1,6 +1,6 @@
 //! Programs of the C suite drive ours, ours drive theirs, and both say the same.
 
-use e2e::{dummy_bridge, ours, timeless};
+use e2e::{TOOLS, dummy_bridge, ours, timeless};
 use testkit::{Ran, Suite, SwitchUnderTest, oracle};
 
 /// Flows whose dumps must read the same from either suite.
@@ -75,7 +75,7 @@ fn their_tools_drive_our_daemons() {
 
 #[test]
 fn our_tools_drive_their_daemons() {
-    let (Some(ours), Some(c)) = (ours(), oracle()) else { return };
+    let (Some(ours), Some(c)) = (testkit::ours(&TOOLS), oracle()) else { return };
     compare("our tools on C daemons", &drive(&c, &ours), &drive(&c, &c));
 }
 

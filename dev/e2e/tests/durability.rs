@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{DUMMY, dummy_bridge, ours};
+use e2e::{DATABASE, DUMMY, dummy_bridge, ours};
 use testkit::SwitchUnderTest;
 
 /// How often a daemon is killed.
@@ -12,7 +12,7 @@ fn rounds() -> u32 {
 
 #[test]
 fn a_killed_database_loses_no_committed_row() {
-    let Some(suite) = ours() else { return };
+    let Some(suite) = testkit::ours(&DATABASE) else { return };
     let mut pair = SwitchUnderTest::new(&suite);
     pair.start_database();
     pair.ok(&suite, "ovs-vsctl", &["--no-wait", "init"]);
