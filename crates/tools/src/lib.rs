@@ -3,5 +3,6 @@
 pub mod appctl;
 pub mod ctl;
 pub mod ofctl;
+pub mod ovsdb_client;
 pub mod ovsdb_tool;
 pub mod vsctl;

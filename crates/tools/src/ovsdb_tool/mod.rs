@@ -8,6 +8,8 @@
 
 mod show_log;
 
+pub(crate) use show_log::format_date;
+
 use std::fs;
 use std::process::ExitCode;
 

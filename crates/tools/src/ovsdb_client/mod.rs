@@ -1,0 +1,79 @@
+//! ovsdb-client: speaks the database protocol from the command line.
+//!
+//! Where it sits: the program `ovsdb-client`; a thin layer over JSON-RPC and the table printer.
+//!
+//! Spec: ovsdb-client(1). Reading order: `options`, `query` (one question, one answer), `dump`, `monitor`.
+
+mod dump;
+mod monitor;
+mod options;
+mod query;
+
+use std::process::ExitCode;
+
+use daemon::program;
+use ovsdb::DbSchema;
+use ovsdb::json::Json;
+use ovsdb::table::{Printer, Style};
+use stream::Clock;
+use stream::jsonrpc::{CallError, Client};
+
+/// What a command needs.
+pub(crate) struct Context {
+    /// The server's name.
+    server: String,
+    /// The database, for commands that take one.
+    database: String,
+    /// The arguments after server and database.
+    args: Vec<String>,
+    style: Style,
+    timestamp: bool,
+    force: bool,
+    clock: Clock,
+}
+
+type Outcome = Result<ExitCode, String>;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    daemon::init();
+    let options = options::parse();
+    daemon::tool::run(options.timeout, async {
+        match options::dispatch(options).await {
+            Ok(code) => code,
+            Err(error) => program::exit_with(&error),
+        }
+    })
+}
+
+impl Context {
+    async fn connect(&self) -> Result<Client, String> {
+        Client::connect(&self.server, &self.clock).await.map_err(|error| {
+            format!("failed to connect to \"{}\" ({})", self.server, stream::error_text(&error))
+        })
+    }
+
+    async fn call(&self, client: &mut Client, method: &str, params: Vec<Json>) -> Result<Json, String> {
+        client.call(method, params).await.map_err(|error| match error {
+            CallError::Refused(error) => format!("{method} failed: {error}"),
+            other => format!("{}: transaction failed ({other})", self.server),
+        })
+    }
+
+    /// The schema of the database.
+    async fn schema(&self, client: &mut Client) -> Result<DbSchema, String> {
+        let json = self.call(client, "get_schema", vec![Json::string(&*self.database)]).await?;
+        DbSchema::from_json(&json).map_err(|error| error.to_string())
+    }
+
+    fn printer(&self) -> Printer {
+        Printer::new(self.style)
+    }
+
+    fn print_json(&self, json: &Json) {
+        match self.style.json {
+            ovsdb::table::JsonLayout::Pretty => println!("{}", json.pretty()),
+            ovsdb::table::JsonLayout::Compact => println!("{json}"),
+        }
+    }
+}

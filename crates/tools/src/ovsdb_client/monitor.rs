@@ -1,0 +1,252 @@
+//! `monitor` in its three forms, and locks: commands that stay connected.
+//!
+//! Where it sits: called by `options::dispatch`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use ovsdb::json::{self, Json, Object};
+use ovsdb::schema::UUID_COLUMN;
+use ovsdb::table::{Cell, Printer, Table};
+use ovsdb::{Datum, DbSchema, TableSchema, Uuid};
+use stream::jsonrpc::{Event, Message, Options, Session};
+
+use super::{Context, Outcome};
+
+/// What is watched in one table.
+struct Watched {
+    columns: Vec<usize>,
+    printed: bool,
+}
+
+/// Connects and sends a request with id 0.
+async fn begin(context: &Context, method: &str, params: Vec<Json>) -> Result<Session, String> {
+    let mut options = Options::quiet();
+    options.reconnect.tries = Some(1);
+    options.reconnect.probe_interval = 0;
+    let mut session = Session::dial(vec![context.server.clone()], options, &context.clock);
+    loop {
+        match session.next().await {
+            Some(Event::Connected) => break,
+            Some(_) => {}
+            None => return Err(format!("failed to connect to \"{}\"", context.server)),
+        }
+    }
+    session.send(&Message::request(Json::Integer(0), method, params));
+    Ok(session)
+}
+
+/// Prints what happens to tables until the connection ends.
+pub(super) async fn run(context: &Context, command: &str) -> Outcome {
+    let mut client = context.connect().await?;
+    let schema = context.schema(&mut client).await?;
+    drop(client);
+    let mut args = context.args.as_slice();
+    let mut last_id = Uuid::ZERO.to_string();
+    let mut condition = None;
+    if command == "monitor-cond-since" && args.len() > 2 && Uuid::parse(&args[0]).is_some() {
+        last_id = args[0].clone();
+        args = &args[1..];
+    }
+    if command != "monitor" {
+        let json = json::parse(args[0].as_bytes()).map_err(|error| format!("\"{}\": {error}", args[0]))?;
+        condition = Some(json);
+        args = &args[1..];
+    }
+    let (mut watched, requests) = requests(&schema, args, condition.as_ref())?;
+    let method = command.replace('-', "_");
+    let mut params = vec![Json::string(&*context.database), Json::Null, Json::Object(requests)];
+    if command == "monitor-cond-since" {
+        params.push(Json::string(last_id));
+    }
+    let mut session = begin(context, &method, params).await?;
+    let mut printer = context.printer();
+    loop {
+        match session.next().await {
+            Some(Event::Message(message)) => {
+                show_message(context, &schema, &mut watched, &mut printer, message)?;
+            }
+            Some(Event::Connected) => {}
+            Some(Event::Disconnected) | None => {
+                return Err(format!("{}: receive failed (End of file)", context.server));
+            }
+        }
+    }
+}
+
+fn show_message(
+    context: &Context,
+    schema: &DbSchema,
+    watched: &mut BTreeMap<String, Watched>,
+    printer: &mut Printer,
+    message: Message,
+) -> Result<(), String> {
+    let (updates, last_id) = match message {
+        Message::Reply { result, .. } => match result.as_array() {
+            Some([found, last, updates]) => {
+                let found = found.as_bool().unwrap_or(false);
+                println!("found: {found}, last_id: {}", last.as_str().unwrap_or_default());
+                (updates.clone(), None)
+            }
+            _ => (result, None),
+        },
+        Message::Error { error, .. } => return Err(format!("monitor request failed: {error}")),
+        Message::Notification { method, params } => match (method.as_str(), params.as_slice()) {
+            ("update" | "update2", [_, updates]) => (updates.clone(), None),
+            ("update3", [_, last, updates]) => {
+                (updates.clone(), Some(last.as_str().unwrap_or_default().to_owned()))
+            }
+            ("monitor_canceled", _) => return Err("monitor was canceled".to_owned()),
+            _ => return Ok(()),
+        },
+        Message::Request { .. } => return Ok(()),
+    };
+    let mut out = String::new();
+    for (name, rows) in updates.as_object().into_iter().flatten() {
+        let (Some(table), Some(state)) = (schema.table(name), watched.get_mut(name)) else { continue };
+        let printed = rows_table(table, state, rows);
+        if printed.rows.is_empty() {
+            continue;
+        }
+        let stamp = || crate::ovsdb_tool::format_date(context.clock.wall_ms() as i64);
+        let timestamp = context.timestamp.then(stamp);
+        out.push_str(&printer.print(&Table { timestamp, ..printed }));
+        state.printed = true;
+    }
+    if let Some(last_id) = last_id {
+        out.insert_str(usize::from(out.starts_with('\n')), &format!("last_id: {last_id}\n"));
+    }
+    print!("{out}");
+    use std::io::Write;
+    std::io::stdout().flush().map_err(|error| format!("write to stdout failed ({error})"))
+}
+
+/// One table of actions and columns out of an update of either kind.
+fn rows_table(table: &TableSchema, watched: &Watched, rows: &Json) -> Table {
+    let headings = ["row", "action"].into_iter().map(str::to_owned);
+    let names = watched.columns.iter().map(|&index| table.columns[index].name.clone());
+    let mut out = Table::new(headings.chain(names));
+    for (uuid, update) in rows.as_object().into_iter().flatten() {
+        let Some(uuid) = Uuid::parse(uuid) else { continue };
+        let mut add = |action: &str, first: bool, row: Option<&Json>| {
+            let mut cells = vec![
+                if first { Cell::uuid(uuid) } else { Cell::Text(String::new()) },
+                Cell::Text(action.to_owned()),
+            ];
+            for &index in &watched.columns {
+                let column = &table.columns[index];
+                let value = row.and_then(|row| row.get(&column.name));
+                let datum = value.and_then(|v| Datum::from_json_any_size(v, &column.kind, None).ok());
+                let unset = matches!(action, "initial" | "insert").then(|| Datum::default_for(&column.kind));
+                cells.push(match datum.or(unset) {
+                    Some(datum) => Cell::Value(datum, column.kind.clone()),
+                    None => Cell::Text(String::new()),
+                });
+            }
+            out.rows.push(cells);
+        };
+        match (update.get("old"), update.get("new")) {
+            (Some(old), None) => add("delete", true, Some(old)),
+            (None, Some(new)) => {
+                add(if watched.printed { "insert" } else { "initial" }, true, Some(new));
+            }
+            (Some(old), Some(new)) => {
+                add("old", true, Some(old));
+                add("new", false, Some(new));
+            }
+            (None, None) => {
+                for (action, row) in update.as_object().into_iter().flatten() {
+                    add(action, true, Some(row));
+                }
+            }
+        }
+    }
+    out
+}
+
+type Requests = (BTreeMap<String, Watched>, Object);
+
+fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Result<Requests, String> {
+    let (mut watched, mut requests) = (BTreeMap::new(), Object::new());
+    if args == ["ALL"] {
+        for table in schema.tables.values() {
+            let columns = (0..table.columns.len()).filter(|index| *index != UUID_COLUMN).collect();
+            watched.insert(table.name.clone(), Watched { columns, printed: false });
+            requests.insert(table.name.clone(), Json::Object(Object::new()));
+        }
+        return Ok((watched, requests));
+    }
+    let Some((name, lists)) = args.split_first() else { return Ok((watched, requests)) };
+    let Some(table) = schema.table(name) else {
+        return Err(format!("{}: no table named {name}", schema.name));
+    };
+    let mut columns = Vec::new();
+    let mut parts = Vec::new();
+    let everything = [String::new()];
+    for list in if lists.is_empty() { &everything } else { lists } {
+        let (own, request) = request(table, list, condition)?;
+        columns.extend(own);
+        parts.push(request);
+    }
+    columns.sort();
+    requests.insert(name.clone(), Json::Array(parts));
+    watched.insert(name.clone(), Watched { columns, printed: false });
+    Ok((watched, requests))
+}
+
+/// One `<monitor-request>` out of `COLUMN,…,!initial,…`.
+fn request(table: &TableSchema, list: &str, condition: Option<&Json>) -> Result<(Vec<usize>, Json), String> {
+    let mut select = Object::new();
+    let mut columns = Vec::new();
+    for word in list.split([',', ' ']).filter(|word| !word.is_empty()) {
+        match word.strip_prefix('!') {
+            Some(kind @ ("initial" | "insert" | "delete" | "modify")) => {
+                select.insert(kind.to_owned(), Json::Bool(false));
+            }
+            Some(_) => return Err(format!("{word}: unknown kind of change")),
+            None => {
+                let index = table.column_index(word);
+                let known = format!("table \"{}\" has no column named \"{word}\"", table.name);
+                columns.push(index.ok_or(known)?);
+            }
+        }
+    }
+    if columns.is_empty() {
+        columns = (0..table.columns.len()).filter(|index| *index != UUID_COLUMN).collect();
+    }
+    let names = columns.iter().map(|&index| table.columns[index].name.as_str());
+    let mut members = Object::from([("columns".to_owned(), Json::array(names))]);
+    if !select.is_empty() {
+        members.insert("select".into(), Json::Object(select));
+    }
+    if let Some(condition) = condition {
+        members.insert("where".into(), condition.clone());
+    }
+    Ok((columns, Json::Object(members)))
+}
+
+/// Asks for a lock and prints what becomes of it.
+pub(super) async fn lock(context: &Context, method: &str) -> Outcome {
+    let mut session = begin(context, method, vec![Json::string(&*context.args[0])]).await?;
+    loop {
+        match session.next().await {
+            Some(Event::Message(Message::Reply { result, .. })) => {
+                context.print_json(&result);
+                if method == "unlock" {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            Some(Event::Message(Message::Error { error, .. })) => {
+                return Err(format!("{method} failed: {error}"));
+            }
+            Some(Event::Message(Message::Notification { method, params })) => {
+                println!("{method}");
+                context.print_json(&Json::Array(params));
+            }
+            Some(Event::Disconnected) | None => {
+                return Err(format!("{}: receive failed (End of file)", context.server));
+            }
+            Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Options, and which arguments are the server, the database and the command's own.
+//!
+//! Where it sits: first thing that `main` calls.
+//!
+//! The first argument is the server if it has the form of a connection. The next one is the database, for commands that take one:
+//! if the server offers a database of that name, or more arguments are there than the command can use.
+
+use daemon::getopt::{Getopt, Opt, Order};
+use daemon::{program, version, vlog};
+use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
+use stream::name::{is_active, is_passive};
+use stream::{Clock, dirs};
+
+use super::{Context, Outcome, dump, monitor, query};
+
+const OPTIONS: &[Opt] = &[
+    Opt::required("format").short('f'),
+    Opt::required("data").short('d'),
+    Opt::flag("bare"),
+    Opt::flag("no-headings"),
+    Opt::flag("pretty"),
+    Opt::flag("timestamp"),
+    Opt::flag("force"),
+    Opt::required("timeout").short('t'),
+    Opt::flag("db-change-aware"),
+    Opt::flag("no-db-change-aware"),
+    Opt::flag("help").short('h'),
+    Opt::flag("version").short('V'),
+];
+
+/// Whether a command has a database argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Database,
+}
+
+/// Name, database or not, fewest and most further arguments.
+const COMMANDS: &[(&str, Needs, usize, usize)] = &[
+    ("list-dbs", Needs::Nothing, 0, 0),
+    ("get-schema", Needs::Database, 0, 0),
+    ("get-schema-version", Needs::Database, 0, 0),
+    ("get-schema-cksum", Needs::Database, 0, 0),
+    ("list-tables", Needs::Database, 0, 0),
+    ("list-columns", Needs::Database, 0, 1),
+    ("transact", Needs::Nothing, 1, 1),
+    ("query", Needs::Nothing, 1, 1),
+    ("monitor", Needs::Database, 1, usize::MAX),
+    ("monitor-cond", Needs::Database, 2, 3),
+    ("monitor-cond-since", Needs::Database, 2, 4),
+    ("convert", Needs::Nothing, 1, 1),
+    ("needs-conversion", Needs::Nothing, 1, 1),
+    ("wait", Needs::Nothing, 2, 2),
+    ("dump", Needs::Database, 0, usize::MAX),
+    ("backup", Needs::Database, 0, 0),
+    ("restore", Needs::Database, 0, 0),
+    ("lock", Needs::Nothing, 1, 1),
+    ("steal", Needs::Nothing, 1, 1),
+    ("unlock", Needs::Nothing, 1, 1),
+];
+
+/// The command line.
+pub(super) struct Parsed {
+    pub timeout: u64,
+    style: Style,
+    timestamp: bool,
+    force: bool,
+    command: String,
+    args: Vec<String>,
+}
+
+/// Reads the process's arguments.
+pub(super) fn parse() -> Parsed {
+    let table = [OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
+    let mut getopt = Getopt::from_env(&table, Order::Permute);
+    let mut parsed = Parsed {
+        timeout: 0,
+        style: Style::default(),
+        timestamp: false,
+        force: false,
+        command: String::new(),
+        args: Vec::new(),
+    };
+    loop {
+        match getopt.next() {
+            Ok(Some((name, value))) => accept(&mut parsed, name, value.as_deref()),
+            Ok(None) => break,
+            Err(error) => program::exit_with(&error.to_string()),
+        }
+    }
+    parsed.args = getopt.operands();
+    if parsed.args.is_empty() {
+        program::exit_with("missing command name; use --help for help");
+    }
+    parsed.command = parsed.args.remove(0);
+    parsed
+}
+
+fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
+    let text = value.unwrap_or_default();
+    match name {
+        "format" => match Format::from_name(text) {
+            Some(format) => parsed.style.format = format,
+            None => program::exit_with(&format!("unsupported output format \"{text}\"")),
+        },
+        "data" => match CellFormat::from_name(text) {
+            Some(cells) => parsed.style.cells = cells,
+            None => program::exit_with(&format!("unsupported cell format \"{text}\"")),
+        },
+        "bare" => {
+            parsed.style.format = Format::List;
+            parsed.style.cells = CellFormat::Bare;
+            parsed.style.headings = Headings::Hidden;
+        }
+        "no-headings" => parsed.style.headings = Headings::Hidden,
+        "pretty" => parsed.style.json = JsonLayout::Pretty,
+        "timestamp" => parsed.timestamp = true,
+        "force" => parsed.force = true,
+        "timeout" => match text.parse() {
+            Ok(seconds) if seconds > 0 => parsed.timeout = seconds,
+            _ => program::exit_with(&format!("value {text} on -t or --timeout is invalid")),
+        },
+        "db-change-aware" | "no-db-change-aware" => {}
+        "help" => {
+            print!("{}", usage());
+            std::process::exit(0);
+        }
+        "version" => {
+            println!("{}", version::banner(program::name()));
+            std::process::exit(0);
+        }
+        _ => match vlog::accept_option(name, value) {
+            Ok(true) => {}
+            Ok(false) => program::exit_with(&format!("--{name} is not supported by this program yet")),
+            Err(error) => program::exit_with(&error),
+        },
+    }
+}
+
+/// Finds the command, the server and the database, and runs it.
+pub(super) async fn dispatch(parsed: Parsed) -> Outcome {
+    let Some((name, needs, min, max)) = COMMANDS.iter().find(|(name, ..)| *name == parsed.command) else {
+        return Err(format!("unknown command '{}'; use --help for help", parsed.command));
+    };
+    let mut args = parsed.args;
+    let server = match args.first() {
+        Some(first) if is_active(first) || is_passive(first) => args.remove(0),
+        _ => format!("unix:{}", dirs::rundir().join("db.sock").display()),
+    };
+    let mut context = Context {
+        server,
+        database: "Open_vSwitch".to_owned(),
+        args,
+        style: parsed.style,
+        timestamp: parsed.timestamp,
+        force: parsed.force,
+        clock: Clock::new(),
+    };
+    if *needs == Needs::Database {
+        take_database(&mut context, *min).await?;
+    }
+    if context.args.len() < *min || context.args.len() > *max {
+        return Err(format!("invalid syntax for '{name}' (use --help for help)"));
+    }
+    match *name {
+        "dump" => dump::dump(&context).await,
+        "backup" => dump::backup(&context).await,
+        "restore" => dump::restore(&context).await,
+        "monitor" | "monitor-cond" | "monitor-cond-since" => monitor::run(&context, name).await,
+        "lock" | "steal" | "unlock" => monitor::lock(&context, name).await,
+        _ => query::run(&context, name).await,
+    }
+}
+
+/// Takes the database's name off the arguments, if it is there.
+async fn take_database(context: &mut Context, min: usize) -> Result<(), String> {
+    let mut client = context.connect().await?;
+    let offered = context.call(&mut client, "list_dbs", Vec::new()).await?;
+    let offers = |name: &str| offered.as_array().is_some_and(|a| a.iter().any(|d| d.as_str() == Some(name)));
+    match context.args.first() {
+        Some(first) if context.args.len() > min && offers(first) => context.database = context.args.remove(0),
+        Some(first) if context.args.len() > min && min == 0 && !offers(&context.database) => {
+            return Err(format!("{}: server does not have database {first}", context.server));
+        }
+        // Without a name, the only database there is will be meant.
+        _ if !offers(&context.database) => {
+            let mut names = offered.as_array().into_iter().flatten().filter_map(|name| name.as_str());
+            let mut users = names.by_ref().filter(|name| !name.starts_with('_'));
+            if let (Some(only), None) = (users.next(), users.next()) {
+                context.database = only.to_owned();
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn usage() -> String {
+    let name = program::name();
+    format!(
+        "{name}: Open vSwitch database JSON-RPC client\n\
+         usage: {name} [OPTIONS] COMMAND [ARG...]\n\
+         \n\
+         Valid commands are:\n\
+         \n  \
+         list-dbs [SERVER]\n  \
+         get-schema [SERVER] [DATABASE]\n  \
+         get-schema-version [SERVER] [DATABASE]\n  \
+         get-schema-cksum [SERVER] [DATABASE]\n  \
+         list-tables [SERVER] [DATABASE]\n  \
+         list-columns [SERVER] [DATABASE] [TABLE]\n  \
+         transact [SERVER] TRANSACTION\n  \
+         query [SERVER] TRANSACTION\n  \
+         monitor [SERVER] [DATABASE] TABLE [COLUMN,...]...\n  \
+         monitor [SERVER] [DATABASE] ALL\n  \
+         monitor-cond [SERVER] [DATABASE] CONDITION TABLE [COLUMN,...]\n  \
+         monitor-cond-since [SERVER] [DATABASE] [LASTID] CONDITION TABLE [COLUMN,...]\n  \
+         convert [SERVER] SCHEMA\n  \
+         needs-conversion [SERVER] SCHEMA\n  \
+         wait [SERVER] DATABASE STATE\n  \
+         dump [SERVER] [DATABASE] [TABLE [COLUMN]...]\n  \
+         backup [SERVER] [DATABASE] > SNAPSHOT\n  \
+         [--force] restore [SERVER] [DATABASE] < SNAPSHOT\n  \
+         lock [SERVER] LOCK\n  \
+         steal [SERVER] LOCK\n  \
+         unlock [SERVER] LOCK\n\
+         \n\
+         The default SERVER is unix:{}.\n\
+         The default DATABASE is Open_vSwitch.\n\
+         \n\
+         Output formatting options:\n  \
+         -f, --format=FORMAT         set output formatting to FORMAT\n                              \
+         (\"table\", \"html\", \"csv\", or \"json\")\n  \
+         -d, --data=FORMAT           set table cell output formatting to\n                              \
+         FORMAT (\"string\", \"bare\", or \"json\")\n  \
+         --no-headings               omit table heading row\n  \
+         --pretty                    pretty-print JSON in output\n  \
+         --bare                      equivalent to \"--format=list --data=bare --no-headings\"\n  \
+         --timestamp                 timestamp \"monitor\" output\n\
+         \n\
+         Other options:\n  \
+         -t, --timeout=SECS          give up after SECS seconds\n  \
+         -h, --help                  display this help message\n  \
+         -V, --version               display version information\n",
+        dirs::rundir().join("db.sock").display()
+    )
+}
