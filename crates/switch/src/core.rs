@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     /// Grows when megaflows must be translated again.
     pub generation: AtomicU64,
     pub flow_limit: AtomicU64,
+    /// The time, in nanoseconds, at which the switch was last told it.
+    pub clock: AtomicU64,
     pub paused: AtomicBool,
 }
 
@@ -99,6 +101,16 @@ pub(crate) fn locked<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// Notes the time for what comes without one.
+    pub(crate) fn tell_time(&self, now: Now) {
+        self.clock.fetch_max(now.mono.0, Relaxed);
+    }
+
+    /// The time as far as the switch was told it.
+    pub(crate) fn last_time(&self) -> packet::Instant {
+        packet::Instant(self.clock.load(Relaxed))
+    }
+
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -260,6 +272,7 @@ impl Switch {
             next_ufid: AtomicU64::new(1),
             generation: AtomicU64::new(0),
             flow_limit: AtomicU64::new(200_000),
+            clock: AtomicU64::new(0),
             paused: AtomicBool::new(false),
         });
         dpif.set_upcall_handler(Some(shared.clone()));

@@ -88,6 +88,7 @@ impl Switch {
 
     /// One whole message of a controller.
     pub fn handle_message(&self, id: ConnId, bytes: &[u8], now: Now) {
+        self.shared.tell_time(now);
         let mut state = locked(&self.shared.state);
         let Some(name) =
             state.bridges.iter().find(|(_, b)| b.conns.contains_key(&id)).map(|(n, _)| n.clone())
@@ -210,7 +211,7 @@ impl Switch {
             trace: false,
         });
         let packet = FlatPacket::try_from_frame(&po.data).ok_or(OfpError::OFPBRC_EPERM)?;
-        self.shared.credit(&view, &outcome.credits, 1, po.data.len() as u64, Instant::default());
+        self.shared.credit(&view, &outcome.credits, 1, po.data.len() as u64, self.shared.last_time());
         // The actions are the switch's own; a datapath that refuses them has dropped the packet.
         let _ = self.dpif.execute(meta, packet, &outcome.actions);
         Ok(())

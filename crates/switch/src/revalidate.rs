@@ -44,6 +44,7 @@ enum Fate {
 impl Switch {
     /// Everything that is due: statistics, revalidation, timeouts of rules, aging addresses, packet-ins.
     pub fn run(&self, now: Now) {
+        self.shared.tell_time(now);
         if !self.shared.paused.load(Relaxed) {
             self.revalidate(now.mono);
         }

@@ -91,7 +91,7 @@ impl Switch {
             *out += &format!("Translation failed ({}), packet is dropped.\n", error.text());
         }
         if effects == SideEffects::Allowed {
-            self.shared.credit(view, &credits, 0, 0, packet::Instant::default());
+            self.shared.credit(view, &credits, 0, 0, self.shared.last_time());
         }
         forks.into()
     }

@@ -249,6 +249,51 @@ fn a_trace_shows_the_way() {
     assert!(trace2.contains("recirc(0x1) - resume conntrack with default ct_state=trk|new"), "{trace2}");
 }
 
+#[test]
+fn a_packet_out_is_forwarded_and_teaches() {
+    let b = Bench::new();
+    b.bridge("br0", FailMode::Standalone);
+    for p in ["p1", "p2"] {
+        b.port("br0", p, None);
+    }
+    b.bundles("br0");
+    let id = b.switch.connect("br0", ControllerKind::Service).unwrap();
+    let mut controller = Controller::new();
+    controller.say(&b, id, &Message::Hello(openflow::msg::Hello::new(VersionSet::one(Version::V13))));
+    let normal = openflow::actions::Output { port: OfpPort::NORMAL, max_len: 0 };
+    let po = openflow::msg::PacketOut::new(OfpPort(1), vec![normal.into()], udp(1, 2));
+    controller.say(&b, id, &Message::PacketOut(po));
+    b.host.poll_ports();
+    b.switch.run(b.now());
+    assert_eq!((b.sent("p2"), b.sent("p1")), (1, 0));
+    assert!(b.switch.fdb_show("br0", b.now()).unwrap().contains("    1     0  02:00:00:00:00:01    0"));
+}
+
+#[test]
+fn a_controller_gets_the_packets_that_rules_send_it() {
+    let b = Bench::new();
+    b.bridge("br0", FailMode::Secure);
+    b.port("br0", "p1", None);
+    b.flows("br0", &["in_port=1,cookie=0x5,actions=controller"]);
+    let id = b.switch.connect("br0", ControllerKind::Primary).unwrap();
+    let mut controller = Controller::new();
+    controller.say(&b, id, &Message::Hello(openflow::msg::Hello::new(VersionSet::one(Version::V13))));
+    b.switch.take_output(id);
+    b.feed("p1", &udp(1, 2));
+    b.feed("p1", &udp(1, 3));
+    b.switch.run(b.now());
+    let out = b.switch.take_output(id);
+    let decoded = openflow::msg::header::messages(&out)
+        .map(|m| openflow::msg::decode(m, &Default::default()).unwrap().1);
+    let got: Vec<_> = decoded
+        .map(|m| match m {
+            Message::PacketIn(p) => (p.cookie, p.data, p.metadata.key.in_port()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(got, [(5, udp(1, 2), 1), (5, udp(1, 3), 1)]);
+}
+
 /// Rules, and what Open vSwitch 3.1 says of packets through them: flow, megaflow, datapath actions of each pass.
 #[test]
 fn traces_say_what_open_vswitch_says() {
