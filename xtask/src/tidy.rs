@@ -39,7 +39,9 @@ impl Source {
 
     /// Whether the whole file is test code.
     fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.contains("/benches/")
+        ["/tests/", "/examples/"].iter().any(|folder| self.path.contains(folder))
+            || self.path.ends_with("/tests.rs")
+            || self.path.contains("/benches/")
     }
 
     /// The `//!` lines at the top.

@@ -31,6 +31,11 @@ const LAYERS: &[Allowed] = &[
     ("ovsdb-idl", &["ovsdb"]),
     ("dpif", &["packet", "flow", "odp", "conntrack", "datapath"]),
     // L4: sockets, threads and clocks begin here
+    ("netdev", &["wire", "packet", "flow"]),
+    ("netdev-linux", &["wire", "netlink", "packet", "netdev"]),
+    ("stream", &["ovsdb", "ovsdb-idl"]),
+    ("daemon", &["ovsdb", "stream"]),
+    ("dpif-netdev", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "dpif", "netdev"]),
     (
         "switch",
         &[
@@ -47,11 +52,6 @@ const LAYERS: &[Allowed] = &[
             "dpif",
         ],
     ),
-    ("netdev", &["wire", "packet", "flow"]),
-    ("netdev-linux", &["wire", "netlink", "packet", "netdev"]),
-    ("stream", &["ovsdb", "ovsdb-idl"]),
-    ("daemon", &["ovsdb", "stream"]),
-    ("dpif-netdev", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "dpif", "netdev"]),
     // L5: programs
     (
         "vswitchd",
