@@ -5,6 +5,8 @@
 //! Most commands take a datapath's name first, which may be left out while there is one datapath only. Texts are
 //! those of ovs-dpctl(8) and of Open vSwitch's answers.
 
+mod connections;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -101,6 +103,9 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
         Ok(String::new())
     });
     add("dpctl/show-drops", "[dp]", 1, show_drops);
+    add("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 4, connections::dump);
+    add("dpctl/ct-stats-show", "[dp] [zone=N]", 3, connections::stats);
+    add("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 4, connections::flush);
     register_conntrack(commands, datapaths);
 }
 
