@@ -46,7 +46,7 @@ pub(super) async fn dump(context: &Context) -> Outcome {
     let mut printer = context.printer();
     let only = context.args.first();
     if let Some(name) = only.filter(|name| schema.table(name).is_none()) {
-        return Err(format!("No table \"{name}\" found in database {}.", context.database));
+        return Err(format!("No table \"{name}\" found."));
     }
     for table in schema.tables.values().filter(|t| only.is_none_or(|only| *only == t.name)) {
         let columns = dumped_columns(table, context.args.get(1..).unwrap_or_default())?;
@@ -83,7 +83,7 @@ fn dumped_columns(table: &TableSchema, names: &[String]) -> Result<Vec<usize>, S
     let mut columns = Vec::new();
     for name in names {
         let index = table.column_index(name);
-        columns.push(index.ok_or_else(|| format!("Table \"{}\" has no column \"{name}\".", table.name))?);
+        columns.push(index.ok_or_else(|| format!("Table \"{}\" has no column {name}.", table.name))?);
     }
     columns.sort_by(|a, b| table.columns[*a].name.cmp(&table.columns[*b].name));
     Ok(columns)
@@ -162,16 +162,32 @@ pub(super) async fn restore(context: &Context) -> Outcome {
     }
 }
 
-/// The operation that inserts a row of a backup; references go by name, because rows may get new identifiers.
+/// The operation that inserts a row of a backup. Rows get new identifiers, so references go by name.
 fn insert(schema: &TableSchema, row: &ovsdb_engine::Row) -> Json {
     let columns = schema.own_columns().filter(|(_, column)| column.persistent);
-    let columns =
-        columns.map(|(index, column)| (column.name.clone(), row.fields[index].to_json(&column.kind)));
-    let uuid: Uuid = row.uuid;
+    let columns = columns
+        .map(|(index, column)| (column.name.clone(), by_name(row.fields[index].to_json(&column.kind))));
     Json::object([
         ("op", Json::string("insert")),
         ("table", Json::string(&*schema.name)),
-        ("uuid", Json::string(uuid.to_string())),
+        ("uuid-name", Json::String(row_name(&row.uuid.to_string()))),
         ("row", Json::object(columns)),
     ])
+}
+
+fn row_name(uuid: &str) -> String {
+    format!("row{}", uuid.replace('-', "_"))
+}
+
+/// The value with each `["uuid", …]` as the name of the row of a backup.
+fn by_name(value: Json) -> Json {
+    match value {
+        Json::Array(elements) => match elements.as_slice() {
+            [Json::String(tag), Json::String(uuid)] if tag == "uuid" && Uuid::parse(uuid).is_some() => {
+                Json::array(["named-uuid", &row_name(uuid)])
+            }
+            _ => Json::Array(elements.into_iter().map(by_name).collect()),
+        },
+        other => other,
+    }
 }

@@ -64,7 +64,9 @@ fn print_tables(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut 
             let short = Uuid::parse(uuid).map_or_else(|| uuid.clone(), |u| format!("{:08x}", u.first_word()));
             let called = match name {
                 Some(name) => format!("\"{name}\" ({short})"),
-                None => short,
+                None if inserted => short,
+                // A row without a name is called by its identifier, which then stands twice.
+                None => format!("{short} ({short})"),
             };
             let verb = if inserted { " insert" } else { "" };
             let kind = if !inserted && diff { " diff" } else { "" };
