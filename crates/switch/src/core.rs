@@ -416,6 +416,11 @@ impl Switch {
         status.collect()
     }
 
+    /// The datapath id of a bridge.
+    pub fn datapath_id(&self, bridge: &str) -> Option<u64> {
+        locked(&self.shared.state).bridges.get(bridge).map(|b| b.config.datapath_id)
+    }
+
     /// The address of a bridge's own port.
     pub fn hw_addr(&self, bridge: &str) -> Option<EthAddr> {
         locked(&self.shared.state).bridges.get(bridge).map(|b| b.config.hw_addr)

@@ -11,12 +11,20 @@
 //!
 //! Configuration flows one way, and status flows back through one writer.
 //!
-//! Reading order: `rows`, `config`, `status`, `dpctl`.
+//! Reading order: `run`, `config`, `engine`, `observe`, `status`, `openflow_io`, `commands`, `dpctl`.
 
+mod commands;
 pub mod config;
 pub mod dpctl;
+pub mod engine;
+mod observe;
+mod openflow_io;
+mod options;
 mod rows;
+mod run;
 pub mod status;
+
+pub use run::main;
 
 #[cfg(test)]
 mod testing;

@@ -76,9 +76,10 @@ pub fn set(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str) -> R
             return Err(format!("cannot specify key to set for non-map column {}", column.name).into());
         };
         let key = Atom::parse(key, &column.kind.key, Some(cx.symbols))?;
-        let value = Datum::parse(text, &kind, Some(cx.symbols))?;
+        // The value is the whole rest, colons and commas included: hwaddr=aa:55:aa:55:00:00.
+        let value = Atom::parse(text, &kind.key, Some(cx.symbols))?;
         let mut map = cx.get(&table.name, row, &column.name);
-        map.insert(key, value.single().cloned());
+        map.insert(key, Some(value));
         cx.txn.verify(&table.name, row, &column.name);
         cx.txn.set(&table.name, row, &column.name, map);
         return Ok(());
@@ -116,8 +117,11 @@ pub fn satisfies(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str
             return Err(format!("cannot specify key to check for non-map column {}", column.name).into());
         };
         let key = Atom::parse(key, &column.kind.key, Some(cx.symbols))?;
-        let many = ColumnType { min: 0, max: u32::MAX, ..kind.clone() };
-        let want = Datum::parse(text, if arithmetic { &kind } else { &many }, Some(cx.symbols))?;
+        let want = if arithmetic {
+            Datum::scalar(Atom::parse(text, &kind.key, Some(cx.symbols))?)
+        } else {
+            Datum::parse(text, &ColumnType { min: 0, max: u32::MAX, ..kind }, Some(cx.symbols))?
+        };
         let have = match have.get(&key) {
             Some(value) => Datum::scalar(value.clone()),
             None if arithmetic => return Ok(false),

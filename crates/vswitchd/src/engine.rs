@@ -1,0 +1,472 @@
+//! Makes the switch what the configuration wants.
+//!
+//! Where it sits: the daemon's main loop calls [`Engine::configure`] after every change of the database and
+//! [`Engine::run`] at every tick. It opens datapaths and devices through their own crates.
+//!
+//! What a bridge or port needs is compared with what was set up before; only differences are carried out, so a change
+//! of one port disturbs no other. A device that cannot be opened is tried again whenever the system's links change.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dpif_netdev::{Class, DpifNetdev, Setup};
+use netdev::dummy::DummyDevices;
+use netdev::{Netdev, Registry};
+use netdev_linux::LinuxDevices;
+use openflow::OfpPort;
+use packet::{Instant, Now};
+use switch::{BridgeConfig, BundleConfig, PortConfig, Switch};
+use wire::EthAddr;
+use xlate::VlanMode;
+
+use crate::config::{Bridge, Config, FailMode, Interface, Vlan};
+use crate::dpctl::Datapaths;
+
+/// Which devices and datapaths dummies stand for (`--enable-dummy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DummyLevel {
+    /// There are no dummies.
+    #[default]
+    None,
+    /// Dummies under their own names.
+    Plain,
+    /// Also in place of type `system`.
+    System,
+    /// In place of every type but patch ports.
+    Override,
+}
+
+/// A datapath with its switch.
+pub struct Plane {
+    /// The datapath's host.
+    pub host: Arc<DpifNetdev>,
+    /// Its bridges.
+    pub switch: Switch,
+}
+
+/// What was set up for a bridge.
+struct Applied {
+    plane: Rc<Plane>,
+    hwaddr: EthAddr,
+    ports: BTreeMap<String, Result<OfpPort, String>>,
+}
+
+/// Everything that is set up.
+pub struct Engine {
+    dummy: DummyLevel,
+    registry: Arc<Registry>,
+    dummies: DummyDevices,
+    linux: Option<LinuxDevices>,
+    clock: dpif_netdev::Clock,
+    seed: u64,
+    planes: BTreeMap<&'static str, Rc<Plane>>,
+    bridges: BTreeMap<String, Applied>,
+    datapaths: Datapaths,
+    links: u64,
+}
+
+/// The engine, shared by the main loop and commands.
+pub type Shared = Rc<RefCell<Engine>>;
+
+impl Engine {
+    /// Nothing set up yet. `seed` is random.
+    pub fn new(
+        dummy: DummyLevel,
+        clock: dpif_netdev::Clock,
+        linux: Option<LinuxDevices>,
+        seed: u64,
+    ) -> Engine {
+        let of_wall = clock.clone();
+        let dummies = DummyDevices::new(Arc::new(move || of_wall().wall_ms));
+        let registry = Arc::new(registry(dummy, &dummies, linux.as_ref()));
+        Engine {
+            dummy,
+            registry,
+            dummies,
+            linux,
+            clock,
+            seed,
+            planes: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            datapaths: Datapaths::default(),
+            links: 0,
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        (self.clock)()
+    }
+
+    /// The datapaths, for `dpctl`.
+    pub fn datapaths(&self) -> &Datapaths {
+        &self.datapaths
+    }
+
+    /// The dummy devices, for tests' commands.
+    pub fn dummies(&self) -> &DummyDevices {
+        &self.dummies
+    }
+
+    /// Types of devices that can be opened.
+    pub fn interface_types(&self) -> Vec<String> {
+        self.registry.types().map(str::to_owned).chain(["patch".to_owned()]).collect()
+    }
+
+    /// Types of datapaths that can be used.
+    pub fn datapath_types(&self) -> Vec<String> {
+        let dummy = (self.dummy != DummyLevel::None).then_some("dummy");
+        dummy.into_iter().chain(["netdev", "system"]).map(str::to_owned).collect()
+    }
+
+    /// Every datapath in use.
+    pub fn planes(&self) -> impl Iterator<Item = &Rc<Plane>> {
+        self.planes.values()
+    }
+
+    /// The datapath of a bridge.
+    pub fn plane_of(&self, bridge: &str) -> Option<&Rc<Plane>> {
+        self.bridges.get(bridge).map(|b| &b.plane)
+    }
+
+    /// The address of a bridge's own port.
+    pub fn hwaddr(&self, bridge: &str) -> Option<EthAddr> {
+        self.bridges.get(bridge).map(|b| b.hwaddr)
+    }
+
+    /// Number of an interface, or why it could not be set up; `None` before it was tried.
+    pub fn port(&self, bridge: &str, name: &str) -> Option<&Result<OfpPort, String>> {
+        self.bridges.get(bridge)?.ports.get(name)
+    }
+
+    /// The device of an interface.
+    pub fn device(&self, bridge: &str, name: &str) -> Option<Arc<dyn Netdev>> {
+        let plane = &self.bridges.get(bridge)?.plane;
+        let port = plane.switch.ports(bridge).into_iter().find(|p| p.name == name)?;
+        plane.host.netdev(port.odp?)
+    }
+
+    /// True if the system's links changed since the last call: failed ports are worth another attempt.
+    pub fn links_changed(&mut self) -> bool {
+        let generation = self.linux.as_ref().map_or(0, LinuxDevices::generation);
+        generation != std::mem::replace(&mut self.links, generation)
+    }
+
+    fn class_of(&self, datapath_type: &str) -> Option<Class> {
+        match (self.dummy, datapath_type) {
+            (DummyLevel::Override, _) => Some(Class::Dummy),
+            (DummyLevel::System, "" | "system") => Some(Class::Dummy),
+            (DummyLevel::None, "dummy") => None,
+            (_, "dummy") => Some(Class::Dummy),
+            (_, "" | "system" | "netdev") => Some(Class::Netdev),
+            _ => None,
+        }
+    }
+
+    fn plane(&mut self, class: Class) -> Option<Rc<Plane>> {
+        if let Some(plane) = self.planes.get(class.name()) {
+            return Some(plane.clone());
+        }
+        let config = datapath::Config {
+            seed: self.seed,
+            conntrack: conntrack::Config::with_seed([self.seed, self.seed.rotate_left(17)]),
+            ..datapath::Config::default()
+        };
+        let setup = Setup { class, registry: self.registry.clone(), clock: self.clock.clone(), config };
+        let host = match DpifNetdev::open(setup) {
+            Ok(host) => Arc::new(host),
+            Err(error) => {
+                log::error!(target: "bridge", "failed to create datapath of type {} ({error:?})", class.name());
+                return None;
+            }
+        };
+        self.datapaths.add(host.clone());
+        let plane = Rc::new(Plane { switch: Switch::new(host.clone()), host });
+        self.planes.insert(class.name(), plane.clone());
+        Some(plane)
+    }
+
+    /// Carries the configuration out.
+    pub fn configure(&mut self, config: &Config) {
+        let gone: Vec<String> = self.bridges.keys().filter(|n| self.is_stale(n, config)).cloned().collect();
+        for name in gone {
+            if let Some(old) = self.bridges.remove(&name) {
+                old.plane.switch.del_bridge(&name);
+            }
+        }
+        for bridge in config.bridges.values() {
+            self.configure_bridge(bridge);
+        }
+        let used: BTreeSet<&str> = self.bridges.values().map(|b| b.plane.host_name()).collect();
+        let idle: Vec<&'static str> =
+            self.planes.iter().filter(|(_, p)| !used.contains(p.host_name())).map(|(n, _)| *n).collect();
+        for name in idle {
+            if let Some(plane) = self.planes.remove(name) {
+                self.datapaths.remove(plane.host_name());
+            }
+        }
+    }
+
+    /// True for a bridge that is no longer wanted, or wanted in another datapath.
+    fn is_stale(&self, name: &str, config: &Config) -> bool {
+        let Some(wanted) = config.bridges.get(name) else { return true };
+        let class = self.class_of(&wanted.datapath_type).map(Class::name);
+        let current =
+            self.planes.iter().find(|(_, p)| self.plane_of(name).is_some_and(|own| Rc::ptr_eq(own, p)));
+        class != current.map(|(n, _)| *n)
+    }
+
+    fn configure_bridge(&mut self, wanted: &Bridge) {
+        let name = &wanted.name;
+        let Some(class) = self.class_of(&wanted.datapath_type) else {
+            log::error!(target: "bridge", "failed to create bridge {name}: Address family not supported by protocol");
+            return;
+        };
+        let now = self.now();
+        if !self.bridges.contains_key(name) {
+            let Some(plane) = self.plane(class) else { return };
+            let hwaddr = wanted.hwaddr.unwrap_or(EthAddr::ZERO);
+            plane.switch.set_bridge(bridge_config(wanted, hwaddr), now);
+            self.bridges.insert(name.clone(), Applied { plane, hwaddr, ports: BTreeMap::new() });
+        }
+        let Some(mut applied) = self.bridges.remove(name) else { return };
+        configure_ports(wanted, &mut applied, now);
+        let hwaddr = wanted.hwaddr.unwrap_or_else(|| choose_hwaddr(wanted, &applied));
+        if hwaddr != applied.hwaddr {
+            applied.hwaddr = hwaddr;
+            set_local_address(name, &applied);
+        }
+        let new = bridge_config(wanted, hwaddr);
+        log_datapath_id(&applied, &new);
+        applied.plane.switch.set_bridge(new, now);
+        applied.plane.switch.set_bundles(name, bundles(wanted));
+        self.bridges.insert(name.clone(), applied);
+    }
+
+    /// Everything that is due; returns when to call again at the latest.
+    pub fn run(&mut self) -> Instant {
+        let now = self.now();
+        let mut next = now.mono + std::time::Duration::from_millis(500);
+        for plane in self.planes.values() {
+            plane.follow_links();
+            plane.switch.run(now);
+            next = next.min(plane.host.housekeep());
+        }
+        next
+    }
+}
+
+impl Plane {
+    fn host_name(&self) -> &str {
+        dpif::Dpif::name(&*self.host)
+    }
+
+    /// Tells the switch which links are up.
+    fn follow_links(&self) {
+        for bridge in self.switch.bridges() {
+            for port in self.switch.ports(&bridge) {
+                let device = port.odp.and_then(|odp| self.host.netdev(odp));
+                if let Some(up) = device.map(|d| d.carrier()).filter(|up| *up != port.up) {
+                    self.switch.set_link(&bridge, &port.name, up);
+                }
+            }
+        }
+    }
+}
+
+fn registry(level: DummyLevel, dummies: &DummyDevices, linux: Option<&LinuxDevices>) -> Registry {
+    let mut registry = Registry::new();
+    if let Some(linux) = linux {
+        registry.register("system", linux.system());
+        registry.register("internal", linux.internal());
+        registry.register("tap", linux.tap());
+    }
+    if level != DummyLevel::None {
+        for kind in ["dummy", "dummy-internal", "dummy-pmd"] {
+            registry.register(kind, dummies.opener(kind));
+        }
+    }
+    let replaced: &[&str] = match level {
+        DummyLevel::None | DummyLevel::Plain => &[],
+        DummyLevel::System => &["system"],
+        DummyLevel::Override => &["system", "internal", "tap"],
+    };
+    replaced.iter().for_each(|kind| registry.register(kind, dummies.opener(kind)));
+    registry
+}
+
+fn configure_ports(wanted: &Bridge, applied: &mut Applied, now: Now) {
+    let interfaces: Vec<&Interface> = wanted.ports.values().flat_map(|p| &p.interfaces).collect();
+    let names: BTreeSet<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+    let switch = &applied.plane.switch;
+    let kinds: BTreeMap<String, String> =
+        switch.ports(&wanted.name).into_iter().map(|p| (p.name, p.kind)).collect();
+    let changed = |i: &&&Interface| kinds.get(&i.name).is_some_and(|kind| *kind != i.kind);
+    let stale: Vec<String> = applied
+        .ports
+        .keys()
+        .filter(|n| !names.contains(n.as_str()))
+        .cloned()
+        .chain(interfaces.iter().filter(changed).map(|i| i.name.clone()))
+        .collect();
+    for name in stale {
+        if applied.ports.remove(&name).is_some_and(|port| port.is_ok()) {
+            switch.del_port(&wanted.name, &name);
+            log::info!(target: "bridge", "bridge {}: deleted interface {name}", wanted.name);
+        }
+    }
+    // The local port first: its number is fixed, and the others may take any.
+    let (local, others): (Vec<_>, Vec<_>) = interfaces.into_iter().partition(|i| i.name == wanted.name);
+    for iface in local.into_iter().chain(others) {
+        let before = applied.ports.get(&iface.name).cloned();
+        let result = add_port(wanted, iface, applied, now);
+        report(&wanted.name, &iface.name, before.as_ref(), &result);
+        applied.ports.insert(iface.name.clone(), result);
+    }
+}
+
+fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> Result<OfpPort, String> {
+    if iface.kind == "patch" && !iface.options.contains_key("peer") {
+        return Err(format!("{}: patch type requires valid 'peer' argument", iface.name));
+    }
+    let switch = &applied.plane.switch;
+    let existing = switch.ports(&wanted.name).into_iter().find(|p| p.name == iface.name);
+    let device = existing.as_ref().and_then(|p| p.odp).and_then(|odp| applied.plane.host.netdev(odp));
+    let config = PortConfig {
+        name: iface.name.clone(),
+        kind: iface.kind.clone(),
+        wanted: iface.ofport_request.map(|n| OfpPort(n.into())),
+        peer: iface.options.get("peer").cloned(),
+        hw_addr: device.and_then(|d| d.mac().ok()).unwrap_or_default(),
+    };
+    let ofp = switch
+        .add_port(&wanted.name, config.clone(), now)
+        .map_err(|e| format!("could not open network device {} ({e})", iface.name))?;
+    let added = switch.ports(&wanted.name).into_iter().find(|p| p.name == iface.name);
+    let Some(device) = added.and_then(|p| p.odp).and_then(|odp| applied.plane.host.netdev(odp)) else {
+        return Ok(ofp);
+    };
+    set_up(&*device, iface);
+    let hw_addr = device.mac().unwrap_or_default();
+    if hw_addr != config.hw_addr {
+        // The port exists: it only gets its address.
+        let _ = switch.add_port(&wanted.name, PortConfig { hw_addr, ..config }, now);
+    }
+    Ok(ofp)
+}
+
+/// Gives a device what its row asks for.
+fn set_up(device: &dyn Netdev, iface: &Interface) {
+    let warn = |what: &str, error: netdev::NetdevError| {
+        log::warn!(target: "bridge", "could not configure network device {}: {what} ({error})", iface.name);
+    };
+    if let Err(error) = device.set_options(&iface.options) {
+        warn("options", error);
+    }
+    if let Some(mtu) = iface.mtu_request.filter(|mtu| device.mtu().is_ok_and(|now| now != *mtu))
+        && let Err(error) = device.set_mtu(mtu)
+    {
+        warn("mtu_request", error);
+    }
+    if let Some(mac) = iface.mac.filter(|mac| device.mac().is_ok_and(|now| now != *mac))
+        && let Err(error) = device.set_mac(mac)
+    {
+        warn("mac", error);
+    }
+}
+
+fn report(bridge: &str, name: &str, before: Option<&Result<OfpPort, String>>, now: &Result<OfpPort, String>) {
+    if before == Some(now) {
+        return;
+    }
+    match now {
+        Ok(ofp) if !matches!(before, Some(Ok(_))) => {
+            let number = ofp.to_of10();
+            log::info!(target: "bridge", "bridge {bridge}: added interface {name} on port {number}");
+        }
+        Ok(_) => {}
+        Err(error) => log::warn!(target: "bridge", "{error}"),
+    }
+}
+
+/// The lowest address of the bridge's other devices, or that of its own.
+fn choose_hwaddr(wanted: &Bridge, applied: &Applied) -> EthAddr {
+    let ports = applied.plane.switch.ports(&wanted.name);
+    let address = |own: bool| {
+        let some = ports.iter().filter(|p| (p.name == wanted.name) == own);
+        let macs = some.filter_map(|p| applied.plane.host.netdev(p.odp?)?.mac().ok());
+        macs.filter(|m| *m != EthAddr::ZERO && !m.is_multicast()).min()
+    };
+    address(false).or_else(|| address(true)).unwrap_or(applied.hwaddr)
+}
+
+fn set_local_address(name: &str, applied: &Applied) {
+    let local = applied.plane.switch.ports(name).into_iter().find(|p| p.name == name);
+    let device = local.and_then(|p| p.odp).and_then(|odp| applied.plane.host.netdev(odp));
+    if let Some(device) = device
+        && device.mac().is_ok_and(|mac| mac != applied.hwaddr)
+        && let Err(error) = device.set_mac(applied.hwaddr)
+    {
+        log::error!(target: "bridge", "bridge {name}: failed to set bridge Ethernet address: {error}");
+    }
+}
+
+fn log_datapath_id(applied: &Applied, new: &BridgeConfig) {
+    let old = applied.plane.switch.datapath_id(&new.name);
+    match old {
+        Some(0) | None => {
+            log::info!(target: "ofproto", "{}: using datapath ID {:016x}", new.name, new.datapath_id)
+        }
+        Some(old) if old != new.datapath_id => {
+            log::info!(target: "ofproto", "{}: datapath ID changed to {:016x}", new.name, new.datapath_id);
+        }
+        Some(_) => {}
+    }
+}
+
+fn bridge_config(wanted: &Bridge, hwaddr: EthAddr) -> BridgeConfig {
+    let other = |key: &str| wanted.other_config.get(key);
+    let seconds = other("mac-aging-time").and_then(|t| t.parse().ok()).unwrap_or(300u64).clamp(15, 3600);
+    let size = other("mac-table-size").and_then(|t| t.parse().ok()).unwrap_or(8192usize).clamp(10, 1_000_000);
+    BridgeConfig {
+        datapath_id: wanted.datapath_id.unwrap_or(hwaddr.to_u64()),
+        fail_mode: match wanted.fail_mode {
+            FailMode::Standalone => switch::FailMode::Standalone,
+            FailMode::Secure => switch::FailMode::Secure,
+        },
+        has_controllers: !wanted.controllers.is_empty(),
+        versions: crate::openflow_io::versions(&wanted.protocols),
+        forward_bpdu: other("forward-bpdu").is_some_and(|v| v == "true"),
+        mac_aging: std::time::Duration::from_secs(seconds),
+        mac_table_size: size,
+        dp_desc: other("dp-desc").cloned().unwrap_or_else(|| "None".to_owned()),
+        dp_sn: other("dp-sn").cloned().unwrap_or_else(|| "None".to_owned()),
+        ..BridgeConfig::new(&wanted.name, hwaddr)
+    }
+}
+
+fn bundles(wanted: &Bridge) -> Vec<BundleConfig> {
+    let list =
+        |trunks: &BTreeSet<u16>| (!trunks.is_empty()).then(|| trunks.iter().copied().collect::<Vec<u16>>());
+    let bundle = |port: &crate::config::Port| {
+        let (mode, tag, trunks) = match &port.vlan {
+            Vlan::Access(tag) => (VlanMode::Access, *tag, None),
+            Vlan::Trunk(trunks) => (VlanMode::Trunk, 0, list(trunks)),
+            Vlan::NativeTagged(tag, trunks) => (VlanMode::NativeTagged, *tag, list(trunks)),
+            Vlan::NativeUntagged(tag, trunks) => (VlanMode::NativeUntagged, *tag, list(trunks)),
+            Vlan::Dot1qTunnel(tag, _) => (VlanMode::Access, *tag, None),
+        };
+        BundleConfig {
+            name: port.name.clone(),
+            mode,
+            tag,
+            trunks,
+            priority_tags: port.other_config.get("priority-tags").is_some_and(|v| v != "no" && v != "false"),
+            protected: port.protected,
+            ports: port.interfaces.iter().map(|i| i.name.clone()).collect(),
+        }
+    };
+    wanted.ports.values().map(bundle).collect()
+}

@@ -1,0 +1,5 @@
+//! The ovs-vswitchd program.
+
+fn main() -> std::process::ExitCode {
+    vswitchd::main()
+}

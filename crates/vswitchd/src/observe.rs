@@ -1,0 +1,81 @@
+//! Looks at what is set up and fills [`Status`].
+//!
+//! Where it sits: called by the main loop before each writing of status.
+
+use netdev::{AdminState, Netdev};
+use openflow::OfpPort;
+use ovsdb::Uuid;
+
+use crate::config::{Bridge, Config, Interface};
+use crate::engine::Engine;
+use crate::status::{BridgeStatus, InterfaceStatus, Status};
+
+/// The state of everything that has a row. Counters are left out unless `with_statistics`.
+pub(crate) fn observe(engine: &Engine, config: &Config, statistics: Statistics) -> Status {
+    let mut status = Status::default();
+    for bridge in config.bridges.values() {
+        observe_bridge(engine, bridge, &mut status);
+        for iface in bridge.ports.values().flat_map(|p| &p.interfaces) {
+            let Some(row) = iface.uuid else { continue };
+            let device = engine.device(&bridge.name, &iface.name);
+            status.interfaces.insert(row, interface(engine, bridge, iface, device.as_deref()));
+            if statistics == Statistics::Read {
+                observe_counters(row, device.as_deref(), &mut status);
+            }
+        }
+    }
+    status
+}
+
+/// Whether counters are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    /// They are.
+    Read,
+    /// They are left as they are in the database.
+    Leave,
+}
+
+fn observe_bridge(engine: &Engine, bridge: &Bridge, status: &mut Status) {
+    let id = engine.plane_of(&bridge.name).and_then(|p| p.switch.datapath_id(&bridge.name));
+    let datapath_id = id.map(|id| format!("{id:016x}"));
+    let version = engine.plane_of(&bridge.name).map(|_| "<built-in>".to_owned());
+    status.bridges.insert(bridge.uuid, BridgeStatus { datapath_id, datapath_version: version });
+}
+
+fn number(ofp: OfpPort) -> i64 {
+    i64::from(ofp.to_of10())
+}
+
+fn interface(
+    engine: &Engine,
+    bridge: &Bridge,
+    iface: &Interface,
+    device: Option<&dyn Netdev>,
+) -> InterfaceStatus {
+    let mut status = InterfaceStatus::default();
+    match engine.port(&bridge.name, &iface.name) {
+        Some(Ok(ofp)) => status.ofport = Some(number(*ofp)),
+        Some(Err(error)) => (status.ofport, status.error) = (Some(-1), Some(error.clone())),
+        None => status.ofport = Some(-1),
+    }
+    let Some(device) = device else { return status };
+    let up = |is_up: bool| if is_up { "up" } else { "down" };
+    status.mac_in_use = device.mac().ok().map(|m| m.to_string());
+    status.ifindex = Some(i64::from(device.ifindex()));
+    status.admin_state = device.admin_state().ok().map(|s| up(s == AdminState::Up));
+    status.link_state = Some(up(device.carrier()));
+    status.link_resets = i64::try_from(device.carrier_resets()).ok();
+    status.mtu = device.mtu().ok().map(i64::from);
+    let mbps = device.link_features().current.max_mbps();
+    status.link_speed = (mbps != 0).then(|| i64::from(mbps) * 1_000_000);
+    status.duplex = (mbps != 0).then_some("full");
+    status.status = device.status();
+    status
+}
+
+fn observe_counters(row: Uuid, device: Option<&dyn Netdev>, status: &mut Status) {
+    let Some(Ok(stats)) = device.map(Netdev::stats) else { return };
+    let counters = stats.iter().map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)));
+    status.statistics.insert(row, counters.collect());
+}

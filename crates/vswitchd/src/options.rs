@@ -1,0 +1,92 @@
+//! ovs-vswitchd's command line.
+//!
+//! Where it sits: the first step of `run`.
+
+use daemon::getopt::{Getopt, Opt, Order};
+use daemon::{dirs, program, version, vlog};
+
+use crate::engine::DummyLevel;
+
+/// What the user asked for.
+pub(crate) struct Options {
+    /// How to become a daemon.
+    pub daemon: daemon::Options,
+    /// Which dummies there are.
+    pub dummy: DummyLevel,
+    /// Where the database is.
+    pub remote: String,
+}
+
+const OWN: &[Opt] = &[
+    Opt::optional("enable-dummy"),
+    Opt::flag("disable-system"),
+    Opt::flag("disable-system-route"),
+    Opt::flag("mlockall"),
+    Opt::flag("hw-rawio-access"),
+    Opt::required("dummy-numa"),
+    Opt::flag("help").short('h'),
+    Opt::flag("version").short('V'),
+];
+
+/// Reads the command line; answers `--help` and `--version` at once.
+pub(crate) fn read() -> Options {
+    let table = [OWN, daemon::OPTIONS, vlog::OPTIONS].concat();
+    let mut getopt = Getopt::from_env(&table, Order::Permute);
+    let remote = format!("unix:{}", dirs::rundir().join("db.sock").display());
+    let mut options = Options { daemon: daemon::Options::default(), dummy: DummyLevel::None, remote };
+    loop {
+        match getopt.next() {
+            Ok(Some((name, value))) => options.accept(name, value.as_deref()),
+            Ok(None) => break,
+            Err(error) => program::exit_with(&error.to_string()),
+        }
+    }
+    match getopt.operands().as_slice() {
+        [] => {}
+        [remote] => options.remote.clone_from(remote),
+        _ => program::exit_with("at most one non-option argument accepted; use --help for usage"),
+    }
+    options
+}
+
+impl Options {
+    fn accept(&mut self, name: &str, value: Option<&str>) {
+        match name {
+            "enable-dummy" => {
+                self.daemon.dummy = true;
+                self.dummy = match value {
+                    Some("override") => DummyLevel::Override,
+                    Some("system") => DummyLevel::System,
+                    _ => DummyLevel::Plain,
+                };
+            }
+            // There is no kernel datapath to disable, no route table to read, no hardware to reach for, and one
+            // polling thread whatever the number of cores.
+            "disable-system" | "disable-system-route" | "hw-rawio-access" | "dummy-numa" => {}
+            "mlockall" => {
+                log::warn!(target: "vswitchd", "--mlockall is not supported yet; memory stays unlocked")
+            }
+            "help" => {
+                print!("{}", usage());
+                std::process::exit(0);
+            }
+            "version" => {
+                println!("{}", version::banner(program::name()));
+                std::process::exit(0);
+            }
+            _ => {
+                if let Err(error) = self.daemon.accept(name, value) {
+                    program::exit_with(&error);
+                }
+            }
+        }
+    }
+}
+
+fn usage() -> String {
+    let name = program::name();
+    format!(
+        "{name}: Open vSwitch daemon\nusage: {name} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}\").\n\nDaemon options:\n  --detach                run in background as daemon\n  --no-chdir              do not chdir to '/'\n  --pidfile[=FILE]        create pidfile\n  --overwrite-pidfile     with --pidfile, start even if already running\n  --monitor               creates a process to monitor this daemon\n\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
+        dirs::rundir().join("db.sock").display()
+    )
+}
