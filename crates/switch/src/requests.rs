@@ -16,7 +16,8 @@ use openflow::msg::{
     Age, AggregateStats, AsyncKind, BundleAdd, BundleControl, BundleCtrl, Capabilities, FlowRemoved,
     FlowRemovedReason, FlowStats, FlowStatsRequest, FragMode, LinkFeatures, Message, PacketIn, PacketOut,
     PortConfig as PortFlags, PortDesc, PortMod, PortReason, PortState as LinkState, PortStats, PortStatus,
-    Rfc2819, Role, RoleMessage, SwitchConfig, SwitchDesc, SwitchFeatures, TableCaps, TableStats,
+    Rfc2819, Role, RoleMessage, SwitchConfig, SwitchDesc, SwitchFeatures, TableCaps, TableFeatures,
+    TableStats,
 };
 use openflow::{FlowModFlags, OfpError, OfpPort, Version};
 use packet::{FlatPacket, Instant, Now, OdpPort, PacketMeta};
@@ -382,6 +383,13 @@ impl BridgeState {
                 })
             }
             Message::TableStatsRequest => Message::TableStatsReply(self.table_stats(version)),
+            Message::TableFeaturesRequest(wanted) if wanted.is_empty() => {
+                let tables = 0..ofproto::N_VISIBLE_TABLES;
+                let last = ofproto::N_VISIBLE_TABLES - 1;
+                Message::TableFeaturesReply(
+                    tables.map(|id| TableFeatures::of_switch(id, last, version)).collect(),
+                )
+            }
             Message::PortDescRequest(port) => Message::PortDescReply(
                 self.ports
                     .iter()
