@@ -192,9 +192,6 @@ async fn serve(
     context: Context,
 ) {
     let mut session = Session { plane, id: None };
-    if connection.is_connected() {
-        session.id = session.plane.switch.connect(&bridge, kind);
-    }
     loop {
         if let Some(id) = session.id {
             let output = session.plane.switch.take_output(id);
