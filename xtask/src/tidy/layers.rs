@@ -56,6 +56,7 @@ const LAYERS: &[Allowed] = &[
     (
         "vswitchd",
         &[
+            "sync",
             "wire",
             "packet",
             "flow",

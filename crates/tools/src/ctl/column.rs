@@ -117,11 +117,8 @@ pub fn satisfies(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str
             return Err(format!("cannot specify key to check for non-map column {}", column.name).into());
         };
         let key = Atom::parse(key, &column.kind.key, Some(cx.symbols))?;
-        let want = if arithmetic {
-            Datum::scalar(Atom::parse(text, &kind.key, Some(cx.symbols))?)
-        } else {
-            Datum::parse(text, &ColumnType { min: 0, max: u32::MAX, ..kind }, Some(cx.symbols))?
-        };
+        let many = ColumnType { min: 0, max: u32::MAX, ..kind };
+        let want = Datum::parse(text, &many, Some(cx.symbols))?;
         let have = match have.get(&key) {
             Some(value) => Datum::scalar(value.clone()),
             None if arithmetic => return Ok(false),
