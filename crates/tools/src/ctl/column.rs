@@ -28,8 +28,17 @@ pub struct Parsed<'t> {
 const RELATIONS: [&str; 14] =
     ["{=}", "{!=}", "{<=}", "{<}", "{>=}", "{>}", "{in}", "{not-in}", "!=", "<=", ">=", "=", "<", ">"];
 
+/// Which operators an argument may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operators {
+    /// `=` only, and a column alone.
+    Assignment,
+    /// Every relation; one there must be.
+    Relations,
+}
+
 /// Takes `column[:key][OPERATORvalue]` apart.
-pub fn parse<'t>(table: &'t TableSchema, arg: &str, relations: bool) -> Result<Parsed<'t>, Failure> {
+pub fn parse<'t>(table: &'t TableSchema, arg: &str, operators: Operators) -> Result<Parsed<'t>, Failure> {
     let (name, rest) = parse_token(arg)?;
     if name.is_empty() {
         return Err(format!("{arg}: missing column name").into());
@@ -42,16 +51,16 @@ pub fn parse<'t>(table: &'t TableSchema, arg: &str, relations: bool) -> Result<P
         }
         None => (None, rest),
     };
-    if rest.is_empty() && !relations {
+    if rest.is_empty() && operators == Operators::Assignment {
         return Ok(Parsed { column, key, operator: "", value: None });
     }
-    let operators: &[&'static str] = if relations { &RELATIONS } else { &["="] };
-    let found = operators.iter().find_map(|o| rest.strip_prefix(o).map(|value| (*o, value)));
-    let trouble = || match relations {
-        true => format!(
+    let known: &[&'static str] = if operators == Operators::Relations { &RELATIONS } else { &["="] };
+    let found = known.iter().find_map(|o| rest.strip_prefix(o).map(|value| (*o, value)));
+    let trouble = || match operators {
+        Operators::Relations => format!(
             "{arg}: argument does not end in \"=\", \"!=\", \"<\", \">\", \"<=\", \">=\", \"{{=}}\", \"{{!=}}\", \"{{<}}\", \"{{>}}\", \"{{<=}}\", \"{{>=}}\", \"{{in}}\", or \"{{not-in}}\" followed by a value."
         ),
-        false => format!("{arg}: argument does not end in \"=\" followed by a value."),
+        Operators::Assignment => format!("{arg}: argument does not end in \"=\" followed by a value."),
     };
     let (operator, value) = found.ok_or_else(trouble)?;
     Ok(Parsed { column, key, operator, value: Some(value.to_owned()) })
@@ -65,7 +74,7 @@ fn value_kind(column: &ColumnSchema) -> Option<ColumnType> {
 
 /// Carries out `column[:key]=value` on a row.
 pub fn set(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str) -> Result<(), Failure> {
-    let parsed = parse(table, arg, false)?;
+    let parsed = parse(table, arg, Operators::Assignment)?;
     let Some(text) = parsed.value.as_ref().filter(|v| !v.is_empty()) else {
         return Err(format!("{arg}: argument does not end in \"=\" followed by a value.").into());
     };
@@ -105,7 +114,7 @@ pub fn check_mutable(
 
 /// True if a row satisfies `column[:key]OPERATORvalue`.
 pub fn satisfies(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str) -> Result<bool, Failure> {
-    let parsed = parse(table, arg, true)?;
+    let parsed = parse(table, arg, Operators::Relations)?;
     let Some(text) = &parsed.value else {
         return Err(format!("{arg}: missing value").into());
     };

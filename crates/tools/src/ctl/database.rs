@@ -5,9 +5,10 @@
 use ovsdb::table::{Cell, Table};
 use ovsdb::{Atom, ColumnSchema, ColumnType, Datum, TableSchema, Uuid};
 
+use super::column::{self, Operators};
 use super::command::{Access, MANY, Syntax};
 use super::context::{Context, Failure, Lives, random_uuid};
-use super::{column, record};
+use super::record;
 
 type Done = Result<(), Failure>;
 
@@ -70,7 +71,7 @@ fn column_and_key<'t>(
     table: &'t TableSchema,
     arg: &str,
 ) -> Result<(&'t ColumnSchema, Option<String>), Failure> {
-    let parsed = column::parse(table, arg, false)?;
+    let parsed = column::parse(table, arg, Operators::Assignment)?;
     if parsed.value.is_some() {
         return Err(
             format!("{arg}: trailing garbage \"={}\" in argument", parsed.value.unwrap_or_default()).into()
@@ -197,12 +198,22 @@ fn add(cx: &mut Context<'_>) -> Done {
     for text in &cx.call.args[3..] {
         value.union(&Datum::parse(text, &kind, Some(cx.symbols))?);
     }
-    if value.len() > column.kind.max as usize {
-        let (n, max) = (value.len(), column.kind.max);
-        let what = if column.kind.is_map() { "pairs" } else { "values" };
+    store(cx, &table, row, column, value)
+}
+
+/// Gives a column the value that `add` or `remove` has made of its old one, if it may hold so many elements.
+fn store(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, column: &ColumnSchema, value: Datum) -> Done {
+    let (n, kind) = (value.len(), &column.kind);
+    let bound = if n > kind.max as usize {
+        Some(("maximum", kind.max))
+    } else {
+        (n < kind.min as usize).then_some(("minimum", kind.min))
+    };
+    if let Some((which, limit)) = bound {
+        let what = if kind.is_map() { "pairs" } else { "values" };
+        let (command, column, table) = (cx.call.syntax.name, &column.name, &table.name);
         return Err(format!(
-            "\"add\" operation would put {n} {what} in column {} of table {} but the maximum number is {max}",
-            column.name, table.name
+            "\"{command}\" operation would put {n} {what} in column {column} of table {table} but the {which} number is {limit}"
         )
         .into());
     }
@@ -227,18 +238,7 @@ fn remove(cx: &mut Context<'_>) -> Done {
         };
         value.subtract(&part);
     }
-    if value.len() < column.kind.min as usize {
-        let (n, min) = (value.len(), column.kind.min);
-        let what = if column.kind.is_map() { "pairs" } else { "values" };
-        return Err(format!(
-            "\"remove\" operation would put {n} {what} in column {} of table {} but the minimum number is {min}",
-            column.name, table.name
-        )
-        .into());
-    }
-    cx.txn.verify(&table.name, row, &column.name);
-    cx.txn.set(&table.name, row, &column.name, value);
-    Ok(())
+    store(cx, &table, row, column, value)
 }
 
 fn clear(cx: &mut Context<'_>) -> Done {
