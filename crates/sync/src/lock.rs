@@ -6,7 +6,6 @@
 //! The lock is not fair and not recursive. Whoever takes two takes them in an order that all agree on.
 
 use core::cell::UnsafeCell;
-
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,10 +40,11 @@ impl<T> SpinLock<T> {
 
     /// Takes the lock if nobody has it.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        // The guard is made only once the lock is taken: dropping a guard unlocks.
         self.locked
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then_some(SpinGuard { lock: self })
+            .then(|| SpinGuard { lock: self })
     }
 
     /// The value, without locking: the borrow says that nobody else has it.
@@ -96,6 +96,7 @@ mod tests {
         let lock = SpinLock::new(0u32);
         let held = lock.lock();
         assert!(lock.try_lock().is_none());
+        assert!(lock.try_lock().is_none(), "a failed attempt must not unlock");
         drop(held);
         std::thread::scope(|s| {
             for _ in 0..4 {
