@@ -1,7 +1,7 @@
 //! A Linux device as a netdev, and how they are opened.
 //!
 //! Where it sits: the crate's surface. State comes from the table of links and from ethtool; packets go through
-//! `packet_port` or `tap`.
+//! `packet_port`, `tap` or `veth`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,8 +13,9 @@ use wire::EthAddr;
 
 use crate::ethtool;
 use crate::packet_port::PacketPort;
-use crate::rtnl::{LinkChange, LinkInfo, Links, OnChange};
+use crate::rtnl::{LinkChange, LinkInfo, Links, OnChange, Which};
 use crate::tap::Tap;
+use crate::veth::{self, VethPair};
 
 /// The devices of this network namespace.
 #[derive(Clone)]
@@ -66,12 +67,12 @@ impl LinuxDevices {
             return if device.kind == kind { Ok(device) } else { Err(NetdevError::Os(libc::EEXIST)) };
         }
         let links = self.0.links.clone();
-        let io = if kind == "system" {
-            Io::Packet(PacketPort::open(name, links.refresh(name)?.index, links.clone())?)
-        } else {
-            let tap = Tap::open(name)?;
-            links.refresh(name)?;
-            Io::Tap(tap)
+        let io = match kind {
+            "system" => {
+                let index = links.refresh(Which::Name(name))?.index;
+                Io::Packet(PacketPort::open(name, index, links.clone())?)
+            }
+            _ => make(name, kind, &links)?,
         };
         let control = self.0.control.clone();
         let device = Arc::new(LinuxNetdev { name: name.to_owned(), kind, io, links, control });
@@ -81,9 +82,28 @@ impl LinuxDevices {
     }
 }
 
+/// Makes a device of type internal or tap.
+fn make(name: &str, kind: &str, links: &Arc<Links>) -> Result<Io, NetdevError> {
+    match Tap::maker() {
+        Ok(maker) => {
+            let tap = Tap::open(name, maker)?;
+            links.refresh(Which::Name(name))?;
+            Ok(Io::Tap(tap))
+        }
+        Err(e) if kind == "internal" && veth::can_stand_in(&e) => {
+            let pair = VethPair::open(name, links)?;
+            let ours = pair.name();
+            log::info!(target: "netdev_linux", "{name}: TAP devices cannot be made ({e}), using a veth pair with {ours}");
+            Ok(Io::Veth(pair))
+        }
+        Err(e) => Err(Tap::no_maker(e)),
+    }
+}
+
 enum Io {
     Packet(Arc<PacketPort>),
     Tap(Arc<Tap>),
+    Veth(VethPair),
 }
 
 struct LinuxNetdev {
@@ -113,6 +133,7 @@ impl Netdev for LinuxNetdev {
         match &self.io {
             Io::Packet(port) => port.queues(),
             Io::Tap(tap) => tap.queues(),
+            Io::Veth(pair) => pair.port().queues(),
         }
     }
 
@@ -166,6 +187,8 @@ impl Netdev for LinuxNetdev {
             Io::Packet(_) => kernel,
             // What the device sends, the switch receives.
             Io::Tap(tap) => Ok(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped)),
+            // What the device sends, our end receives.
+            Io::Veth(pair) => self.links.stats(pair.name()),
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ~~~text
 //!   type system           an existing device, through a packet socket        packet_port
-//!   type internal, tap    a device that is made, and lives with its handle   tap
+//!   type internal, tap    a device that is made, and lives with its handle   tap, or veth where TAP is closed to us
 //!                                     │
 //!          virtio-net header before each frame, both ways (vnet)  ⇄  packet::Offload
 //!                                     │
@@ -29,6 +29,7 @@ mod packet_port;
 mod rtnl;
 mod sys;
 mod tap;
+mod veth;
 mod vnet;
 
 pub use device::LinuxDevices;

@@ -48,14 +48,20 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
+    /// Opens the kernel's maker of TAP devices.
+    pub(crate) fn maker() -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(TUN)
+    }
+
+    /// What to tell the user when [`Tap::maker`] fails.
+    pub(crate) fn no_maker(error: io::Error) -> NetdevError {
+        let why = NetdevError::from(error);
+        log::warn!(target: "netdev_linux", "opening \"{TUN}\" failed: {why}");
+        NetdevError::Explained(why.errno(), format!("{why}: {TUN}"))
+    }
+
     /// Makes the device `name`, or attaches to it if it is persistent.
-    pub(crate) fn open(name: &str) -> Result<Arc<Tap>, NetdevError> {
-        let open = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(TUN);
-        let file = open.map_err(|e| {
-            let why = NetdevError::from(e);
-            log::warn!(target: "netdev_linux", "opening \"{TUN}\" failed: {why}");
-            NetdevError::Explained(why.errno(), format!("{why}: {TUN}"))
-        })?;
+    pub(crate) fn open(name: &str, file: File) -> Result<Arc<Tap>, NetdevError> {
         sys::tun_attach(file.as_fd(), name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).map_err(|e| {
             let why = NetdevError::from(e);
             log::warn!(target: "netdev_linux", "{name}: creating tap device failed: {why}");

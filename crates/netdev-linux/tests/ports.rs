@@ -231,31 +231,63 @@ fn tcp_through_tagging_devices() {
 #[test]
 fn a_tap_talks_to_a_veth_both_ways() {
     sandboxed!();
+    if let Err(e) = File::options().read(true).write(true).open("/dev/net/tun") {
+        skip!("no TAP device here: {e}");
+    }
+    an_internal_port_talks_both_ways("tun");
+}
+
+#[test]
+fn an_internal_port_without_tap_talks_both_ways() {
+    sandboxed!();
+    run("mount -t tmpfs tmpfs /dev/net");
+    let links = an_internal_port_talks_both_ways("veth");
+    assert!(!links.contains("ovsint"), "the pair outlived its port: {links}");
+}
+
+#[test]
+fn a_pair_that_was_left_behind_is_used_again() {
+    sandboxed!();
+    run("mount -t tmpfs tmpfs /dev/net");
+    let d = devices();
+    let internal = d.internal().open("br0").unwrap();
+    let before = internal.ifindex();
+    // As a killed daemon would.
+    std::mem::forget(internal);
+    let d = devices();
+    let again = d.internal().open("br0").unwrap();
+    assert_eq!(again.ifindex(), before);
+    run("ip link add foreign type veth peer name other");
+    let refused = d.internal().open("foreign").err().unwrap();
+    assert_eq!(refused.to_string(), "File exists");
+}
+
+/// Moves an internal port into a namespace, as scripts do, and sends TCP both ways; returns the links left at the end.
+fn an_internal_port_talks_both_ways(driver: &str) -> String {
     guest("a", "va", "10.0.0.1");
     run("ip netns add b");
     let d = devices();
-    let tap = match d.internal().open("br0") {
-        Ok(tap) => tap,
-        Err(e) => skip!("no TAP device here: {e}"),
-    };
-    assert_eq!(tap.kind(), "internal");
-    tap.set_mac("aa:bb:cc:00:00:01".parse().unwrap()).unwrap();
-    assert_eq!(tap.mac().unwrap().to_string(), "aa:bb:cc:00:00:01");
-    tap.set_mtu(1400).unwrap();
-    assert_eq!(tap.mtu(), Ok(1400));
-    tap.set_mtu(1500).unwrap();
-    assert_eq!(tap.status()["driver_name"], "tun");
+    let internal = d.internal().open("br0").unwrap();
+    assert_eq!(internal.kind(), "internal");
+    internal.set_mac("aa:bb:cc:00:00:01".parse().unwrap()).unwrap();
+    assert_eq!(internal.mac().unwrap().to_string(), "aa:bb:cc:00:00:01");
+    internal.set_mtu(1400).unwrap();
+    assert_eq!(internal.mtu(), Ok(1400));
+    internal.set_mtu(1500).unwrap();
+    assert_eq!(internal.status()["driver_name"], driver);
     run("ip link set br0 netns b");
     run("ip -n b addr add 10.0.0.2/24 dev br0");
     run("ip -n b link set br0 up");
-    let wire = Wire::between(&d.system().open("va").unwrap(), &tap);
+    let wire = Wire::between(&d.system().open("va").unwrap(), &internal);
     tcp("a", "b", "10.0.0.2", 5_000_000);
     tcp("b", "a", "10.0.0.1", 5_000_000);
     let seen = &wire.seen;
     assert!(seen.get(|s| &s.largest) > 20_000, "largest frame {}", seen.get(|s| &s.largest));
     // In another namespace only our own end can be counted.
-    let stats = tap.stats().unwrap();
+    let stats = internal.stats().unwrap();
     assert!(stats.rx_bytes > Some(5_000_000) && stats.tx_bytes > Some(5_000_000), "{stats:?}");
+    drop((wire, internal));
+    String::from_utf8(Command::new("ip").arg("link").output().unwrap().stdout).unwrap()
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

@@ -101,6 +101,12 @@ impl Builder {
         self.close(at);
     }
 
+    /// Adds bytes that no attribute holds: a family's header inside a nest.
+    pub fn put_raw(&mut self, bytes: &[u8]) {
+        self.pad();
+        self.push(bytes);
+    }
+
     /// Begins an attribute whose payload is attributes, flagged as such in its type as newer families want it.
     pub fn begin_nest(&mut self, kind: u16) -> Nest {
         Nest(self.open(kind | NESTED))

@@ -16,9 +16,14 @@ const RTM_SETLINK: u16 = 19;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
 const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
 
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
@@ -34,6 +39,8 @@ pub(crate) struct LinkInfo {
     pub flags: u32,
     pub mtu: u32,
     pub mac: EthAddr,
+    /// The link at the other end or below, zero for none: of a veth pair the peer.
+    pub peer: u32,
 }
 
 impl LinkInfo {
@@ -73,6 +80,7 @@ pub(crate) fn event(message: &Message<'_>) -> Option<LinkEvent> {
                     .find(IFLA_ADDRESS)
                     .and_then(|a| a.payload.try_into().ok())
                     .map_or(EthAddr::ZERO, EthAddr),
+                peer: attrs.find(IFLA_LINK).and_then(|a| a.u32()).unwrap_or(0),
             }))
         }
         _ => None,
@@ -121,18 +129,63 @@ pub(crate) fn dump(seq: u32) -> Option<Vec<u8>> {
     b.finish()
 }
 
+/// Which link a request means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'a> {
+    Name(&'a str),
+    Index(u32),
+}
+
 /// A request for one link with its counters.
-pub(crate) fn get(seq: u32, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn get(seq: u32, which: Which<'_>) -> Option<Vec<u8>> {
     let mut b = Builder::new();
-    b.begin(&Header { kind: RTM_GETLINK, flags: flags::REQUEST, seq, pid: 0 }, &[0; IFINFO_LEN]);
-    b.put_str(IFLA_IFNAME, name);
+    let header = Header { kind: RTM_GETLINK, flags: flags::REQUEST, seq, pid: 0 };
+    match which {
+        Which::Name(name) => {
+            b.begin(&header, &[0; IFINFO_LEN]);
+            b.put_str(IFLA_IFNAME, name);
+        }
+        Which::Index(index) => b.begin(&header, &of_link(index)),
+    }
     b.finish()
+}
+
+/// A request to make a pair of veth devices, to be acknowledged. A `%d` in the peer's name becomes a free number.
+pub(crate) fn new_veth(seq: u32, name: &str, peer: &str) -> Option<Vec<u8>> {
+    let flags = flags::REQUEST | flags::ACK | flags::CREATE | flags::EXCL;
+    let mut b = Builder::new();
+    b.begin(&Header { kind: RTM_NEWLINK, flags, seq, pid: 0 }, &[0; IFINFO_LEN]);
+    b.put_str(IFLA_IFNAME, name);
+    let info = b.begin_nest(IFLA_LINKINFO);
+    b.put_str(IFLA_INFO_KIND, "veth");
+    let data = b.begin_nest(IFLA_INFO_DATA);
+    let other = b.begin_nest(VETH_INFO_PEER);
+    b.put_raw(&[0; IFINFO_LEN]);
+    b.put_str(IFLA_IFNAME, peer);
+    b.end_nest(other);
+    b.end_nest(data);
+    b.end_nest(info);
+    b.finish()
+}
+
+/// A request to remove a link, to be acknowledged.
+pub(crate) fn delete(seq: u32, index: u32) -> Option<Vec<u8>> {
+    let mut b = Builder::new();
+    let header = Header { kind: RTM_DELLINK, flags: flags::REQUEST | flags::ACK, seq, pid: 0 };
+    b.begin(&header, &of_link(index));
+    b.finish()
+}
+
+/// A `struct ifinfomsg` that names a link.
+fn of_link(index: u32) -> [u8; IFINFO_LEN] {
+    let mut head = [0; IFINFO_LEN];
+    head[4..8].copy_from_slice(&index.to_ne_bytes());
+    head
 }
 
 /// A request to change a link, to be acknowledged.
 pub(crate) fn set(seq: u32, index: u32, change: LinkChange) -> Option<Vec<u8>> {
-    let mut head = [0; IFINFO_LEN];
-    head[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut head = of_link(index);
     if matches!(change, LinkChange::Up | LinkChange::Down) {
         let wanted = if change == LinkChange::Up { IFF_UP } else { 0 };
         head[8..12].copy_from_slice(&wanted.to_ne_bytes());
@@ -173,9 +226,10 @@ mod tests {
             b.put_str(IFLA_IFNAME, "veth0");
             b.put_u32(IFLA_MTU, 1500);
             b.put(IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1]);
+            b.put_u32(IFLA_LINK, 3);
         };
         let mac = EthAddr([2, 0, 0, 0, 0, 1]);
-        let link = LinkInfo { index: index_7(), name: "veth0".into(), flags: 0x41, mtu: 1500, mac };
+        let link = LinkInfo { index: index_7(), name: "veth0".into(), flags: 0x41, mtu: 1500, mac, peer: 3 };
         assert!(link.up() && link.carrier());
         assert_eq!(read(&message(RTM_NEWLINK, 0, attrs)), Some(LinkEvent::Is(link)));
         assert_eq!(read(&message(RTM_DELLINK, 0, attrs)), Some(LinkEvent::Gone(index_7())));

@@ -6,7 +6,7 @@ mod link;
 mod socket;
 mod table;
 
-pub(crate) use link::{LinkChange, LinkInfo};
+pub(crate) use link::{LinkChange, LinkInfo, Which};
 pub(crate) use table::Links;
 
 /// Called after any link appeared, changed or vanished, on the thread that follows links.

@@ -17,7 +17,7 @@ use netdev::{NetdevError, NetdevStats};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use super::OnChange;
-use super::link::{self, LinkChange, LinkEvent, LinkInfo};
+use super::link::{self, LinkChange, LinkEvent, LinkInfo, Which};
 use super::socket::RouteSocket;
 
 /// A link with its history.
@@ -120,11 +120,11 @@ impl Links {
         lock(&self.shared.table).values().find(|l| l.info.name == name).cloned()
     }
 
-    /// The link of a name, read from the kernel now.
-    pub(crate) fn refresh(&self, name: &str) -> Result<LinkInfo, NetdevError> {
+    /// A link, read from the kernel now.
+    pub(crate) fn refresh(&self, which: Which<'_>) -> Result<LinkInfo, NetdevError> {
         let mut found = None;
         lock(&self.requests)
-            .request(|seq| link::get(seq, name), |m| found = found.take().or(link::event(m)))?;
+            .request(|seq| link::get(seq, which), |m| found = found.take().or(link::event(m)))?;
         match found {
             Some(LinkEvent::Is(info)) => {
                 self.shared.apply(LinkEvent::Is(info.clone()));
@@ -138,7 +138,7 @@ impl Links {
     pub(crate) fn stats(&self, name: &str) -> Result<NetdevStats, NetdevError> {
         let mut found = None;
         lock(&self.requests)
-            .request(|seq| link::get(seq, name), |m| found = found.take().or(link::stats(m)))?;
+            .request(|seq| link::get(seq, Which::Name(name)), |m| found = found.take().or(link::stats(m)))?;
         found.ok_or(NetdevError::Os(libc::ENODEV))
     }
 
@@ -146,7 +146,19 @@ impl Links {
     pub(crate) fn change(&self, name: &str, change: LinkChange) -> Result<(), NetdevError> {
         let index = self.find(name).ok_or(NetdevError::Os(libc::ENODEV))?.info.index;
         lock(&self.requests).request(|seq| link::set(seq, index, change), |_| {})?;
-        self.refresh(name).map(drop)
+        self.refresh(Which::Name(name)).map(drop)
+    }
+
+    /// Makes a pair of veth devices; a `%d` in the peer's name becomes a free number. Returns the peer.
+    pub(crate) fn make_veth(&self, name: &str, peer: &str) -> Result<LinkInfo, NetdevError> {
+        lock(&self.requests).request(|seq| link::new_veth(seq, name, peer), |_| {})?;
+        let made = self.refresh(Which::Name(name))?;
+        self.refresh(Which::Index(made.peer))
+    }
+
+    /// Removes a link.
+    pub(crate) fn remove(&self, index: u32) -> Result<(), NetdevError> {
+        Ok(lock(&self.requests).request(|seq| link::delete(seq, index), |_| {})?)
     }
 }
 
