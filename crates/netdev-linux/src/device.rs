@@ -72,7 +72,7 @@ impl LinuxDevices {
                 let index = links.refresh(Which::Name(name))?.index;
                 Io::Packet(PacketPort::open(name, index, links.clone())?)
             }
-            _ => make(name, kind, &links)?,
+            _ => make(name, &links)?,
         };
         let control = self.0.control.clone();
         let device = Arc::new(LinuxNetdev { name: name.to_owned(), kind, io, links, control });
@@ -83,17 +83,17 @@ impl LinuxDevices {
 }
 
 /// Makes a device of type internal or tap.
-fn make(name: &str, kind: &str, links: &Arc<Links>) -> Result<Io, NetdevError> {
+fn make(name: &str, links: &Arc<Links>) -> Result<Io, NetdevError> {
     match Tap::maker() {
         Ok(maker) => {
             let tap = Tap::open(name, maker)?;
             links.refresh(Which::Name(name))?;
             Ok(Io::Tap(tap))
         }
-        Err(e) if kind == "internal" && veth::can_stand_in(&e) => {
+        Err(e) if veth::can_stand_in(&e) => {
             let pair = VethPair::open(name, links)?;
-            let ours = pair.name();
-            log::info!(target: "netdev_linux", "{name}: TAP devices cannot be made ({e}), using a veth pair with {ours}");
+            let (ours, why) = (pair.name(), NetdevError::from(e));
+            log::info!(target: "netdev_linux", "{name}: TAP devices cannot be made ({why}), using a veth pair with {ours}");
             Ok(Io::Veth(pair))
         }
         Err(e) => Err(Tap::no_maker(e)),

@@ -1,8 +1,8 @@
-//! An internal port where TAP devices cannot be made: one end of a veth pair is the device, the other is ours.
+//! A port of type internal or tap where TAP devices cannot be made: one end of a veth pair is the device, the other is ours.
 //!
 //! Where it sits: made by `device` in place of `tap` when /dev/net/tun is closed to this user, as it is for an ordinary
-//! user's namespaces on many machines. The device looks and behaves like an internal port; our end is read and written
-//! through a packet socket.
+//! user's namespaces on many machines. The device looks and behaves like an internal port; our end is read
+//! and written through a packet socket.
 //!
 //! I1  The pair goes when its port does. One that a killed daemon left behind is known by our end's name, and used again.
 //! I2  Our end takes frames of any size: the device's MTU alone limits them.

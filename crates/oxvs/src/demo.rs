@@ -96,7 +96,7 @@ pub fn inside(options: &Options) -> Result<ExitCode> {
 /// Runs the probes one by one and prints a row for each; returns how many surprised.
 fn play(hypervisors: &[Hypervisor]) -> Result<usize> {
     let table =
-        Table::new(["probe", "expected", "happened", "decided by", "packets counted"], [26, 9, 9, 46, 0]);
+        Table::new(["probe", "expected", "happened", "decided by", "packets counted"], [26, 9, 9, 55, 0]);
     table.head();
     let mut surprises = 0;
     for probe in &probes::ALL {
