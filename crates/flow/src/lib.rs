@@ -27,7 +27,7 @@ mod wildcards;
 pub mod ct_state;
 pub mod slot;
 
-pub use compose::compose;
+pub use compose::{compose, usual_payload};
 pub use extract::{DEFAULT_VLAN_LIMIT, Layers, extract};
 pub use fields::{Field, FieldDef, Format, Of1x, Prereq, Usable};
 pub use key::{FLOW_WORDS, FlowKey, Frag};

@@ -107,3 +107,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn payload_is_where_open_vswitch_puts_it() {
+    let check = |v6: bool, proto: u8, src: u16, dst: u16, flags: u16, expected: usize| {
+        let mut key = FlowKey::ZERO;
+        key.set_eth_type(if v6 { eth::TYPE_IPV6 } else { eth::TYPE_IPV4 });
+        key.set_nw_proto(proto);
+        key.set_tp_src(src);
+        key.set_tp_dst(dst);
+        key.set_tcp_flags(flags);
+        let payload = usual_payload(&key);
+        assert_eq!(payload.len(), expected, "{key:?}");
+        assert!(payload.iter().enumerate().all(|(n, byte)| n == usize::from(*byte)));
+    };
+    check(false, 6, 8, 10, 0, 64);
+    check(true, 6, 8, 10, tcp::PSH | tcp::ACK, 64);
+    check(false, 6, 8, 10, tcp::SYN | tcp::ACK, 0);
+    check(false, 17, 8, 10, 0, 64);
+    check(false, 1, 8, 0, 0, 64);
+    check(false, 1, 3, 1, 0, 0);
+    check(true, 58, 128, 0, 0, 64);
+    check(true, 58, 135, 0, 0, 0);
+    check(false, 132, 8, 10, 0, 0);
+    check(false, 2, 0, 0, 0, 0);
+}
