@@ -15,6 +15,7 @@ use netdev::{Frame, Netdev, NetdevError, Registry};
 use odp::Action;
 use odp::text::{ActionList, FlowText};
 use packet::{Instant, Now, OdpPort, PacketMeta};
+use wire::EthAddr;
 
 use crate::poller::{self, Poller};
 use crate::ports::{PortEntry, Ports, choose_number, lock};
@@ -324,6 +325,10 @@ impl Dpif for DpifNetdev {
             kind: device.kind().to_owned(),
         };
         lock(&self.shared.devices).iter().map(port).collect()
+    }
+
+    fn port_hw_addr(&self, number: OdpPort) -> EthAddr {
+        self.netdev(number).and_then(|d| d.mac().ok()).unwrap_or_default()
     }
 
     fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError> {

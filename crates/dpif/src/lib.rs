@@ -25,6 +25,7 @@ use conntrack::Conntrack;
 use datapath::{Command, CommandError, Reply, Stats};
 use odp::Action;
 use packet::{FlatPacket, OdpPort, PacketMeta};
+use wire::EthAddr;
 
 pub use port::{DpifError, Port, PortStats};
 pub use upcall::{UpcallHandler, Verdict};
@@ -53,6 +54,11 @@ pub trait Dpif: Send + Sync {
     /// The port of a name.
     fn port_by_name(&self, name: &str) -> Option<Port> {
         self.ports().into_iter().find(|p| p.name == name)
+    }
+
+    /// The Ethernet address of a port's device; zero if it has none.
+    fn port_hw_addr(&self, _number: OdpPort) -> EthAddr {
+        EthAddr::ZERO
     }
 
     /// A port's counters.

@@ -50,6 +50,12 @@ impl Registry {
     /// Opens the device `name` of the type `kind` (empty means `system`).
     pub fn open(&self, name: &str, kind: &str) -> Result<Arc<dyn Netdev>, NetdevError> {
         let kind = if kind.is_empty() { "system" } else { kind };
-        self.types.get(kind).ok_or(NetdevError::UnknownType)?.open(name)
+        match self.types.get(kind) {
+            Some(opener) => opener.open(name),
+            None => {
+                log::warn!(target: "netdev", "could not create netdev {name} of unknown type {kind}");
+                Err(NetdevError::UnknownType)
+            }
+        }
     }
 }

@@ -77,7 +77,7 @@ pub struct PortConfig {
     pub wanted: Option<OfpPort>,
     /// A patch port's peer, by name.
     pub peer: Option<String>,
-    /// Its address.
+    /// Its address, if it has no device.
     pub hw_addr: EthAddr,
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct BridgeState {
     pub bundles: Vec<BundleConfig>,
     pub fdb: Arc<RwLock<Fdb>>,
     pub conns: BTreeMap<ConnId, Conn>,
+    /// The last number that was chosen for a port.
+    pub last_number: OfpPort,
     /// The highest generation of a primary's claim.
     pub generation: Option<u64>,
 }
@@ -162,6 +164,7 @@ impl BridgeState {
             bundles: Vec::new(),
             fdb,
             conns: BTreeMap::new(),
+            last_number: OfpPort(0),
             generation: None,
         };
         bridge.add_default_rule(now);
@@ -241,13 +244,21 @@ impl BridgeState {
         }
     }
 
-    /// The number for a new port: the wanted one if it is free, else the lowest free one.
-    fn free_number(&self, config: &PortConfig) -> Option<OfpPort> {
+    /// The number for a new port: the wanted one if it is free, else the next free one after the last that was chosen,
+    /// so that the number of a port that went is not soon another's.
+    fn free_number(&mut self, config: &PortConfig) -> Option<OfpPort> {
         if config.name == self.config.name {
             return Some(OfpPort::LOCAL);
         }
         let free = |p: &OfpPort| p.is_ordinary() && p.0 != 0 && !self.ports.contains_key(p);
-        config.wanted.filter(free).or_else(|| (1..OfpPort::MAX.0).map(OfpPort).find(free))
+        let wanted = config.wanted.filter(free);
+        if wanted.is_some() {
+            return wanted;
+        }
+        let after = self.last_number.0 + 1..OfpPort::MAX.0;
+        let next = after.chain(1..=self.last_number.0).map(OfpPort).find(free)?;
+        self.last_number = next;
+        Some(next)
     }
 }
 
@@ -324,7 +335,7 @@ impl Switch {
         self.shared.publish(&mut state);
     }
 
-    /// Adds a port: opens its device, unless it is a patch. A port that exists only gets its new peer and address.
+    /// Adds a port: opens its device, unless it is a patch. A port that exists only gets its new peer.
     pub fn add_port(&self, bridge: &str, config: PortConfig, now: Now) -> Result<OfpPort, DpifError> {
         let mut state = locked(&self.shared.state);
         let b = state.bridges.get_mut(bridge).ok_or(DpifError::NoPort)?;
@@ -332,13 +343,13 @@ impl Switch {
             if old.config.kind != config.kind {
                 return Err(DpifError::Exists);
             }
+            let hw_addr = old.config.hw_addr;
             if let Some(p) = b.ports.get_mut(&ofp) {
-                p.config = config;
+                p.config = PortConfig { hw_addr, ..config };
             }
             self.shared.publish(&mut state);
             return Ok(ofp);
         }
-        let ofp = b.free_number(&config).ok_or(DpifError::Full)?;
         let odp = match config.kind.as_str() {
             "patch" => None,
             kind => match self.dpif.port_by_name(&config.name) {
@@ -346,8 +357,14 @@ impl Switch {
                 None => Some(self.dpif.add_port(&config.name, kind, None)?),
             },
         };
+        // A number is spent only on a port whose device could be opened.
+        let Some(ofp) = b.free_number(&config) else {
+            odp.into_iter().for_each(|odp| drop(self.dpif.del_port(odp)));
+            return Err(DpifError::Full);
+        };
+        let hw_addr = odp.map_or(config.hw_addr, |odp| self.dpif.port_hw_addr(odp));
         let port = PortState {
-            config,
+            config: PortConfig { hw_addr, ..config },
             odp,
             flags: openflow::msg::PortConfig::empty(),
             up: true,
@@ -400,6 +417,20 @@ impl Switch {
             b.tell_port(ofp, PortReason::Modify);
             self.shared.publish(&mut state);
         }
+    }
+
+    /// Notes the address that a port's device has.
+    pub fn set_hw_addr(&self, bridge: &str, name: &str, hw_addr: EthAddr) {
+        let mut state = locked(&self.shared.state);
+        let Some(b) = state.bridges.get_mut(bridge) else { return };
+        let Some((ofp, old)) = b.port_by_name(name) else { return };
+        if old.config.hw_addr == hw_addr {
+            return;
+        }
+        if let Some(p) = b.ports.get_mut(&ofp) {
+            p.config.hw_addr = hw_addr;
+        }
+        b.tell_port(ofp, PortReason::Modify);
     }
 
     /// A bridge's ports.

@@ -6,7 +6,7 @@ use openflow::{Names, OfpPort, actions, matches};
 use packet::Now;
 use wire::EthAddr;
 
-use crate::core::{BridgeState, Switch, locked};
+use crate::core::{BridgeState, PortState, Switch, locked};
 
 impl Switch {
     fn with_bridge<T>(&self, name: &str, f: impl FnOnce(&BridgeState) -> T) -> Result<T, String> {
@@ -92,8 +92,9 @@ impl Switch {
         let devices = self.dpif.ports();
         for (name, b) in &state.bridges {
             out += &format!("  {name}:\n");
-            let local = b.ports.iter().filter(|(ofp, _)| **ofp == OfpPort::LOCAL);
-            for (ofp, p) in local.chain(b.ports.iter().filter(|(ofp, _)| **ofp != OfpPort::LOCAL)) {
+            let mut ports: Vec<(&OfpPort, &PortState)> = b.ports.iter().collect();
+            ports.sort_by(|(_, a), (_, b)| a.config.name.cmp(&b.config.name));
+            for (ofp, p) in ports {
                 let odp = p.odp.map_or("none".to_owned(), |o| o.to_string());
                 let device = devices.iter().find(|d| Some(d.number) == p.odp);
                 let kind = device.map_or(p.config.kind.as_str(), |d| d.kind.as_str());

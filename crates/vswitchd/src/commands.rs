@@ -6,8 +6,6 @@
 use std::rc::Rc;
 
 use daemon::unixctl::{Call, Commands};
-use dpif::Dpif;
-use packet::OdpPort;
 use wire::EthAddr;
 
 use crate::dpctl::{self, Millis};
@@ -128,24 +126,22 @@ fn register_fdb(commands: &Commands, engine: &Shared) {
     });
 }
 
+/// A packet that has the key that a flow's text gives, of the length that is asked for.
+fn composed(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
+    let no_memory = || "Cannot allocate memory".to_owned();
+    let key = odp::text::parse_key(text, &|_| None).map_err(|e| e.to_string())?;
+    let Some(len) = len else {
+        return flow::compose(&key, flow::usual_payload(&key)).ok_or_else(no_memory);
+    };
+    let bare = flow::compose(&key, &[]).ok_or_else(no_memory)?;
+    flow::compose(&key, &vec![0; len.saturating_sub(bare.len())]).ok_or_else(no_memory)
+}
+
 fn register_dummies(commands: &Commands, engine: &Shared) {
     let usage = "name [--qid queue_id] packet|flow [--len packet_len]";
     add(commands, engine, ("netdev-dummy/receive", usage, 2, usize::MAX), |e, args| {
         let engine = e.borrow();
-        let port_of = |name: &str| {
-            engine.planes().find_map(|p| p.host.port_by_name(name)).map(|port| {
-                let OdpPort(number) = port.number;
-                number
-            })
-        };
-        let compose = |text: &str, len: usize| {
-            let key =
-                odp::text::parse_key(text, &port_of).map_err(|_| "bad packet or flow syntax".to_owned())?;
-            let bare = flow::compose(&key, &[]).ok_or("Cannot allocate memory")?;
-            let payload = vec![0; len.saturating_sub(bare.len())];
-            flow::compose(&key, &payload).ok_or_else(|| "Cannot allocate memory".to_owned())
-        };
-        engine.dummies().receive_command(args, compose)?;
+        engine.dummies().receive_command(args, composed)?;
         for plane in engine.planes() {
             plane.host.poll_ports();
             plane.switch.deliver_packet_ins();

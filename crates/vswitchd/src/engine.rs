@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dpif::Dpif;
 use dpif_netdev::{Class, DpifNetdev, Setup};
 use netdev::dummy::DummyDevices;
 use netdev::{Netdev, Registry};
 use netdev_linux::LinuxDevices;
 use openflow::OfpPort;
+use ovsdb::Uuid;
 use packet::{Instant, Now};
 use switch::{BridgeConfig, BundleConfig, Switch};
 use wire::EthAddr;
@@ -223,6 +225,9 @@ impl Engine {
     fn configure_bridge(&mut self, wanted: &Bridge) {
         let name = &wanted.name;
         let Some(class) = self.class_of(&wanted.datapath_type) else {
+            let kind = &wanted.datapath_type;
+            log::warn!(target: "ofproto", "unknown datapath type {kind}");
+            log::warn!(target: "ofproto", "could not create datapath {name} of unknown type {kind}");
             log::error!(target: "bridge", "failed to create bridge {name}: Address family not supported by protocol");
             return;
         };
@@ -236,10 +241,8 @@ impl Engine {
         let Some(mut applied) = self.bridges.remove(name) else { return };
         ports::configure(wanted, &mut applied, now);
         let hwaddr = wanted.hwaddr.unwrap_or_else(|| choose_hwaddr(wanted, &applied));
-        if hwaddr != applied.hwaddr {
-            applied.hwaddr = hwaddr;
-            set_local_address(name, &applied);
-        }
+        applied.hwaddr = hwaddr;
+        set_local_address(name, &applied);
         let new = bridge_config(wanted, hwaddr);
         log_datapath_id(&applied, &new);
         applied.plane.switch.set_bridge(new, now);
@@ -262,7 +265,7 @@ impl Engine {
 
 impl Plane {
     fn host_name(&self) -> &str {
-        dpif::Dpif::name(&*self.host)
+        self.host.name()
     }
 
     /// Tells the switch which links are up.
@@ -299,25 +302,36 @@ fn registry(level: DummyLevel, dummies: &DummyDevices, linux: Option<&LinuxDevic
     registry
 }
 
-/// The lowest address of the bridge's other devices, or that of its own.
+/// The lowest global address of the bridge's other devices (internal ones made theirs up), or one that its row stands for: it stays the same whenever
+/// the switch is started.
 fn choose_hwaddr(wanted: &Bridge, applied: &Applied) -> EthAddr {
     let ports = applied.plane.switch.ports(&wanted.name);
-    let address = |own: bool| {
-        let some = ports.iter().filter(|p| (p.name == wanted.name) == own);
-        let macs = some.filter_map(|p| applied.plane.host.netdev(p.odp?)?.mac().ok());
-        macs.filter(|m| *m != EthAddr::ZERO && !m.is_multicast()).min()
-    };
-    address(false).or_else(|| address(true)).unwrap_or(applied.hwaddr)
+    let others = ports.iter().filter(|p| p.name != wanted.name && p.kind != "internal");
+    let macs = others.filter_map(|p| applied.plane.host.netdev(p.odp?)?.mac().ok());
+    let global = macs.filter(|m| *m != EthAddr::ZERO && !m.is_multicast() && !m.is_local());
+    global.min().unwrap_or_else(|| address_of_row(wanted.uuid))
 }
 
+/// A local address of the first six bytes of a row's identifier, as Open vSwitch on a little-endian machine lays it out.
+fn address_of_row(row: Uuid) -> EthAddr {
+    const MULTICAST: u8 = 1;
+    const LOCAL: u8 = 2;
+    let [a, b, c, d, _, _, e, f, ..] = row.0.to_be_bytes();
+    EthAddr([d & !MULTICAST | LOCAL, c, b, a, f, e])
+}
+
+/// Gives the local port's device the bridge's address.
 fn set_local_address(name: &str, applied: &Applied) {
-    let local = applied.plane.switch.ports(name).into_iter().find(|p| p.name == name);
-    let device = local.and_then(|p| p.odp).and_then(|odp| applied.plane.host.netdev(odp));
-    if let Some(device) = device
-        && device.mac().is_ok_and(|mac| mac != applied.hwaddr)
-        && let Err(error) = device.set_mac(applied.hwaddr)
-    {
-        log::error!(target: "bridge", "bridge {name}: failed to set bridge Ethernet address: {error}");
+    let Some(port) = applied.plane.host.port_by_name(name) else { return };
+    let Some(device) = applied.plane.host.netdev(port.number) else { return };
+    if device.mac().is_ok_and(|mac| mac == applied.hwaddr) {
+        return;
+    }
+    match device.set_mac(applied.hwaddr) {
+        Ok(()) => applied.plane.switch.set_hw_addr(name, name, applied.hwaddr),
+        Err(error) => {
+            log::error!(target: "bridge", "bridge {name}: failed to set bridge Ethernet address: {error}");
+        }
     }
 }
 
@@ -325,10 +339,10 @@ fn log_datapath_id(applied: &Applied, new: &BridgeConfig) {
     let old = applied.plane.switch.datapath_id(&new.name);
     match old {
         Some(0) | None => {
-            log::info!(target: "ofproto", "{}: using datapath ID {:016x}", new.name, new.datapath_id)
+            log::info!(target: "bridge", "bridge {}: using datapath ID {:016x}", new.name, new.datapath_id)
         }
         Some(old) if old != new.datapath_id => {
-            log::info!(target: "ofproto", "{}: datapath ID changed to {:016x}", new.name, new.datapath_id);
+            log::info!(target: "bridge", "bridge {}: using datapath ID {:016x}", new.name, new.datapath_id);
         }
         Some(_) => {}
     }

@@ -5,13 +5,14 @@
 use netdev::{AdminState, Netdev};
 use openflow::OfpPort;
 use ovsdb::Uuid;
+use ovsdb_idl::{Replica, TableReplica};
 
 use crate::config::{Bridge, Config, Interface};
 use crate::engine::Engine;
 use crate::status::{BridgeStatus, InterfaceStatus, Status};
 
-/// The state of everything that has a row. Counters are left out unless `with_statistics`.
-pub(crate) fn observe(engine: &Engine, config: &Config, statistics: Statistics) -> Status {
+/// The state of everything that has a row. Counters are read if it is time, and for interfaces that have none yet.
+pub(crate) fn observe(engine: &Engine, config: &Config, known: &Replica, statistics: Statistics) -> Status {
     let mut status = Status::default();
     for bridge in config.bridges.values() {
         observe_bridge(engine, bridge, &mut status);
@@ -19,7 +20,7 @@ pub(crate) fn observe(engine: &Engine, config: &Config, statistics: Statistics) 
             let Some(row) = iface.uuid else { continue };
             let device = engine.device(&bridge.name, &iface.name);
             status.interfaces.insert(row, interface(engine, bridge, iface, device.as_deref()));
-            if statistics == Statistics::Read {
+            if statistics == Statistics::Read || has_no_counters(known, row) {
                 observe_counters(row, device.as_deref(), &mut status);
             }
         }
@@ -34,6 +35,14 @@ pub(crate) enum Statistics {
     Read,
     /// They are left as they are in the database.
     Leave,
+}
+
+/// True for an interface whose row has no counters yet.
+fn has_no_counters(known: &Replica, row: Uuid) -> bool {
+    let counters = |table: &TableReplica| {
+        Some(table.row(row)?.column(table.schema.column_index("statistics")?).is_empty())
+    };
+    known.table("Interface").and_then(counters).unwrap_or(false)
 }
 
 fn observe_bridge(engine: &Engine, bridge: &Bridge, status: &mut Status) {

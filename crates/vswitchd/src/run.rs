@@ -197,7 +197,7 @@ impl Vswitchd {
             self.statistics_due = now + interval.unwrap_or(STATISTICS_MS).max(STATISTICS_MS);
         }
         let engine = self.engine.borrow();
-        let mut status = observe(&engine, &self.config, statistics);
+        let mut status = observe(&engine, &self.config, self.db.idl().replica(), statistics);
         status.cur_cfg = Some(self.config.next_cfg);
         status.versions.insert("ovs_version", version::COMPAT_VERSION.to_owned());
         status.types.insert("datapath_types", engine.datapath_types());

@@ -32,6 +32,11 @@ impl EthAddr {
         self.0[0] & 1 != 0
     }
 
+    /// True for an address that somebody made up: the second lowest bit of the first byte.
+    pub const fn is_local(self) -> bool {
+        self.0[0] & 2 != 0
+    }
+
     /// True for `01:80:c2:00:00:0X`, which an IEEE 802.1D bridge must not forward.
     pub const fn is_reserved(self) -> bool {
         self.to_u64() & 0xffff_ffff_fff0 == 0x0180_c200_0000

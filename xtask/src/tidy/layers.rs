@@ -29,7 +29,7 @@ const LAYERS: &[Allowed] = &[
     ("ovsdb", &[]),
     ("ovsdb-engine", &["ovsdb"]),
     ("ovsdb-idl", &["ovsdb"]),
-    ("dpif", &["packet", "flow", "odp", "conntrack", "datapath"]),
+    ("dpif", &["wire", "packet", "flow", "odp", "conntrack", "datapath"]),
     // L4: sockets, threads and clocks begin here
     ("netdev", &["wire", "packet", "flow"]),
     ("netdev-linux", &["wire", "netlink", "packet", "netdev"]),

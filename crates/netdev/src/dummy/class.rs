@@ -65,28 +65,26 @@ impl DummyDevices {
 
     /// `netdev-dummy/receive NAME [--qid N] PACKET|FLOW [--len N]…`: queues the packets; the caller then lets the host
     /// poll. A packet is hexadecimal; whatever is not is a flow, from which `compose` makes a packet of the length
-    /// asked for, or of its own if that is zero. Nothing is queued unless all can be.
+    /// asked for, or of its own if there is none. Nothing is queued unless all can be.
     pub fn receive_command(
         &self,
         args: &[&str],
-        compose: impl Fn(&str, usize) -> Result<Vec<u8>, String>,
+        compose: impl Fn(&str, Option<usize>) -> Result<Vec<u8>, String>,
     ) -> Result<(), String> {
         let (name, mut args) = args.split_first().ok_or("no such dummy netdev")?;
         self.find(name).ok_or("no such dummy netdev")?;
         let mut qid = 0;
         if let ["--qid", number, rest @ ..] = args {
-            qid = number.parse().map_err(|_| "bad rx queue id.")?;
+            // What is no number counts as zero.
+            qid = number.parse().unwrap_or(0);
             args = rest;
         }
         let mut frames = Vec::new();
         while let [text, rest @ ..] = args {
-            let (len, rest) = match rest {
-                ["--len", len, rest @ ..] => (len.parse().unwrap_or(0), rest),
-                _ => (0, rest),
-            };
-            let bytes = match from_hex(text) {
-                Some(bytes) => bytes,
-                None => compose(text, len)?,
+            let (bytes, rest) = match (from_hex(text), rest) {
+                (Some(bytes), rest) => (bytes, rest),
+                (None, ["--len", len, rest @ ..]) => (compose(text, Some(length(len)?))?, rest),
+                (None, rest) => (compose(text, None)?, rest),
             };
             frames.push(Frame::try_from_frame(&bytes).ok_or("Cannot allocate memory")?);
             args = rest;
@@ -146,8 +144,17 @@ impl DummyDevices {
     }
 }
 
+/// The length that a composed packet is asked to have; what is no number counts as zero.
+fn length(text: &str) -> Result<usize, String> {
+    /// Bytes of the shortest Ethernet frame, without its check sequence.
+    const SHORTEST: usize = 60;
+    let len = text.parse().unwrap_or(0);
+    if len < SHORTEST { Err("too small packet len".to_owned()) } else { Ok(len) }
+}
+
 /// `ADDR[/PREFIX]`, the prefix being whole if it is left out.
 fn parse_prefixed<A: std::str::FromStr>(text: &str, bits: u8) -> Result<(A, u8), String> {
+    let family = if bits == 32 { "IPv4" } else { "IPv6" };
     let (addr, prefix) = text.split_once('/').unwrap_or((text, ""));
     let addr = addr.parse().map_err(|_| format!("{text}: invalid IP address"))?;
     if !text.contains('/') {
@@ -155,7 +162,7 @@ fn parse_prefixed<A: std::str::FromStr>(text: &str, bits: u8) -> Result<(A, u8),
     }
     match prefix.parse() {
         Ok(n) if n <= bits => Ok((addr, n)),
-        Ok(_) => Err(format!("{text}: network prefix bits not between 0 and {bits}")),
+        Ok(_) => Err(format!("{text}: {family} network prefix bits not between 0 and {bits}, inclusive")),
         Err(_) => Err(format!("{text}: invalid IP address")),
     }
 }

@@ -110,7 +110,7 @@ fn captures_take_what_their_option_says() {
 fn receive_takes_packets_and_flows() {
     let d = devices();
     let p = d.opener("dummy").open("p1").unwrap();
-    let no_flow = |text: &str, _: usize| Err(format!("syntax error at {text}"));
+    let no_flow = |text: &str, _: Option<usize>| Err(format!("syntax error at {text}"));
     let hex = "505400000007505400000005080045";
     let err = |args: &[&str]| d.receive_command(args, no_flow).unwrap_err();
     assert_eq!(err(&["p9", hex]), "no such dummy netdev");
@@ -119,8 +119,9 @@ fn receive_takes_packets_and_flows() {
     assert_eq!(err(&["p1", "--len", "100"]), "syntax error at --len");
     let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
     assert_eq!(q.rx.receive(&mut pool, &mut batch), 0);
-    let flow =
-        |text: &str, len: usize| if text == "flow" { Ok(vec![1; len.max(14)]) } else { Err(String::new()) };
+    let flow = |text: &str, len: Option<usize>| {
+        if text == "flow" { Ok(vec![1; len.unwrap_or(14)]) } else { Err(String::new()) }
+    };
     d.receive_command(&["p1", "--qid", "0", hex, "flow", "--len", "100", "flow"], flow).unwrap();
     assert_eq!(q.rx.receive(&mut pool, &mut batch), 3);
     let lens: Vec<usize> = batch.drain().map(|(_, f)| f.len()).collect();

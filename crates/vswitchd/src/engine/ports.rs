@@ -5,71 +5,100 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dpif::Dpif;
 use netdev::Netdev;
 use openflow::OfpPort;
 use packet::Now;
-use switch::PortConfig;
+use switch::{PortConfig, PortStatus};
 
-use super::Applied;
+use super::{Applied, address_of_row};
 use crate::config::{Bridge, Interface};
 
 /// Removes the ports that are no longer wanted, and adds those that are not there.
 pub(super) fn configure(wanted: &Bridge, applied: &mut Applied, now: Now) {
     let interfaces: Vec<&Interface> = wanted.ports.values().flat_map(|p| &p.interfaces).collect();
-    let names: BTreeSet<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
-    let switch = &applied.plane.switch;
-    let kinds: BTreeMap<String, String> =
-        switch.ports(&wanted.name).into_iter().map(|p| (p.name, p.kind)).collect();
-    let changed = |i: &&&Interface| kinds.get(&i.name).is_some_and(|kind| *kind != i.kind);
-    let stale: Vec<String> = applied
-        .ports
-        .keys()
-        .filter(|n| !names.contains(n.as_str()))
-        .cloned()
-        .chain(interfaces.iter().filter(changed).map(|i| i.name.clone()))
-        .collect();
-    for name in stale {
-        if applied.ports.remove(&name).is_some_and(|port| port.is_ok()) {
-            switch.del_port(&wanted.name, &name);
-            log::info!(target: "bridge", "bridge {}: deleted interface {name}", wanted.name);
-        }
-    }
+    remove_stale(wanted, &interfaces, applied);
     // The local port first: its number is fixed, and the others may take any.
     let (local, others): (Vec<_>, Vec<_>) = interfaces.into_iter().partition(|i| i.name == wanted.name);
     for iface in local.into_iter().chain(others) {
-        let before = applied.ports.get(&iface.name).cloned();
-        let result = add_port(wanted, iface, applied, now);
-        report(&wanted.name, &iface.name, before.as_ref(), &result);
+        let before = applied.ports.get(&iface.name);
+        let result = match patch_error(iface) {
+            Some(error) => refuse(&iface.name, before, error),
+            None => {
+                let result = add_port(wanted, iface, applied, now);
+                report(&wanted.name, &iface.name, before, &result);
+                result
+            }
+        };
         applied.ports.insert(iface.name.clone(), result);
     }
 }
 
-fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> Result<OfpPort, String> {
-    if iface.kind == "patch" && !iface.options.contains_key("peer") {
-        return Err(format!("{}: patch type requires valid 'peer' argument", iface.name));
+/// The ports that the switch has, by name.
+fn known(wanted: &Bridge, applied: &Applied) -> BTreeMap<String, PortStatus> {
+    applied.plane.switch.ports(&wanted.name).into_iter().map(|p| (p.name.clone(), p)).collect()
+}
+
+/// Removes ports that have no row any more, or whose row wants another type or number.
+fn remove_stale(wanted: &Bridge, interfaces: &[&Interface], applied: &mut Applied) {
+    let rows: BTreeMap<&str, &Interface> = interfaces.iter().map(|i| (i.name.as_str(), *i)).collect();
+    let known = known(wanted, applied);
+    let used: BTreeSet<OfpPort> = known.values().map(|p| p.ofp).collect();
+    let moves = |iface: &Interface, port: &PortStatus| {
+        let number = iface.ofport_request.map(|n| OfpPort(n.into()));
+        port.ofp != OfpPort::LOCAL && number.is_some_and(|n| n != port.ofp && !used.contains(&n))
+    };
+    let stays = |name: &str| {
+        let Some(iface) = rows.get(name) else { return false };
+        let fits = |port: &PortStatus| port.kind == iface.kind && !moves(iface, port);
+        known.get(name).is_none_or(fits) && patch_error(iface).is_none()
+    };
+    let stale: Vec<String> = applied.ports.keys().filter(|name| !stays(name)).cloned().collect();
+    for name in stale {
+        if let Some(Ok(ofp)) = applied.ports.remove(&name) {
+            applied.plane.switch.del_port(&wanted.name, &name);
+            let number = ofp.to_of10();
+            log::info!(target: "bridge", "bridge {}: deleted interface {name} on port {number}", wanted.name);
+        }
     }
-    let switch = &applied.plane.switch;
-    let existing = switch.ports(&wanted.name).into_iter().find(|p| p.name == iface.name);
-    let device = existing.as_ref().and_then(|p| p.odp).and_then(|odp| applied.plane.host.netdev(odp));
+}
+
+/// What is wrong with a patch port's options.
+fn patch_error(iface: &Interface) -> Option<String> {
+    if iface.kind != "patch" {
+        return None;
+    }
+    match iface.options.get("peer") {
+        None => Some(format!("{}: patch type requires valid 'peer' argument", iface.name)),
+        Some(peer) if *peer == iface.name => Some(format!("{}: patch peer must not be self", iface.name)),
+        Some(_) => None,
+    }
+}
+
+/// A port whose options are no good.
+fn refuse(name: &str, before: Option<&Result<OfpPort, String>>, error: String) -> Result<OfpPort, String> {
+    if before.is_none_or(|before| before.as_ref().err() != Some(&error)) {
+        log::error!(target: "netdev_vport", "{error}");
+        log::warn!(target: "netdev", "{name}: could not set configuration (Invalid argument)");
+    }
+    Err(error)
+}
+
+fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> Result<OfpPort, String> {
+    let (switch, host) = (&applied.plane.switch, &applied.plane.host);
     let config = PortConfig {
         name: iface.name.clone(),
         kind: iface.kind.clone(),
         wanted: iface.ofport_request.map(|n| OfpPort(n.into())),
         peer: iface.options.get("peer").cloned(),
-        hw_addr: device.and_then(|d| d.mac().ok()).unwrap_or_default(),
+        hw_addr: iface.uuid.map(address_of_row).unwrap_or_default(),
     };
     let ofp = switch
-        .add_port(&wanted.name, config.clone(), now)
+        .add_port(&wanted.name, config, now)
         .map_err(|e| format!("could not open network device {} ({e})", iface.name))?;
-    let added = switch.ports(&wanted.name).into_iter().find(|p| p.name == iface.name);
-    let Some(device) = added.and_then(|p| p.odp).and_then(|odp| applied.plane.host.netdev(odp)) else {
-        return Ok(ofp);
-    };
-    set_up(&*device, iface);
-    let hw_addr = device.mac().unwrap_or_default();
-    if hw_addr != config.hw_addr {
-        // The port exists: it only gets its address.
-        let _ = switch.add_port(&wanted.name, PortConfig { hw_addr, ..config }, now);
+    if let Some(device) = host.port_by_name(&iface.name).and_then(|p| host.netdev(p.number)) {
+        set_up(&*device, iface);
+        switch.set_hw_addr(&wanted.name, &iface.name, device.mac().unwrap_or_default());
     }
     Ok(ofp)
 }
@@ -87,7 +116,9 @@ fn set_up(device: &dyn Netdev, iface: &Interface) {
     {
         warn("mtu_request", error);
     }
-    if let Some(mac) = iface.mac.filter(|mac| device.mac().is_ok_and(|now| now != *mac))
+    // Others have the address that their hardware gave them.
+    let internal = iface.kind == "internal";
+    if let Some(mac) = iface.mac.filter(|mac| internal && device.mac().is_ok_and(|now| now != *mac))
         && let Err(error) = device.set_mac(mac)
     {
         warn("mac", error);
