@@ -86,8 +86,11 @@ fn steps() -> Vec<String> {
     steps
 }
 
+/// Exit status, standard output and standard error, as far as they are compared.
+type Said = (Option<i32>, String, String);
+
 /// What is said, but for what two runs or two versions never agree on.
-fn shape(ran: &Ran) -> (Option<i32>, String, String) {
+fn shape(ran: &Ran) -> Said {
     let lines = |text: &str| {
         let counts = |line: &str| match line.split_once(" hit:") {
             Some((datapath, _)) => datapath.to_owned(),
@@ -105,7 +108,7 @@ fn shape(ran: &Ran) -> (Option<i32>, String, String) {
     )
 }
 
-fn drive(suite: &Suite) -> Vec<(String, (Option<i32>, String, String))> {
+fn drive(suite: &Suite) -> Vec<(String, Said)> {
     let pair = dummy_bridge(suite, &[]);
     let run = |step: String| {
         let args: Vec<&str> = step.split(';').collect();
