@@ -10,6 +10,11 @@ use packet::Instant;
 use crate::{FlowChange, Ofproto, RemovedReason, Rule};
 
 impl Ofproto {
+    /// True if any rule has a timeout.
+    pub fn has_timeouts(&self) -> bool {
+        !self.mortal.is_empty()
+    }
+
     /// Removes every rule whose timeout ran out, and says which.
     pub fn expire(&mut self, now: Instant) -> Vec<FlowChange> {
         let mut due: Vec<(Arc<Rule>, RemovedReason)> =

@@ -88,6 +88,14 @@ impl Ofproto {
         self.put(Arc::new(rule));
     }
 
+    /// Removes a rule that controllers cannot see: the one of this match and priority.
+    pub fn remove_hidden(&mut self, spec: &RuleSpec) {
+        let table = self.current.table(spec.table);
+        if let Some(rule) = table.and_then(|t| t.rules.find(&spec.matcher, spec.priority)).cloned() {
+            self.take(&rule);
+        }
+    }
+
     pub(crate) fn make_rule(&mut self, spec: RuleSpec, now: Now, idle: u16, hard: u16) -> Rule {
         self.next_rule += 1;
         let state = Arc::new(RuleState::new(now.mono, idle, hard));

@@ -68,6 +68,9 @@ enum Target {
     Accepted,
 }
 
+/// Told where the connection stands, whenever that may have changed.
+pub type Observer = Box<dyn Fn(&Reconnect)>;
+
 type Attempt = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
 
 enum Socket {
@@ -87,6 +90,9 @@ pub struct Link<C: Codec> {
     consumed: usize,
     output: VecDeque<u8>,
     backlog_limit: usize,
+    observer: Option<Observer>,
+    /// What logs put before the peer's name.
+    prefix: String,
     /// An event that is due before anything else.
     pending: Option<Event<C::Item>>,
 }
@@ -138,6 +144,8 @@ impl<C: Codec> Link<C> {
             consumed: 0,
             output: VecDeque::new(),
             backlog_limit: DEFAULT_BACKLOG_LIMIT,
+            observer: None,
+            prefix: String::new(),
             pending: None,
         }
     }
@@ -190,6 +198,18 @@ impl<C: Codec> Link<C> {
         self.machine.set_max_backoff(ms);
     }
 
+    /// Has logs say on whose behalf the peer is called.
+    pub fn set_prefix(&mut self, prefix: &str) {
+        self.machine.set_name(format!("{prefix}{}", self.machine.name()));
+        prefix.clone_into(&mut self.prefix);
+    }
+
+    /// Has `observer` told where the connection stands, also between events.
+    pub fn observe(&mut self, observer: Observer) {
+        observer(&self.machine);
+        self.observer = Some(observer);
+    }
+
     /// Cuts the connection; a dialled one is made anew.
     pub fn force_reconnect(&mut self) {
         self.machine.force_reconnect(self.clock.now_ms());
@@ -219,7 +239,7 @@ impl<C: Codec> Link<C> {
     /// The next event; `None` when the link is over: an accepted connection that was lost, or no tries left.
     pub async fn next(&mut self) -> Option<Event<C::Item>> {
         loop {
-            self.write_log();
+            self.report();
             if let Some(event) = self.pending.take() {
                 return Some(event);
             }
@@ -252,7 +272,7 @@ impl<C: Codec> Link<C> {
     fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Probe => {
-                self.write_log();
+                self.report();
                 true
             }
             Action::Disconnect => {
@@ -272,7 +292,7 @@ impl<C: Codec> Link<C> {
         let name = names.get(*next).cloned().unwrap_or_default();
         *next = (*next + 1) % names.len().max(1);
         let port = *default_port;
-        self.machine.set_name(&name);
+        self.machine.set_name(format!("{}{name}", self.prefix));
         self.machine.connecting(now);
         if is_passive(&name) {
             match Passive::parse(&name, port).map_err(io::Error::from).and_then(|p| Listener::bind(&p)) {
@@ -300,7 +320,7 @@ impl<C: Codec> Link<C> {
         match outcome {
             Outcome::Connected(stream) => {
                 if self.machine.config().passive {
-                    self.machine.set_name(&stream.name);
+                    self.machine.set_name(format!("{}{}", self.prefix, stream.name));
                 }
                 self.codec.reset();
                 self.machine.connected(now);
@@ -332,7 +352,7 @@ impl<C: Codec> Link<C> {
         self.consumed = 0;
         self.output.clear();
         self.machine.disconnected(self.clock.now_ms(), cause);
-        self.write_log();
+        self.report();
     }
 
     /// The next message in what was read.
@@ -360,7 +380,11 @@ impl<C: Codec> Link<C> {
         }
     }
 
-    fn write_log(&mut self) {
+    /// Logs what the machine says, and tells the observer where it stands.
+    fn report(&mut self) {
+        if let Some(observer) = &self.observer {
+            observer(&self.machine);
+        }
         let wording = self.machine.config().wording;
         for (level, line) in self.machine.take_log() {
             if wording != Wording::Silent {

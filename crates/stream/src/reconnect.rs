@@ -38,6 +38,12 @@ pub enum State {
     Reconnect,
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl State {
     fn name(self) -> &'static str {
         match self {

@@ -20,6 +20,16 @@ pub enum FailMode {
     Secure,
 }
 
+/// Whether a standalone bridge does without its controllers, which cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// Controllers make the rules.
+    #[default]
+    Inactive,
+    /// The bridge is a learning switch.
+    Active,
+}
+
 /// What a bridge is asked to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BridgeConfig {

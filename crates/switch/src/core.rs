@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dpif::{Dpif, DpifError};
 use odp::Ufid;
-use ofproto::{FlowChange, Ofproto};
+use ofproto::{FlowChange, Ofproto, RuleSpec};
 use openflow::actions::Output;
 use openflow::msg::{PortReason, Role};
-use openflow::{FlowMod, FlowModCommand, Names, OfpPort};
+use openflow::{FlowMod, FlowModCommand, FlowModFlags, Names, OfpPort};
 use packet::{Now, OdpPort};
 use wire::EthAddr;
 use xlate::{Bundle, Frozen, Memory, Network};
@@ -20,7 +20,7 @@ use crate::fdb::Fdb;
 use crate::memory::RecircTable;
 use crate::revalidate::Megaflow;
 use crate::upcall::PendingPacketIn;
-use crate::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus};
+use crate::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
 
 /// A connection of a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +59,7 @@ pub(crate) struct BridgeState {
     pub bundles: Vec<BundleConfig>,
     pub fdb: Arc<RwLock<Fdb>>,
     pub conns: BTreeMap<ConnId, Conn>,
+    pub takeover: Takeover,
     /// The last number that was chosen for a port.
     pub last_number: OfpPort,
     /// The highest generation of a primary's claim.
@@ -95,6 +96,21 @@ pub(crate) struct Shared {
     /// The time, in nanoseconds, at which the switch was last told it.
     pub clock: AtomicU64,
     pub paused: AtomicBool,
+    /// The last pass over all megaflows.
+    pub last_pass: Mutex<Pass>,
+    /// Nobody will call before something happens, which then must call [`Shared::wake`].
+    pub asleep: AtomicBool,
+    pub waker: RwLock<Option<Waker>>,
+}
+
+/// Wakes whoever calls [`Switch::run_due`]; called on any thread.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// A pass over all megaflows: when, and what it brought them up to.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pass {
+    pub at: packet::Instant,
+    pub generation: u64,
 }
 
 /// A lock whose holder panicked is taken over: the data are counters and tables that are valid at every step.
@@ -111,6 +127,21 @@ impl Shared {
     /// The time as far as the switch was told it.
     pub(crate) fn last_time(&self) -> packet::Instant {
         packet::Instant(self.clock.load(Relaxed))
+    }
+
+    /// Has [`Switch::run_due`] called soon.
+    pub(crate) fn wake(&self) {
+        self.asleep.store(false, Relaxed);
+        if let Some(waker) = &*self.waker.read().unwrap_or_else(PoisonError::into_inner) {
+            waker();
+        }
+    }
+
+    /// Notes that there is a megaflow to look after.
+    pub(crate) fn wake_if_asleep(&self) {
+        if self.asleep.load(Relaxed) {
+            self.wake();
+        }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
@@ -164,6 +195,7 @@ impl BridgeState {
             bundles: Vec::new(),
             fdb,
             conns: BTreeMap::new(),
+            takeover: Takeover::Inactive,
             last_number: OfpPort(0),
             generation: None,
         };
@@ -178,6 +210,7 @@ impl BridgeState {
             let fm = FlowMod {
                 table_id: 0,
                 priority: 0,
+                matcher: openflow::matches::any(),
                 actions: vec![normal.into()],
                 ..FlowMod::new(FlowModCommand::Add)
             };
@@ -262,6 +295,21 @@ impl BridgeState {
     }
 }
 
+/// The rule of a bridge that has taken over: above all that controllers can make.
+fn fail_open_rule() -> RuleSpec {
+    const PRIORITY: u32 = 0x00f0_f0f0;
+    let normal = Output { port: OfpPort::NORMAL, max_len: 0 };
+    RuleSpec {
+        table: 0,
+        priority: PRIORITY,
+        matcher: openflow::matches::any(),
+        cookie: 0,
+        flags: FlowModFlags::empty(),
+        importance: 0,
+        actions: vec![normal.into()].into(),
+    }
+}
+
 /// One running switch over one datapath.
 pub struct Switch {
     pub(crate) dpif: Arc<dyn Dpif>,
@@ -285,9 +333,17 @@ impl Switch {
             flow_limit: AtomicU64::new(200_000),
             clock: AtomicU64::new(0),
             paused: AtomicBool::new(false),
+            last_pass: Mutex::default(),
+            asleep: AtomicBool::new(false),
+            waker: RwLock::new(None),
         });
         dpif.set_upcall_handler(Some(shared.clone()));
         Switch { dpif, shared }
+    }
+
+    /// Sets whom to wake when [`Switch::run_due`] should be called before its time.
+    pub fn set_waker(&self, waker: Waker) {
+        *self.shared.waker.write().unwrap_or_else(PoisonError::into_inner) = Some(waker);
     }
 
     /// The datapath.
@@ -305,13 +361,14 @@ impl Switch {
         let mut state = locked(&self.shared.state);
         match state.bridges.get_mut(&config.name) {
             Some(bridge) => {
-                let had = bridge.config.has_controllers;
+                let in_charge = |c: &BridgeConfig| (c.has_controllers, c.fail_mode);
+                let had = in_charge(&bridge.config);
                 if let Ok(mut fdb) = bridge.fdb.write() {
                     (fdb.aging, fdb.capacity) = (config.mac_aging, config.mac_table_size);
                 }
                 bridge.config = config;
                 // Who has the rules changes: the old ones go.
-                if had != bridge.config.has_controllers {
+                if had != in_charge(&bridge.config) {
                     bridge.ofproto.flush();
                     bridge.add_default_rule(now);
                 }
@@ -321,6 +378,31 @@ impl Switch {
             }
         }
         self.shared.publish(&mut state);
+    }
+
+    /// Takes the rules over from controllers that cannot be reached, or gives them back. Rules that controllers made go,
+    /// and the bridge is a learning switch meanwhile.
+    pub fn set_takeover(&self, bridge: &str, takeover: Takeover, now: Now) {
+        let mut state = locked(&self.shared.state);
+        let Some(b) = state.bridges.get_mut(bridge) else { return };
+        if b.takeover == takeover {
+            return;
+        }
+        b.takeover = takeover;
+        let rule = fail_open_rule();
+        match takeover {
+            Takeover::Active => {
+                b.ofproto.flush();
+                b.ofproto.add_hidden(rule, now);
+            }
+            Takeover::Inactive => b.ofproto.remove_hidden(&rule),
+        }
+        self.shared.publish(&mut state);
+    }
+
+    /// Whether the rules are taken over.
+    pub fn takeover(&self, bridge: &str) -> Takeover {
+        locked(&self.shared.state).bridges.get(bridge).map(|b| b.takeover).unwrap_or_default()
     }
 
     /// Removes a bridge and its ports.

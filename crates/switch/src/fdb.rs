@@ -91,6 +91,11 @@ impl Fdb {
         is_static && self.entries.remove(&(vlan, mac)).is_some()
     }
 
+    /// True if there is anything that will be forgotten.
+    pub fn ages(&self) -> bool {
+        self.entries.values().any(|e| e.seen.is_some())
+    }
+
     /// Forgets what was not seen for long. True if anything was forgotten.
     pub fn expire(&mut self, now: Instant) -> bool {
         let before = self.entries.len();

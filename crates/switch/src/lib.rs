@@ -26,6 +26,6 @@ mod revalidate;
 mod trace;
 mod upcall;
 
-pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus};
-pub use core::{ConnId, ControllerKind, Switch};
+pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
+pub use core::{ConnId, ControllerKind, Switch, Waker};
 pub use fdb::{Fdb, FdbStats};

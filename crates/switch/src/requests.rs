@@ -341,8 +341,9 @@ fn metadata(frozen: &FlowKey, key: &FlowKey) -> Match {
     m
 }
 
+/// To the millisecond, as Open vSwitch tells ages.
 fn age(d: Duration) -> Age {
-    Age { sec: u32::try_from(d.as_secs()).unwrap_or(u32::MAX), nsec: d.subsec_nanos() }
+    Age { sec: u32::try_from(d.as_secs()).unwrap_or(u32::MAX), nsec: d.subsec_millis() * 1_000_000 }
 }
 
 impl Conn {

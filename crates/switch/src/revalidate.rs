@@ -1,6 +1,6 @@
 //! Megaflows after their birth: counted for the rules, translated again when anything changed, removed when idle.
 //!
-//! Where it sits: `vswitchd` calls [`Switch::run`] about every half second and after changes.
+//! Where it sits: `vswitchd` calls [`Switch::run_due`] when it said so, and after changes.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +12,7 @@ use odp::{Action, Ufid};
 use packet::{Instant, Now};
 use xlate::Credit;
 
-use crate::core::{Shared, Switch, View, locked};
+use crate::core::{BridgeState, Pass, Shared, Switch, View, locked};
 
 /// Idle time after which a megaflow goes.
 const MAX_IDLE: Duration = Duration::from_secs(10);
@@ -41,13 +41,58 @@ enum Fate {
     Delete,
 }
 
+/// Time between two passes over the megaflows.
+const REVALIDATE: Duration = Duration::from_millis(500);
+/// Time between two looks at addresses that age, while nothing else is to be done.
+const AGING: Duration = Duration::from_secs(1);
+
 impl Switch {
-    /// Everything that is due: statistics, revalidation, timeouts of rules, aging addresses, packet-ins.
+    /// Does what is due; returns when to call again, or `None` if nothing will be due until something happens, of which
+    /// the waker tells.
+    pub fn run_due(&self, now: Now) -> Option<Instant> {
+        let generation = self.shared.generation.load(Relaxed);
+        let last = *locked(&self.shared.last_pass);
+        self.shared.asleep.store(true, Relaxed);
+        let busy = self.looks_after();
+        if busy.is_some() {
+            self.shared.asleep.store(false, Relaxed);
+        }
+        if generation != last.generation || busy.is_some_and(|period| now.mono >= last.at + period) {
+            *locked(&self.shared.last_pass) = Pass { at: now.mono, generation };
+            self.run(now);
+        } else {
+            self.shared.tell_time(now);
+            self.carry_out_rule_changes();
+            self.deliver_packet_ins();
+        }
+        let last = *locked(&self.shared.last_pass);
+        if self.shared.generation.load(Relaxed) != last.generation {
+            // What was learned meanwhile.
+            return Some(now.mono);
+        }
+        busy.map(|period| last.at + period)
+    }
+
+    /// How often there is something to look after; `None` without megaflows, timeouts and aging addresses.
+    fn looks_after(&self) -> Option<Duration> {
+        if !locked(&self.shared.megaflows).is_empty() || self.dpif.stats().flows != 0 {
+            return Some(REVALIDATE);
+        }
+        let state = locked(&self.shared.state);
+        if state.bridges.values().any(|b| b.ofproto.has_timeouts()) {
+            return Some(REVALIDATE);
+        }
+        let ages = |b: &BridgeState| b.fdb.read().is_ok_and(|fdb| fdb.ages());
+        state.bridges.values().any(ages).then_some(AGING)
+    }
+
+    /// Everything, whether it is due or not: statistics, revalidation, timeouts of rules, aging addresses, packet-ins.
     pub fn run(&self, now: Now) {
         self.shared.tell_time(now);
         if !self.shared.paused.load(Relaxed) {
             self.revalidate(now.mono);
         }
+        self.carry_out_rule_changes();
         self.expire(now);
         self.deliver_packet_ins();
     }
@@ -115,12 +160,20 @@ impl Switch {
         self.shared.paused.store(paused, Relaxed);
     }
 
-    fn expire(&self, now: Now) {
-        let mut state = locked(&self.shared.state);
+    /// Changes of rules that packets asked for while the state was taken.
+    fn carry_out_rule_changes(&self) {
         let waiting: Vec<_> = locked(&self.shared.rule_changes).drain(..).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let mut state = locked(&self.shared.state);
         for (bridge, credit, used) in waiting {
             self.shared.change_rules_now(&mut state, &bridge, &credit, used);
         }
+    }
+
+    fn expire(&self, now: Now) {
+        let mut state = locked(&self.shared.state);
         let mut changed = false;
         for bridge in state.bridges.values_mut() {
             let gone = bridge.ofproto.expire(now.mono);

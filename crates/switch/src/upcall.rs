@@ -93,6 +93,7 @@ impl Shared {
             missing: 0,
         };
         locked(&self.megaflows).insert(ufid, megaflow);
+        self.wake_if_asleep();
         FlowPut { ufid, matched, actions: outcome.actions.clone(), mode: PutMode::Create }
     }
 
@@ -124,6 +125,7 @@ impl Shared {
                 let mut waiting = locked(&self.rule_changes);
                 if waiting.len() < MAX_RULE_CHANGES {
                     waiting.push_back((bridge.name.clone(), credit.clone(), used));
+                    self.wake();
                 }
             }
         }
@@ -159,6 +161,8 @@ impl Shared {
             userdata: frozen.userdata.clone(),
             data,
         });
+        drop(queue);
+        self.wake();
     }
 }
 

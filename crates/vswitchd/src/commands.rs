@@ -149,7 +149,9 @@ fn register_dummies(commands: &Commands, engine: &Shared) {
         Ok(String::new())
     });
     add(commands, engine, ("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2), |e, args| {
-        e.borrow().dummies().set_admin_state(args)
+        let answer = e.borrow().dummies().set_admin_state(args);
+        e.borrow().wake();
+        answer
     });
     add(commands, engine, ("netdev-dummy/conn-state", "[netdev]", 0, 1), |e, args| {
         e.borrow().dummies().conn_state(args.first().copied())

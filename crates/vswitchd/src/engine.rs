@@ -21,7 +21,7 @@ use netdev_linux::LinuxDevices;
 use openflow::OfpPort;
 use ovsdb::Uuid;
 use packet::{Instant, Now};
-use switch::{BridgeConfig, BundleConfig, Switch};
+use switch::{BridgeConfig, BundleConfig, Switch, Waker};
 use wire::EthAddr;
 use xlate::VlanMode;
 
@@ -69,18 +69,20 @@ pub struct Engine {
     bridges: BTreeMap<String, Applied>,
     datapaths: Datapaths,
     links: u64,
+    waker: Waker,
 }
 
 /// The engine, shared by the main loop and commands.
 pub type Shared = Rc<RefCell<Engine>>;
 
 impl Engine {
-    /// Nothing set up yet. `seed` is random.
+    /// Nothing set up yet. `seed` is random; `waker` has [`Engine::run`] called before its time.
     pub fn new(
         dummy: DummyLevel,
         clock: dpif_netdev::Clock,
         linux: Option<LinuxDevices>,
         seed: u64,
+        waker: Waker,
     ) -> Engine {
         let of_wall = clock.clone();
         let dummies = DummyDevices::new(Arc::new(move || of_wall().wall_ms));
@@ -96,12 +98,18 @@ impl Engine {
             bridges: BTreeMap::new(),
             datapaths: Datapaths::default(),
             links: 0,
+            waker,
         }
     }
 
     /// The time.
     pub fn now(&self) -> Now {
         (self.clock)()
+    }
+
+    /// Has the main loop look at everything soon.
+    pub fn wake(&self) {
+        (self.waker)();
     }
 
     /// The datapaths, for `dpctl`.
@@ -154,7 +162,7 @@ impl Engine {
 
     /// True if the system's links changed since the last call: failed ports are worth another attempt.
     pub fn links_changed(&mut self) -> bool {
-        let generation = self.linux.as_ref().map_or(0, LinuxDevices::generation);
+        let generation = self.linux.as_ref().map_or(0, LinuxDevices::generation) + self.dummies.generation();
         generation != std::mem::replace(&mut self.links, generation)
     }
 
@@ -188,6 +196,7 @@ impl Engine {
         };
         self.datapaths.add(host.clone());
         let plane = Rc::new(Plane { switch: Switch::new(host.clone()), host });
+        plane.switch.set_waker(self.waker.clone());
         self.planes.insert(class.name(), plane.clone());
         Some(plane)
     }
@@ -253,13 +262,11 @@ impl Engine {
     /// Everything that is due; returns when to call again at the latest.
     pub fn run(&mut self) -> Instant {
         let now = self.now();
-        let mut next = now.mono + std::time::Duration::from_millis(500);
-        for plane in self.planes.values() {
-            plane.follow_links();
-            plane.switch.run(now);
-            next = next.min(plane.host.housekeep());
-        }
-        next
+        let due = |plane: &Rc<Plane>| {
+            let housekeeping = plane.host.housekeep();
+            plane.switch.run_due(now).map_or(housekeeping, |due| due.min(housekeeping))
+        };
+        self.planes.values().map(due).min().unwrap_or(Instant(u64::MAX))
     }
 }
 
@@ -269,7 +276,7 @@ impl Plane {
     }
 
     /// Tells the switch which links are up.
-    fn follow_links(&self) {
+    pub(crate) fn follow_links(&self) {
         for bridge in self.switch.bridges() {
             for port in self.switch.ports(&bridge) {
                 let device = port.odp.and_then(|odp| self.host.netdev(odp));
@@ -358,7 +365,8 @@ fn bridge_config(wanted: &Bridge, hwaddr: EthAddr) -> BridgeConfig {
             FailMode::Standalone => switch::FailMode::Standalone,
             FailMode::Secure => switch::FailMode::Secure,
         },
-        has_controllers: !wanted.controllers.is_empty(),
+        // Those that call us are served, and are not who is in charge.
+        has_controllers: wanted.controllers.keys().any(|target| !stream::name::is_passive(target)),
         versions: crate::openflow_io::versions(&wanted.protocols),
         forward_bpdu: other("forward-bpdu").is_some_and(|v| v == "true"),
         mac_aging: std::time::Duration::from_secs(seconds),

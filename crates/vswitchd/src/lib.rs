@@ -11,10 +11,11 @@
 //!
 //! Configuration flows one way, and status flows back through one writer.
 //!
-//! Reading order: `run`, `config`, `engine`, `observe`, `status`, `openflow_io`, `commands`, `dpctl`.
+//! Reading order: `run`, `config`, `engine`, `observe`, `status`, `controllers`, `openflow_io`, `commands`, `dpctl`.
 
 mod commands;
 pub mod config;
+mod controllers;
 pub mod dpctl;
 pub mod engine;
 mod observe;

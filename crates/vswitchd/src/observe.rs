@@ -4,12 +4,14 @@
 
 use netdev::{AdminState, Netdev};
 use openflow::OfpPort;
+use openflow::msg::Role;
 use ovsdb::Uuid;
 use ovsdb_idl::{Replica, TableReplica};
 
 use crate::config::{Bridge, Config, Interface};
 use crate::engine::Engine;
-use crate::status::{BridgeStatus, InterfaceStatus, Status};
+use crate::openflow_io::Listeners;
+use crate::status::{BridgeStatus, ControllerStatus, InterfaceStatus, Status};
 
 /// The state of everything that has a row. Counters are read if it is time, and for interfaces that have none yet.
 pub(crate) fn observe(engine: &Engine, config: &Config, known: &Replica, statistics: Statistics) -> Status {
@@ -50,6 +52,42 @@ fn observe_bridge(engine: &Engine, bridge: &Bridge, status: &mut Status) {
     let datapath_id = id.map(|id| format!("{id:016x}"));
     let version = engine.plane_of(&bridge.name).map(|_| "<built-in>".to_owned());
     status.bridges.insert(bridge.uuid, BridgeStatus { datapath_id, datapath_version: version });
+}
+
+/// The state of a bridge's controllers: of those that call us there is none.
+pub(crate) fn observe_controllers(
+    engine: &Engine,
+    bridge: Option<&Bridge>,
+    listeners: &Listeners,
+    now: u64,
+    status: &mut Status,
+) {
+    let Some(bridge) = bridge else { return };
+    let plane = engine.plane_of(&bridge.name);
+    for (target, controller) in &bridge.controllers {
+        let state = match listeners.reaches().get(target) {
+            None => ControllerStatus::default(),
+            Some(reach) => {
+                let reach = reach.get();
+                let role = reach.conn.and_then(|conn| plane?.switch.role(conn));
+                ControllerStatus {
+                    is_connected: reach.conn.is_some(),
+                    role: role.map(|role| role_name(role).to_owned()),
+                    status: reach.status(now),
+                }
+            }
+        };
+        status.controllers.insert(controller.uuid, state);
+    }
+}
+
+/// The database's word for a role.
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "master",
+        Role::Secondary => "slave",
+        Role::Equal | Role::NoChange => "other",
+    }
 }
 
 fn number(ofp: OfpPort) -> i64 {

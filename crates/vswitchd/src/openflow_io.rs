@@ -3,8 +3,10 @@
 //! Where it sits: between `stream`'s connections, which carry bytes, and the switch, which understands them. A task for
 //! each listener and each connection; dropping a [`Listeners`] ends them all.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use daemon::{Clock, dirs};
 use openflow::Version;
@@ -19,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::config::{Bridge, Controller};
+use crate::controllers::{self, SharedReach};
 use crate::engine::Plane;
 
 /// The OpenFlow versions that names in `Bridge.protocols` allow; without names all that are on by default.
@@ -43,6 +46,18 @@ pub(crate) struct Context {
     pub clock: Clock,
     /// Wakes connections that have something to send.
     pub wake: Rc<Notify>,
+    /// Wakes the main loop; the datapath's threads do so too.
+    pub wake_main: Arc<Notify>,
+    /// What is known of some controller has changed since the main loop looked.
+    pub status_is_new: Rc<Cell<bool>>,
+}
+
+impl Context {
+    /// Has the main loop write down what became of the controllers.
+    fn status_changed(&self) {
+        self.status_is_new.set(true);
+        self.wake_main.notify_one();
+    }
 }
 
 /// A task that ends when this is dropped.
@@ -59,14 +74,18 @@ pub(crate) struct Listeners {
     plane: Rc<Plane>,
     management: Option<Task>,
     controllers: BTreeMap<String, (Controller, Task)>,
+    /// Those that we call, by target.
+    reaches: BTreeMap<String, SharedReach>,
 }
 
 impl Listeners {
     /// Opens the management socket of a bridge.
     pub fn open(plane: Rc<Plane>, bridge: &str, context: &Context) -> Listeners {
         let path = dirs::rundir().join(format!("{bridge}.mgmt"));
+        let name = path.display().to_string();
         let management = match Listener::bind(&Passive::Unix(path)) {
             Ok(listener) => {
+                log::info!(target: "connmgr", "{bridge}: added service controller \"punix:{name}\"");
                 let accept = accept(
                     listener,
                     plane.clone(),
@@ -81,7 +100,7 @@ impl Listeners {
                 None
             }
         };
-        Listeners { plane, management, controllers: BTreeMap::new() }
+        Listeners { plane, management, controllers: BTreeMap::new(), reaches: BTreeMap::new() }
     }
 
     /// True if this belongs to `plane` and works.
@@ -89,9 +108,32 @@ impl Listeners {
         Rc::ptr_eq(&self.plane, plane) && self.management.is_some()
     }
 
+    /// The controllers that we call, by target.
+    pub fn reaches(&self) -> &BTreeMap<String, SharedReach> {
+        &self.reaches
+    }
+
+    /// For how many milliseconds all controllers have been out of reach, once that is too long.
+    pub fn all_fail(&self, now: u64) -> Option<u64> {
+        controllers::all_fail(self.reaches.values(), now)
+    }
+
+    /// True if some controller does not answer.
+    pub fn some_fails(&self) -> bool {
+        self.reaches.values().any(|reach| reach.get().conn.is_none())
+    }
+
     /// Starts and stops controllers as the configuration says.
     pub fn set_controllers(&mut self, wanted: &Bridge, context: &Context) {
-        self.controllers.retain(|target, (old, _)| wanted.controllers.get(target) == Some(old));
+        let bridge = &wanted.name;
+        self.controllers.retain(|target, (old, _)| {
+            let stays = wanted.controllers.get(target) == Some(old);
+            if !stays {
+                log::info!(target: "connmgr", "{bridge}: removed {} controller \"{target}\"", kind_of(target));
+            }
+            stays
+        });
+        self.reaches.retain(|target, _| self.controllers.contains_key(target));
         for (target, controller) in &wanted.controllers {
             if self.controllers.contains_key(target) {
                 continue;
@@ -112,13 +154,35 @@ impl Listeners {
                     }
                 }
             } else {
-                let connection = Connection::dial_openflow(target, config(controller), &context.clock);
+                let config = config(controller);
+                let reach = SharedReach::new(context.clock.now_ms(), config.probe_interval);
+                self.reaches.insert(target.clone(), reach.clone());
+                let mut connection = Connection::dial_openflow(target, config, &context.clock);
+                connection.set_prefix(&format!("{bridge}<->"));
+                let (observed, told) = (reach.clone(), context.clone());
+                connection.observe(Box::new(move |machine| {
+                    if observed.follow(machine) {
+                        told.status_changed();
+                    }
+                }));
                 let kind = ControllerKind::Primary;
-                spawn_local(serve(connection, plane, bridge, kind, context.clone())).abort_handle()
+                spawn_local(serve(connection, plane, bridge, (kind, Some(reach)), context.clone()))
+                    .abort_handle()
             };
+            log::info!(
+                target: "connmgr",
+                "{}: added {} controller \"{target}\"",
+                wanted.name,
+                kind_of(target)
+            );
             self.controllers.insert(target.clone(), (controller.clone(), Task(task)));
         }
     }
+}
+
+/// What logs call a controller: one that we call is primary, one that calls us is served.
+fn kind_of(target: &str) -> &'static str {
+    if is_passive(target) { "service" } else { "primary" }
 }
 
 fn config(controller: &Controller) -> reconnect::Config {
@@ -160,7 +224,7 @@ async fn serve_stream(
 ) {
     let quiet = reconnect::Config { info_level: log::Level::Debug, ..reconnect::Config::default() };
     let connection = Connection::accepted_openflow(stream, quiet, &context.clock);
-    serve(connection, plane, bridge, kind, context).await;
+    serve(connection, plane, bridge, (kind, None), context).await;
 }
 
 /// The switch's side of a connection; it goes when this is dropped.
@@ -188,11 +252,15 @@ async fn serve(
     mut connection: Connection,
     plane: Rc<Plane>,
     bridge: String,
-    kind: ControllerKind,
+    (kind, reach): (ControllerKind, Option<SharedReach>),
     context: Context,
 ) {
     let mut session = Session { plane, id: None };
     loop {
+        let agreed = session.id.filter(|id| session.plane.switch.version(*id).is_some());
+        if reach.as_ref().is_some_and(|reach| reach.speaks(agreed, context.clock.now_ms())) {
+            context.status_changed();
+        }
         if let Some(id) = session.id {
             let output = session.plane.switch.take_output(id);
             if !output.is_empty() {
@@ -220,6 +288,8 @@ async fn serve(
                 if let Some(id) = session.id {
                     session.plane.switch.handle_message(id, &message, now(&context.clock));
                     context.wake.notify_waiters();
+                    // Rules with timeouts may be new.
+                    context.wake_main.notify_one();
                 }
             }
         }

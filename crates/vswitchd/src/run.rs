@@ -4,8 +4,10 @@
 //!
 //! ~~~text
 //! database changed ─► Config ─► engine ─► Status ─► one transaction ─► database
-//! tick ─► engine.run (statistics, revalidation, timeouts) ─► OpenFlow connections woken
+//! due, or woken ─► engine.run (revalidation, timeouts, packet-ins) ─► OpenFlow connections woken
 //! ~~~
+//!
+//! I1  With nothing to do it sleeps: whatever happens on other threads wakes it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,19 +20,18 @@ use netdev_linux::LinuxDevices;
 use ovsdb_idl::{Idl, State, Txn, Wanted};
 use stream::jsonrpc;
 use stream::replicated::Replicated;
+use switch::{Takeover, Waker};
 use tokio::sync::Notify;
 
 use crate::commands;
-use crate::config::Config;
+use crate::config::{Config, FailMode};
 use crate::engine::{Engine, Shared};
-use crate::observe::{Statistics, observe};
-use crate::openflow_io::{Context, Listeners, now};
+use crate::observe::{Statistics, observe, observe_controllers};
+use crate::openflow_io::{self, Context, Listeners};
 use crate::options::{self, Options};
 
-/// Milliseconds between looks at queues that nothing announces (packet-ins).
-const TICK_MS: u64 = 100;
-/// Milliseconds between writings of status, unless a configuration was just carried out.
-const STATUS_MS: u64 = 500;
+/// Milliseconds between looks at controllers that do not answer.
+const CONTROLLERS_MS: u64 = 1000;
 /// Default of `other_config:stats-update-interval`.
 const STATISTICS_MS: u64 = 5000;
 
@@ -56,7 +57,8 @@ struct Vswitchd {
     writing: Option<i64>,
     /// The configuration that is carried out and not yet acknowledged in the database.
     announce: bool,
-    status_due: u64,
+    /// Links or controllers changed since status was written.
+    status_is_new: bool,
     statistics_due: u64,
     problems: Vec<String>,
 }
@@ -64,12 +66,18 @@ struct Vswitchd {
 async fn serve(handle: Handle, options: Options) -> ExitCode {
     let clock = handle.clock().clone();
     let exit = Exit::register_with_cleanup(handle.commands());
-    let engine: Shared = Rc::new(RefCell::new(new_engine(&options, &clock)));
+    let wake_main = Arc::new(Notify::new());
+    let engine: Shared = Rc::new(RefCell::new(new_engine(&options, &clock, &wake_main)));
     commands::register(handle.commands(), &engine, options.daemon.dummy);
     let idl = Idl::new("Open_vSwitch", Wanted::Everything).with_lock("ovs_vswitchd");
     let db = Replicated::dial(vec![options.remote.clone()], idl, jsonrpc::Options::default(), &clock);
     log::info!(target: "vswitchd", "{}", version::banner(program::name()));
-    let context = Context { clock: clock.clone(), wake: Rc::new(Notify::new()) };
+    let context = Context {
+        clock: clock.clone(),
+        wake: Rc::default(),
+        wake_main: wake_main.clone(),
+        status_is_new: Rc::default(),
+    };
     let mut vswitchd = Vswitchd {
         engine,
         db,
@@ -80,7 +88,7 @@ async fn serve(handle: Handle, options: Options) -> ExitCode {
         seqno: 0,
         writing: None,
         announce: false,
-        status_due: 0,
+        status_is_new: false,
         statistics_due: 0,
         problems: Vec::new(),
     };
@@ -94,6 +102,7 @@ async fn serve(handle: Handle, options: Options) -> ExitCode {
         tokio::select! {
             alive = vswitchd.db.next() => if !alive { break },
             () = vswitchd.clock.sleep_until(deadline) => {}
+            () = wake_main.notified() => {}
             () = exit.requested() => break,
         }
     }
@@ -103,14 +112,16 @@ async fn serve(handle: Handle, options: Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn new_engine(options: &Options, clock: &Clock) -> Engine {
+fn new_engine(options: &Options, clock: &Clock, wake_main: &Arc<Notify>) -> Engine {
     sync::set_relax(std::thread::yield_now);
-    let linux = LinuxDevices::new(Arc::new(|| {}))
+    let woken = wake_main.clone();
+    let waker: Waker = Arc::new(move || woken.notify_one());
+    let linux = LinuxDevices::new(waker.clone())
         .inspect_err(|e| log::warn!(target: "netdev_linux", "links cannot be followed ({e})"))
         .ok();
     let of_core = clock.clone();
     let seed = ovsdb::Uuid::from_random(uuid::Uuid::new_v4().as_u128()).0;
-    Engine::new(options.dummy, Arc::new(move || now(&of_core)), linux, seed as u64)
+    Engine::new(options.dummy, Arc::new(move || openflow_io::now(&of_core)), linux, seed as u64, waker)
 }
 
 impl Vswitchd {
@@ -122,19 +133,53 @@ impl Vswitchd {
             self.seqno = self.db.idl().seqno();
             self.reconfigure(relinked);
         }
-        let due = self.engine.borrow_mut().run();
         for plane in self.engine.borrow().planes() {
             plane.host.poll_ports();
             if relinked {
                 plane.host.links_changed();
+                plane.follow_links();
             }
         }
+        let due = self.engine.borrow_mut().run().as_millis();
+        let controllers_due = self.look_at_controllers();
         self.context.wake.notify_waiters();
         if synced {
+            self.status_is_new |= relinked | self.context.status_is_new.take();
             self.write_status();
         }
+        due.min(controllers_due).min(self.statistics_due).max(self.clock.now_ms() + 1)
+    }
+
+    /// Has standalone bridges do without controllers that do not answer; returns when to look again.
+    fn look_at_controllers(&self) -> u64 {
         let now = self.clock.now_ms();
-        due.as_millis().clamp(now + 1, now + TICK_MS)
+        let mut next = u64::MAX;
+        for (name, listeners) in &self.listeners {
+            let standalone =
+                self.config.bridges.get(name).is_some_and(|b| b.fail_mode == FailMode::Standalone);
+            let Some(plane) = self.engine.borrow().plane_of(name).cloned() else { continue };
+            if standalone && listeners.some_fails() {
+                next = now + CONTROLLERS_MS;
+            }
+            let takeover = match listeners.all_fail(now).filter(|_| standalone) {
+                Some(_) => Takeover::Active,
+                None => Takeover::Inactive,
+            };
+            if takeover == plane.switch.takeover(name) {
+                continue;
+            }
+            match listeners.all_fail(now).filter(|_| standalone) {
+                Some(silence) => log::warn!(
+                    target: "fail_open",
+                    "Could not connect to controller (or switch failed controller's post-connection admission control policy) \
+                     for {} seconds, failing open",
+                    silence / 1000
+                ),
+                None => log::warn!(target: "fail_open", "No longer in fail-open mode"),
+            }
+            plane.switch.set_takeover(name, takeover, openflow_io::now(&self.clock));
+        }
+        next
     }
 
     /// Reads the rows, and carries out what they want if that has changed.
@@ -151,7 +196,6 @@ impl Vswitchd {
         self.set_listeners(&config);
         self.config = config;
         self.announce = true;
-        self.status_due = 0;
     }
 
     fn set_listeners(&mut self, config: &Config) {
@@ -189,8 +233,9 @@ impl Vswitchd {
             self.writing = None;
         }
         let now = self.clock.now_ms();
-        let Some(root) = self.config.root.filter(|_| self.announce || now >= self.status_due) else { return };
-        self.status_due = now + STATUS_MS;
+        let wanted = self.announce || self.status_is_new || now >= self.statistics_due;
+        let Some(root) = self.config.root.filter(|_| wanted) else { return };
+        self.status_is_new = false;
         let statistics = if now >= self.statistics_due { Statistics::Read } else { Statistics::Leave };
         if statistics == Statistics::Read {
             let interval = self.config.other_config.get("stats-update-interval").and_then(|t| t.parse().ok());
@@ -198,6 +243,9 @@ impl Vswitchd {
         }
         let engine = self.engine.borrow();
         let mut status = observe(&engine, &self.config, self.db.idl().replica(), statistics);
+        for (name, listeners) in &self.listeners {
+            observe_controllers(&engine, self.config.bridges.get(name), listeners, now, &mut status);
+        }
         status.cur_cfg = Some(self.config.next_cfg);
         status.versions.insert("ovs_version", version::COMPAT_VERSION.to_owned());
         status.types.insert("datapath_types", engine.datapath_types());

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use wire::EthAddr;
@@ -22,13 +23,14 @@ struct Devices {
 #[derive(Clone)]
 pub struct DummyDevices {
     devices: Arc<Mutex<Devices>>,
+    generation: Arc<AtomicU64>,
     wall: WallClock,
 }
 
 impl DummyDevices {
     /// None yet; `wall` stamps captured packets.
     pub fn new(wall: WallClock) -> DummyDevices {
-        DummyDevices { devices: Arc::default(), wall }
+        DummyDevices { devices: Arc::default(), generation: Arc::default(), wall }
     }
 
     /// Opens dummy devices under the type `kind`: `dummy`, or whatever dummies stand for.
@@ -55,6 +57,11 @@ impl DummyDevices {
     pub fn find(&self, name: &str) -> Option<Arc<DummyNetdev>> {
         let d = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         d.by_name.get(name).and_then(Weak::upgrade)
+    }
+
+    /// A number that grows whenever a command changes a device.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Every open device, by name.
@@ -111,6 +118,7 @@ impl DummyDevices {
             _ => return Err("Invalid Admin State".to_owned()),
         };
         devices.iter().try_for_each(|d| d.set_admin_state(state)).map_err(|e| e.to_string())?;
+        self.generation.fetch_add(1, Ordering::Release);
         Ok("OK".to_owned())
     }
 
