@@ -19,6 +19,7 @@ const ROOM: usize = 256;
 const LATER_AT: u16 = 100;
 
 /// 64 bytes that count up.
+#[allow(clippy::indexing_slicing, reason = "the compiler does it")]
 static COUNTING: [u8; 64] = {
     let mut bytes = [0; 64];
     let mut n = 0;
