@@ -51,13 +51,7 @@ impl Xlate<'_> {
                 self.send_to_bundle(out, vlan);
             }
             None => {
-                self.note(NodeKind::Detail, || {
-                    if dst.is_multicast() {
-                        "multicast or broadcast, flooding".into()
-                    } else {
-                        "no learned MAC for destination, flooding".into()
-                    }
-                });
+                self.note(NodeKind::Detail, || "no learned MAC for destination, flooding".into());
                 self.flood(vlan, in_index);
             }
         }
@@ -142,6 +136,9 @@ impl Xlate<'_> {
 fn set_vlan(key: &mut FlowKey, vlan: u16, priority_tags: bool) {
     let pcp = key.vlan_tci() & !(VLAN_CFI | VLAN_VID_MASK);
     if vlan != 0 || priority_tags && pcp != 0 {
+        if key.vlan_tci() == pcp | VLAN_CFI | vlan {
+            return;
+        }
         if key.vlan_tpid() == 0 {
             key.set_vlan_tpid(eth::TYPE_VLAN);
         }
@@ -154,7 +151,29 @@ fn set_vlan(key: &mut FlowKey, vlan: u16, priority_tags: bool) {
     }
 }
 
-/// 01:80:c2:00:00:00 to 01:80:c2:00:00:0f, which bridges keep for themselves.
+/// True for destinations that bridges keep for themselves (`other_config:forward-bpdu`).
 fn is_reserved(mac: EthAddr) -> bool {
-    mac.to_u64() >> 4 == 0x0180_c200_0000
+    /// Extreme's discovery and ring protection, Cisco's Inter Switch Link and Uplink Fast.
+    const VENDORS: [u64; 5] =
+        [0x00e0_2b00_0000, 0x00e0_2b00_0004, 0x00e0_2b00_0006, 0x0100_0c00_0000, 0x0100_0ccd_cdcd];
+    /// Cisco's discovery, spanning tree and fault management, but for the last digit.
+    const CISCO: u64 = 0x0100_0ccc_ccc0;
+    let addr = mac.to_u64();
+    mac.is_reserved() || addr & !0xf == CISCO || VENDORS.contains(&addr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_bridges_keep_for_themselves() {
+        let reserved = |text: &str| is_reserved(text.parse().unwrap());
+        for text in ["01:80:c2:00:00:00", "01:80:c2:00:00:0f", "01:00:0c:cc:cc:cd", "00:e0:2b:00:00:04"] {
+            assert!(reserved(text), "{text}");
+        }
+        for text in ["01:80:c2:00:00:10", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:e0:2b:00:00:05"] {
+            assert!(!reserved(text), "{text}");
+        }
+    }
 }

@@ -120,6 +120,14 @@ fn print(nodes: &[Node], level: usize, out: &mut String) {
     }
 }
 
+/// The field whose prerequisites decide whether `field` is shown: neighbour discovery's addresses go together.
+fn shown_with(field: Field) -> Field {
+    match field {
+        Field::NdSll | Field::NdTll => Field::NdTarget,
+        other => other,
+    }
+}
+
 /// A flow as `ofproto/trace` shows it: every field that the packet has.
 pub fn flow_text(key: &FlowKey, names: &Names) -> String {
     let mut m = Match::ANY;
@@ -136,7 +144,9 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
     if key.recirc_id() != 0 {
         m.set_exact(slot::packet_type, 0);
     }
-    for def in Field::all() {
+    // What neighbour discovery has besides addresses is never shown.
+    let shown = |field: Field| !matches!(field, Field::NdReserved | Field::NdOptionsType);
+    for def in Field::all().filter(|def| shown(def.field)) {
         // Registers are shown once, under their own names.
         let state = matches!(def.prereq, Prereq::None)
             && !(def.name.starts_with("xreg") || def.name.starts_with("xxreg"))
@@ -145,7 +155,7 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
                 Field::InPort | Field::InPortOxm | Field::ActsetOutput | Field::ConjId | Field::CtState
             );
         if state && key.get(def.slot) != 0 && def.slot.word < 39
-            || present(def.prereq) && field::prereqs_ok(def.field, &exact)
+            || present(def.prereq) && field::prereqs_ok(shown_with(def.field), &exact)
         {
             m.set_exact(def.slot, key.get(def.slot));
         }

@@ -285,17 +285,18 @@ impl<'a> Xlate<'a> {
             return;
         }
         let (own_port, own_table) = (self.flow.in_port(), self.table);
-        self.flow.set_in_port(in_port.0);
         self.table = table;
         let bridge = self.bridge;
         let mut at = table;
         loop {
+            // Only the search is made as if the packet had come in elsewhere.
+            self.flow.set_in_port(in_port.0);
             let found = bridge.rules.lookup(at, &self.flow, &mut self.out.wc);
+            self.flow.set_in_port(own_port);
             let Some(t) = bridge.rules.table(at) else { break };
             self.table = at;
             if let Some(found) = found {
                 self.out.credits.push(Credit::TableHit(t.counters.clone()));
-                self.flow.set_in_port(own_port);
                 self.rule_found(&found, at, last);
                 break;
             }
@@ -316,7 +317,6 @@ impl<'a> Xlate<'a> {
             self.leave();
             break;
         }
-        self.flow.set_in_port(own_port);
         self.table = own_table;
         self.depth -= 1;
     }

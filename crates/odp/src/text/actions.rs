@@ -122,7 +122,10 @@ fn conntrack(f: &mut fmt::Formatter<'_>, ct: &CtAction) -> fmt::Result {
         write!(f, "{}mark={}/{mask:#x}", next(), Hex(value.into()))?;
     }
     if let Some((value, mask)) = ct.label {
-        write!(f, "{}label={}/{mask:#x}", next(), Hex(value))?;
+        write!(f, "{}label={}", next(), Hex(value))?;
+        if mask != u128::MAX {
+            write!(f, "/{mask:#x}")?;
+        }
     }
     if let Some(helper) = &ct.helper {
         write!(f, "{}helper={helper}", next())?;
