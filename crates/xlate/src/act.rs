@@ -224,7 +224,7 @@ impl Xlate<'_> {
         self.flow.set_vlan2_tci(inner_tci);
         self.flow.set_vlan2_tpid(inner_tpid);
         self.flow.set_vlan_tpid(tpid);
-        self.flow.set_vlan_tci(inner_tci & 0xefff | VLAN_CFI);
+        self.flow.set_vlan_tci(VLAN_CFI);
     }
 
     fn pop_vlan(&mut self) {

@@ -94,7 +94,8 @@ impl Bundle {
         match self.mode {
             VlanMode::Access => vlan == self.tag,
             VlanMode::Trunk => trunked,
-            VlanMode::NativeTagged | VlanMode::NativeUntagged => vlan == self.tag || trunked,
+            // What has no VLAN would come back in the native one.
+            VlanMode::NativeTagged | VlanMode::NativeUntagged => vlan == self.tag || vlan != 0 && trunked,
         }
     }
 }

@@ -40,7 +40,13 @@ impl Xlate<'_> {
 
     fn forward(&mut self, dst: EthAddr, vlan: u16, in_index: usize) {
         let bridge = self.bridge;
-        let known = if dst.is_multicast() { None } else { self.memory.mac(self.bridge_index, vlan, dst) };
+        // A packet from an address to itself: that address has just been learned.
+        let to_itself = dst == self.flow.eth_src() && self.effects == SideEffects::Allowed;
+        let known = match dst {
+            _ if dst.is_multicast() => None,
+            _ if to_itself => Some(OfpPort(self.flow.in_port())),
+            _ => self.memory.mac(self.bridge_index, vlan, dst),
+        };
         let bundle = known.and_then(|p| bridge.ports.get(&p)).and_then(|p| p.bundle);
         match bundle.and_then(|i| Some((i, bridge.bundles.get(i)?))) {
             Some((i, _)) if i == in_index => {

@@ -174,6 +174,9 @@ fn always_matched(key: &FlowKey) -> Wildcards {
     }
     // Presence of a tag is part of what the Ethernet type says.
     wc.set(slot::vlan_tci.part(12, 1), 1);
+    if key.vlan_tci() != 0 {
+        wc.unwildcard(slot::vlan_tpid);
+    }
     if matches!(key.eth_type(), wire::eth::TYPE_IPV4 | wire::eth::TYPE_IPV6) {
         wc.set_nw_frag(Frag::ANY | Frag::LATER);
     }
