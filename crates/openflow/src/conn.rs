@@ -295,6 +295,23 @@ fn is_from_switch(message: &Message) -> bool {
             | Message::TableFeaturesReply(_)
             | Message::PortStatsReply(_)
             | Message::PortDescReply(_)
+            | Message::GroupStatsReply(_)
+            | Message::GroupDescReply(_)
+            | Message::GroupFeaturesReply(_)
+            | Message::MeterStatsReply(_)
+            | Message::MeterConfigReply(_)
+            | Message::MeterFeaturesReply(_)
+            | Message::QueueConfigReply(..)
+            | Message::QueueStatsReply(_)
+            | Message::TableDescReply(_)
+            | Message::TableStatus(_)
+            | Message::RequestForward(_)
+            | Message::FlowMonitorReply(_)
+            | Message::FlowMonitorPaused
+            | Message::FlowMonitorResumed
+            | Message::TlvTableReply(_)
+            | Message::IpfixBridgeReply(_)
+            | Message::IpfixFlowReply(_)
     )
 }
 

@@ -172,6 +172,9 @@ impl Act for Action {
 
 /// Decodes a list of actions (`struct ofp_action_header` and so on).
 pub fn decode(bytes: &[u8], version: Version) -> Result<Vec<Action>, OfpError> {
+    if !bytes.len().is_multiple_of(8) {
+        return Err(OfpError::OFPBRC_BAD_LEN);
+    }
     let actions = wire::decode_list(bytes, version, 0)?;
     instructions::verify(&actions)?;
     Ok(actions)

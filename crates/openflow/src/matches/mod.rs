@@ -56,7 +56,8 @@ pub fn decode(data: &[u8], version: Version, strictness: Strictness) -> Result<(
     let (kind, len) = header.ok_or(OfpError::OFPBMC_BAD_LEN)?;
     let len = usize::from(len);
     match kind {
-        0 if version == Version::V11 => {
+        // Its length is looked at in every version.
+        0 if version == Version::V11 || len != OF11_LEN || data.len() < OF11_LEN => {
             let fixed = data.first_chunk::<OF11_LEN>().filter(|_| len == OF11_LEN);
             let m = fixed::decode_of11(fixed.ok_or(OfpError::OFPBMC_BAD_LEN)?)?;
             Ok((m, OF11_LEN))

@@ -115,17 +115,17 @@ impl BundleAdd {
         r.skip(2)?;
         let flags = r.u16()?;
         let len = header::message_len(r.rest()).ok_or(OfpError::OFPBFC_MSG_BAD_LEN)?;
+        if r.rest().first() != Some(&outer_version) {
+            return Err(OfpError::OFPBFC_BAD_VERSION);
+        }
         if len < header::HEADER_LEN || len > r.len() {
             return Err(OfpError::OFPBFC_MSG_BAD_LEN);
         }
         let message = r.bytes(len)?;
-        if message.first() != Some(&outer_version) {
-            return Err(OfpError::OFPBFC_BAD_VERSION);
-        }
         if header::message_xid(message) != xid {
             return Err(OfpError::OFPBFC_MSG_BAD_XID);
         }
-        let (inner, _) = header::parse(message)?;
+        let (inner, _) = header::parse(message).map_err(|_| OfpError::OFPBFC_MSG_UNSUP)?;
         if !is_bundlable(inner.raw) {
             return Err(OfpError::OFPBFC_MSG_UNSUP);
         }

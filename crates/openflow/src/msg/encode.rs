@@ -24,6 +24,9 @@ impl Message {
 
     fn encode_any(&self, dialect: Dialect, xid: u32, out: &mut Vec<u8>) -> Result<()> {
         let version = dialect.version();
+        if let Some(result) = families::encode(self, dialect, xid, out) {
+            return result;
+        }
         match self {
             Message::Hello(hello) => {
                 let at = header::start(out, Raw::OfptHello, hello.header_version(), xid);

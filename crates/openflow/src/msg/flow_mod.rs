@@ -145,8 +145,8 @@ fn decode_of10(mut r: Reader<'_>, limits: &Limits) -> Result<FlowMod> {
     let mut matcher = matches::decode_of10(&wire);
     matches::normalize(&mut matcher);
     let exact = wire::bytes::u32_at(&wire, 0).is_some_and(|w| w & OFPFW10_ALL == 0);
-    let actions = actions::decode(r.take_rest(), Version::V10)?;
     let (command, table_id) = command_and_table(command, limits)?;
+    let actions = actions::decode(r.take_rest(), Version::V10)?;
     Ok(FlowMod {
         table_id,
         priority: if exact { u16::MAX } else { priority },
@@ -171,7 +171,7 @@ fn decode_nxm(version: Version, mut r: Reader<'_>, limits: &Limits) -> Result<Fl
     let match_len = usize::from(r.u16()?);
     r.skip(6)?;
     let (matcher, matched_cookie) = pull_nxm(&mut r, match_len, Strictness::Strict)?;
-    let actions = actions::decode(r.take_rest(), version)?;
+    let actions = actions::decode_instructions(r.take_rest(), version)?;
     let (command, table_id) = command_and_table(command, limits)?;
     if command == FlowModCommand::Add && matched_cookie.mask != 0 {
         return Err(OfpError::NXBRC_NXM_INVALID);
@@ -200,7 +200,7 @@ pub(super) fn pull_nxm(
     len: usize,
     strictness: Strictness,
 ) -> Result<(Match, CookieMatch)> {
-    let padded = r.bytes(len.next_multiple_of(8))?;
+    let padded = r.bytes(len.next_multiple_of(8)).map_err(|_| OfpError::OFPBMC_BAD_LEN)?;
     matches::decode_nxm(padded.get(..len).unwrap_or_default(), strictness)
 }
 

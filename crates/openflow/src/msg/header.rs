@@ -7,7 +7,7 @@
 //!               └─ statistics: type, flags (1.0: 4 bytes, 1.1+: 8) ── vendor (1.0: 12 bytes, 1.1+: 8), if type 0xffff
 //! ~~~
 //!
-//! I1  HELLO, ERROR and ECHO are understood under every version byte.
+//! I1  HELLO, ERROR and ECHO are understood under every version byte but zero.
 //! I2  A body that a decoder sees has at least the length of its row.
 
 use crate::{NX_VENDOR, ONF_VENDOR, OfpError, PutBytes};

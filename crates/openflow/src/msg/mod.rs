@@ -19,39 +19,65 @@
 mod bundle;
 mod config;
 mod continuation;
+mod ct_flush;
 mod cursor;
+mod families;
 mod flow_mod;
+mod flow_monitor;
 mod flow_removed;
 mod flow_stats;
+mod forward;
+mod group_stats;
+mod ipfix;
 mod oxs;
 mod packet_in;
 mod packet_out;
 mod port_stats;
 mod ports;
 mod props;
+mod queue;
 mod role;
+mod selection;
 mod session;
 mod table_features;
+mod table_mod;
 mod table_stats;
+mod tlv;
 
+pub mod group;
 pub mod header;
+pub mod meter;
 pub mod raw;
 
 pub use bundle::{BundleAdd, BundleControl, BundleCtrl, BundleFlags};
 pub use config::{Capabilities, FragMode, SwitchConfig, SwitchDesc, SwitchFeatures};
 pub use continuation::{Continuation, RemainingActions};
+pub use ct_flush::{CtFlush, CtTuple};
+pub use flow_monitor::{
+    FlowEvent, FlowMonitorRequest, FlowUpdate, FlowUpdateFull, MonitorCommand, MonitorFlags,
+};
 pub use flow_removed::{FlowRemoved, FlowRemovedReason};
 pub use flow_stats::{Age, AggregateStats, FlowStats, FlowStatsRequest};
+pub use group::{Bucket, GroupCommand, GroupMod, GroupType};
+pub use group_stats::{GroupDesc, GroupFeatures, GroupStats};
 pub use header::Header;
+pub use ipfix::IpfixStats;
+pub use meter::{
+    BandKind, MeterBand, MeterCommand, MeterConfig, MeterFeatures, MeterFlags, MeterMod, MeterStats,
+};
 pub use packet_in::{PacketIn, PacketInFormat, reason_name};
 pub use packet_out::PacketOut;
 pub use port_stats::{PortStats, Rfc2819};
 pub use ports::{LinkFeatures, PortConfig, PortDesc, PortMod, PortReason, PortState, PortStatus};
+pub use queue::{ALL_QUEUES, QueueConfig, QueueRequest, QueueStats};
 pub use raw::Raw;
 pub use role::{AsyncConfig, AsyncKind, Role, RoleMessage, RoleReason, RoleStatus};
+pub use selection::SelectionMethod;
 pub use session::{ErrorMessage, Hello, VersionSet};
 pub use table_features::{ActionFeatures, InstructionFeatures, TableFeatures};
+pub use table_mod::{TableDesc, TableMiss, TableMod, TableReason, TableStatus, Vacancy};
 pub use table_stats::{TableCaps, TableStats};
+pub use tlv::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
 
 use crate::{FlowMod, OfpError, OfpPort, Protocols, PutBytes, Version};
 
@@ -183,6 +209,48 @@ pub enum Message {
     /// The port, or `NONE` for all; only 1.5 can name one.
     PortDescRequest(OfpPort),
     PortDescReply(Vec<PortDesc>),
+    GroupMod(GroupMod),
+    /// The group, or [`group::ALL_GROUPS`].
+    GroupStatsRequest(u32),
+    GroupStatsReply(Vec<GroupStats>),
+    /// The same; only 1.0 and 1.5 can name one.
+    GroupDescRequest(u32),
+    GroupDescReply(Vec<GroupDesc>),
+    GroupFeaturesRequest,
+    GroupFeaturesReply(GroupFeatures),
+    MeterMod(MeterMod),
+    /// The meter, or one of [`meter::meter_id`].
+    MeterStatsRequest(u32),
+    MeterStatsReply(Vec<MeterStats>),
+    MeterConfigRequest(u32),
+    MeterConfigReply(Vec<MeterConfig>),
+    MeterFeaturesRequest,
+    MeterFeaturesReply(MeterFeatures),
+    QueueConfigRequest(QueueRequest),
+    /// The port that was asked about, which 1.4 and later do not say, and its queues.
+    QueueConfigReply(OfpPort, Vec<QueueConfig>),
+    QueueStatsRequest(QueueRequest),
+    QueueStatsReply(Vec<QueueStats>),
+    TableMod(TableMod),
+    TableDescRequest,
+    TableDescReply(Vec<TableDesc>),
+    TableStatus(TableStatus),
+    /// A whole GROUP_MOD or METER_MOD.
+    RequestForward(Vec<u8>),
+    FlowMonitorRequest(Vec<FlowMonitorRequest>),
+    FlowMonitorReply(Vec<FlowUpdate>),
+    FlowMonitorCancel(u32),
+    FlowMonitorPaused,
+    FlowMonitorResumed,
+    TlvTableMod(TlvTableMod),
+    TlvTableRequest,
+    TlvTableReply(TlvTable),
+    IpfixBridgeRequest,
+    IpfixBridgeReply(IpfixStats),
+    IpfixFlowRequest,
+    IpfixFlowReply(Vec<IpfixStats>),
+    CtFlushZone(u16),
+    CtFlush(CtFlush),
 }
 
 /// Decodes one whole message.
@@ -206,6 +274,9 @@ pub fn decode_body(header: &Header, body: &[u8], limits: &Limits) -> Result<Mess
         return Ok(message);
     }
     if let Some(message) = decode_session(header.raw, version, r, limits)? {
+        return Ok(message);
+    }
+    if let Some(message) = families::decode(header, version, r)? {
         return Ok(message);
     }
     decode_stats(header.raw, version, r)?.ok_or(refusal(header.raw))

@@ -32,10 +32,11 @@ const BYTE_COUNT: u32 = 0x8002_0a08;
 
 /// Takes a block and its padding off `r`.
 pub(super) fn pull(r: &mut Reader<'_>) -> Result<OxsStats> {
-    r.skip(2)?;
-    let len = usize::from(r.u16()?);
-    let mut entries = r.sub(len.checked_sub(4).ok_or(OfpError::OFPBRC_BAD_LEN)?)?;
-    r.skip(len.next_multiple_of(8) - len)?;
+    let bad = |_| OfpError::OFPBMC_BAD_LEN;
+    r.skip(2).map_err(bad)?;
+    let len = usize::from(r.u16().map_err(bad)?);
+    let mut entries = r.sub(len.checked_sub(4).ok_or(OfpError::OFPBMC_BAD_LEN)?).map_err(bad)?;
+    r.skip(len.next_multiple_of(8) - len).map_err(bad)?;
     let mut stats = OxsStats::default();
     while !entries.is_empty() {
         let head = entries.u32()?;

@@ -66,7 +66,7 @@ impl PacketOut {
                 }
             }
         }
-        let actions = r.bytes(actions_len).map_err(|_| OfpError::OFPBAC_BAD_LEN)?;
+        let actions = r.bytes(actions_len)?;
         po.actions = actions::decode(actions, version)?;
         let port = po.in_port();
         if !port.is_ordinary() && !matches!(port, OfpPort::LOCAL | OfpPort::NONE | OfpPort::CONTROLLER) {

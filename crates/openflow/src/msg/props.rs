@@ -50,6 +50,16 @@ impl<'a> Prop<'a> {
         self.payload.u8().map_err(|_| OfpError::OFPBPC_BAD_LEN)
     }
 
+    /// A 16-bit number; what follows it is ignored.
+    pub fn u16(mut self) -> Result<u16> {
+        self.payload.u16().map_err(|_| OfpError::OFPBPC_BAD_LEN)
+    }
+
+    /// A 128-bit number; what follows it is ignored.
+    pub fn u128(mut self) -> Result<u128> {
+        self.payload.array().map(u128::from_be_bytes).map_err(|_| OfpError::OFPBPC_BAD_LEN)
+    }
+
     /// A 32-bit number.
     pub fn u32(mut self) -> Result<u32> {
         if self.payload.len() == 4 { self.payload.u32() } else { Err(OfpError::OFPBPC_BAD_LEN) }
@@ -95,6 +105,11 @@ pub fn put(out: &mut Vec<u8>, kind: u16, payload: &[u8]) {
 /// A property of one byte.
 pub fn put_u8(out: &mut Vec<u8>, kind: u16, n: u8) {
     put(out, kind, &[n]);
+}
+
+/// A property of 16 bits and as much padding, which its length counts.
+pub fn put_u16(out: &mut Vec<u8>, kind: u16, n: u16) {
+    put_u32(out, kind, u32::from(n) << 16);
 }
 
 /// A property of 32 bits.

@@ -79,10 +79,10 @@ macro_rules! raws {
 }
 
 raws! {
-    OfptHello, "OFPT_HELLO", 0..=255, Std(0), 0, AtLeast;
-    OfptError, "OFPT_ERROR", 0..=255, Std(1), 4, AtLeast;
-    OfptEchoRequest, "OFPT_ECHO_REQUEST", 0..=255, Std(2), 0, AtLeast;
-    OfptEchoReply, "OFPT_ECHO_REPLY", 0..=255, Std(3), 0, AtLeast;
+    OfptHello, "OFPT_HELLO", 1..=255, Std(0), 0, AtLeast;
+    OfptError, "OFPT_ERROR", 1..=255, Std(1), 4, AtLeast;
+    OfptEchoRequest, "OFPT_ECHO_REQUEST", 1..=255, Std(2), 0, AtLeast;
+    OfptEchoReply, "OFPT_ECHO_REPLY", 1..=255, Std(3), 0, AtLeast;
     OfptFeaturesRequest, "OFPT_FEATURES_REQUEST", 1..=6, Std(5), 0, Exact;
     Ofpt10FeaturesReply, "OFPT_FEATURES_REPLY", 1..=1, Std(6), 24, Multiple(48);
     Ofpt11FeaturesReply, "OFPT_FEATURES_REPLY", 2..=3, Std(6), 24, Multiple(64);

@@ -10,19 +10,27 @@
 //! Spec: ovs-ofctl(8). Next: `flows.rs`, `session.rs`, `ports.rs`, `tables.rs`, `packet.rs`.
 
 mod flows;
+mod groups;
+mod meters;
+mod monitors;
 mod packet;
+mod partial;
 mod ports;
+mod queues;
 mod session;
+mod table_config;
 mod table_features;
 mod tables;
 
 use std::fmt::Write;
 
 use crate::msg::header::{self, Header};
+use crate::msg::raw::Class;
 use crate::msg::{Age, Limits, Message, Raw};
 use crate::{Names, OfpError, Version};
 
 pub use flows::{flow_mod, flow_stats, flow_stats_without_counters};
+pub use groups::group_desc;
 pub use packet::packet;
 pub use table_features::table_features;
 
@@ -66,14 +74,17 @@ fn print_message(out: &mut String, bytes: &[u8], names: &Names, verbosity: Verbo
         Err(error) => decode_error(out, error, bytes),
         Ok((header, body)) => {
             title(out, &header);
-            let before = out.len();
             if let Err(error) = print_body(out, &header, body, bytes, names, verbosity) {
-                out.truncate(before);
-                if !out.ends_with('\n') {
-                    out.push(' ');
+                out.truncate(out.trim_end_matches(' ').len());
+                match out.chars().last() {
+                    Some(':') => out.push(' '),
+                    Some('\n') => {}
+                    _ => out.push('\n'),
                 }
                 return decode_error(out, error, bytes);
             }
+            // What is empty at the end of a text leaves no trace.
+            out.truncate(out.trim_end_matches(' ').len());
             if verbosity > Verbosity(3) && !matches!(header.raw, Raw::OfptEchoRequest | Raw::OfptEchoReply) {
                 end_line(out);
                 hex_dump(out, bytes);
@@ -93,11 +104,10 @@ fn decode_error(out: &mut String, error: OfpError, bytes: &[u8]) {
     hex_dump(out, bytes);
 }
 
-/// The headers of a truncated message, read as if its length were that of what is there.
+/// The headers of a truncated message, read as if what is missing were there.
 fn retitled(bytes: &[u8]) -> Option<Header> {
     let mut copy = bytes.to_vec();
-    let len = u16::try_from(copy.len()).ok()?;
-    copy.get_mut(2..4)?.copy_from_slice(&len.to_be_bytes());
+    copy.resize(header::message_len(bytes)?, 0);
     header::parse(&copy).ok().map(|(header, _)| header)
 }
 
@@ -125,7 +135,7 @@ fn print_body(
     verbosity: Verbosity,
 ) -> Result<(), OfpError> {
     if header.flags != 0 {
-        print_stats_flags(out, header.flags);
+        print_stats_flags(out, header);
     }
     let limits = Limits { flow_mod_table_id: true, ..Limits::default() };
     if verbosity < Verbosity(1) && is_counted_only(header.raw) {
@@ -137,19 +147,70 @@ fn print_body(
             out.push_str(" format=(unknown)");
             return Ok(());
         }
+        Err(OfpError::NXBRC_MUST_BE_ZERO) if header.raw == Raw::NxtSetControllerId => {
+            let _ = write!(out, " id={}", wire::bytes::u16_at(body, 6).unwrap_or(0));
+            return Ok(());
+        }
+        Err(OfpError::NXBRC_MUST_BE_ZERO) if header.raw == Raw::NxtCtFlushZone => {
+            let _ = write!(out, " zone_id={}", wire::bytes::u16_at(body, 6).unwrap_or(0));
+            return Ok(());
+        }
         Err(OfpError::OFPBFC_BAD_TYPE)
             if matches!(header.raw, Raw::Ofpt14BundleControl | Raw::Onft13BundleControl) =>
         {
             session::unknown_bundle_control(out, body);
             return Ok(());
         }
-        other => other?,
+        Err(error) => {
+            if let Some(whole) = partial::whole_records(header, body) {
+                print_partial(out, header, whole, bytes, names, verbosity)?;
+            }
+            return Err(error);
+        }
+        Ok(message) => message,
     };
-    let version = Version::from_wire(header.version);
-    if session::print(out, header, &message, bytes, verbosity) {
+    print_message_body(out, header, &message, bytes, names, verbosity)
+}
+
+/// The records before the one that does not decode.
+fn print_partial(
+    out: &mut String,
+    header: &Header,
+    whole: &[u8],
+    bytes: &[u8],
+    names: &Names,
+    verbosity: Verbosity,
+) -> Result<(), OfpError> {
+    let message = crate::msg::decode_body(header, whole, &Limits::default())?;
+    if matches!(&message, Message::GroupStatsReply(_)) {
+        print_message_body(out, header, &message, bytes, names, verbosity)?;
+        out.push_str(" ***parse error***");
         return Ok(());
     }
-    match &message {
+    print_message_body(out, header, &message, bytes, names, verbosity)
+}
+
+fn print_message_body(
+    out: &mut String,
+    header: &Header,
+    message: &Message,
+    bytes: &[u8],
+    names: &Names,
+    verbosity: Verbosity,
+) -> Result<(), OfpError> {
+    let version = Version::from_wire(header.version);
+    let known = version.unwrap_or(Version::V10);
+    if session::print(out, header, message, bytes, verbosity)
+        || groups::print(out, message, known, names)
+        || meters::print(out, message)
+        || queues::print(out, message, names, verbosity)
+        || table_config::print(out, message, names)
+        || monitors::print(out, message, names)
+    {
+        return Ok(());
+    }
+    match message {
+        Message::RequestForward(request) => forwarded(out, request, names, verbosity)?,
         Message::FlowMod(fm) => {
             out.push(' ');
             out.push_str(&flow_mod(fm, names, version.unwrap_or(Version::V10)));
@@ -184,6 +245,14 @@ fn print_body(
     Ok(())
 }
 
+/// The request that another controller made: its title is said as the reason.
+fn forwarded(out: &mut String, request: &[u8], names: &Names, verbosity: Verbosity) -> Result<(), OfpError> {
+    let (header, body) = header::parse(request)?;
+    let kind = if header.raw == Raw::Ofpt13MeterMod { "meter" } else { "group" };
+    let _ = write!(out, " reason={kind}_mod");
+    print_body(out, &header, body, request, names, verbosity)
+}
+
 fn is_counted_only(raw: Raw) -> bool {
     matches!(
         raw,
@@ -191,13 +260,16 @@ fn is_counted_only(raw: Raw) -> bool {
     )
 }
 
-fn print_stats_flags(out: &mut String, flags: u16) {
+fn print_stats_flags(out: &mut String, header: &Header) {
+    let request = matches!(header.raw.def().class, Class::StatRequest(_) | Class::VendorStatRequest(..));
+    // Requests come in parts since 1.3.
+    let known = if request && header.version < Version::V13.wire() { 0 } else { header::MORE };
     out.push_str(" flags=");
-    if flags & header::MORE != 0 {
+    if header.flags & known != 0 {
         out.push_str("[more]");
     }
-    if flags & !header::MORE != 0 {
-        let _ = write!(out, "[***unknown flags {:#06x}***]", flags & !header::MORE);
+    if header.flags & !known != 0 {
+        let _ = write!(out, "[***unknown flags {:#06x}***]", header.flags & !known);
     }
 }
 

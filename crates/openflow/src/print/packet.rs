@@ -110,8 +110,11 @@ fn frame(out: &mut String, data: &[u8], verbosity: Verbosity) {
 /// One line: the flow that the frame belongs to, and its transport checksum.
 pub fn packet(data: &[u8]) -> String {
     let mut key = FlowKey::ZERO;
-    let layers = extract(&PacketMeta::default(), data, data.len(), 1, &mut key);
-    let m = exact(&key);
+    // Less than an Ethernet header says nothing at all.
+    let seen = if data.len() < eth::HEADER_LEN { &[][..] } else { data };
+    let layers = extract(&PacketMeta::default(), seen, seen.len(), 1, &mut key);
+    let mut m = exact(&key);
+    limit_labels(&mut m, &key);
     let mut text = matches::format(&m, FlowMod::DEFAULT_PRIORITY, &Names::none());
     let checksum = |name: &str, at: u16| {
         let at = usize::from(layers.l4.unwrap_or(0) + at);
@@ -132,6 +135,20 @@ pub fn packet(data: &[u8]) -> String {
     }
     text.push('\n');
     text
+}
+
+/// Leaves out the MPLS labels below the bottom of the stack.
+fn limit_labels(m: &mut Match, key: &FlowKey) {
+    if !matches!(key.eth_type(), eth::TYPE_MPLS | eth::TYPE_MPLS_MCAST) {
+        return;
+    }
+    let mut there = true;
+    for slot in [slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2] {
+        if !there {
+            m.wc.set(slot, 0);
+        }
+        there &= key.get(slot) & 0x100 == 0;
+    }
 }
 
 /// The match on everything that the packet has.

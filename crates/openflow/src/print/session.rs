@@ -101,13 +101,12 @@ fn error(out: &mut String, e: &ErrorMessage, bytes: &[u8], verbosity: Verbosity)
     }
 }
 
-/// ASCII as it is, the rest as octal escapes.
+/// ASCII but quotes and backslashes as it is, the rest as octal escapes.
 fn escaped(bytes: &[u8]) -> String {
     let mut out = String::new();
     for b in bytes {
         match b {
-            b'\\' => out.push_str("\\\\"),
-            0x20..0x7f => out.push(char::from(*b)),
+            0x20..0x7f if !matches!(b, b'\\' | b'"') => out.push(char::from(*b)),
             _ => {
                 let _ = write!(out, "\\{b:03o}");
             }
@@ -117,7 +116,7 @@ fn escaped(bytes: &[u8]) -> String {
 }
 
 /// 1.0's actions by bit, as FEATURES_REPLY lists them.
-const ACTIONS: [(u32, &str); 12] = [
+pub(super) const ACTIONS: [(u32, &str); 12] = [
     (1 << 0, "output"),
     (1 << 11, "enqueue"),
     (1 << 1, "set_vlan_vid"),

@@ -80,10 +80,12 @@ fn put_table(out: &mut String, t: &TableStats, previous: Option<&TableStats>, ve
         );
     }
     if version > 1 {
-        let config = ["controller", "continue", "drop", "Unknown"][(t.caps.config & 3) as usize];
+        let config = ["controller", "continue", "drop", "controller"][(t.caps.config & 3) as usize];
         let _ = writeln!(out, "    config={config}");
     }
-    let _ = writeln!(out, "    max_entries={}", t.max_entries);
+    if version != 2 || t.max_entries != 0 {
+        let _ = writeln!(out, "    max_entries={}", t.max_entries);
+    }
     if version > 1 {
         put_instructions(out, t, previous, version);
     }
@@ -98,16 +100,29 @@ fn put_table(out: &mut String, t: &TableStats, previous: Option<&TableStats>, ve
 
 fn put_instructions(out: &mut String, t: &TableStats, previous: Option<&TableStats>, version: u8) {
     let bits = bits_in_order;
+    let instructions = bits(t.caps.instructions, &INSTRUCTIONS);
+    // 1.1's actions are read from those of write-actions.
+    let listed = match version {
+        2 => bits(t.caps.write_actions, &ACTIONS_11),
+        _ => bits(t.caps.apply_actions, &ACTIONS_12),
+    };
+    if version == 2 && instructions.is_empty() && listed.is_empty() {
+        return;
+    }
     out.push_str("    instructions (table miss and others):\n");
-    let _ = writeln!(out, "      instructions: {}", bits(t.caps.instructions, &INSTRUCTIONS));
+    if !instructions.is_empty() {
+        let _ = writeln!(out, "      instructions: {instructions}");
+    }
     let settable = |t: &TableStats| (t.caps.apply_actions, t.caps.apply_setfields);
     if version == 3 && previous.is_some_and(|p| settable(p) == settable(t)) {
         out.push_str("      (same actions)\n");
         return;
     }
+    if version == 2 && listed.is_empty() {
+        return;
+    }
     out.push_str("      Write-Actions and Apply-Actions features:\n");
-    let actions = if version == 2 { &ACTIONS_11[..] } else { &ACTIONS_12[..] };
-    let _ = writeln!(out, "        actions: {}", bits(t.caps.apply_actions, actions));
+    let _ = writeln!(out, "        actions: {listed}");
     if version == 3 {
         let _ =
             writeln!(out, "        supported on Set-Field: {}", grouped(t.caps.apply_setfields, &FIELDS_12));
@@ -121,13 +136,20 @@ pub(super) fn bits_in_order(bits: u32, table: &[(u32, &str)]) -> String {
 }
 
 fn put_matching(out: &mut String, t: &TableStats, version: u8) {
-    let fields = match version {
-        1 => grouped(of10_fields(t.caps.wildcards as u32), &FIELDS_10),
-        2 => grouped(t.caps.wildcards & t.caps.matches, &FIELDS_11),
-        _ => grouped(t.caps.wildcards & t.caps.matches, &FIELDS_12),
+    let names = |bits: u64| if version == 2 { grouped(bits, &FIELDS_11) } else { grouped(bits, &FIELDS_12) };
+    let (matches, wildcards) = (t.caps.matches, t.caps.wildcards);
+    let (any, must) = match version {
+        1 => (grouped(of10_fields(wildcards as u32), &FIELDS_10), String::new()),
+        _ => (names(wildcards), names(matches & !wildcards)),
     };
-    out.push_str("    matching:\n");
-    let _ = writeln!(out, "      exact match or wildcard: {fields}");
+    if !any.is_empty() || !must.is_empty() {
+        out.push_str("    matching:\n");
+    }
+    for (title, fields) in [("exact match or wildcard", any), ("must exact match", must)] {
+        if !fields.is_empty() {
+            let _ = writeln!(out, "      {title}: {fields}");
+        }
+    }
 }
 
 /// 1.0's wildcard bits with each address's count of bits as one bit.
@@ -169,7 +191,7 @@ const INSTRUCTIONS: [(u32, &str); 5] = [
     (1, "goto_table"),
 ];
 
-const ACTIONS_11: [(u32, &str); 23] = [
+pub(super) const ACTIONS_11: [(u32, &str); 23] = [
     (0, "output"),
     (22, "group"),
     (1, "set_vlan_vid"),
