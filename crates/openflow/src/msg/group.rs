@@ -311,7 +311,7 @@ pub(super) fn decode_buckets_of15(
             return Err(OfpError::OFPGMFC_BAD_BUCKET);
         }
         if buckets.iter().any(|b| b.bucket_id == bucket_id) {
-            return Err(OfpError::OFPGMFC_BUCKET_EXISTS);
+            return Err(OfpError::OFPGMFC_BAD_BUCKET);
         }
         buckets.push(bucket);
     }

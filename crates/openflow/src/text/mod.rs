@@ -8,7 +8,10 @@
 //!
 //! Pairs are separated by commas and white space; parentheses protect both.
 
+pub mod ct;
 pub mod flow;
+pub mod group;
+pub mod meter;
 pub(crate) mod number;
 pub(crate) mod values;
 

@@ -33,6 +33,8 @@ pub struct Context {
     pub names: Option<bool>,
     /// `--bundle`.
     pub bundle: bool,
+    /// `--may-create`.
+    pub may_create: bool,
     /// `-P`.
     pub packet_in_format: Option<PacketInFormat>,
     /// `--sort` and `--rsort`, in order.
@@ -104,6 +106,7 @@ pub fn parse() -> Result<(Context, Vec<String>), Fatal> {
         no_stats: false,
         names: None,
         bundle: false,
+        may_create: false,
         packet_in_format: None,
         sort: Vec::new(),
         timeout_secs: 0,
@@ -150,7 +153,8 @@ fn accept(cx: &mut Context, name: &'static str, value: Option<String>) -> Result
             cx.unixctl = Some(text.clone());
             return accept_daemon(cx, name, Some(text));
         }
-        "color" | "may-create" => {}
+        "may-create" => cx.may_create = true,
+        "color" => {}
         "flow-format" => cx.allowed = parse_flow_format(&text)?,
         "packet-in-format" => {
             let format = PacketInFormat::from_name(&text);
