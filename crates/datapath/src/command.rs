@@ -6,9 +6,10 @@
 use alloc::vec::Vec;
 
 use flow::Match;
-use odp::{Action, InvalidActions, Ufid};
+use odp::{Action, InvalidActions, TunnelKind, Ufid};
+use packet::OdpPort;
 
-use crate::DropCounts;
+use crate::{DropCounts, MeterConfig, MeterInfo};
 
 /// What may be asked of a datapath.
 #[derive(Debug)]
@@ -32,6 +33,40 @@ pub enum Command<'a> {
     },
     /// Totals.
     Stats,
+    /// Make a meter, or change one; its counters begin at zero.
+    SetMeter {
+        /// Its number.
+        id: u32,
+        /// What it is to be.
+        config: &'a MeterConfig,
+    },
+    /// A meter's counters.
+    GetMeter(u32),
+    /// Remove a meter; the reply has its last counters.
+    DelMeter(u32),
+    /// Say that a port is a tunnel's, or (`None`) no longer is.
+    SetTunnel {
+        /// The port.
+        port: OdpPort,
+        /// Its protocol.
+        kind: Option<TunnelKind>,
+    },
+    /// The range of source ports of tunnels over UDP.
+    SetTunnelPorts {
+        /// Lowest.
+        low: u16,
+        /// Highest.
+        high: u16,
+    },
+    /// Make a bond, or change one: the port for each value of the hash's low eight bits.
+    SetBond {
+        /// Its number.
+        id: u32,
+        /// The ports.
+        members: &'a [OdpPort; 256],
+    },
+    /// Remove a bond.
+    DelBond(u32),
     /// Sort the masks by use; housekeeping.
     SortMasks,
 }
@@ -131,6 +166,8 @@ pub enum Reply {
     },
     /// Totals.
     Stats(Stats),
+    /// A meter's counters.
+    Meter(MeterInfo),
 }
 
 /// Why a command was refused; nothing changed.
@@ -146,12 +183,14 @@ pub enum CommandError {
     Full,
     /// Memory is short (ENOMEM).
     NoMemory,
+    /// A meter with too many bands, or with a rate of zero (EINVAL).
+    InvalidMeter,
 }
 
 impl ::core::fmt::Display for CommandError {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.write_str(match self {
-            CommandError::InvalidActions(_) => "Invalid argument",
+            CommandError::InvalidActions(_) | CommandError::InvalidMeter => "Invalid argument",
             CommandError::Exists => "File exists",
             CommandError::NotFound => "No such file or directory",
             CommandError::Full => "File too large",

@@ -2,12 +2,18 @@
 //!
 //! Where it sits: made by the host, commanded by `dpif`, read by workers.
 
+use ::core::sync::atomic::AtomicU32;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use conntrack::Conntrack;
-use packet::DropReason;
+use odp::TunnelKind;
+use packet::{DropReason, OdpPort};
 use sync::RwSpin;
 
 use crate::counters::{Tally, Totals};
 use crate::flows::FlowTable;
+use crate::meter::Meters;
 use crate::{Command, CommandError, FlowPut, Reply};
 
 /// How a datapath is set up.
@@ -40,6 +46,11 @@ pub struct Datapath {
     pub(crate) totals: Totals,
     pub(crate) vlan_limit: u8,
     pub(crate) seed: u64,
+    pub(crate) meters: RwSpin<Meters>,
+    /// Sequence numbers of tunnels that have them.
+    pub(crate) sequence: AtomicU32,
+    pub(crate) tunnels: RwSpin<Tunnels>,
+    pub(crate) bonds: RwSpin<Bonds>,
     conntrack: Conntrack,
 }
 
@@ -51,6 +62,10 @@ impl Datapath {
             totals: Totals::default(),
             vlan_limit: config.vlan_limit,
             seed: config.seed,
+            meters: RwSpin::new(Meters::default()),
+            sequence: AtomicU32::new(0),
+            tunnels: RwSpin::new(Tunnels::default()),
+            bonds: RwSpin::new(Bonds::default()),
             conntrack: Conntrack::new(&config.conntrack).ok()?,
         })
     }
@@ -97,10 +112,85 @@ impl Datapath {
             }
             Command::DumpFlows { cursor, max } => self.flows.read().dump(cursor, max),
             Command::Stats => Ok(self.stats()),
+            Command::SetMeter { id, config } => self.meters.write().set(id, config).map(|()| Reply::Done),
+            Command::GetMeter(id) => self.meters.read().get(id).map(Reply::Meter),
+            Command::DelMeter(id) => self.meters.write().remove(id).map(Reply::Meter),
+            Command::SetTunnel { port, kind } => self.tunnels.write().set(port, kind).map(|()| Reply::Done),
+            Command::SetTunnelPorts { low, high } => {
+                self.tunnels.write().ports = (low, high.max(low));
+                Ok(Reply::Done)
+            }
+            Command::SetBond { id, members } => self.bonds.write().set(id, members).map(|()| Reply::Done),
+            Command::DelBond(id) => self.bonds.write().remove(id).map(|()| Reply::Done),
             Command::SortMasks => {
                 self.flows.write().sort_masks();
                 Ok(Reply::Done)
             }
         }
+    }
+}
+
+/// Ports of tunnels: few, so that a list is fastest.
+pub(crate) struct Tunnels {
+    list: Vec<(OdpPort, TunnelKind)>,
+    /// Lowest and highest UDP source port.
+    pub ports: (u16, u16),
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Tunnels { list: Vec::new(), ports: (32768, 61000) }
+    }
+}
+
+impl Tunnels {
+    fn set(&mut self, port: OdpPort, kind: Option<TunnelKind>) -> Result<(), CommandError> {
+        self.list.retain(|(p, _)| *p != port);
+        if let Some(kind) = kind {
+            self.list.try_reserve(1).map_err(|_| CommandError::NoMemory)?;
+            self.list.push((port, kind));
+        }
+        Ok(())
+    }
+
+    /// The protocol of a port.
+    pub fn kind(&self, port: OdpPort) -> Option<TunnelKind> {
+        self.list.iter().find(|(p, _)| *p == port).map(|(_, kind)| *kind)
+    }
+
+    /// The source port for a flow's hash.
+    pub fn source_port(&self, hash: u32) -> u16 {
+        let (low, high) = self.ports;
+        let span = u64::from(high.saturating_sub(low));
+        low.saturating_add((u64::from(hash) * span >> 32) as u16)
+    }
+}
+
+/// Bonds by number.
+#[derive(Default)]
+pub(crate) struct Bonds(Vec<(u32, Box<[OdpPort; 256]>)>);
+
+impl Bonds {
+    fn set(&mut self, id: u32, members: &[OdpPort; 256]) -> Result<(), CommandError> {
+        match self.0.iter_mut().find(|(n, _)| *n == id) {
+            Some((_, old)) => **old = *members,
+            None => {
+                self.0.try_reserve(1).map_err(|_| CommandError::NoMemory)?;
+                self.0.push((id, Box::new(*members)));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: u32) -> Result<(), CommandError> {
+        let at = self.0.iter().position(|(n, _)| *n == id).ok_or(CommandError::NotFound)?;
+        self.0.swap_remove(at);
+        Ok(())
+    }
+
+    /// The member for a hash.
+    pub fn member(&self, id: u32, hash: u32) -> Option<OdpPort> {
+        let (_, members) = self.0.iter().find(|(n, _)| *n == id)?;
+        members.get(usize::from(hash as u8)).copied()
     }
 }

@@ -17,13 +17,16 @@
 
 use alloc::vec::Vec;
 
+use ::core::sync::atomic::Ordering;
 use conntrack::{Alg, Commit, CtPacket, CtVerdict, PortChoice, Rewrite};
 use flow::{FlowKey, Layers};
-use odp::{Action, HashAlg, MAX_DEPTH, Ufid, Userspace};
-use packet::{DropReason, Now, OdpPort, PacketBuf, PacketMeta};
+use odp::{Action, HashAlg, MAX_DEPTH, MplsLayer, Ufid, Userspace};
+use packet::{DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 
 use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
+use crate::encap::{self, Ttl};
+use crate::meter::{self, MeterVerdict};
 use crate::worker::WAITING;
 use crate::{Datapath, Host, UpcallKind, rewrite};
 
@@ -64,7 +67,9 @@ impl Place {
         let mut list = root;
         for (depth, index) in self.index.iter().enumerate().take(self.depth) {
             list = match list.get(usize::from(*index)) {
-                Some(Action::Clone(inner) | Action::Sample { actions: inner, .. }) => inner,
+                Some(
+                    Action::Clone(inner) | Action::Sample { actions: inner, .. } | Action::DecTtl(inner),
+                ) => inner,
                 Some(Action::CheckPktLen { if_greater, if_less_equal, .. }) => {
                     if self.second >> depth & 1 != 0 { if_less_equal } else { if_greater }
                 }
@@ -219,16 +224,34 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
                 self.stale = true;
             }
             Action::Trunc(len) => p.trunc = Some(*len),
-            // Refused when the flow is installed.
-            Action::Meter(_) => {}
+            Action::Meter(id) => return self.meter(p, *id),
+            Action::PushMpls { lse, eth_type }
+            | Action::AddMpls { lse, eth_type, layer: MplsLayer::Network } => {
+                return self.reshaped(p, |p, _| encap::push_mpls(p, *lse, *eth_type));
+            }
+            Action::AddMpls { lse, eth_type, .. } => {
+                return self.reshaped(p, |p, _| encap::add_mpls(p, *lse, *eth_type));
+            }
+            Action::PopMpls { eth_type } => {
+                return self.reshaped(p, |p, key| encap::pop_mpls(p, key, *eth_type));
+            }
+            Action::PushEth { src, dst } => return self.reshaped(p, |p, _| encap::push_eth(p, *src, *dst)),
+            Action::PopEth => return self.reshaped(p, encap::pop_eth),
+            Action::PushNsh(push) => return self.reshaped(p, |p, _| encap::push_nsh(p, push)),
+            Action::PopNsh => return self.reshaped(p, |p, _| encap::pop_nsh(p)),
+            Action::DecTtl(_) => return self.dec_ttl(p, place),
+            Action::Psample(sample) => self.host.sample(sample.group, &sample.cookie, &p.buf),
+            Action::TnlPush(push) => return self.tunnel_push(p, push),
+            Action::TnlPop(port) => return self.consume(p, last, |x, p| x.tunnel_pop(p, *port)),
+            Action::LbOutput(bond) => return self.consume(p, last, |x, p| x.bond_output(p, *bond)),
             Action::Set(header) => return self.rewritten(p, |p, key| rewrite::set(p, key, header, None)),
             Action::SetMasked { value, mask } => {
                 return self.rewritten(p, |p, key| rewrite::set(p, key, value, Some(mask)));
             }
             Action::PushVlan { tpid, tci } => {
-                return self.reshaped(p, |p| rewrite::push_vlan(&mut p.buf, *tpid, *tci));
+                return self.reshaped(p, |p, _| rewrite::push_vlan(&mut p.buf, *tpid, *tci));
             }
-            Action::PopVlan => return self.reshaped(p, |p| rewrite::pop_vlan(&mut p.buf)),
+            Action::PopVlan => return self.reshaped(p, |p, _| rewrite::pop_vlan(&mut p.buf)),
         }
         Step::Next(p)
     }
@@ -316,6 +339,103 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     #[inline(never)]
+    fn meter(&mut self, mut p: Packet<B>, id: u32) -> Step<B> {
+        let verdict = self.dp.meters.read().pass(id, self.now.mono, p.buf.len());
+        match verdict {
+            MeterVerdict::Pass => Step::Next(p),
+            MeterVerdict::Drop => {
+                self.drop(DropReason::Meter);
+                Step::Gone
+            }
+            MeterVerdict::Remark(by) => {
+                self.refresh(&mut p);
+                let tos = meter::remark(self.key.nw_tos(), by);
+                self.rewritten(p, |p, key| rewrite::set_tos(p, key, tos).ok_or(DropReason::InvalidAction))
+            }
+        }
+    }
+
+    /// A packet whose TTL ends here goes through the action's list, and no further.
+    #[inline(never)]
+    fn dec_ttl(&mut self, mut p: Packet<B>, place: &mut Place) -> Step<B> {
+        self.refresh(&mut p);
+        match encap::dec_ttl(&mut p, self.key) {
+            Some(Ttl::Decremented) => {
+                self.stale = true;
+                Step::Next(p)
+            }
+            // The packet goes into the list, and nothing waits behind it.
+            Some(Ttl::Expired) if place.enter(false) => Step::Enter(p),
+            Some(Ttl::Expired) | None => {
+                self.drop(DropReason::TtlExceeded);
+                Step::Gone
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn tunnel_push(&mut self, mut p: Packet<B>, push: &odp::TnlPush) -> Step<B> {
+        self.refresh(&mut p);
+        let hash = hash(self.key, HashAlg::L4, 0);
+        let src_port = self.dp.tunnels.read().source_port(hash);
+        if let Err(e) = tunnel::push(&mut p.buf, &push.header, src_port) {
+            self.drop(match e {
+                tunnel::PushError::NoHeadroom => DropReason::NoHeadroom,
+                tunnel::PushError::Malformed | tunnel::PushError::Nested => DropReason::TunnelEncap,
+            });
+            return Step::Gone;
+        }
+        self.sequence(&mut p, push);
+        p.meta.packet_type = 0;
+        p.meta.tunnel = TunnelKey::default();
+        self.stale = true;
+        self.refresh(&mut p);
+        Step::Next(p)
+    }
+
+    /// Numbers the packets of a GRE or ERSPAN tunnel.
+    fn sequence(&mut self, p: &mut Packet<B>, push: &odp::TnlPush) {
+        if let Some(at) = tunnel::sequence_at(&push.header) {
+            let number = self.dp.sequence.fetch_add(1, Ordering::Relaxed);
+            // The place lies in what was just pushed.
+            let _ = wire::bytes::put(p.buf.head_mut(), at, &number.to_be_bytes());
+        }
+    }
+
+    #[inline(never)]
+    fn tunnel_pop(&mut self, mut p: Packet<B>, port: OdpPort) {
+        let kind = self.dp.tunnels.read().kind(port);
+        let Some(popped) = kind.and_then(|kind| tunnel::pop(kind, p.buf.head())) else {
+            return self.drop(DropReason::TunnelDecap);
+        };
+        // A partial checksum is the inner packet's, or else of headers that go.
+        if let L4Checksum::Partial { start, .. } = p.buf.offload().l4
+            && usize::from(start) < popped.len
+        {
+            p.buf.offload_mut().l4 = L4Checksum::Unknown;
+        }
+        if !p.buf.pull_front(popped.len) {
+            return self.drop(DropReason::TunnelDecap);
+        }
+        p.buf.offload_mut().outer = 0;
+        p.meta.clear_ct();
+        p.meta.tunnel = popped.key;
+        p.meta.packet_type = popped.packet_type;
+        p.meta.in_port = port;
+        self.recirc(p, 0);
+    }
+
+    #[inline(never)]
+    fn bond_output(&mut self, mut p: Packet<B>, bond: u32) {
+        self.refresh(&mut p);
+        let hash = if p.meta.dp_hash != 0 { p.meta.dp_hash } else { hash(self.key, HashAlg::L4, 0) };
+        match self.dp.bonds.read().member(bond, hash) {
+            Some(port) => self.output(p, port),
+            None => self.drop(DropReason::InvalidPort),
+        }
+    }
+
+    #[inline(never)]
     fn conntrack(&mut self, p: &mut Packet<B>, ct: &odp::CtAction) -> Result<(), DropReason> {
         self.refresh(p);
         // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
@@ -361,9 +481,10 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     fn reshaped(
         &mut self,
         mut p: Packet<B>,
-        f: impl FnOnce(&mut Packet<B>) -> Result<(), DropReason>,
+        f: impl FnOnce(&mut Packet<B>, &FlowKey) -> Result<(), DropReason>,
     ) -> Step<B> {
-        match f(&mut p) {
+        self.refresh(&mut p);
+        match f(&mut p, self.key) {
             Ok(()) => {
                 self.stale = true;
                 self.refresh(&mut p);
@@ -464,6 +585,10 @@ fn drop_reason(code: u32) -> DropReason {
         9 => DropReason::UnsupportedPacketType,
         10 => DropReason::CongestionDrop,
         11 => DropReason::ForwardingDisabled,
+        12 => DropReason::TunnelRoutingFailed,
+        13 => DropReason::TunnelOutputNoEthernet,
+        14 => DropReason::TunnelNeighCacheMiss,
+        15 => DropReason::TunnelHeaderBuildFailed,
         _ => DropReason::Policy,
     }
 }

@@ -13,6 +13,9 @@ pub trait Host<B> {
     /// An empty buffer for `len` bytes behind `headroom`; `None` if memory is short.
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<B>;
 
+    /// Hands a sampled packet to the listeners of `group`, where the host has such.
+    fn sample(&mut self, _group: u32, _cookie: &[u8], _packet: &B) {}
+
     /// The next hop towards a tunnel's end point.
     fn next_hop(&mut self, dst: &TunnelDst) -> NextHop;
 }

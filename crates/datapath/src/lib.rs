@@ -26,7 +26,9 @@ extern crate alloc;
 mod worker;
 
 mod cache;
+mod encap;
 mod execute;
+mod meter;
 mod rewrite;
 
 mod command;
@@ -41,4 +43,5 @@ pub use command::{Command, CommandError, FlowInfo, FlowPut, FlowStats, PutMode, 
 pub use counters::DropCounts;
 pub use egress::{Egress, Upcall, UpcallKind};
 pub use host::{Host, NextHop, TunnelDst};
+pub use meter::{BandKind, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterCount, MeterInfo, MeterUnit};
 pub use worker::Worker;

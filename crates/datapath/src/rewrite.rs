@@ -12,7 +12,7 @@ use flow::{FlowKey, Frag};
 use odp::Header;
 use packet::{DropReason, L4Checksum, PacketBuf};
 use wire::checksum::{update_u16, update_u32, update_u128};
-use wire::{EthAddr, arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, sctp, tcp, udp};
+use wire::{EthAddr, arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, nsh, sctp, tcp, udp};
 
 use crate::execute::Packet;
 
@@ -96,6 +96,11 @@ fn bytes_of<B: PacketBuf>(
         }
         (Header::Arp { .. }, m) => set_arp(p, key, value, m),
         (Header::Nd { .. }, m) => set_nd(p, key, value, m),
+        (Header::NdExtensions { .. }, m) => set_nd_extensions(p, key, value, m),
+        (Header::Nsh(fields), m) => {
+            let mask = if let Some(Header::Nsh(m)) = m { Some(m) } else { None };
+            set_nsh(p, key, fields, mask)
+        }
         (Header::Priority(_) | Header::Mark(_) | Header::Tunnel(_), _) => Some(()),
     }
 }
@@ -339,6 +344,79 @@ fn set_nd<B: PacketBuf>(
         fix_l4(p, key, Covers::Segment, |sum| update_u128(sum, words(old), words(new)))?;
     }
     Some(())
+}
+
+fn set_nd_extensions<B: PacketBuf>(
+    p: &mut Packet<B>,
+    key: &FlowKey,
+    value: &Header,
+    mask: Option<&Header>,
+) -> Option<()> {
+    let Header::NdExtensions { reserved, kind } = *value else { return None };
+    let (mr, mk) = match mask {
+        Some(Header::NdExtensions { reserved, kind }) => (*reserved, *kind),
+        _ => (u32::MAX, 0xff),
+    };
+    let l4 = usize::from(p.layers.l4?);
+    let is_nd = key.nw_proto() == ip::PROTO_ICMPV6 && icmpv6::is_nd(key.tp_src() as u8, key.tp_dst() as u8);
+    is_nd.then_some(())?;
+    let (old, new) = put_u32(p.buf.head_mut(), l4 + icmpv6::OFF_ND_RESERVED, reserved, mr)?;
+    fix_l4(p, key, Covers::Segment, |sum| update_u32(sum, old, new))?;
+    let option = l4 + icmpv6::ND_HEADER_LEN;
+    if mk == 0 || usize::from(p.layers.end) < option + 2 {
+        return Some(());
+    }
+    let (old, new) = put_u16(p.buf.head_mut(), option, u16::from(kind) << 8, u16::from(mk) << 8)?;
+    fix_l4(p, key, Covers::Segment, |sum| update_u16(sum, old, new))
+}
+
+fn set_nsh<B: PacketBuf>(
+    p: &mut Packet<B>,
+    key: &FlowKey,
+    new: &odp::NshFields,
+    mask: Option<&odp::NshFields>,
+) -> Option<()> {
+    let all = odp::NshFields {
+        flags: 3,
+        ttl: 0x3f,
+        md_type: 0,
+        next_proto: 0,
+        spi: 0xff_ffff,
+        si: 0xff,
+        context: [u32::MAX; 4],
+    };
+    let mask = mask.unwrap_or(&all);
+    (key.eth_type() == eth::TYPE_NSH).then_some(())?;
+    let l3 = usize::from(p.layers.l3?);
+    let md1 = nsh::NshRef::parse(p.buf.head().get(l3..)?)?.context().is_some();
+    let head = p.buf.head_mut();
+    let first = |f: &odp::NshFields| u16::from(f.flags & 3) << 12 | u16::from(f.ttl & 0x3f) << 6;
+    put_u16(head, l3, first(new), first(mask))?;
+    let path = |f: &odp::NshFields| f.spi << 8 | u32::from(f.si);
+    put_u32(head, l3 + 4, path(new), path(mask))?;
+    if !md1 {
+        return Some(());
+    }
+    for (i, (word, mask)) in new.context.iter().zip(mask.context).enumerate() {
+        put_u32(head, l3 + nsh::BASE_LEN + 4 * i, *word, mask)?;
+    }
+    Some(())
+}
+
+/// Writes the TOS byte or traffic class of an IP packet; others stay as they are.
+pub(crate) fn set_tos<B: PacketBuf>(p: &mut Packet<B>, key: &FlowKey, tos: u8) -> Option<()> {
+    let all = match key.eth_type() {
+        eth::TYPE_IPV4 => (
+            Header::Ipv4 { src: 0, dst: 0, proto: 0, tos, ttl: 0, frag: 0 },
+            Header::Ipv4 { src: 0, dst: 0, proto: 0, tos: 0xff, ttl: 0, frag: 0 },
+        ),
+        eth::TYPE_IPV6 => (
+            Header::Ipv6 { src: 0, dst: 0, label: 0, proto: 0, tclass: tos, hlimit: 0, frag: 0 },
+            Header::Ipv6 { src: 0, dst: 0, label: 0, proto: 0, tclass: 0xff, hlimit: 0, frag: 0 },
+        ),
+        _ => return Some(()),
+    };
+    bytes_of(p, key, &all.0, Some(&all.1))
 }
 
 /// Where the address of a link-layer address option is, from the ICMPv6 header on.

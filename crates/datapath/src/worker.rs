@@ -173,7 +173,7 @@ impl<B: PacketBuf> Worker<B> {
         let mut run = Run::default();
         let slots = self.keys.iter_mut().zip(&self.found);
         for ((meta, buf), (key, found)) in work.drain(..n).zip(slots) {
-            if buf.len() < wire::eth::HEADER_LEN {
+            if is_runt(&meta, buf.len()) {
                 self.tally.drops.add(DropReason::RuntFrame, 1);
                 continue;
             }
@@ -219,10 +219,15 @@ impl Run {
     }
 }
 
+/// A frame without a whole Ethernet header; what is no frame needs none.
+fn is_runt(meta: &PacketMeta, len: usize) -> bool {
+    meta.packet_type == 0 && len < wire::eth::HEADER_LEN
+}
+
 /// Makes headers contiguous and fills the key; `None` for a frame without a whole Ethernet header.
 fn extract<B: PacketBuf>(dp: &Datapath, meta: &PacketMeta, buf: &mut B, key: &mut FlowKey) -> Option<Layers> {
     let ready = buf.pull_up(flow::extract::HEADER_BYTES);
-    if !ready || buf.len() < wire::eth::HEADER_LEN {
+    if !ready || is_runt(meta, buf.len()) {
         *key = FlowKey::ZERO;
         return None;
     }

@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 
 use wire::checksum::{self, Sum};
-use wire::{arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, sctp, tcp, udp};
+use wire::{arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, nsh, sctp, tcp, udp};
 
 use crate::{FlowKey, Frag};
 
@@ -47,6 +47,10 @@ pub fn usual_payload(key: &FlowKey) -> &'static [u8] {
 pub fn compose(key: &FlowKey, payload: &[u8]) -> Option<Vec<u8>> {
     let mut frame = Vec::new();
     frame.try_reserve_exact(ROOM.checked_add(payload.len())?).ok()?;
+    if key.packet_type() != 0 {
+        network(key, payload, &mut frame)?;
+        return Some(frame);
+    }
     frame.extend_from_slice(&key.eth_dst().0);
     frame.extend_from_slice(&key.eth_src().0);
     for (tpid, tci) in [(key.vlan_tpid(), key.vlan_tci()), (key.vlan2_tpid(), key.vlan2_tci())] {
@@ -62,17 +66,47 @@ pub fn compose(key: &FlowKey, payload: &[u8]) -> Option<Vec<u8>> {
         return Some(frame);
     }
     frame.extend_from_slice(&key.eth_type().to_be_bytes());
+    network(key, payload, &mut frame)?;
+    Some(frame)
+}
+
+/// What follows the Ethernet type.
+fn network(key: &FlowKey, payload: &[u8], frame: &mut Vec<u8>) -> Option<()> {
     match key.eth_type() {
-        eth::TYPE_IPV4 => ipv4(key, payload, &mut frame)?,
-        eth::TYPE_IPV6 => ipv6(key, payload, &mut frame)?,
+        eth::TYPE_IPV4 => ipv4(key, payload, frame)?,
+        eth::TYPE_IPV6 => ipv6(key, payload, frame)?,
         eth::TYPE_ARP | eth::TYPE_RARP => frame.extend_from_slice(&arp(key)),
+        eth::TYPE_NSH => {
+            service(key, frame);
+            frame.extend_from_slice(payload);
+        }
         t if eth::is_mpls(t) => {
-            labels(key, &mut frame);
+            labels(key, frame);
             frame.extend_from_slice(payload);
         }
         _ => frame.extend_from_slice(payload),
     }
-    Some(frame)
+    Some(())
+}
+
+/// A network service header; of MD type 1 with its context, of any other without more.
+fn service(key: &FlowKey, frame: &mut Vec<u8>) {
+    let md1 = key.nsh_mdtype() == nsh::MD_TYPE1;
+    let header = nsh::NshBase {
+        flags: key.nsh_flags(),
+        ttl: key.nsh_ttl(),
+        header_len: if md1 { nsh::MD1_LEN } else { nsh::BASE_LEN } as u8,
+        md_type: key.nsh_mdtype(),
+        next_proto: key.nsh_np(),
+        spi: key.nsh_spi(),
+        si: key.nsh_si(),
+    };
+    frame.extend_from_slice(&header.emit());
+    if md1 {
+        for word in [key.nsh_c1(), key.nsh_c2(), key.nsh_c3(), key.nsh_c4()] {
+            frame.extend_from_slice(&word.to_be_bytes());
+        }
+    }
 }
 
 fn arp(key: &FlowKey) -> [u8; arp::HEADER_LEN] {

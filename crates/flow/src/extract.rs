@@ -14,9 +14,9 @@
 //!
 //! Spec: ovs-fields(7). Next: `datapath/src/worker.rs`.
 
-use packet::PacketMeta;
+use packet::{PacketMeta, TunnelOptions};
 use wire::icmpv6::{NdOption, NdRef};
-use wire::{EthAddr, arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, sctp, tcp, udp};
+use wire::{EthAddr, arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, nsh, sctp, tcp, udp};
 
 use crate::{FlowKey, Frag};
 
@@ -55,7 +55,10 @@ pub fn extract(meta: &PacketMeta, head: &[u8], len: usize, vlan_limit: u8, key: 
     metadata(meta, key);
     let end = u16::try_from(len).unwrap_or(u16::MAX);
     let mut x = Extract { head, len: len.max(head.len()), key, layers: Layers { end, ..Layers::default() } };
-    let _ = x.ethernet(vlan_limit);
+    let _ = match meta.packet_type {
+        0 => x.ethernet(vlan_limit),
+        other => x.bare(other),
+    };
     x.layers
 }
 
@@ -106,6 +109,26 @@ fn tunnel(meta: &PacketMeta, key: &mut FlowKey) {
     key.set_tun_tp_dst(t.tp_dst);
     key.set_tun_gbp_id(t.gbp_id);
     key.set_tun_gbp_flags(t.gbp_flags);
+    key.set_tun_erspan_ver(t.erspan_ver);
+    key.set_tun_erspan_idx(t.erspan_idx);
+    key.set_tun_erspan_dir(t.erspan_dir);
+    key.set_tun_erspan_hwid(t.erspan_hwid);
+    key.set_tun_gtpu_flags(t.gtpu_flags);
+    key.set_tun_gtpu_msgtype(t.gtpu_msgtype);
+    options(&t.options, key);
+}
+
+fn options(options: &TunnelOptions, key: &mut FlowKey) {
+    let bytes = options.bytes().len();
+    if bytes == 0 {
+        return;
+    }
+    key.set_tun_opts_len(bytes as u8);
+    let [a, b, c, d] = options.words();
+    key.set_tun_opts0(a);
+    key.set_tun_opts1(b);
+    key.set_tun_opts2(c);
+    key.set_tun_opts3(d);
 }
 
 /// Offsets fit 16 bits, or the layer counts as unreadable.
@@ -130,15 +153,47 @@ impl Extract<'_> {
             }
         }
         let (eth_type, l3) = self.ether_type(at)?;
+        self.network(eth_type, l3)
+    }
+
+    /// A packet that begins with its network header: of namespace 1, whose types are Ethernet's.
+    fn bare(&mut self, packet_type: u32) -> Option<()> {
+        (packet_type >> 16 == 1).then_some(())?;
+        self.network(packet_type as u16, 0)
+    }
+
+    fn network(&mut self, eth_type: u16, l3: usize) -> Option<()> {
         self.key.set_eth_type(eth_type);
         self.layers.l3 = offset(l3);
         match eth_type {
             eth::TYPE_IPV4 => self.ipv4(l3),
             eth::TYPE_IPV6 => self.ipv6(l3),
             eth::TYPE_ARP | eth::TYPE_RARP => self.arp(l3),
+            eth::TYPE_NSH => self.nsh(l3),
             t if eth::is_mpls(t) => self.mpls(l3),
             _ => None,
         }
+    }
+
+    fn nsh(&mut self, l3: usize) -> Option<()> {
+        let h = nsh::NshRef::parse(self.head.get(l3..)?)?;
+        let context = h.context();
+        if h.version() != 0 || (h.md_type() == nsh::MD_TYPE1 && context.is_none()) {
+            return None;
+        }
+        self.key.set_nsh_flags(h.flags());
+        self.key.set_nsh_ttl(h.ttl());
+        self.key.set_nsh_mdtype(h.md_type());
+        self.key.set_nsh_np(h.next_proto());
+        self.key.set_nsh_spi(h.spi());
+        self.key.set_nsh_si(h.si());
+        if let Some([c1, c2, c3, c4]) = context {
+            self.key.set_nsh_c1(c1);
+            self.key.set_nsh_c2(c2);
+            self.key.set_nsh_c3(c3);
+            self.key.set_nsh_c4(c4);
+        }
+        None
     }
 
     /// A tag counts only if the type behind it is there too.

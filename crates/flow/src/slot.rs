@@ -35,10 +35,10 @@ impl Slot {
 }
 
 /// First word after each stage of a lookup: metadata, L2, L3, L4.
-pub const STAGES: [usize; 4] = [39, 44, 57, 59];
+pub const STAGES: [usize; 4] = [47, 52, 65, 67];
 
 /// Words of a flow key.
-pub const FLOW_WORDS: usize = 59;
+pub const FLOW_WORDS: usize = 67;
 
 /// Calls `$then!` with the list of all slots: `name, set_name: type = word, shift, bits, "doc";`.
 macro_rules! with_slots {
@@ -62,6 +62,7 @@ macro_rules! with_slots {
             tun_erspan_hwid, set_tun_erspan_hwid: u8 = 7, 0, 6, "ERSPAN hardware id.";
             tun_gtpu_flags, set_tun_gtpu_flags: u8 = 8, 56, 8, "GTP-U flags.";
             tun_gtpu_msgtype, set_tun_gtpu_msgtype: u8 = 8, 48, 8, "GTP-U message type.";
+            tun_opts_len, set_tun_opts_len: u8 = 8, 40, 8, "Bytes of Geneve options.";
             skb_priority, set_skb_priority: u32 = 8, 0, 32, "Queueing priority.";
             metadata, set_metadata: u64 = 9, 0, 64, "OpenFlow's metadata register.";
             reg0, set_reg0: u32 = 10, 32, 32, "Register 0.";
@@ -114,44 +115,48 @@ macro_rules! with_slots {
             ct_tp_dst, set_ct_tp_dst: u16 = 37, 32, 16, "Destination port of the original direction.";
             conj_id, set_conj_id: u32 = 37, 0, 32, "Conjunction id.";
             packet_type, set_packet_type: u32 = 38, 32, 32, "Packet type: namespace and type; zero is Ethernet.";
-            eth_dst, set_eth_dst: EthAddr = 39, 16, 48, "Ethernet destination.";
-            eth_type, set_eth_type: u16 = 39, 0, 16, "Ethernet type of the payload, after any VLAN tags; `wire::eth::TYPE_NONE` without one.";
-            eth_src, set_eth_src: EthAddr = 40, 16, 48, "Ethernet source.";
-            vlan_tpid, set_vlan_tpid: u16 = 41, 48, 16, "Outer VLAN tag: TPID, zero without a tag.";
-            vlan_tci, set_vlan_tci: u16 = 41, 32, 16, "Outer VLAN tag: TCI with `VLAN_CFI` set, zero without a tag.";
-            vlan2_tpid, set_vlan2_tpid: u16 = 41, 16, 16, "Second VLAN tag: TPID.";
-            vlan2_tci, set_vlan2_tci: u16 = 41, 0, 16, "Second VLAN tag: TCI with `VLAN_CFI` set.";
-            mpls_lse0, set_mpls_lse0: u32 = 42, 32, 32, "Top MPLS label stack entry.";
-            mpls_lse1, set_mpls_lse1: u32 = 42, 0, 32, "Second MPLS label stack entry.";
-            mpls_lse2, set_mpls_lse2: u32 = 43, 32, 32, "Third MPLS label stack entry.";
-            nw_src, set_nw_src: u32 = 44, 32, 32, "IPv4 source, or ARP's sender protocol address.";
-            nw_dst, set_nw_dst: u32 = 44, 0, 32, "IPv4 destination, or ARP's target protocol address.";
-            ipv6_src, set_ipv6_src: u128 = 45, 0, 128, "IPv6 source.";
-            ipv6_dst, set_ipv6_dst: u128 = 47, 0, 128, "IPv6 destination.";
-            ipv6_label, set_ipv6_label: u32 = 49, 32, 32, "IPv6 flow label (20 bits).";
-            nw_proto, set_nw_proto: u8 = 49, 24, 8, "IP protocol, or the low 8 bits of ARP's opcode.";
-            nw_tos, set_nw_tos: u8 = 49, 16, 8, "IP TOS or traffic class: DSCP and ECN.";
-            nw_ttl, set_nw_ttl: u8 = 49, 8, 8, "IP TTL or hop limit.";
-            nw_frag, set_nw_frag: u8 = 49, 0, 8, "Fragment bits ([`crate::Frag`]).";
-            arp_sha, set_arp_sha: EthAddr = 50, 16, 48, "ARP sender hardware address, or ND source link-layer address.";
-            tcp_flags, set_tcp_flags: u16 = 50, 0, 16, "TCP flags (12 bits).";
-            arp_tha, set_arp_tha: EthAddr = 51, 16, 48, "ARP target hardware address, or ND target link-layer address.";
-            nd_target, set_nd_target: u128 = 52, 0, 128, "Neighbour discovery target.";
-            nsh_flags, set_nsh_flags: u8 = 54, 56, 8, "NSH flags.";
-            nsh_ttl, set_nsh_ttl: u8 = 54, 48, 8, "NSH TTL.";
-            nsh_mdtype, set_nsh_mdtype: u8 = 54, 40, 8, "NSH metadata type.";
-            nsh_np, set_nsh_np: u8 = 54, 32, 8, "NSH next protocol.";
-            nsh_spi, set_nsh_spi: u32 = 54, 8, 24, "NSH service path id.";
-            nsh_si, set_nsh_si: u8 = 54, 0, 8, "NSH service index.";
-            nsh_c1, set_nsh_c1: u32 = 55, 32, 32, "NSH context 1.";
-            nsh_c2, set_nsh_c2: u32 = 55, 0, 32, "NSH context 2.";
-            nsh_c3, set_nsh_c3: u32 = 56, 32, 32, "NSH context 3.";
-            nsh_c4, set_nsh_c4: u32 = 56, 0, 32, "NSH context 4.";
-            tp_src, set_tp_src: u16 = 57, 48, 16, "TCP, UDP or SCTP source port, or ICMP type.";
-            tp_dst, set_tp_dst: u16 = 57, 32, 16, "TCP, UDP or SCTP destination port, or ICMP code.";
-            nd_reserved, set_nd_reserved: u32 = 57, 0, 32, "Reserved field of neighbour discovery.";
-            nd_options_type, set_nd_options_type: u8 = 58, 56, 8, "First option type of neighbour discovery.";
-            igmp_group, set_igmp_group: u32 = 58, 24, 32, "IGMP group.";
+            tun_opts0, set_tun_opts0: u128 = 39, 0, 128, "Geneve options, bytes 0 to 15.";
+            tun_opts1, set_tun_opts1: u128 = 41, 0, 128, "Geneve options, bytes 16 to 31.";
+            tun_opts2, set_tun_opts2: u128 = 43, 0, 128, "Geneve options, bytes 32 to 47.";
+            tun_opts3, set_tun_opts3: u128 = 45, 0, 128, "Geneve options, bytes 48 to 63.";
+            eth_dst, set_eth_dst: EthAddr = 47, 16, 48, "Ethernet destination.";
+            eth_type, set_eth_type: u16 = 47, 0, 16, "Ethernet type of the payload, after any VLAN tags; `wire::eth::TYPE_NONE` without one.";
+            eth_src, set_eth_src: EthAddr = 48, 16, 48, "Ethernet source.";
+            vlan_tpid, set_vlan_tpid: u16 = 49, 48, 16, "Outer VLAN tag: TPID, zero without a tag.";
+            vlan_tci, set_vlan_tci: u16 = 49, 32, 16, "Outer VLAN tag: TCI with `VLAN_CFI` set, zero without a tag.";
+            vlan2_tpid, set_vlan2_tpid: u16 = 49, 16, 16, "Second VLAN tag: TPID.";
+            vlan2_tci, set_vlan2_tci: u16 = 49, 0, 16, "Second VLAN tag: TCI with `VLAN_CFI` set.";
+            mpls_lse0, set_mpls_lse0: u32 = 50, 32, 32, "Top MPLS label stack entry.";
+            mpls_lse1, set_mpls_lse1: u32 = 50, 0, 32, "Second MPLS label stack entry.";
+            mpls_lse2, set_mpls_lse2: u32 = 51, 32, 32, "Third MPLS label stack entry.";
+            nw_src, set_nw_src: u32 = 52, 32, 32, "IPv4 source, or ARP's sender protocol address.";
+            nw_dst, set_nw_dst: u32 = 52, 0, 32, "IPv4 destination, or ARP's target protocol address.";
+            ipv6_src, set_ipv6_src: u128 = 53, 0, 128, "IPv6 source.";
+            ipv6_dst, set_ipv6_dst: u128 = 55, 0, 128, "IPv6 destination.";
+            ipv6_label, set_ipv6_label: u32 = 57, 32, 32, "IPv6 flow label (20 bits).";
+            nw_proto, set_nw_proto: u8 = 57, 24, 8, "IP protocol, or the low 8 bits of ARP's opcode.";
+            nw_tos, set_nw_tos: u8 = 57, 16, 8, "IP TOS or traffic class: DSCP and ECN.";
+            nw_ttl, set_nw_ttl: u8 = 57, 8, 8, "IP TTL or hop limit.";
+            nw_frag, set_nw_frag: u8 = 57, 0, 8, "Fragment bits ([`crate::Frag`]).";
+            arp_sha, set_arp_sha: EthAddr = 58, 16, 48, "ARP sender hardware address, or ND source link-layer address.";
+            tcp_flags, set_tcp_flags: u16 = 58, 0, 16, "TCP flags (12 bits).";
+            arp_tha, set_arp_tha: EthAddr = 59, 16, 48, "ARP target hardware address, or ND target link-layer address.";
+            nd_target, set_nd_target: u128 = 60, 0, 128, "Neighbour discovery target.";
+            nsh_flags, set_nsh_flags: u8 = 62, 56, 8, "NSH flags.";
+            nsh_ttl, set_nsh_ttl: u8 = 62, 48, 8, "NSH TTL.";
+            nsh_mdtype, set_nsh_mdtype: u8 = 62, 40, 8, "NSH metadata type.";
+            nsh_np, set_nsh_np: u8 = 62, 32, 8, "NSH next protocol.";
+            nsh_spi, set_nsh_spi: u32 = 62, 8, 24, "NSH service path id.";
+            nsh_si, set_nsh_si: u8 = 62, 0, 8, "NSH service index.";
+            nsh_c1, set_nsh_c1: u32 = 63, 32, 32, "NSH context 1.";
+            nsh_c2, set_nsh_c2: u32 = 63, 0, 32, "NSH context 2.";
+            nsh_c3, set_nsh_c3: u32 = 64, 32, 32, "NSH context 3.";
+            nsh_c4, set_nsh_c4: u32 = 64, 0, 32, "NSH context 4.";
+            tp_src, set_tp_src: u16 = 65, 48, 16, "TCP, UDP or SCTP source port, or ICMP type.";
+            tp_dst, set_tp_dst: u16 = 65, 32, 16, "TCP, UDP or SCTP destination port, or ICMP code.";
+            nd_reserved, set_nd_reserved: u32 = 65, 0, 32, "Reserved field of neighbour discovery.";
+            nd_options_type, set_nd_options_type: u8 = 66, 56, 8, "First option type of neighbour discovery.";
+            igmp_group, set_igmp_group: u32 = 66, 24, 32, "IGMP group.";
         }
     };
 }

@@ -65,9 +65,9 @@ impl Wildcards {
     }
 
     /// A bitmap of the words in which any bit is significant.
-    pub fn word_map(&self) -> u64 {
-        const { assert!(FLOW_WORDS <= 64) };
-        self.0.words().iter().enumerate().fold(0, |map, (i, w)| map | u64::from(*w != 0) << i)
+    pub fn word_map(&self) -> u128 {
+        const { assert!(FLOW_WORDS <= 128) };
+        self.0.words().iter().enumerate().fold(0, |map, (i, w)| map | u128::from(*w != 0) << i)
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn decode(h: &[u8; VNET_LEN]) -> Result<Offload, UnknownOffload> {
         L4Checksum::Unknown
     };
     let kind = match h[1] & !GSO_ECN {
-        GSO_NONE => return Ok(Offload { l4, segment: None }),
+        GSO_NONE => return Ok(Offload { l4, ..Offload::default() }),
         GSO_TCPV4 => SegmentationKind::TcpV4,
         GSO_TCPV6 => SegmentationKind::TcpV6,
         GSO_UDP_L4 => SegmentationKind::Udp,
@@ -53,7 +53,11 @@ pub(crate) fn decode(h: &[u8; VNET_LEN]) -> Result<Offload, UnknownOffload> {
     if size == 0 {
         return Err(UnknownOffload);
     }
-    Ok(Offload { l4, segment: Some(Segmentation { kind, size, ecn: h[1] & GSO_ECN != 0 }) })
+    Ok(Offload {
+        l4,
+        segment: Some(Segmentation { kind, size, ecn: h[1] & GSO_ECN != 0 }),
+        ..Offload::default()
+    })
 }
 
 /// The header that tells a frame's offload state to the kernel.
@@ -114,7 +118,7 @@ mod tests {
         ];
         let segment = prop::option::of((kind, 1u16.., any::<bool>()))
             .prop_map(|s| s.map(|(kind, size, ecn)| Segmentation { kind, size, ecn }));
-        (l4, segment).prop_map(|(l4, segment)| Offload { l4, segment })
+        (l4, segment).prop_map(|(l4, segment)| Offload { l4, segment, ..Offload::default() })
     }
 
     proptest! {

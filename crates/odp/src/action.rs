@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use packet::OdpPort;
+use wire::EthAddr;
 
 use crate::Header;
 
@@ -72,6 +73,144 @@ pub enum Action {
     },
     /// Drop, with the translation error (0 is none) as reason.
     Drop(u32),
+    /// Push an MPLS label stack entry before the network header.
+    PushMpls {
+        /// The entry.
+        lse: u32,
+        /// 0x8847 or 0x8848.
+        eth_type: u16,
+    },
+    /// Pop the top MPLS label stack entry.
+    PopMpls {
+        /// Type of what is below.
+        eth_type: u16,
+    },
+    /// Push an MPLS label stack entry where `layer` says.
+    AddMpls {
+        /// The entry.
+        lse: u32,
+        /// 0x8847 or 0x8848.
+        eth_type: u16,
+        /// Before which header.
+        layer: MplsLayer,
+    },
+    /// Push an Ethernet header before a packet that has none.
+    PushEth {
+        /// Source.
+        src: EthAddr,
+        /// Destination.
+        dst: EthAddr,
+    },
+    /// Pop the Ethernet header of an untagged frame.
+    PopEth,
+    /// Push a network service header.
+    PushNsh(Box<PushNsh>),
+    /// Pop the network service header.
+    PopNsh,
+    /// Decrement the TTL or hop limit; packets for which that is the end execute the list instead.
+    DecTtl(Vec<Action>),
+    /// Sample to a group of listeners beside the switch.
+    Psample(Box<Psample>),
+    /// Push a tunnel's headers, made when the flow was.
+    TnlPush(Box<TnlPush>),
+    /// Pop a tunnel's headers, and look what was inside up as coming in by a tunnel port.
+    TnlPop(OdpPort),
+    /// Send out of the bond's member that the packet's hash chooses.
+    LbOutput(u32),
+}
+
+/// Where `AddMpls` puts its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MplsLayer {
+    /// Before the Ethernet header: the packet is no frame any more.
+    Ethernet,
+    /// Before the network header, as `PushMpls` does.
+    Network,
+}
+
+/// Parameters of `push_nsh`. The next protocol follows from the packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushNsh {
+    /// The header's fields.
+    pub header: crate::header::NshFields,
+    /// The TLVs of MD type 2: whole words, at most 244 bytes.
+    pub md2: Vec<u8>,
+}
+
+/// Parameters of `psample`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Psample {
+    /// The listeners' group.
+    pub group: u32,
+    /// Returned with the sample; at most 16 bytes.
+    pub cookie: Vec<u8>,
+}
+
+/// Parameters of `tnl_push`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TnlPush {
+    /// The tunnel's port.
+    pub tnl_port: OdpPort,
+    /// The port whose address the outer Ethernet header has; for information.
+    pub out_port: OdpPort,
+    /// The tunnel's protocol.
+    pub kind: TunnelKind,
+    /// All headers, Ethernet's first. Lengths and checksums are filled in when they are pushed.
+    pub header: Vec<u8>,
+}
+
+macro_rules! tunnel_kinds {
+    ($($(#[$doc:meta])+ $variant:ident = $number:literal, $name:literal;)+) => {
+        /// A tunnel's protocol, numbered as ports of that type are (`OVS_VPORT_TYPE_*`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u32)]
+        pub enum TunnelKind {
+            $($(#[$doc])+ $variant = $number,)+
+        }
+
+        impl TunnelKind {
+            /// Every protocol.
+            pub const ALL: &'static [TunnelKind] = &[$(TunnelKind::$variant,)+];
+
+            /// The protocol of a port type's number.
+            pub fn from_number(number: u32) -> Option<TunnelKind> {
+                TunnelKind::ALL.iter().copied().find(|k| *k as u32 == number)
+            }
+
+            /// Its name, as in `Interface.type`.
+            pub const fn name(self) -> &'static str {
+                match self { $(TunnelKind::$variant => $name,)+ }
+            }
+
+            /// The protocol of a name.
+            pub fn from_name(name: &str) -> Option<TunnelKind> {
+                TunnelKind::ALL.iter().copied().find(|k| k.name() == name)
+            }
+        }
+    };
+}
+
+tunnel_kinds! {
+    /// Generic Routing Encapsulation.
+    Gre = 3, "gre";
+    /// VXLAN.
+    Vxlan = 4, "vxlan";
+    /// Geneve.
+    Geneve = 5, "geneve";
+    /// Stateless Transport Tunneling.
+    Stt = 106, "stt";
+    /// ERSPAN over IPv4.
+    Erspan = 107, "erspan";
+    /// ERSPAN over IPv6.
+    Ip6Erspan = 108, "ip6erspan";
+    /// GRE over IPv6.
+    Ip6Gre = 109, "ip6gre";
+    /// GTP-U.
+    Gtpu = 110, "gtpu";
+    /// Bare UDP (RFC 7510).
+    BareUdp = 111, "bareudp";
+    /// Segment routing over IPv6.
+    Srv6 = 112, "srv6";
 }
 
 /// What `hash` covers.

@@ -121,4 +121,32 @@ pub enum Header {
         /// Target link-layer address option.
         tll: EthAddr,
     },
+    /// Network service header.
+    Nsh(NshFields),
+    /// What neighbour discovery has beside addresses.
+    NdExtensions {
+        /// The reserved field, which holds flags.
+        reserved: u32,
+        /// The first option's type.
+        kind: u8,
+    },
+}
+
+/// Fields of a network service header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NshFields {
+    /// The O and U bits.
+    pub flags: u8,
+    /// TTL.
+    pub ttl: u8,
+    /// MD type: never written.
+    pub md_type: u8,
+    /// Next protocol: never written.
+    pub next_proto: u8,
+    /// Service path (24 bits).
+    pub spi: u32,
+    /// Service index.
+    pub si: u8,
+    /// Context of MD type 1.
+    pub context: [u32; 4],
 }

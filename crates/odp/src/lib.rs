@@ -19,8 +19,10 @@ pub mod text;
 mod ufid;
 mod validate;
 
-pub use action::{Action, CtAction, HashAlg, Nat, NatKind, Userspace};
+pub use action::{
+    Action, CtAction, HashAlg, MplsLayer, Nat, NatKind, Psample, PushNsh, TnlPush, TunnelKind, Userspace,
+};
 pub use cookie::Cookie;
-pub use header::Header;
+pub use header::{Header, NshFields};
 pub use ufid::Ufid;
 pub use validate::{InvalidActions, MAX_DEPTH, validate};

@@ -5,7 +5,7 @@
 
 use core::mem::discriminant;
 
-use wire::eth;
+use wire::{eth, nsh};
 
 use crate::{Action, Header};
 
@@ -31,8 +31,16 @@ pub enum InvalidActions {
     BadCt,
     /// A recirculation id of zero.
     BadRecirc,
-    /// `meter`: this datapath has no meters yet.
-    NoMeters,
+    /// A label with another type than MPLS's.
+    BadMpls,
+    /// A network service header with an unknown MD type, or TLVs that do not fit.
+    BadNsh,
+    /// `psample` with a cookie over 16 bytes.
+    BadPsample,
+    /// `tnl_push` of what are no headers.
+    BadTunnelHeader,
+    /// `userspace` with more user data than a message carries.
+    BadUserdata,
     /// `ct` with a helper that does not exist.
     BadHelper,
 }
@@ -51,7 +59,9 @@ fn list(actions: &[Action], depth: usize) -> Result<(), InvalidActions> {
 
 fn one(action: &Action, depth: usize) -> Result<(), InvalidActions> {
     match action {
-        Action::Sample { actions, .. } | Action::Clone(actions) => list(actions, depth + 1),
+        Action::Sample { actions, .. } | Action::Clone(actions) | Action::DecTtl(actions) => {
+            list(actions, depth + 1)
+        }
         Action::CheckPktLen { if_greater, if_less_equal, .. } => {
             list(if_greater, depth + 1)?;
             list(if_less_equal, depth + 1)
@@ -70,7 +80,15 @@ fn one(action: &Action, depth: usize) -> Result<(), InvalidActions> {
         }
         Action::Trunc(len) if (*len as usize) < eth::HEADER_LEN => Err(InvalidActions::BadTruncation),
         Action::Recirc(0) => Err(InvalidActions::BadRecirc),
-        Action::Meter(_) => Err(InvalidActions::NoMeters),
+        Action::PushMpls { eth_type, .. } | Action::AddMpls { eth_type, .. } if !eth::is_mpls(*eth_type) => {
+            Err(InvalidActions::BadMpls)
+        }
+        Action::PushNsh(push) => nsh(push),
+        Action::Psample(p) if p.cookie.len() > MAX_COOKIE => Err(InvalidActions::BadPsample),
+        Action::TnlPush(push) if !(MIN_HEADER..=MAX_HEADER).contains(&push.header.len()) => {
+            Err(InvalidActions::BadTunnelHeader)
+        }
+        Action::Userspace(u) if u.userdata.len() > MAX_USERDATA => Err(InvalidActions::BadUserdata),
         Action::Ct(ct) if ct.helper.as_deref().is_some_and(|h| !matches!(h, "ftp" | "tftp")) => {
             Err(InvalidActions::BadHelper)
         }
@@ -91,11 +109,30 @@ fn one(action: &Action, depth: usize) -> Result<(), InvalidActions> {
     }
 }
 
+/// Most bytes of a sample's cookie.
+const MAX_COOKIE: usize = 16;
+/// Most bytes of user data: one attribute.
+const MAX_USERDATA: usize = 65_000;
+/// Fewest bytes of a tunnel's headers: Ethernet and IPv4.
+const MIN_HEADER: usize = eth::HEADER_LEN + wire::ipv4::HEADER_LEN;
+/// Most bytes of a tunnel's headers.
+const MAX_HEADER: usize = 512;
+
+fn nsh(push: &crate::PushNsh) -> Result<(), InvalidActions> {
+    let fits = match push.header.md_type {
+        nsh::MD_TYPE1 => push.md2.is_empty(),
+        nsh::MD_TYPE2 => push.md2.len().is_multiple_of(4) && push.md2.len() <= nsh::MAX_LEN - nsh::BASE_LEN,
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(InvalidActions::BadNsh) }
+}
+
 /// Refuses a mask over fields that no action may write; a whole set carries those as the flow has them.
 fn writable(mask: &Header) -> Result<(), InvalidActions> {
     match mask {
         Header::Ipv4 { proto: 0, frag: 0, .. } | Header::Ipv6 { proto: 0, frag: 0, .. } => Ok(()),
         Header::Ipv4 { .. } | Header::Ipv6 { .. } => Err(InvalidActions::ReadOnlyField),
+        Header::Nsh(mask) if mask.md_type != 0 || mask.next_proto != 0 => Err(InvalidActions::ReadOnlyField),
         _ => Ok(()),
     }
 }

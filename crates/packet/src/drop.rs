@@ -49,6 +49,14 @@ drop_reasons! {
     CongestionDrop = "drop_action_congestion";
     /// Forwarding is disabled, such as by a spanning tree.
     ForwardingDisabled = "drop_action_forwarding_disabled";
+    /// There is no route to a tunnel's end point.
+    TunnelRoutingFailed = "drop_action_tunnel_routing_failed";
+    /// A tunnel's packets would leave by a port without an Ethernet address.
+    TunnelOutputNoEthernet = "drop_action_tunnel_output_no_ethernet";
+    /// The Ethernet address of a tunnel's next hop is being asked for.
+    TunnelNeighCacheMiss = "drop_action_tunnel_neigh_cache_miss";
+    /// A tunnel's header could not be made of the flow's tunnel fields.
+    TunnelHeaderBuildFailed = "drop_action_tunnel_header_build_failed";
     /// The output port does not exist (any more).
     InvalidPort = "datapath_drop_invalid_port";
     /// The frame is shorter than an Ethernet header.
@@ -71,6 +79,8 @@ drop_reasons! {
     InvalidAction = "datapath_drop_invalid_action";
     /// A TTL or hop limit reached zero.
     TtlExceeded = "datapath_drop_ttl_exceeded";
+    /// A tag, label or header to be popped is not there, or one to be pushed does not fit the packet's type.
+    BadEncapsulation = "datapath_drop_encapsulation_error";
     /// NAT found no free address and port.
     NatExhausted = "datapath_drop_nat_no_free_tuple";
     /// The connection table was full.

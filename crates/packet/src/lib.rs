@@ -31,6 +31,6 @@ pub use batch::{BATCH, Batch};
 pub use buf::PacketBuf;
 pub use drop::DropReason;
 pub use flat::FlatPacket;
-pub use meta::{CtTuple, OdpPort, PacketMeta, TunnelKey};
+pub use meta::{CtTuple, OdpPort, PacketMeta, TunnelKey, TunnelOption, TunnelOptions};
 pub use offload::{L4Checksum, Offload, Segmentation, SegmentationKind};
 pub use time::{Instant, Now};

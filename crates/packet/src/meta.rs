@@ -47,6 +47,106 @@ pub struct TunnelKey {
     pub gbp_id: u16,
     /// VXLAN group policy flags.
     pub gbp_flags: u8,
+    /// ERSPAN version: 1 or 2; zero without ERSPAN.
+    pub erspan_ver: u8,
+    /// ERSPAN version 1: the index (20 bits).
+    pub erspan_idx: u32,
+    /// ERSPAN version 2: the mirrored traffic's direction.
+    pub erspan_dir: u8,
+    /// ERSPAN version 2: the hardware's id (6 bits).
+    pub erspan_hwid: u8,
+    /// GTP-U flags.
+    pub gtpu_flags: u8,
+    /// GTP-U message type.
+    pub gtpu_msgtype: u8,
+    /// Geneve options.
+    pub options: TunnelOptions,
+}
+
+/// Geneve options as they are on the wire: each has a class, a type, a length in words, and so much data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TunnelOptions {
+    len: u8,
+    /// Zero from `len` on.
+    bytes: [u8; TunnelOptions::MAX],
+}
+
+impl Default for TunnelOptions {
+    fn default() -> Self {
+        TunnelOptions::NONE
+    }
+}
+
+impl core::fmt::Debug for TunnelOptions {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("TunnelOptions").field(&self.bytes()).finish()
+    }
+}
+
+impl TunnelOptions {
+    /// Most bytes of options that a packet's metadata hold, headers included.
+    pub const MAX: usize = 64;
+    /// No options.
+    pub const NONE: TunnelOptions = TunnelOptions { len: 0, bytes: [0; TunnelOptions::MAX] };
+
+    /// The options `bytes`; `None` if they are too long or no whole words.
+    pub fn new(bytes: &[u8]) -> Option<TunnelOptions> {
+        let mut options = TunnelOptions::NONE;
+        options.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        options.len = u8::try_from(bytes.len()).ok().filter(|n| n.is_multiple_of(4))?;
+        Some(options)
+    }
+
+    /// The options' bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The bytes with the unused ones, which are zero, as four numbers.
+    pub fn words(&self) -> [u128; TunnelOptions::MAX / 16] {
+        let (words, _) = self.bytes.as_chunks::<16>();
+        let mut out = [0; TunnelOptions::MAX / 16];
+        for (to, from) in out.iter_mut().zip(words) {
+            *to = u128::from_be_bytes(*from);
+        }
+        out
+    }
+
+    /// The options of which [`TunnelOptions::words`] are the first `len` bytes.
+    pub fn from_words(words: &[u128; TunnelOptions::MAX / 16], len: u8) -> TunnelOptions {
+        let mut options = TunnelOptions::NONE;
+        options.len = len.min(TunnelOptions::MAX as u8) & !3;
+        for (to, from) in options.bytes.chunks_exact_mut(16).zip(words) {
+            to.copy_from_slice(&from.to_be_bytes());
+        }
+        if let Some(rest) = options.bytes.get_mut(usize::from(options.len)..) {
+            rest.fill(0);
+        }
+        options
+    }
+
+    /// The options one by one; a list that contradicts itself ends early.
+    pub fn iter(&self) -> impl Iterator<Item = TunnelOption<'_>> {
+        let mut rest = self.bytes();
+        core::iter::from_fn(move || {
+            let (head, tail) = rest.split_first_chunk::<4>()?;
+            let [class_high, class_low, kind, len] = *head;
+            let (data, tail) = tail.split_at_checked(usize::from(len & 0x1f) * 4)?;
+            rest = tail;
+            Some(TunnelOption { class: u16::from_be_bytes([class_high, class_low]), kind, data })
+        })
+    }
+}
+
+/// One Geneve option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelOption<'a> {
+    /// Who defined it.
+    pub class: u16,
+    /// Its type; the highest bit says that it is critical.
+    pub kind: u8,
+    /// Its data: whole words, at most 124 bytes.
+    pub data: &'a [u8],
 }
 
 impl TunnelKey {

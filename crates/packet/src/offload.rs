@@ -55,11 +55,16 @@ pub struct Offload {
     pub l4: L4Checksum,
     /// Set if the packet is larger than the wire and has to be segmented.
     pub segment: Option<Segmentation>,
+    /// Bytes of tunnel headers before the inner frame of a super-packet; zero without a tunnel.
+    pub outer: u16,
 }
 
 impl Offload {
     /// Follows a change of the frame's start: `by` bytes were pushed (positive) or pulled (negative) in front.
     pub fn shift(&mut self, by: i32) {
+        if self.outer != 0 {
+            self.outer = u16::try_from(i32::from(self.outer).saturating_add(by)).unwrap_or(0);
+        }
         if let L4Checksum::Partial { start, .. } = &mut self.l4 {
             *start = u16::try_from(i32::from(*start).saturating_add(by)).unwrap_or(0);
         }

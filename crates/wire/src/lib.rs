@@ -24,11 +24,14 @@ pub mod arp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mpls;
+pub mod nsh;
 
 pub mod icmp;
 pub mod icmpv6;
 pub mod sctp;
 pub mod tcp;
+pub mod tunnel;
 pub mod udp;
 
 pub use eth::EthAddr;

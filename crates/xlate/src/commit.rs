@@ -83,7 +83,7 @@ impl Xlate<'_> {
             return;
         }
         // Setting a header needs its presence, which for IP's payload only the protocol tells.
-        if fields.iter().any(|f| f.word >= 44) {
+        if fields.iter().any(|f| usize::from(f.word) >= slot::STAGES[1]) {
             self.out.wc.unwildcard(slot::nw_proto);
         }
         let (value, mask) = (header(&value), header(&mask));

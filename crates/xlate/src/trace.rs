@@ -154,7 +154,7 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
                 def.field,
                 Field::InPort | Field::InPortOxm | Field::ActsetOutput | Field::ConjId | Field::CtState
             );
-        if state && key.get(def.slot) != 0 && def.slot.word < 39
+        if state && key.get(def.slot) != 0 && usize::from(def.slot.word) < slot::STAGES[0]
             || present(def.prereq) && field::prereqs_ok(shown_with(def.field), &exact)
         {
             m.set_exact(def.slot, key.get(def.slot));

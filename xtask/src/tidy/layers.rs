@@ -19,19 +19,20 @@ const LAYERS: &[Allowed] = &[
     // L2: the kernel set
     ("flow", &["wire", "packet"]),
     ("odp", &["wire", "netlink", "packet", "flow"]),
+    ("tunnel", &["wire", "packet", "odp"]),
     ("classifier", &["sync", "flow"]),
     ("conntrack", &["sync", "wire", "packet", "flow"]),
-    ("datapath", &["sync", "wire", "packet", "flow", "odp", "classifier", "conntrack"]),
+    ("datapath", &["sync", "wire", "packet", "flow", "odp", "tunnel", "classifier", "conntrack"]),
     // L3: the control plane, pure
     ("openflow", &["wire", "packet", "flow"]),
     ("ofproto", &["packet", "flow", "classifier", "openflow"]),
-    ("xlate", &["wire", "packet", "flow", "odp", "classifier", "openflow", "ofproto"]),
+    ("xlate", &["wire", "packet", "flow", "odp", "tunnel", "classifier", "openflow", "ofproto"]),
     ("ovsdb", &[]),
     ("ovsdb-engine", &["ovsdb"]),
     ("ovsdb-idl", &["ovsdb"]),
     ("dpif", &["wire", "packet", "flow", "odp", "conntrack", "datapath"]),
     // L4: sockets, threads and clocks begin here
-    ("netdev", &["wire", "packet", "flow"]),
+    ("netdev", &["wire", "packet", "flow", "tunnel"]),
     ("netdev-linux", &["wire", "netlink", "packet", "netdev"]),
     ("stream", &["ovsdb", "ovsdb-idl"]),
     ("daemon", &["ovsdb", "stream"]),

@@ -171,3 +171,100 @@ fn actions_that_do_not_fit_and_empty_lists_are_counted() {
     let counts = [DropReason::InvalidAction, DropReason::Policy, DropReason::RuntFrame].map(|r| b.dropped(r));
     assert_eq!(counts, [1, 1, 1]);
 }
+
+#[test]
+fn a_tunnel_carries_a_frame_and_gives_it_back() {
+    use packet::TunnelKey;
+    use wire::EthAddr;
+    for kind in
+        [odp::TunnelKind::Vxlan, odp::TunnelKind::Geneve, odp::TunnelKind::Gre, odp::TunnelKind::Erspan]
+    {
+        let mut b = Bench::new();
+        let outer = tunnel::Outer {
+            eth_src: EthAddr([2; 6]),
+            eth_dst: EthAddr([4; 6]),
+            src: 0x0a00_0001,
+            dst: 0x0a00_0002,
+            is_ipv6: false,
+        };
+        let key = TunnelKey { id: 77, ttl: 64, flags: TunnelKey::KEY, erspan_ver: 1, ..Default::default() };
+        let shape = tunnel::Shape { dst_port: 4789, ..Default::default() };
+        let header = tunnel::build(kind, &outer, &key, &shape).unwrap().bytes().to_vec();
+        let push = odp::TnlPush { tnl_port: OdpPort(9), out_port: OdpPort(100), kind, header };
+        b.dp.apply(Command::SetTunnel { port: OdpPort(9), kind: Some(kind) }).unwrap();
+        b.flow(1, on_port(1, 0), vec![Action::TnlPush(Box::new(push)), out(2)]);
+        b.flow(2, on_port(2, 0), vec![Action::TnlPop(OdpPort(9))]);
+        let mut inside = on_port(9, 0);
+        inside.set_exact(slot::tun_id, 77);
+        inside.set_exact(slot::tun_src, 0x0a00_0001);
+        b.flow(3, inside, vec![out(3)]);
+        let carried = b.send(1, &[udp_frame()]).remove(0).1;
+        assert_eq!(b.send(2, &[carried]), [(3, udp_frame())], "{kind:?}");
+        assert_eq!(b.send(2, &[udp_frame()]), []);
+        assert_eq!(b.dropped(DropReason::TunnelDecap), 1);
+    }
+}
+
+#[test]
+fn labels_and_service_headers_go_on_and_come_off() {
+    let mut b = Bench::new();
+    let push = |lse| Action::PushMpls { lse, eth_type: 0x8847 };
+    let pop = |eth_type| Action::PopMpls { eth_type };
+    b.flow(
+        1,
+        on_port(1, 0),
+        vec![push(0x0000_a140), push(0x0000_b040), out(2), pop(0x8847), pop(0x800), out(3)],
+    );
+    let sent = b.send(1, &[udp_frame()]);
+    assert_eq!(sent[0].1[12..22], [0x88, 0x47, 0, 0, 0xb0, 0x40, 0, 0, 0xa1, 0x40]);
+    assert_eq!(sent[1].1, udp_frame());
+    let header = odp::NshFields { ttl: 63, md_type: 1, spi: 0x123456, si: 255, ..Default::default() };
+    let nsh = Action::PushNsh(Box::new(odp::PushNsh { header, md2: vec![] }));
+    let eth = Action::PushEth { src: Default::default(), dst: wire::EthAddr([9; 6]) };
+    b.flow(2, on_port(2, 0), vec![nsh, eth, out(4), Action::PopEth, Action::PopNsh, out(5)]);
+    let sent = b.send(2, &[udp_frame()]);
+    assert_eq!(sent[0].1[12..22], [0x89, 0x4f, 0x0f, 0xc6, 1, 3, 0x12, 0x34, 0x56, 255]);
+    assert_eq!(sent[1].1, udp_frame());
+}
+
+#[test]
+fn a_ttl_that_ends_goes_another_way() {
+    let mut b = Bench::new();
+    b.flow(1, on_port(1, 0), vec![Action::DecTtl(vec![out(8)]), out(2)]);
+    let f = b.send(1, &[udp_frame()]).remove(0);
+    assert_eq!((f.0, f.1[22], wire::checksum::checksum(&f.1[14..34])), (2, 63, 0));
+    let mut old = udp_frame();
+    old[22] = 1;
+    assert_eq!(b.send(1, &[old.clone()]), [(8, old)]);
+}
+
+#[test]
+fn a_meter_drops_what_is_too_much() {
+    let mut b = Bench::new();
+    let band = crate::MeterBand { kind: crate::BandKind::Drop, rate: 1, burst: 2 };
+    let config = crate::MeterConfig { unit: crate::MeterUnit::Pktps, bands: vec![band] };
+    b.dp.apply(Command::SetMeter { id: 5, config: &config }).unwrap();
+    b.flow(1, on_port(1, 0), vec![Action::Meter(5), out(2)]);
+    assert_eq!(b.send(1, &[udp_frame(), udp_frame(), udp_frame()]).len(), 2);
+    assert_eq!(b.dropped(DropReason::Meter), 1);
+    let Ok(Reply::Meter(info)) = b.dp.apply(Command::DelMeter(5)) else { panic!() };
+    assert_eq!((info.total.packets, info.bands[0].packets, info.bands[0].bytes), (3, 1, 46));
+    assert!(b.dp.apply(Command::GetMeter(5)).is_err());
+}
+
+#[test]
+fn a_bond_sends_by_hash() {
+    let mut b = Bench::new();
+    let mut members = [OdpPort(2); 256];
+    members[128..].fill(OdpPort(3));
+    b.dp.apply(Command::SetBond { id: 1, members: &members }).unwrap();
+    b.flow(1, on_port(1, 0), vec![Action::LbOutput(1)]);
+    let ports: alloc::collections::BTreeSet<u32> = (0..64u16)
+        .map(|n| {
+            let mut f = udp_frame();
+            f[34..36].copy_from_slice(&n.to_be_bytes());
+            b.send(1, &[f])[0].0
+        })
+        .collect();
+    assert_eq!(ports, [2, 3].into());
+}

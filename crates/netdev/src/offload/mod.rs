@@ -45,7 +45,7 @@ pub fn deliver(
     mut emit: impl FnMut(Frame, &mut BufferPool),
 ) -> Result<(), SegmentError> {
     if let Some(s) = frame.offload().segment
-        && !can.segments(&s)
+        && (frame.offload().outer != 0 || !can.segments(&s))
     {
         let done = segment(&frame, &s, pool, &mut emit);
         pool.give(frame);

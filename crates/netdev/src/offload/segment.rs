@@ -41,8 +41,9 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(frame: &[u8], kind: SegmentationKind) -> Option<Layout> {
-        let mut l3 = eth::HEADER_LEN;
+    /// `outer`: bytes of tunnel headers in front.
+    fn of(frame: &[u8], kind: SegmentationKind, outer: u16) -> Option<Layout> {
+        let mut l3 = usize::from(outer) + eth::HEADER_LEN;
         while eth::is_vlan(bytes::u16_at(frame, l3 - 2)?) {
             l3 += eth::VLAN_LEN;
         }
@@ -105,7 +106,7 @@ pub fn segment(
     emit: &mut impl FnMut(Frame, &mut BufferPool),
 ) -> Result<(), SegmentError> {
     let whole = frame.frame();
-    let layout = Layout::of(whole, how.kind).ok_or(SegmentError::Malformed)?;
+    let layout = Layout::of(whole, how.kind, frame.offload().outer).ok_or(SegmentError::Malformed)?;
     let (headers, payload) = whole.split_at(layout.payload);
     let size = usize::from(how.size.max(1));
     let count = payload.len().div_ceil(size).max(1);
@@ -121,6 +122,10 @@ pub fn segment(
         }
         let piece = Piece { index, offset, last: index + 1 == count };
         fix_headers(out.head_mut(), &layout, &piece, has_checksum).ok_or(SegmentError::Malformed)?;
+        if frame.offload().outer != 0 {
+            let len = out.len();
+            tunnel::finish(out.head_mut(), len).ok_or(SegmentError::Malformed)?;
+        }
         out.offload_mut().l4 = if has_checksum { L4Checksum::Good } else { L4Checksum::Unknown };
         emit(out, pool);
     }

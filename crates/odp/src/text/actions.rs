@@ -55,6 +55,25 @@ impl fmt::Display for Action {
                 write!(f, "check_pkt_len(size={len},gt({gt}),le({le}))")
             }
             Action::Drop(_) => f.write_str("drop"),
+            Action::PushMpls { lse, eth_type } => label(f, "push_mpls", *lse, *eth_type),
+            Action::AddMpls { lse, eth_type, .. } => label(f, "add_mpls", *lse, *eth_type),
+            Action::PopMpls { eth_type } => write!(f, "pop_mpls(eth_type={eth_type:#x})"),
+            Action::PushEth { src, dst } => write!(f, "push_eth(src={src},dst={dst})"),
+            Action::PopEth => f.write_str("pop_eth"),
+            Action::PushNsh(push) => push_nsh(f, push),
+            Action::PopNsh => f.write_str("pop_nsh()"),
+            Action::DecTtl(list) => write!(f, "dec_ttl(le_1({}))", ActionList(list)),
+            Action::Psample(p) => {
+                write!(f, "psample(group={}", p.group)?;
+                if !p.cookie.is_empty() {
+                    f.write_str(",cookie=0x")?;
+                    p.cookie.iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+                }
+                f.write_str(")")
+            }
+            Action::TnlPush(push) => write!(f, "{}", super::tunnel::PushText(push)),
+            Action::TnlPop(port) => write!(f, "tnl_pop({port})"),
+            Action::LbOutput(bond) => write!(f, "lb_output({bond})"),
         }
     }
 }
@@ -79,6 +98,29 @@ fn userspace(f: &mut fmt::Formatter<'_>, u: &Userspace) -> fmt::Result {
     f.write_str(")")
 }
 
+fn label(f: &mut fmt::Formatter<'_>, name: &str, lse: u32, eth_type: u16) -> fmt::Result {
+    let (label, tc, ttl) = (lse >> 12, lse >> 9 & 7, lse & 0xff);
+    write!(f, "{name}(label={label},tc={tc},ttl={ttl},bos={},eth_type={eth_type:#x})", lse >> 8 & 1)
+}
+
+fn push_nsh(f: &mut fmt::Formatter<'_>, push: &crate::PushNsh) -> fmt::Result {
+    let h = &push.header;
+    write!(
+        f,
+        "push_nsh(flags={},ttl={},mdtype={},np={},spi={:#x},si={}",
+        h.flags, h.ttl, h.md_type, h.next_proto, h.spi, h.si
+    )?;
+    if h.md_type == wire::nsh::MD_TYPE1 {
+        for (i, word) in h.context.iter().enumerate() {
+            write!(f, ",c{}={word:#x}", i + 1)?;
+        }
+    } else if !push.md2.is_empty() {
+        f.write_str(",md2=0x")?;
+        push.md2.iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+    }
+    f.write_str(")")
+}
+
 fn push_vlan(f: &mut fmt::Formatter<'_>, tpid: u16, tci: u16) -> fmt::Result {
     f.write_str("push_vlan(")?;
     if tpid != eth::TYPE_VLAN {
@@ -98,7 +140,7 @@ fn sample(f: &mut fmt::Formatter<'_>, probability: u32, actions: &[Action]) -> f
 }
 
 /// A hexadecimal number as C's `%#x` has it: zero without prefix.
-struct Hex(u128);
+pub(super) struct Hex(pub u128);
 
 impl fmt::Display for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,9 +341,44 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             p.eth("sll", (sll, m.1))?;
             p.eth("tll", (tll, m.2))?;
         }
+        Header::Nsh(v) => {
+            let m = if let Some(Header::Nsh(m)) = mask { *m } else { NSH_ALL };
+            open(f, "nsh")?;
+            let mut p = Parts { f, sep: "" };
+            p.dec("flags", (v.flags.into(), m.flags.into()), 3)?;
+            p.dec("ttl", (v.ttl.into(), m.ttl.into()), 0x3f)?;
+            p.dec("mdtype", (v.md_type.into(), m.md_type.into()), 0xff)?;
+            p.dec("np", (v.next_proto.into(), m.next_proto.into()), 0xff)?;
+            p.hex("spi", (v.spi.into(), m.spi.into()), 0xff_ffff)?;
+            p.dec("si", (v.si.into(), m.si.into()), 0xff)?;
+            for ((name, v), m) in ["c1", "c2", "c3", "c4"].iter().zip(v.context).zip(m.context) {
+                p.hex(name, (v.into(), m.into()), 0xffff_ffff)?;
+            }
+        }
+        Header::NdExtensions { reserved, kind } => {
+            let m = match mask {
+                Some(Header::NdExtensions { reserved, kind }) => (*reserved, *kind),
+                _ => (u32::MAX, 0xff),
+            };
+            open(f, "nd_ext")?;
+            let mut p = Parts { f, sep: "" };
+            p.hex("nd_reserved", ((*reserved).into(), m.0.into()), 0xffff_ffff)?;
+            p.dec("nd_options_type", ((*kind).into(), m.1.into()), 0xff)?;
+        }
     }
     f.write_str(")")
 }
+
+/// A mask over every field that a set writes.
+const NSH_ALL: crate::NshFields = crate::NshFields {
+    flags: 3,
+    ttl: 0x3f,
+    md_type: 0,
+    next_proto: 0,
+    spi: 0xff_ffff,
+    si: 0xff,
+    context: [u32::MAX; 4],
+};
 
 fn tunnel(f: &mut fmt::Formatter<'_>, t: &packet::TunnelKey) -> fmt::Result {
     f.write_str("tunnel(")?;
@@ -330,6 +407,31 @@ fn tunnel(f: &mut fmt::Formatter<'_>, t: &packet::TunnelKey) -> fmt::Result {
     }
     if t.tp_dst != 0 {
         p.dec("tp_dst", (t.tp_dst.into(), 0xffff), 0xffff)?;
+    }
+    if t.gbp_id != 0 || t.gbp_flags != 0 {
+        p.sep()?;
+        write!(p.f, "vxlan(gbp(id={},flags={}))", t.gbp_id, Hex(t.gbp_flags.into()))?;
+    }
+    if t.options != packet::TunnelOptions::NONE {
+        p.sep()?;
+        p.f.write_str("geneve(")?;
+        super::tunnel::options(p.f, t.options.iter())?;
+        p.f.write_str(")")?;
+    }
+    match t.erspan_ver {
+        1 => {
+            p.sep()?;
+            write!(p.f, "erspan(ver=1,idx={:#x})", t.erspan_idx)?;
+        }
+        2 => {
+            p.sep()?;
+            write!(p.f, "erspan(ver=2,dir={},hwid={:#x})", t.erspan_dir, t.erspan_hwid)?;
+        }
+        _ => {}
+    }
+    if t.gtpu_flags != 0 || t.gtpu_msgtype != 0 {
+        p.sep()?;
+        write!(p.f, "gtpu(flags={:#x},msgtype={})", t.gtpu_flags, t.gtpu_msgtype)?;
     }
     p.sep()?;
     f.write_str("flags(")?;

@@ -226,6 +226,7 @@ impl Groups<'_, '_> {
         let [src6, dst6] = [all[3], all[4]].map(|s| self.get128(s));
         let [flag, tos, ttl, tp_src, tp_dst] = flag_slots.map(|s| self.get(s));
         let (masked, v4) = (self.wc.is_some(), self.key.tun_dst() != 0);
+        let (key, wc) = (self.key, self.wc);
         self.parts("tunnel", |p| {
             p.hex("tun_id", id, u64::MAX)?;
             if v4 {
@@ -239,6 +240,7 @@ impl Groups<'_, '_> {
             p.dec("ttl", ttl, 0xff)?;
             p.dec("tp_src", tp_src, 0xffff)?;
             p.dec("tp_dst", tp_dst, 0xffff)?;
+            extensions(p, key, wc)?;
             if flag.1 == 0 {
                 return Ok(());
             }
@@ -271,9 +273,36 @@ impl Groups<'_, '_> {
             eth::TYPE_IPV4 => self.ipv4(),
             eth::TYPE_IPV6 => self.ipv6(),
             eth::TYPE_ARP | eth::TYPE_RARP => self.arp(),
+            eth::TYPE_NSH => self.nsh(),
             t if eth::is_mpls(t) => self.mpls(),
             _ => Ok(()),
         }
+    }
+
+    fn nsh(&mut self) -> fmt::Result {
+        let first =
+            [slot::nsh_flags, slot::nsh_ttl, slot::nsh_mdtype, slot::nsh_np, slot::nsh_spi, slot::nsh_si];
+        let context = [slot::nsh_c1, slot::nsh_c2, slot::nsh_c3, slot::nsh_c4];
+        if !self.matched(&first) && !self.matched(&context) {
+            return Ok(());
+        }
+        let [flags, ttl, md, np, spi, si] = first.map(|s| self.get(s));
+        let context = context.map(|s| self.get(s));
+        let has_context = self.key.nsh_mdtype() == wire::nsh::MD_TYPE1;
+        self.parts("nsh", |p| {
+            p.dec("flags", flags, 0xff)?;
+            p.dec("ttl", ttl, 0xff)?;
+            p.dec("mdtype", md, 0xff)?;
+            p.dec("np", np, 0xff)?;
+            p.hex("spi", spi, 0xff_ffff)?;
+            p.dec("si", si, 0xff)?;
+            if has_context {
+                for (name, vm) in ["c1", "c2", "c3", "c4"].iter().zip(context) {
+                    p.hex(name, vm, 0xffff_ffff)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     fn mpls(&mut self) -> fmt::Result {
@@ -406,6 +435,40 @@ impl Groups<'_, '_> {
             p.eth("tll", tll)
         })
     }
+}
+
+/// What a tunnel's protocol has beside key and addresses.
+fn extensions(p: &mut Parts<'_, '_>, key: &FlowKey, wc: Option<&Wildcards>) -> fmt::Result {
+    let mask = |s: Slot| wc.map_or(s.max(), |wc| wc.get(s));
+    let all = |slots: &[Slot]| slots.iter().any(|s| key.get(*s) & mask(*s) != 0);
+    if all(&[slot::tun_gbp_id, slot::tun_gbp_flags]) {
+        p.sep()?;
+        write!(
+            p.f,
+            "vxlan(gbp(id={},flags={}))",
+            key.tun_gbp_id(),
+            super::actions::Hex(key.tun_gbp_flags().into())
+        )?;
+    }
+    if all(&[slot::tun_opts_len]) {
+        let words = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3].map(|s| key.get(s));
+        p.sep()?;
+        p.f.write_str("geneve(")?;
+        super::tunnel::options(p.f, packet::TunnelOptions::from_words(&words, key.tun_opts_len()).iter())?;
+        p.f.write_str(")")?;
+    }
+    if all(&[slot::tun_erspan_ver]) {
+        p.sep()?;
+        match key.tun_erspan_ver() {
+            1 => write!(p.f, "erspan(ver=1,idx={:#x})", key.tun_erspan_idx())?,
+            _ => write!(p.f, "erspan(ver=2,dir={},hwid={:#x})", key.tun_erspan_dir(), key.tun_erspan_hwid())?,
+        }
+    }
+    if all(&[slot::tun_gtpu_flags, slot::tun_gtpu_msgtype]) {
+        p.sep()?;
+        write!(p.f, "gtpu(flags={:#x},msgtype={})", key.tun_gtpu_flags(), key.tun_gtpu_msgtype())?;
+    }
+    Ok(())
 }
 
 /// The type part of a packet type: decimal zero, otherwise hexadecimal.

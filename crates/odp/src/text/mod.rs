@@ -5,6 +5,7 @@
 mod actions;
 mod key;
 mod read;
+mod tunnel;
 
 pub use actions::ActionList;
 pub use key::{FlowText, KeyText};

@@ -44,7 +44,7 @@ enum Kind {
 /// A group's part, its slot, and how it is written. A group that is one value has a part without name.
 type Part = (&'static str, &'static str, Slot, Kind);
 
-static PARTS: [Part; 64] = [
+static PARTS: [Part; 74] = [
     ("recirc_id", "", slot::recirc_id, Kind::Number),
     ("dp_hash", "", slot::dp_hash, Kind::Number),
     ("skb_priority", "", slot::skb_priority, Kind::Number),
@@ -107,6 +107,16 @@ static PARTS: [Part; 64] = [
     ("nd", "target", slot::nd_target, Kind::Ip6),
     ("nd", "sll", slot::arp_sha, Kind::Eth),
     ("nd", "tll", slot::arp_tha, Kind::Eth),
+    ("nsh", "flags", slot::nsh_flags, Kind::Number),
+    ("nsh", "ttl", slot::nsh_ttl, Kind::Number),
+    ("nsh", "mdtype", slot::nsh_mdtype, Kind::Number),
+    ("nsh", "np", slot::nsh_np, Kind::Number),
+    ("nsh", "spi", slot::nsh_spi, Kind::Number),
+    ("nsh", "si", slot::nsh_si, Kind::Number),
+    ("nsh", "c1", slot::nsh_c1, Kind::Number),
+    ("nsh", "c2", slot::nsh_c2, Kind::Number),
+    ("nsh", "c3", slot::nsh_c3, Kind::Number),
+    ("nsh", "c4", slot::nsh_c4, Kind::Number),
     ("ports", "src", slot::tp_src, Kind::Number),
     ("ports", "dst", slot::tp_dst, Kind::Number),
 ];
