@@ -59,7 +59,7 @@ impl Datapath {
     pub fn try_new(config: &Config) -> Option<Datapath> {
         Some(Datapath {
             flows: RwSpin::new(FlowTable::new(config.seed, config.flow_limit)),
-            totals: Totals::default(),
+            totals: Totals::try_new()?,
             vlan_limit: config.vlan_limit,
             seed: config.seed,
             meters: RwSpin::new(Meters::default()),
@@ -162,7 +162,7 @@ impl Tunnels {
     pub fn source_port(&self, hash: u32) -> u16 {
         let (low, high) = self.ports;
         let span = u64::from(high.saturating_sub(low));
-        low.saturating_add((u64::from(hash) * span >> 32) as u16)
+        low.saturating_add(((u64::from(hash) * span) >> 32) as u16)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Where it sits: `worker` counts, `Command::Stats` reads.
 
 use ::core::sync::atomic::{AtomicU64, Ordering};
+use alloc::vec::Vec;
 
 use packet::DropReason;
 
@@ -57,20 +58,8 @@ pub(crate) struct Totals {
     misses: AtomicU64,
     lost: AtomicU64,
     masks_searched: AtomicU64,
-    drops: [AtomicU64; REASONS],
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Totals {
-            hits: AtomicU64::new(0),
-            cache_hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            masks_searched: AtomicU64::new(0),
-            drops: [const { AtomicU64::new(0) }; REASONS],
-        }
-    }
+    /// By reason; on the heap, for a datapath is made on a kernel's stack.
+    drops: Vec<AtomicU64>,
 }
 
 fn bump(total: &AtomicU64, n: u64) {
@@ -80,6 +69,21 @@ fn bump(total: &AtomicU64, n: u64) {
 }
 
 impl Totals {
+    /// Nothing counted yet; `None` if memory is short.
+    pub fn try_new() -> Option<Totals> {
+        let mut drops = Vec::new();
+        drops.try_reserve_exact(REASONS).ok()?;
+        drops.resize_with(REASONS, AtomicU64::default);
+        Some(Totals {
+            hits: AtomicU64::new(0),
+            cache_hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            masks_searched: AtomicU64::new(0),
+            drops,
+        })
+    }
+
     /// Takes over what a worker has counted.
     pub fn take(&self, tally: &mut Tally) {
         let t = ::core::mem::take(tally);

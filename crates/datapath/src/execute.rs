@@ -36,13 +36,7 @@ pub(crate) struct Packet<B> {
     pub buf: B,
     pub layers: Layers,
     /// Length to which the next output cuts.
-    trunc: Option<u32>,
-}
-
-impl<B> Packet<B> {
-    pub fn new(meta: PacketMeta, buf: B, layers: Layers) -> Packet<B> {
-        Packet { meta, buf, layers, trunc: None }
-    }
+    pub trunc: Option<u32>,
 }
 
 /// Where execution begins.
@@ -141,28 +135,48 @@ pub(crate) struct Executor<'a, B, H> {
 }
 
 impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
-    /// Executes a list to its end.
-    pub fn run(&mut self, packet: Packet<B>, start: Start<'_>) {
+    /// Executes a list on a packet to its end.
+    // apart from `run`: each holds packets by value, and kernel frames are small
+    #[inline(never)]
+    pub fn begin(&mut self, (meta, buf): (PacketMeta, B), layers: Layers, start: Start<'_>) {
         if start.actions.is_empty() {
             return self.drop(DropReason::Policy);
         }
+        self.run(Some(Packet { meta, buf, layers, trunc: None }), &start);
+    }
+
+    #[inline(never)]
+    fn run(&mut self, mut packet: Option<Packet<B>>, start: &Start<'_>) {
         let mut place = Place::default();
-        let mut packet = Some(packet);
         while packet.is_some() {
-            self.advance(&mut packet, &mut place, &start);
+            self.advance(&mut packet, &mut place, start);
         }
     }
 
     /// Carries out one action; the packet that goes on, if one does, is in `packet` afterwards.
-    // apart from `run` and `resume`: each holds packets by value, and kernel frames are small
+    // apart from `run`, `dispatch` and `resume` for the same reason
     #[inline(never)]
     fn advance(&mut self, packet: &mut Option<Packet<B>>, place: &mut Place, start: &Start<'_>) {
+        match packet.take() {
+            Some(p) if place.list(start.actions).get(place.at()).is_some() => {
+                self.dispatch(p, packet, place, start);
+            }
+            _ => self.resume(packet, place),
+        }
+    }
+
+    /// Carries out the action at `place` on `p`.
+    #[inline(never)]
+    fn dispatch(
+        &mut self,
+        p: Packet<B>,
+        packet: &mut Option<Packet<B>>,
+        place: &mut Place,
+        start: &Start<'_>,
+    ) {
         let list = place.list(start.actions);
-        let step = match (packet.take(), list.get(place.at())) {
-            (Some(p), Some(action)) => self.step(p, action, place, list, start),
-            _ => Step::Gone,
-        };
-        match step {
+        let Some(action) = list.get(place.at()) else { return };
+        match self.step(p, action, place, list, start) {
             Step::Next(p) => {
                 place.step();
                 *packet = Some(p);

@@ -27,7 +27,7 @@ use packet::{BATCH, Batch, DropReason, Now, PacketBuf, PacketMeta};
 use crate::cache::FlowCache;
 use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
-use crate::execute::{Executor, Packet, Stack, Start};
+use crate::execute::{Executor, Stack, Start};
 use crate::flows::{FlowTable, Megaflow};
 use crate::{Datapath, Egress, Host, UpcallKind};
 
@@ -63,7 +63,8 @@ struct Found {
 
 /// Packets of one megaflow in a row, counted together.
 #[derive(Default)]
-struct Run {
+struct Run<'a> {
+    flow: Option<&'a Megaflow>,
     packets: u64,
     bytes: u64,
     tcp_flags: u16,
@@ -117,7 +118,7 @@ impl<B: PacketBuf> Worker<B> {
             let (tally, random) = (&mut self.tally, &mut self.random);
             let mut executor =
                 Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
-            executor.run(Packet::new(meta, buf, layers), Start { actions, flow: None });
+            executor.begin((meta, buf), layers, Start { actions, flow: None });
         } else {
             self.tally.drops.add(DropReason::RuntFrame, 1);
         }
@@ -169,34 +170,58 @@ impl<B: PacketBuf> Worker<B> {
         for (key, found) in self.keys.iter().zip(&mut self.found).take(n) {
             find(table, &mut self.cache, &mut self.tally, key, found);
         }
-        let mut last: Option<&Megaflow> = None;
         let mut run = Run::default();
-        let slots = self.keys.iter_mut().zip(&self.found);
-        for ((meta, buf), (key, found)) in work.drain(..n).zip(slots) {
-            if is_runt(&meta, buf.len()) {
-                self.tally.drops.add(DropReason::RuntFrame, 1);
-                continue;
-            }
-            let Some(flow) = found.flow.and_then(|(slot, generation)| table.current(slot, generation)) else {
-                miss(&mut self.queues, &mut self.tally, key, (meta, buf));
-                continue;
-            };
-            if last.is_none_or(|l| !::core::ptr::eq(l, flow)) {
-                run.credit(last.replace(flow), now);
-            }
-            run.packets += 1;
-            run.bytes += buf.len() as u64;
-            run.tcp_flags |= key.tcp_flags();
-            let (queues, waiting, stack) = (&mut self.queues, &mut self.waiting, &mut self.stack);
-            let (tally, random) = (&mut self.tally, &mut self.random);
-            let mut executor =
-                Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
-            executor.run(
-                Packet::new(meta, buf, found.layers),
-                Start { actions: &flow.actions, flow: Some(flow.ufid) },
-            );
+        let mut items = work.drain(..n);
+        for at in 0..n {
+            self.next((dp, table, &mut *host), now, at, &mut items, &mut run);
         }
-        run.credit(last, now);
+        run.credit(None, now);
+    }
+
+    /// Takes the `at`-th packet of a stage from `items`.
+    // apart from `stage` and `act`: each holds packets by value
+    #[inline(never)]
+    fn next<'t>(
+        &mut self,
+        tables: (&Datapath, &'t FlowTable, &mut impl Host<B>),
+        now: Now,
+        at: usize,
+        items: &mut alloc::vec::Drain<'_, (PacketMeta, B)>,
+        run: &mut Run<'t>,
+    ) {
+        if let Some(item) = items.next() {
+            self.act(tables, now, at, item, run);
+        }
+    }
+
+    /// Has the `at`-th packet of a stage go the way that was found for it.
+    #[inline(never)]
+    fn act<'t>(
+        &mut self,
+        (dp, table, host): (&Datapath, &'t FlowTable, &mut impl Host<B>),
+        now: Now,
+        at: usize,
+        item: (PacketMeta, B),
+        run: &mut Run<'t>,
+    ) {
+        let (Some(key), Some(found)) = (self.keys.get_mut(at), self.found.get(at)) else { return };
+        if is_runt(&item.0, item.1.len()) {
+            return self.tally.drops.add(DropReason::RuntFrame, 1);
+        }
+        let Some(flow) = found.flow.and_then(|(slot, generation)| table.current(slot, generation)) else {
+            return miss(&mut self.queues, &mut self.tally, key, item);
+        };
+        if run.flow.is_none_or(|last| !::core::ptr::eq(last, flow)) {
+            run.credit(Some(flow), now);
+        }
+        run.packets += 1;
+        run.bytes += item.1.len() as u64;
+        run.tcp_flags |= key.tcp_flags();
+        let (queues, waiting, stack) = (&mut self.queues, &mut self.waiting, &mut self.stack);
+        let (tally, random) = (&mut self.tally, &mut self.random);
+        let mut executor =
+            Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
+        executor.begin(item, found.layers, Start { actions: &flow.actions, flow: Some(flow.ufid) });
     }
 }
 
@@ -209,11 +234,11 @@ fn miss<B>(queues: &mut Queues<B>, tally: &mut Tally, key: &FlowKey, (meta, pack
     }
 }
 
-impl Run {
-    /// Adds the run to its flow and begins another.
-    fn credit(&mut self, flow: Option<&Megaflow>, now: Now) {
-        let run = ::core::mem::take(self);
-        if let Some(flow) = flow {
+impl<'a> Run<'a> {
+    /// Adds the run to its flow and begins another, of `next`.
+    fn credit(&mut self, next: Option<&'a Megaflow>, now: Now) {
+        let run = ::core::mem::replace(self, Run { flow: next, ..Run::default() });
+        if let Some(flow) = run.flow {
             flow.count(run.packets, run.bytes, now.mono.as_millis(), run.tcp_flags);
         }
     }

@@ -71,10 +71,13 @@ fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<
         .fold(0, |sum, (port, packet)| sum + u64::from(port.0) + packet.len() as u64);
     let missed = missed(worker)?;
     sum += missed.len() as u64;
-    for packet in missed {
-        worker.execute(dp, &mut Machine, now, packet, &[Action::Output(OdpPort(9))]);
-    }
+    missed.into_iter().for_each(|packet| execute(dp, worker, packet));
     Some(sum + worker.egress().transmits().count() as u64)
+}
+
+#[inline(never)]
+fn execute(dp: &Datapath, worker: &mut Worker<FlatPacket>, packet: (PacketMeta, FlatPacket)) {
+    worker.execute(dp, &mut Machine, Now::default(), packet, &[Action::Output(OdpPort(9))]);
 }
 
 /// The packets that no flow matched.

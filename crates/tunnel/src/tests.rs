@@ -115,7 +115,6 @@ proptest! {
             }
             let _ = pop(TunnelKind::Srv6, &f[..n]);
         }
-        let mut f = f;
         let len = f.len();
         let _ = finish(&mut f, len);
     }

@@ -11,7 +11,15 @@ fn a_packet(key: &FlowKey) -> (Packet<FlatPacket>, FlowKey) {
     let frame = compose(key, b"payload").unwrap();
     let mut seen = FlowKey::ZERO;
     let layers: Layers = extract(&PacketMeta::default(), &frame, frame.len(), 1, &mut seen);
-    (Packet::new(PacketMeta::default(), FlatPacket::try_from_frame(&frame).unwrap(), layers), seen)
+    (
+        Packet {
+            meta: PacketMeta::default(),
+            buf: FlatPacket::try_from_frame(&frame).unwrap(),
+            layers,
+            trunc: None,
+        },
+        seen,
+    )
 }
 
 fn a_key(v6: bool, proto: u8) -> FlowKey {

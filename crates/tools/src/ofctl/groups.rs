@@ -14,7 +14,8 @@ type Parsed = (GroupMod, Protocols);
 
 /// parse-group
 pub async fn parse_group(cx: &Context, args: &[String]) -> Result<(), Fatal> {
-    let (gm, usable) = group::parse(&args[0], GroupCommand::Add, &Names::none()).map_err(|e| fatal(e.to_string()))?;
+    let (gm, usable) =
+        group::parse(&args[0], GroupCommand::Add, &Names::none()).map_err(|e| fatal(e.to_string()))?;
     say(&format!("usable protocols: {usable}\n"));
     let both = usable & cx.allowed;
     let Some(protocol) = both.iter().find(|p| p.bits().is_power_of_two()) else {
