@@ -44,6 +44,8 @@ pub struct TableFeatures {
     pub table_id: u8,
     /// 1.5's command: replace, modify, enable, disable.
     pub command: u8,
+    /// It has no properties, which 1.5 allows: what follows `max_entries` here is not said.
+    pub bare: bool,
     /// Its name.
     pub name: String,
     /// Bits of metadata that can be matched.
@@ -95,7 +97,7 @@ impl TableFeatures {
         }
     }
 
-    fn decode(r: &mut Reader<'_>, unknown: Unknown) -> Result<TableFeatures> {
+    fn decode(r: &mut Reader<'_>, version: Version, unknown: Unknown) -> Result<TableFeatures> {
         let start = *r;
         let len = usize::from(r.u16().map_err(|_| OfpError::OFPBPC_BAD_LEN)?);
         if len < 64 || !len.is_multiple_of(8) {
@@ -108,6 +110,11 @@ impl TableFeatures {
         let mut t = TableFeatures { table_id: body.u8()?, command: body.u8()?, ..TableFeatures::default() };
         if t.table_id == 0xff {
             return Err(OfpError::OFPTFFC_BAD_TABLE);
+        }
+        if version < Version::V15 {
+            t.command = 0;
+        } else if t.command > 3 {
+            return Err(OfpError::OFPTFFC_BAD_COMMAND);
         }
         body.skip(4)?;
         t.name = body.string::<32>()?;
@@ -127,7 +134,10 @@ impl TableFeatures {
             }
             seen |= 1 << prop.kind;
         }
-        t.complete(seen)?;
+        t.bare = seen == 0 && version == Version::V15;
+        if !t.bare {
+            t.complete(seen)?;
+        }
         Ok(t)
     }
 
@@ -187,6 +197,9 @@ impl TableFeatures {
         out.put_u64(self.metadata_write);
         out.put_u32(self.capabilities);
         out.put_u32(self.max_entries);
+        if self.bare {
+            return out.set_len16(at, at);
+        }
         for (miss, side) in [(0, &self.flows), (1, &self.miss)] {
             put_types(out, miss, side.instructions);
             props::put(out, 2 + miss, &side.next);
@@ -265,11 +278,11 @@ fn put_fields(out: &mut Vec<u8>, kind: u16, version: Version, fields: impl Itera
 }
 
 /// Decodes the tables of a reply or a request.
-pub(super) fn decode(raw: Raw, mut r: Reader<'_>) -> Result<Vec<TableFeatures>> {
+pub(super) fn decode(raw: Raw, version: Version, mut r: Reader<'_>) -> Result<Vec<TableFeatures>> {
     let unknown = if raw == Raw::Ofpst13TableFeaturesReply { Unknown::Ignored } else { Unknown::Refused };
     let mut all = Vec::new();
     while !r.is_empty() {
-        all.push(TableFeatures::decode(&mut r, unknown)?);
+        all.push(TableFeatures::decode(&mut r, version, unknown)?);
     }
     Ok(all)
 }

@@ -66,6 +66,10 @@ fn put_table(
     version: u8,
     names: &Names,
 ) {
+    let command = ["", "modify", "enable", "disable"].get(usize::from(t.command)).copied().unwrap_or("");
+    if !command.is_empty() {
+        let _ = writeln!(out, "  command: {command}");
+    }
     let name = if t.name.is_empty() { String::new() } else { format!(" (\"{}\")", t.name) };
     let _ = writeln!(out, "  table {}{name}:", names.table(t.table_id));
     let _ = writeln!(out, "    metadata: match={:#x} write={:#x}", t.metadata_match, t.metadata_write);
@@ -75,6 +79,9 @@ fn put_table(
         let _ = writeln!(out, "    vacancy events: {}", support(1 << 3));
     }
     let _ = writeln!(out, "    max_entries={}", t.max_entries);
+    if t.bare {
+        return;
+    }
     if t.flows == t.miss {
         out.push_str("    instructions (table miss and others):\n");
         put_instructions(out, &t.flows, previous.map(|p| &p.flows));

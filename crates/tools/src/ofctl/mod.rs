@@ -9,6 +9,7 @@
 //!
 //! Spec: ovs-ofctl(8). Next: `options.rs`, `vconn.rs`, `flows.rs`, `show.rs`, `packets.rs`, `offline.rs`.
 
+mod bundle;
 mod diff;
 mod flows;
 mod groups;
@@ -112,6 +113,7 @@ commands! {
     "dump-groups", 1, 2, Reads, groups::dump_groups;
     "dump-group-stats", 1, 2, Reads, groups::dump_group_stats;
     "dump-group-features", 1, 1, Reads, groups::dump_group_features;
+    "bundle", 2, 2, Writes, bundle::bundle;
     "add-meter", 2, 2, Writes, meters::add_meter;
     "mod-meter", 2, 2, Writes, meters::mod_meter;
     "del-meter", 1, 2, Writes, meters::del_meters;

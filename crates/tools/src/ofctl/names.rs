@@ -32,7 +32,15 @@ pub async fn to_accept(cx: &Context, name: &str) -> Result<Names, Fatal> {
     for port in ports(&mut vconn).await? {
         names.ports.insert(port.port.0, &port.name);
     }
-    if vconn.version() < Version::V13 {
+    if vconn.version() >= Version::V13 {
+        for part in vconn.transact_parts(&Message::TableFeaturesRequest(Vec::new())).await? {
+            if let Ok(Message::TableFeaturesReply(tables)) = part.decode() {
+                for table in tables.iter().filter(|t| !t.name.is_empty()) {
+                    names.tables.insert(u32::from(table.table_id), &table.name);
+                }
+            }
+        }
+    } else {
         for part in vconn.transact_parts(&Message::TableStatsRequest).await? {
             if let Ok(Message::TableStatsReply(tables)) = part.decode() {
                 for table in tables.iter().filter(|t| !t.name.is_empty()) {

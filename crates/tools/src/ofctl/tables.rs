@@ -173,21 +173,34 @@ async fn keep_other_half(vconn: &mut Vconn, mut tm: TableMod) -> Result<TableMod
     Ok(tm)
 }
 
+/// OFPTFC15_MODIFY.
+const MODIFY: u8 = 1;
+
 async fn rename(cx: &Context, vconn: &mut Vconn, table_id: u8, name: String) -> Result<(), Fatal> {
     if vconn.version() < Version::V13 {
         return Err(fatal("table names need OpenFlow 1.3 or later ('-O OpenFlow13')"));
     }
+    let mut tables = Vec::new();
     for part in vconn.transact_parts(&Message::TableFeaturesRequest(Vec::new())).await? {
-        let Ok(Message::TableFeaturesReply(tables)) = part.decode() else { continue };
-        let Some(mut table) = tables.into_iter().find(|t| t.table_id == table_id) else { continue };
-        table.name = name;
-        let reply = vconn.transact(&Message::TableFeaturesRequest(vec![table])).await?;
-        return match reply.decode() {
-            Ok(Message::Error(_)) => Err(flows::refused(cx, &reply)),
-            _ => Ok(()),
-        };
+        match part.decode() {
+            Ok(Message::TableFeaturesReply(part)) => tables.extend(part),
+            _ => return Err(flows::refused(cx, &part)),
+        }
     }
-    Err(fatal(format!("table {table_id} not found")))
+    if vconn.version() == Version::V15 {
+        // Only there a request may leave the other tables as they are.
+        tables.retain(|t| t.table_id == table_id);
+    }
+    for table in tables.iter_mut().filter(|t| t.table_id == table_id) {
+        table.name.clone_from(&name);
+        table.command = if vconn.version() == Version::V15 { MODIFY } else { 0 };
+    }
+    for reply in vconn.transact_parts(&Message::TableFeaturesRequest(tables)).await? {
+        if let Ok(Message::Error(_)) = reply.decode() {
+            return Err(flows::refused(cx, &reply));
+        }
+    }
+    Ok(())
 }
 
 /// dump-table-desc
