@@ -15,6 +15,7 @@
 //!
 //! Next: `dpif-netdev/src/lib.rs`, then the switch's upcall handler.
 
+mod meter;
 mod port;
 pub mod text;
 mod upcall;
@@ -27,6 +28,7 @@ use odp::Action;
 use packet::{FlatPacket, OdpPort, PacketMeta};
 use wire::EthAddr;
 
+pub use meter::{Meter, MeterCounts, MeterLimits, MeterRate, MeterUnit};
 pub use port::{DpifError, Port, PortStats};
 pub use upcall::{UpcallHandler, Verdict};
 
@@ -69,6 +71,24 @@ pub trait Dpif: Send + Sync {
 
     /// Executes `actions` on a packet; the packet has left when this returns.
     fn execute(&self, meta: PacketMeta, packet: FlatPacket, actions: &[Action]) -> Result<(), CommandError>;
+
+    /// What meters it can have; a datapath that does not say has none.
+    fn meter_features(&self) -> MeterLimits {
+        MeterLimits::default()
+    }
+
+    /// Makes a meter, or changes it; its counters are kept.
+    fn set_meter(&self, _id: u32, _meter: &Meter) -> Result<(), DpifError> {
+        Err(DpifError::Full)
+    }
+
+    /// Removes a meter, if it is there.
+    fn del_meter(&self, _id: u32) {}
+
+    /// What a meter counted.
+    fn meter_stats(&self, _id: u32) -> Option<MeterCounts> {
+        None
+    }
 
     /// The connection table.
     fn conntrack(&self) -> &Conntrack;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpError};
 use packet::Now;
 
-use crate::{INTERNAL_TABLE, Ofproto, Rule, RuleSelection, RuleSpec, RuleState};
+use crate::{INTERNAL_TABLE, Ofproto, Rule, RuleSelection, RuleSpec, RuleState, Snapshot};
 
 /// Why a rule went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,9 @@ pub enum RemovedReason {
 pub enum FlowChangeKind {
     /// It is new.
     Added,
-    /// Its actions or cookie are new, or it replaced an equal one.
+    /// It replaced one of the same match and priority.
+    Replaced,
+    /// Its actions or cookie are new.
     Modified,
     /// It is gone.
     Removed(RemovedReason),
@@ -63,23 +65,6 @@ impl Ofproto {
             FlowModCommand::Modify | FlowModCommand::ModifyStrict => self.modify(fm, now),
             FlowModCommand::Delete | FlowModCommand::DeleteStrict => self.delete(fm),
         }
-    }
-
-    /// Carries out all of `mods`, or changes nothing and says which failed.
-    pub fn bundle(&mut self, mods: &[FlowMod], now: Now) -> Result<Vec<FlowChange>, (usize, OfpError)> {
-        let before = (self.current.clone(), self.mortal.clone());
-        let mut changes = Vec::new();
-        for (i, fm) in mods.iter().enumerate() {
-            match self.flow_mod(fm, now) {
-                Ok(more) => changes.extend(more),
-                Err(e) => {
-                    (self.current, self.mortal) = before;
-                    self.touch();
-                    return Err((i, e));
-                }
-            }
-        }
-        Ok(changes)
     }
 
     fn add(&mut self, fm: &FlowMod, now: Now) -> Result<Vec<FlowChange>, OfpError> {
@@ -113,7 +98,7 @@ impl Ofproto {
         {
             rule.state.credit(old.state.packets(), old.state.bytes(), now.mono);
         }
-        let kind = if old.is_some() { FlowChangeKind::Modified } else { FlowChangeKind::Added };
+        let kind = if old.is_some() { FlowChangeKind::Replaced } else { FlowChangeKind::Added };
         changes.push(self.put_and_tell(rule, kind));
         Ok(changes)
     }
@@ -135,7 +120,7 @@ impl Ofproto {
         let victim = table
             .rules
             .values()
-            .filter(|r| config.evict && self.mortal.contains_key(&r.id))
+            .filter(|r| config.evicts() && self.mortal.contains_key(&r.id))
             .min_by_key(|r| (r.spec.importance, r.state.used(), r.id))
             .cloned()
             .ok_or(OfpError::OFPFMFC_TABLE_FULL)?;
@@ -195,16 +180,19 @@ impl Ofproto {
             n_tables: crate::N_VISIBLE_TABLES,
         };
         openflow::actions::check(&mut actions, &cx, openflow::Protocols::ANY)?;
-        self.check_groups(&actions)?;
+        self.current.check_references(&actions)?;
         Ok(actions.into())
     }
+}
 
-    fn check_groups(&self, actions: &[Action]) -> Result<(), OfpError> {
+impl Snapshot {
+    /// Refuses actions that name groups or meters that are not there.
+    pub fn check_references(&self, actions: &[Action]) -> Result<(), OfpError> {
         actions.iter().try_for_each(|a| match a {
-            Action::Group(g) if self.current.group(g.0).is_none() => Err(OfpError::OFPBAC_BAD_OUT_GROUP),
-            Action::WriteActions(list) => self.check_groups(&list.0),
-            Action::CloneActions(list) => self.check_groups(&list.0),
-            Action::Meter(_) => Err(OfpError::OFPMMFC_INVALID_METER),
+            Action::Group(g) if self.group(g.0).is_none() => Err(OfpError::OFPBAC_BAD_OUT_GROUP),
+            Action::WriteActions(list) => self.check_references(&list.0),
+            Action::CloneActions(list) => self.check_references(&list.0),
+            Action::Meter(m) if self.meter(m.0).is_none() => Err(OfpError::OFPMMFC_INVALID_METER),
             _ => Ok(()),
         })
     }

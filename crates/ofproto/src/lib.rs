@@ -18,20 +18,24 @@
 //! Next: `rule.rs`, `snapshot.rs`, `flow_mod.rs`.
 #![forbid(unsafe_code)]
 
+mod choice;
 mod expiry;
 mod flow_mod;
 mod group;
+mod meter;
 mod rule;
 mod select;
 mod snapshot;
 mod switch;
 
+pub use choice::{Choice, HashTable};
 pub use flow_mod::{FlowChange, FlowChangeKind, RemovedReason};
-pub use group::{Bucket, Group, GroupKind, GroupMod, GroupModCommand};
+pub use group::{Bucket, Group, Tally, group_features};
+pub use meter::MeterRule;
 pub use rule::{Rule, RuleSpec, RuleState};
 pub use select::{RuleSelection, Strictness};
 pub use snapshot::{Found, Lookup, Snapshot, Table, TableCounters, TableMiss};
-pub use switch::{Ofproto, TableConfig};
+pub use switch::{Checkpoint, Ofproto, TableConfig};
 
 /// Tables of a switch, hidden ones included.
 pub const N_TABLES: u8 = 255;
@@ -41,6 +45,14 @@ pub const INTERNAL_TABLE: u8 = 254;
 
 /// Tables that controllers see.
 pub const N_VISIBLE_TABLES: u8 = 254;
+
+/// To the millisecond, as Open vSwitch tells ages.
+pub fn age(d: core::time::Duration) -> openflow::msg::Age {
+    openflow::msg::Age {
+        sec: u32::try_from(d.as_secs()).unwrap_or(u32::MAX),
+        nsec: d.subsec_millis() * 1_000_000,
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What readers see: an immutable version of all tables and groups.
+//! What readers see: an immutable version of all tables, groups and meters.
 //!
 //! Where it sits: `Ofproto` makes one after a change, translation looks up in it on any thread.
 //!
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use classifier::RuleTable;
 use flow::{FlowKey, Wildcards};
 
-use crate::{Group, N_TABLES, Rule};
+use crate::{Group, MeterRule, N_TABLES, Rule};
 
 /// What happens to a packet that no rule of a table matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,12 +105,13 @@ pub struct Snapshot {
     pub version: u64,
     tables: Vec<Arc<Table>>,
     groups: Arc<BTreeMap<u32, Arc<Group>>>,
+    meters: Arc<BTreeMap<u32, Arc<MeterRule>>>,
 }
 
 impl Default for Snapshot {
     fn default() -> Self {
         let tables = (0..N_TABLES).map(|id| Arc::new(Table::new(id))).collect();
-        Snapshot { version: 0, tables, groups: Arc::default() }
+        Snapshot { version: 0, tables, groups: Arc::default(), meters: Arc::default() }
     }
 }
 
@@ -142,6 +143,20 @@ impl Snapshot {
 
     pub(crate) fn groups_mut(&mut self) -> &mut BTreeMap<u32, Arc<Group>> {
         Arc::make_mut(&mut self.groups)
+    }
+
+    /// Meter `id`.
+    pub fn meter(&self, id: u32) -> Option<&Arc<MeterRule>> {
+        self.meters.get(&id)
+    }
+
+    /// Every meter, by number.
+    pub fn meters(&self) -> impl Iterator<Item = &Arc<MeterRule>> {
+        self.meters.values()
+    }
+
+    pub(crate) fn meters_mut(&mut self) -> &mut BTreeMap<u32, Arc<MeterRule>> {
+        Arc::make_mut(&mut self.meters)
     }
 
     /// Rules of all tables that controllers see.

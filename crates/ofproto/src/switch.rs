@@ -17,8 +17,36 @@ pub struct TableConfig {
     pub name: Option<String>,
     /// The most rules that it takes.
     pub max_flows: Option<usize>,
-    /// When full, the least important rule makes room.
+    /// When full, the least important rule makes room: the configuration says so.
     pub evict: bool,
+    /// A controller says so.
+    pub evict_by_controller: bool,
+    /// In percent of free room: told below the first, and above the second.
+    pub vacancy: Option<(u8, u8)>,
+    /// What is told next; `None` before anything was: the table's filling below the first.
+    pub vacancy_event: Option<VacancyEvent>,
+}
+
+/// What a table tells of its free room next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VacancyEvent {
+    /// That it is below the lower threshold.
+    Down,
+    /// That it is above the upper one.
+    Up,
+}
+
+impl TableConfig {
+    /// True if the least important rule makes room.
+    pub fn evicts(&self) -> bool {
+        self.evict || self.evict_by_controller
+    }
+}
+
+/// The tables, groups and meters as they were.
+pub struct Checkpoint {
+    current: Snapshot,
+    mortal: HashMap<u64, Arc<Rule>>,
 }
 
 /// An OpenFlow switch.
@@ -52,6 +80,51 @@ impl Ofproto {
     /// The tables as they are now, for the writer's own questions.
     pub fn current(&self) -> &Snapshot {
         &self.current
+    }
+
+    /// Everything as it is, to go back to.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { current: self.current.clone(), mortal: self.mortal.clone() }
+    }
+
+    /// Goes back: nothing since then has happened.
+    pub fn restore(&mut self, before: Checkpoint) {
+        (self.current, self.mortal) = (before.current, before.mortal);
+        self.touch();
+    }
+
+    /// How much of a table is free, in percent; all of one without a limit.
+    pub fn vacancy(&self, table: u8) -> u8 {
+        let rules = self.current.table(table).map_or(0, |t| t.rules.len());
+        match self.table_config(table).max_flows {
+            Some(max) if max > 0 => (max.saturating_sub(rules) * 100 / max) as u8,
+            Some(_) => 0,
+            None => 100,
+        }
+    }
+
+    /// Tables that passed a threshold of free room since the last call; true for the lower one.
+    pub fn vacancy_events(&mut self) -> Vec<(u8, bool)> {
+        let watched: Vec<u8> =
+            self.config.iter().filter(|(_, c)| c.vacancy.is_some()).map(|(id, _)| *id).collect();
+        let mut events = Vec::new();
+        for id in watched {
+            let free = self.vacancy(id);
+            let Some(config) = self.config.get_mut(&id) else { continue };
+            let Some((down, up)) = config.vacancy else { continue };
+            match config.vacancy_event {
+                None | Some(VacancyEvent::Down) if free < down => {
+                    config.vacancy_event = Some(VacancyEvent::Up);
+                    events.push((id, true));
+                }
+                Some(VacancyEvent::Up) if free > up => {
+                    config.vacancy_event = Some(VacancyEvent::Down);
+                    events.push((id, false));
+                }
+                _ => {}
+            }
+        }
+        events
     }
 
     /// Notes a change: the next snapshot is a new one.

@@ -53,7 +53,7 @@ fn adding_an_equal_rule_replaces_it_and_keeps_counters_unless_asked() {
     let first = o.flow_mod(&fm, at(1)).unwrap().remove(0);
     first.rule.state.credit(7, 700, at(2).mono);
     let second = o.flow_mod(&fm, at(3)).unwrap().remove(0);
-    assert_eq!((second.kind, second.rule.state.packets()), (FlowChangeKind::Modified, 7));
+    assert_eq!((second.kind, second.rule.state.packets()), (FlowChangeKind::Replaced, 7));
     let reset = FlowMod { flags: FlowModFlags::RESET_COUNTS, ..fm };
     assert_eq!(o.flow_mod(&reset, at(3)).unwrap().remove(0).rule.state.packets(), 0);
     assert_eq!(rules(&o), 1);
@@ -106,14 +106,16 @@ fn delete_filters_by_cookie() {
 }
 
 #[test]
-fn a_failed_bundle_changes_nothing() {
+fn what_is_restored_never_happened() {
     let mut o = Ofproto::new(at(0));
     o.set_table_config(1, crate::TableConfig { max_flows: Some(1), ..Default::default() });
     let mods = [add(0, 5, on_port(1), vec![]), add(1, 5, on_port(1), vec![]), add(1, 5, on_port(2), vec![])];
-    assert_eq!(o.bundle(&mods, at(1)).unwrap_err(), (2, OfpError::OFPFMFC_TABLE_FULL));
-    assert_eq!(rules(&o), 0);
-    assert_eq!(o.bundle(&mods[..2], at(1)).unwrap().len(), 2);
+    let before = o.checkpoint();
+    mods[..2].iter().for_each(|fm| drop(o.flow_mod(fm, at(1)).unwrap()));
     assert_eq!(rules(&o), 2);
+    assert_eq!(o.flow_mod(&mods[2], at(1)).unwrap_err(), OfpError::OFPFMFC_TABLE_FULL);
+    o.restore(before);
+    assert_eq!(rules(&o), 0);
 }
 
 #[test]

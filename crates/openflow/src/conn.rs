@@ -168,7 +168,21 @@ impl SwitchConn {
         let _ = Message::EchoRequest(Vec::new()).encode(self.dialect, 0, &mut self.output);
     }
 
-    fn refuse_bytes(&mut self, request: &[u8], error: OfpError) {
+    /// Shows the controller a request of another one.
+    pub fn forward(&mut self, request: &[u8]) -> Result<(), OfpError> {
+        let version = self.dialect.version();
+        if request.first() == Some(&version.wire()) {
+            return self.send(&Message::RequestForward(request.to_vec()));
+        }
+        // What it cannot read as it came is said in its own version.
+        let (_, inner) = crate::msg::decode(request, &Limits::default())?;
+        let mut bytes = Vec::new();
+        inner.encode(self.dialect, header::message_xid(request), &mut bytes)?;
+        self.send(&Message::RequestForward(bytes))
+    }
+
+    /// Answers a request that came inside another with an error.
+    pub fn refuse_bytes(&mut self, request: &[u8], error: OfpError) {
         let message = ErrorMessage::of(error, self.dialect.version(), request);
         // ERROR always encodes.
         let _ = Message::Error(message).encode(self.dialect, header::message_xid(request), &mut self.output);

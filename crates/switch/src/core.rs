@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dpif::{Dpif, DpifError};
 use odp::Ufid;
-use ofproto::{FlowChange, Ofproto, RuleSpec};
+use ofproto::{Ofproto, RuleSpec};
 use openflow::actions::Output;
 use openflow::msg::{PortReason, Role};
 use openflow::{FlowMod, FlowModCommand, FlowModFlags, Names, OfpPort};
@@ -40,7 +40,8 @@ pub(crate) struct Conn {
     pub role: Role,
     pub kind: ControllerKind,
     pub config: openflow::msg::SwitchConfig,
-    pub bundles: BTreeMap<u32, Vec<FlowMod>>,
+    pub bundles: BTreeMap<u32, crate::bundles::Bundle>,
+    pub monitors: BTreeMap<u32, openflow::msg::FlowMonitorRequest>,
 }
 
 pub(crate) struct PortState {
@@ -150,6 +151,12 @@ impl Shared {
 
     /// Makes the state as it is visible to readers, and megaflows due for translation.
     pub(crate) fn publish(&self, state: &mut State) {
+        let view = self.view_of(state);
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    /// The state as it is, as readers would see it.
+    pub(crate) fn view_of(&self, state: &mut State) -> Arc<View> {
         let index: HashMap<String, usize> =
             state.bridges.keys().enumerate().map(|(i, n)| (n.clone(), i)).collect();
         let peers = patch_ends(state, &index);
@@ -165,7 +172,7 @@ impl Shared {
             fdbs.push(b.fdb.clone());
             network.bridges.push(Arc::new(b.published(&peers)));
         }
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(View { network, fdbs });
+        Arc::new(View { network, fdbs })
     }
 }
 
@@ -243,7 +250,7 @@ impl BridgeState {
                 no_flood: p.flags.contains(Flags::NO_FLOOD),
                 no_forward: p.flags.intersects(Flags::NO_FWD | Flags::PORT_DOWN),
                 no_receive: p.flags.contains(Flags::NO_RECV),
-                up: p.up,
+                up: p.up && !p.flags.contains(Flags::PORT_DOWN),
                 peer: peers.get(&p.config.name).copied(),
                 counters: p.counters.clone(),
             };
@@ -547,12 +554,6 @@ impl Switch {
     /// Sets the most megaflows (`other_config:flow-limit`).
     pub fn set_flow_limit(&self, limit: u64) {
         self.shared.flow_limit.store(limit, Relaxed);
-    }
-
-    pub(crate) fn tell_changes(bridge: &mut BridgeState, changes: &[FlowChange], now: Now) {
-        for change in changes {
-            bridge.tell_flow(change, now);
-        }
     }
 }
 

@@ -16,13 +16,22 @@
 //! Next: `config.rs`, `core.rs`, `upcall.rs`, `revalidate.rs`, `requests.rs`, `report.rs`, `trace.rs`.
 #![forbid(unsafe_code)]
 
+mod bundles;
 mod config;
+mod connections;
 mod core;
+mod ct_flush;
+mod describe;
 mod fdb;
+mod flows;
 mod memory;
+mod meters;
+mod monitors;
+mod packets;
 mod report;
 mod requests;
 mod revalidate;
+mod tables;
 mod trace;
 mod upcall;
 

@@ -13,6 +13,7 @@ use packet::{Instant, Now};
 use xlate::Credit;
 
 use crate::core::{BridgeState, Pass, Shared, Switch, View, locked};
+use crate::upcall::Batch;
 
 /// Idle time after which a megaflow goes.
 const MAX_IDLE: Duration = Duration::from_secs(10);
@@ -178,7 +179,7 @@ impl Switch {
         for bridge in state.bridges.values_mut() {
             let gone = bridge.ofproto.expire(now.mono);
             changed |= !gone.is_empty();
-            Switch::tell_changes(bridge, &gone, now);
+            bridge.tell_changes(&gone, None, now);
             if bridge.fdb.write().is_ok_and(|mut f| f.expire(now.mono)) {
                 self.shared.generation.fetch_add(1, Relaxed);
             }
@@ -202,7 +203,8 @@ impl Shared {
         }
         let credits = m.credits.clone();
         drop(megaflows);
-        self.credit(view, &credits, packets, bytes, Instant::from_millis(stats.used_ms));
+        let used = Instant::from_millis(stats.used_ms);
+        self.credit(view, &credits, Batch { packets, bytes, used, tcp_flags: stats.tcp_flags });
     }
 
     fn judge(&self, view: &View, info: &FlowInfo, generation: u64, now: Instant) -> Fate {

@@ -9,6 +9,7 @@ use openflow::matches;
 use xlate::{Fork, Outcome, Request, SideEffects, ct_state_text, flow_text, megaflow_text};
 
 use crate::core::{Switch, View, ViewMemory};
+use crate::upcall::Batch;
 
 /// Most recirculations that a trace follows.
 const MAX_RECIRCULATIONS: usize = 4096;
@@ -91,7 +92,12 @@ impl Switch {
             *out += &format!("Translation failed ({}), packet is dropped.\n", error.text());
         }
         if effects == SideEffects::Allowed {
-            self.shared.credit(view, &credits, 0, 0, self.shared.last_time());
+            let used = self.shared.last_time();
+            self.shared.credit(
+                view,
+                &credits,
+                Batch { packets: 0, bytes: 0, used, tcp_flags: key.tcp_flags() },
+            );
         }
         forks.into()
     }

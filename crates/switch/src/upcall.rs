@@ -2,6 +2,7 @@
 //!
 //! Where it sits: called by the datapath's threads, several at once.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use datapath::{FlowPut, PutMode, UpcallKind};
@@ -10,7 +11,7 @@ use flow::{FlowKey, Match};
 use odp::Ufid;
 use odp::cookie::{Controller, Cookie};
 use packet::{Instant, Now, PacketBuf};
-use xlate::{Credit, Outcome, Request, SideEffects};
+use xlate::{Credit, Frozen, Outcome, Request, SideEffects};
 
 use crate::core::{BridgeState, Shared, State, View, ViewMemory, locked};
 use crate::revalidate::Megaflow;
@@ -22,14 +23,25 @@ const MAX_RULE_CHANGES: usize = 10_000;
 
 /// A packet on its way to controllers.
 pub(crate) struct PendingPacketIn {
-    pub bridge: String,
     pub controller: Controller,
-    pub table: u8,
-    pub metadata: FlowKey,
+    pub frozen: Arc<Frozen>,
     pub key: FlowKey,
-    pub userdata: Vec<u8>,
     pub data: Vec<u8>,
 }
+
+/// Packets of one flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    pub packets: u64,
+    pub bytes: u64,
+    /// When the last of them passed.
+    pub used: Instant,
+    /// Union of their TCP flags.
+    pub tcp_flags: u16,
+}
+
+/// FIN and RST: flags that end a connection.
+const ENDS: u16 = 0b101;
 
 impl UpcallHandler for Shared {
     fn handle(&self, upcall: &Upcall, now: Now) -> Verdict {
@@ -58,7 +70,8 @@ impl Shared {
             return Verdict::default();
         };
         let len = upcall.packet.len() as u64;
-        self.credit(&view, &outcome.credits, 1, len, now.mono);
+        let tcp_flags = upcall.key.tcp_flags();
+        self.credit(&view, &outcome.credits, Batch { packets: 1, bytes: len, used: now.mono, tcp_flags });
         let room = (locked(&self.megaflows).len() as u64) < self.flow_limit.load(Relaxed);
         let megaflow = room.then(|| self.remember(upcall, &outcome, generation, now));
         Verdict { actions: outcome.actions, megaflow }
@@ -98,9 +111,10 @@ impl Shared {
     }
 
     /// Counts packets for everything that a translation hit, and carries out what they teach.
-    pub(crate) fn credit(&self, view: &View, credits: &[Credit], packets: u64, bytes: u64, used: Instant) {
+    pub(crate) fn credit(&self, view: &View, credits: &[Credit], batch: Batch) {
+        let used = batch.used;
         for credit in credits {
-            credit.count(packets, bytes, used);
+            credit.count(batch.packets, batch.bytes, used);
             match credit {
                 Credit::Mac { bridge, vlan, mac, port } => {
                     let fdb = view.fdbs.get(*bridge).and_then(|f| f.write().ok());
@@ -108,6 +122,7 @@ impl Shared {
                         self.generation.fetch_add(1, Relaxed);
                     }
                 }
+                Credit::FinTimeout { .. } if batch.tcp_flags & ENDS == 0 => {}
                 Credit::Learn { .. } | Credit::FinTimeout { .. } => self.change_rules(view, credit, used),
                 _ => {}
             }
@@ -152,15 +167,7 @@ impl Shared {
         }
         let mut data = vec![0; upcall.packet.len()];
         upcall.packet.copy_out(0, &mut data);
-        queue.push_back(PendingPacketIn {
-            bridge: frozen.bridge.clone(),
-            controller,
-            table: frozen.rule_table,
-            metadata: frozen.metadata,
-            key: upcall.key,
-            userdata: frozen.userdata.clone(),
-            data,
-        });
+        queue.push_back(PendingPacketIn { controller, frozen, key: upcall.key, data });
         drop(queue);
         self.wake();
     }

@@ -6,20 +6,19 @@
 //! Every action that reads or writes a field makes the bits significant; so a set action may be left out where the
 //! packet has the value already.
 
-use std::sync::Arc;
-
-use flow::{FlowKey, slot};
+use flow::{FlowKey, Match, slot};
 use odp::{Action as OdpAction, CtAction};
-use ofproto::{Bucket, Group, GroupKind};
 use openflow::actions::{Ct, CtZone, Nat, NatAddrs, NatKind, PacketInReason};
 use openflow::{Action, OfpPort, Subfield, actions, field};
 use wire::eth::{self, VLAN_CFI};
 
 use crate::freeze::FrozenTable;
 use crate::learn::{self, look_at, low_bits, read};
+use crate::resume::Why;
 use crate::translate::{Fork, SideEffects, Xlate, XlateError};
 use crate::{Credit, LearnedFlow, NodeKind};
 
+const TCP: u8 = 6;
 /// Deepest stack.
 const MAX_STACK: usize = 4096;
 
@@ -31,11 +30,14 @@ impl Xlate<'_> {
         }
         let names = &self.bridge.names;
         for (i, action) in list.iter().enumerate() {
-            if self.exit {
-                break;
-            }
             self.note(NodeKind::Action, || actions::format(std::slice::from_ref(action), names));
+            if let Action::CheckPktLarger(a) = action {
+                return self.check_pkt_larger(a, list.get(i + 1..).unwrap_or_default(), last);
+            }
             self.action(action, last && i + 1 == list.len());
+            if self.exit {
+                return self.note_remaining(list, i);
+            }
         }
     }
 
@@ -50,20 +52,16 @@ impl Xlate<'_> {
                     self.output(OfpPort::from_of10(port), a.max_len);
                 }
             }
-            Action::OutputTrunc(a) => self.cloned(|x| {
-                x.out.actions.push(OdpAction::Trunc(a.max_len));
-                x.output(a.port, u16::MAX);
-            }),
+            Action::OutputTrunc(a) => self.output_truncated(a.port, a.max_len),
+            Action::Controller(a) if a.pause => self.interrupt(Why::Pause(Box::new(a.clone()))),
             Action::Controller(a) => self.controller(a),
-            Action::Enqueue(a) => self.output(a.port, 0),
-            Action::Group(a) => self.group(a.0),
+            Action::Enqueue(a) => self.enqueue(a.port, a.queue),
+            Action::Group(a) => self.group(a.0, last),
             Action::SetField(a) => self.set_field(a.field, a.value, a.mask),
             Action::Move(a) => {
                 look_at(a.src, &mut self.out.wc);
                 let value = read(a.src, &self.flow);
-                self.write(a.dst, value);
-                let (dst, now) = (a.dst, read(a.dst, &self.flow));
-                self.note(NodeKind::Detail, || format!("{} is now {}", subfield_text(dst), hex(now)));
+                self.store(a.dst, value);
             }
             Action::StackPush(a) => {
                 look_at(a.0, &mut self.out.wc);
@@ -74,8 +72,8 @@ impl Xlate<'_> {
                 self.stack.push(value);
             }
             Action::StackPop(a) => match self.stack.pop() {
-                Some(value) => self.write(a.0, value),
-                None => self.note(NodeKind::Warning, || "stack underflow".into()),
+                Some(value) => self.store(a.0, value),
+                None => self.note(NodeKind::Error, || "stack underflow".into()),
             },
             Action::Resubmit(a) => {
                 let port =
@@ -96,17 +94,26 @@ impl Xlate<'_> {
             Action::CloneActions(a) => self.cloned(|x| x.actions(&a.0, false)),
             Action::Exit(_) => self.exit = true,
             Action::Ct(ct) => self.ct(ct),
-            Action::CtClear(_) => {
+            Action::CtClear(_) if self.conntracked => {
                 self.out.actions.push(OdpAction::CtClear);
                 self.clear_conntrack();
             }
             Action::Learn(a) => self.learn(a),
             Action::FinTimeout(a) => self.fin_timeout(a.idle, a.hard),
-            Action::Multipath(_) | Action::Bundle(_) | Action::Sample(_) | Action::CheckPktLarger(_) => {
-                self.fail(XlateError::UnsupportedAction);
+            Action::Multipath(a) => self.multipath(a),
+            Action::Bundle(a) => self.bundle(a),
+            Action::Meter(a) => {
+                if let Some(meter) = self.bridge.rules.meter(a.0) {
+                    self.out.actions.push(OdpAction::Meter(meter.datapath_id));
+                }
             }
-            // Part of what was done already, or without effect here.
-            Action::Nat(_) | Action::Note(_) | Action::Conjunction(_) | Action::Meter(_) => {}
+            // Part of what was done already, or without effect here. A sample goes to the collectors of its set, of which
+            // this switch has none.
+            Action::Nat(_)
+            | Action::Note(_)
+            | Action::Conjunction(_)
+            | Action::Sample(_)
+            | Action::CtClear(_) => {}
             _ => self.header_action(action),
         }
     }
@@ -138,7 +145,10 @@ impl Xlate<'_> {
             Action::SetTpDst(a) => self.set_port(slot::tp_dst, a.port),
             Action::SetTunnel(a) => self.set_field(Field::TunId, u128::from(a.id), u128::MAX),
             Action::SetQueue(a) => self.flow.set_skb_priority(a.0),
-            Action::PopQueue(_) => self.flow.set_skb_priority(0),
+            Action::PopQueue(_) => {
+                self.flow.set_skb_priority(0);
+                self.note(NodeKind::Detail, || "queue = 0".into());
+            }
             Action::DecTtl(a) if is_ip => self.dec_ttl(&a.ids),
             Action::SetVlanVid(_)
             | Action::SetVlanPcp(_)
@@ -167,8 +177,7 @@ impl Xlate<'_> {
         let mask = mask & field::full_mask(f);
         // Prerequisites of fields of the packet are looked at here: the match need not have them all (VLAN, ND).
         self.look_at_prerequisites(def.prereq);
-        let has = flow::Match { key: self.flow, wc: all_ones() };
-        if !field::prereqs_ok(f, &has) && def.prereq != flow::Prereq::VlanVid {
+        if !field::prereqs_ok(f, &exact(&self.flow)) && def.prereq != flow::Prereq::VlanVid {
             return;
         }
         let shifted = Subfield { field: f, ofs: 0, n_bits: 128 };
@@ -205,7 +214,7 @@ impl Xlate<'_> {
         }
     }
 
-    fn write(&mut self, dst: Subfield, value: u128) {
+    pub(crate) fn write(&mut self, dst: Subfield, value: u128) {
         let mask = low_bits(dst.n_bits) << dst.ofs;
         self.set_field(dst.field, value << dst.ofs, mask);
     }
@@ -312,6 +321,13 @@ impl Xlate<'_> {
             _ => None,
         };
         let translation = odp.nat;
+        let mut forked = self.flow;
+        for (s, stored) in
+            [(slot::ct_mark, odp.mark.map(|(v, m)| (v.into(), m.into()))), (slot::ct_label, odp.label)]
+        {
+            let (value, mask) = stored.unwrap_or((0, 0));
+            forked.set(s, forked.get(s) & !mask | value & mask);
+        }
         self.out.actions.push(OdpAction::Ct(Box::new(odp)));
         if let Some(table) = ct.table {
             self.note(NodeKind::Detail, || {
@@ -323,7 +339,7 @@ impl Xlate<'_> {
             let state = self.frozen(FrozenTable::Table(table));
             if let Some(id) = self.freeze(state) {
                 self.out.actions.push(OdpAction::Recirc(id));
-                self.out.forks.push(Fork { id, flow: self.flow, zone, nat: translation });
+                self.out.forks.push(Fork { id, flow: forked, zone, nat: translation });
             }
         }
         self.note(NodeKind::Detail, || {
@@ -382,24 +398,57 @@ impl Xlate<'_> {
     }
 
     fn fin_timeout(&mut self, idle: u16, hard: u16) {
-        if self.flow.nw_proto() != 6 {
+        self.out.wc.unwildcard(slot::nw_proto);
+        if self.flow.nw_proto() != TCP {
             return;
         }
-        self.out.wc.unwildcard(slot::nw_proto);
-        self.out.wc.set(slot::tcp_flags.low(3), 5);
-        if self.flow.tcp_flags() & 5 != 0
-            && self.effects == SideEffects::Allowed
+        // Which packets end a connection is seen from what each batch of packets carried.
+        if self.effects == SideEffects::Allowed
             && let Some(rule) = self.rule.clone()
         {
             self.out.credits.push(Credit::FinTimeout { bridge: self.bridge_index, rule, idle, hard });
         }
     }
 
-    fn write_actions(&mut self, list: &[Action]) {
-        for action in list {
-            self.action_set.retain(|a| !same_kind(a, action));
-            self.action_set.push(action.clone());
+    /// Carries out what follows twice: for packets longer than the limit, and for the others.
+    fn check_pkt_larger(&mut self, a: &actions::CheckPktLarger, rest: &[Action], last: bool) {
+        self.commit();
+        let before = std::mem::take(&mut self.out.actions);
+        let (stack, set) = (self.stack.clone(), self.action_set.clone());
+        let branch = |x: &mut Self, larger: u128| {
+            let (flow, base, exit, conntracked) = (x.flow, x.base, x.exit, x.conntracked);
+            x.stack.clone_from(&stack);
+            x.action_set.clone_from(&set);
+            x.write(a.dst, larger);
+            if !rest.is_empty() {
+                x.actions(rest, last);
+            }
+            if x.interruption.is_none() && last {
+                x.run_action_set();
+            }
+            x.finish_interruption();
+            (x.flow, x.base, x.exit, x.conntracked) = (flow, base, exit, conntracked);
+            std::mem::take(&mut x.out.actions)
+        };
+        let if_greater = branch(self, 1);
+        let if_less_equal = branch(self, 0);
+        self.out.actions = before;
+        self.out.actions.push(OdpAction::CheckPktLen { len: a.pkt_len, if_greater, if_less_equal });
+        if last {
+            self.action_set.clear();
         }
+    }
+
+    /// Sends with a priority of its own.
+    fn enqueue(&mut self, port: OfpPort, queue: u32) {
+        let before = self.flow.skb_priority();
+        self.flow.set_skb_priority(queue);
+        self.output(port, 0);
+        self.flow.set_skb_priority(before);
+    }
+
+    fn write_actions(&mut self, list: &[Action]) {
+        list.iter().for_each(|action| put_into_set(&mut self.action_set, action));
         let set = ordered(&self.action_set);
         let names = &self.bridge.names;
         self.note(NodeKind::Detail, || format!("action set is: {}", actions::format(&set, names)));
@@ -419,86 +468,6 @@ impl Xlate<'_> {
             self.leave();
         }
     }
-
-    fn group(&mut self, id: u32) {
-        let bridge = self.bridge;
-        let Some(group) = bridge.rules.group(id) else {
-            return self.note(NodeKind::Warning, || format!("output to nonexistent group {id}"));
-        };
-        if !self.may_nest() {
-            return;
-        }
-        match group.kind {
-            GroupKind::All | GroupKind::Indirect => {
-                group.buckets.iter().for_each(|b| self.bucket(b));
-            }
-            GroupKind::FastFailover => {
-                let live = group.buckets.iter().find(|b| self.is_live(b));
-                live.into_iter().for_each(|b| self.bucket(b));
-            }
-            GroupKind::Select => self.select(group),
-        }
-        self.end_nest();
-    }
-
-    fn is_live(&self, bucket: &Bucket) -> bool {
-        let port = bucket.watch_port.and_then(|p| self.bridge.ports.get(&p)).is_some_and(|p| p.up);
-        port || bucket.watch_group.is_some_and(|g| self.bridge.rules.group(g).is_some())
-    }
-
-    fn bucket(&mut self, bucket: &Bucket) {
-        self.out.credits.push(Credit::Bucket(bucket.clone()));
-        self.note(NodeKind::Detail, || format!("using bucket {}", bucket.id));
-        let list: Arc<[Action]> = bucket.actions.clone();
-        self.cloned(|x| x.actions(&list, false));
-    }
-
-    /// A bucket by hash of addresses, the same for both directions, each weighted by its share.
-    fn select(&mut self, group: &Group) {
-        let fields = [
-            slot::eth_src,
-            slot::eth_dst,
-            slot::nw_src,
-            slot::nw_dst,
-            slot::ipv6_src,
-            slot::ipv6_dst,
-            slot::nw_proto,
-            slot::tp_src,
-            slot::tp_dst,
-        ];
-        for f in fields {
-            self.out.wc.unwildcard(f);
-        }
-        self.out.wc.set(slot::vlan_tci.low(13), 0x1fff);
-        let mut hash = symmetric_hash(&self.flow);
-        let total: u64 = group.buckets.iter().map(|b| u64::from(b.weight)).sum();
-        if total == 0 {
-            return;
-        }
-        hash %= total;
-        for bucket in &group.buckets {
-            match hash.checked_sub(u64::from(bucket.weight)) {
-                None => return self.bucket(bucket),
-                Some(rest) => hash = rest,
-            }
-        }
-    }
-}
-
-fn symmetric_hash(key: &FlowKey) -> u64 {
-    let both = |a, b| (key.get(a) ^ key.get(b)) as u64 ^ ((key.get(a) ^ key.get(b)) >> 64) as u64;
-    let parts = [
-        both(slot::eth_src, slot::eth_dst),
-        u64::from(key.vlan_tci() & 0x0fff),
-        both(slot::nw_src, slot::nw_dst),
-        both(slot::ipv6_src, slot::ipv6_dst),
-        u64::from(key.nw_proto()),
-        both(slot::tp_src, slot::tp_dst),
-    ];
-    parts.iter().fold(0xcbf2_9ce4_8422_2325, |h: u64, p| {
-        let h = (h ^ p).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        h ^ h >> 29
-    })
 }
 
 pub(crate) fn clear_conntrack(key: &mut FlowKey) {
@@ -542,8 +511,8 @@ fn nat(n: &Nat) -> odp::Nat {
 /// True if an action set holds only one of the two.
 fn same_kind(a: &Action, b: &Action) -> bool {
     match (a, b) {
-        (Action::SetField(a), Action::SetField(b)) => a.field == b.field,
-        (Action::Move(_), Action::Move(_)) => false,
+        // Each may write other bits of a field.
+        (Action::SetField(_), Action::SetField(_)) | (Action::Move(_), Action::Move(_)) => false,
         _ => std::mem::discriminant(a) == std::mem::discriminant(b),
     }
 }
@@ -572,6 +541,29 @@ fn ordered(set: &[Action]) -> Vec<Action> {
     out
 }
 
+/// The actions of a bucket, as an action set orders them.
+pub(crate) fn as_action_set(list: &[Action]) -> Vec<Action> {
+    let mut set = Vec::new();
+    list.iter().for_each(|action| put_into_set(&mut set, action));
+    ordered(&set)
+}
+
+/// Puts an action into a set, in the place of one of its kind.
+fn put_into_set(set: &mut Vec<Action>, action: &Action) {
+    set.retain(|a| !same_kind(a, action));
+    set.push(action.clone());
+}
+
+/// A match on every bit of a packet.
+pub(crate) fn exact(key: &FlowKey) -> Match {
+    Match { key: *key, wc: all_ones() }
+}
+
+/// A remark on a field that was written.
+pub(crate) fn is_now(dst: Subfield, value: u128) -> String {
+    format!("{} is now {}", subfield_text(dst), hex(value))
+}
+
 fn subfield_text(sub: Subfield) -> String {
     let def = sub.field.def();
     let name = def.headers.first().map_or(def.name, |h| h.name);
@@ -584,7 +576,7 @@ fn subfield_text(sub: Subfield) -> String {
     }
 }
 
-fn hex(value: u128) -> String {
+pub(crate) fn hex(value: u128) -> String {
     if value == 0 { "0".into() } else { format!("{value:#x}") }
 }
 

@@ -32,6 +32,9 @@ impl Xlate<'_> {
             _ => {}
         }
         self.commit_vlan();
+        if self.flow.skb_priority() != self.base.skb_priority() {
+            self.out.wc.unwildcard(slot::skb_priority);
+        }
         self.commit_group(&[slot::skb_priority], |k| Header::Priority(k.skb_priority()));
         self.commit_group(&[slot::pkt_mark], |k| Header::Mark(k.pkt_mark()));
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use ofproto::{Bucket, Rule, TableCounters};
+use ofproto::{Rule, TableCounters, Tally};
 use openflow::{FlowMod, OfpPort};
 use packet::Instant;
 use wire::EthAddr;
@@ -34,8 +34,8 @@ pub enum Credit {
     Received(Arc<PortCounters>),
     /// A patch port sent.
     Sent(Arc<PortCounters>),
-    /// A bucket was taken.
-    Bucket(Bucket),
+    /// A group, or a bucket, was taken.
+    Tally(Arc<Tally>),
     /// An address was seen on a port.
     Mac {
         /// The bridge, an index into the network's.
@@ -54,7 +54,7 @@ pub enum Credit {
         /// The flow.
         learned: Box<LearnedFlow>,
     },
-    /// After a FIN or RST the rule's timeouts are shortened.
+    /// If a packet ends its connection (FIN or RST), the rule's timeouts are shortened.
     FinTimeout {
         /// The bridge, an index into the network's.
         bridge: usize,
@@ -77,7 +77,7 @@ impl Credit {
             Credit::TableMiss(table) => table.credit_miss(packets),
             Credit::Received(port) => PortCounters::credit(&port.rx, packets, bytes),
             Credit::Sent(port) => PortCounters::credit(&port.tx, packets, bytes),
-            Credit::Bucket(bucket) => bucket.credit(packets, bytes),
+            Credit::Tally(tally) => tally.credit(packets, bytes),
             Credit::Mac { .. } | Credit::Learn { .. } | Credit::FinTimeout { .. } => {}
         }
     }

@@ -3,6 +3,7 @@
 //! Where it sits: made at `ct(table=…)` and `controller`, kept by [`crate::Memory`], named by id in datapath actions.
 
 use flow::FlowKey;
+use openflow::msg::RemainingActions;
 use openflow::{Action, OfpPort};
 
 /// Where to go on.
@@ -33,6 +34,8 @@ pub struct Frozen {
     pub userdata: Vec<u8>,
     /// Table of the rule, for a packet-in.
     pub rule_table: u8,
+    /// What remains to be done, innermost list first.
+    pub frames: Vec<RemainingActions>,
 }
 
 /// First and last word of what is frozen: metadata and registers.

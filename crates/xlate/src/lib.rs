@@ -19,18 +19,22 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod choose;
 mod commit;
 mod credit;
 mod freeze;
+mod group;
+mod hash;
 mod learn;
 mod network;
 mod normal;
 mod output;
+mod resume;
 mod trace;
 mod translate;
 
 pub use credit::{Credit, LearnedFlow};
-pub use freeze::{Frozen, FrozenTable};
+pub use freeze::{Frozen, FrozenTable, metadata_of};
 pub use network::{Bridge, Bundle, Memory, Network, Port, PortCounters, VlanMode};
 pub use trace::{NodeKind, Trace, ct_state_text, flow_text, megaflow_text};
 pub use translate::{Fork, Outcome, Request, SideEffects, XlateError, translate};

@@ -2,13 +2,12 @@
 //!
 //! Where it sits: called by actions and by NORMAL.
 
-use odp::cookie::{Controller as ControllerCookie, Cookie};
-use odp::{Action as OdpAction, Userspace};
+use odp::Action as OdpAction;
 use openflow::OfpPort;
 use openflow::actions::{Controller, PacketInReason};
 
 use crate::freeze::{Frozen, FrozenTable, clear_metadata, metadata_of};
-use crate::translate::{SideEffects, Xlate, XlateError};
+use crate::translate::{Xlate, XlateError};
 use crate::{Credit, NodeKind};
 
 impl Xlate<'_> {
@@ -78,7 +77,7 @@ impl Xlate<'_> {
             return;
         }
         self.out.credits.push(Credit::Received(port.counters.clone()));
-        let above = (self.bridge_index, self.bridge, self.table, self.rule.take());
+        let above = (self.bridge_index, self.bridge, self.table, self.cookie, self.rule.take());
         let stack = std::mem::take(&mut self.stack);
         let set = std::mem::take(&mut self.action_set);
         (self.bridge_index, self.bridge) = (peer_bridge, bridge);
@@ -89,11 +88,13 @@ impl Xlate<'_> {
             x.flow.set_in_port(peer_port.0);
             if !port.no_receive {
                 x.table(0, peer_port, true);
-                x.run_action_set();
+                if x.interruption.is_none() {
+                    x.run_action_set();
+                }
             }
         });
         self.leave();
-        (self.bridge_index, self.bridge, self.table, self.rule) = above;
+        (self.bridge_index, self.bridge, self.table, self.cookie, self.rule) = above;
         self.stack = stack;
         self.action_set = set;
         self.end_nest();
@@ -105,6 +106,7 @@ impl Xlate<'_> {
         let (exit, conntracked) = (self.exit, self.conntracked);
         let before = std::mem::take(&mut self.out.actions);
         f(self);
+        self.finish_interruption();
         let inside = std::mem::replace(&mut self.out.actions, before);
         if inside.iter().any(is_irreversible) {
             self.base = base;
@@ -120,25 +122,28 @@ impl Xlate<'_> {
     /// Sends to controllers: by way of the datapath, so that each packet gets there.
     pub(crate) fn controller(&mut self, action: &Controller) {
         self.commit();
-        let cookie = self.rule.as_ref().map_or(u64::MAX, |r| r.spec.cookie);
         let state = Frozen { userdata: action.userdata.clone(), ..self.frozen(FrozenTable::Actions) };
         let Some(recirc_id) = self.freeze(state) else { return };
-        let cookie = Cookie::Controller(ControllerCookie {
-            reason: action.reason as u8,
-            dont_send: self.effects == SideEffects::Suppressed,
-            continuation: action.pause,
-            recirc_id,
-            rule_cookie: cookie,
-            controller_id: action.controller_id,
-            max_len: action.max_len,
-        });
-        self.out.actions.push(OdpAction::Userspace(Box::new(Userspace {
-            pid: 0,
-            userdata: cookie.encode(),
-            tunnel_out_port: None,
-            actions: false,
-        })));
-        self.exit |= action.pause;
+        self.to_user_space(action, recirc_id, self.cookie);
+    }
+
+    /// Sends the beginning of the packet.
+    pub(crate) fn output_truncated(&mut self, port: OfpPort, max_len: u32) {
+        let is_patch = |p: &crate::Port| p.peer.is_some();
+        if self.bridge.ports.get(&port).is_some_and(is_patch) {
+            return self.cloned(|x| {
+                x.out.actions.push(OdpAction::Trunc(max_len));
+                x.output(port, u16::MAX);
+            });
+        }
+        // The next output is the truncated one: what comes between them is no output.
+        self.commit();
+        let at = self.out.actions.len();
+        self.out.actions.push(OdpAction::Trunc(max_len));
+        self.output(port, u16::MAX);
+        if self.out.actions.len() == at + 1 {
+            self.out.actions.pop();
+        }
     }
 
     /// The state as it is.
@@ -152,6 +157,7 @@ impl Xlate<'_> {
             action_set: self.action_set.clone(),
             userdata: Vec::new(),
             rule_table: self.table,
+            frames: Vec::new(),
         }
     }
 

@@ -23,6 +23,8 @@ pub enum NodeKind {
     Text,
     /// An action.
     Action,
+    /// A group's bucket.
+    Bucket,
     /// ` -> `
     Detail,
     /// ` >> `
@@ -99,19 +101,19 @@ impl Trace {
 }
 
 fn print(nodes: &[Node], level: usize, out: &mut String) {
-    use NodeKind::{Action, Bridge, Detail, Error, Table, Text, Thaw, Warning};
+    use NodeKind::{Action, Bridge, Bucket, Detail, Error, Table, Text, Thaw, Warning};
     for (i, node) in nodes.iter().enumerate() {
         if node.kind == Bridge {
             out.push('\n');
         }
-        let terminal = matches!(node.kind, Thaw | Action | Detail | Warning | Error);
+        let terminal = matches!(node.kind, Thaw | Action | Bucket | Detail | Warning | Error);
         let deeper = usize::from(terminal || i + 1 != nodes.len());
         let indent = " ".repeat((level + deeper) * 4);
         let text = &node.text;
         // Writing to a string cannot fail.
         let _ = match node.kind {
             Bridge => writeln!(out, "{indent}{text}\n{indent}{}", "-".repeat(text.len())),
-            Table | Thaw | Text | Action => writeln!(out, "{indent}{text}"),
+            Table | Thaw | Text | Action | Bucket => writeln!(out, "{indent}{text}"),
             Detail => writeln!(out, "{indent} -> {text}"),
             Warning => writeln!(out, "{indent} >> {text}"),
             Error => writeln!(out, "{indent} >>>> {text} <<<<"),

@@ -10,6 +10,7 @@ use ofproto::{Rule, TableMiss};
 use openflow::{Action, OfpPort, actions, matches};
 
 use crate::freeze::{Frozen, FrozenTable, clear_metadata};
+use crate::resume::Interruption;
 use crate::{Bridge, Credit, Memory, Network, NodeKind, Trace};
 
 /// Deepest nesting of tables, groups and bridges.
@@ -128,12 +129,15 @@ pub(crate) struct Xlate<'a> {
     pub base: FlowKey,
     pub out: Outcome,
     pub rule: Option<Arc<Rule>>,
+    /// The cookie of the rule, or all-ones without one.
+    pub cookie: u64,
     pub table: u8,
     pub stack: Vec<u128>,
     pub action_set: Vec<Action>,
     pub conntracked: bool,
     /// Stop carrying out actions.
     pub exit: bool,
+    pub interruption: Option<Interruption>,
     depth: u32,
     resubmits: u32,
 }
@@ -153,11 +157,13 @@ pub fn translate(request: &Request<'_>) -> Outcome {
         base: *request.key,
         out: Outcome { trace: request.trace.then(Trace::default), ..Outcome::default() },
         rule: None,
+        cookie: u64::MAX,
         table: 0,
         stack: Vec::new(),
         action_set: Vec::new(),
         conntracked: request.key.recirc_id() != 0,
         exit: false,
+        interruption: None,
         depth: 0,
         resubmits: 0,
     };
@@ -211,9 +217,10 @@ impl<'a> Xlate<'a> {
                 }
             }
         }
-        if !self.action_set.is_empty() && self.out.error.is_none() {
+        if self.interruption.is_none() && !self.action_set.is_empty() && self.out.error.is_none() {
             self.run_action_set();
         }
+        self.finish_interruption();
         self.leave();
     }
 
@@ -223,12 +230,19 @@ impl<'a> Xlate<'a> {
         self.action_set.clone_from(&frozen.action_set);
         self.conntracked = frozen.conntracked;
         self.enter(NodeKind::Thaw, || "thaw".into());
-        if let FrozenTable::Table(table) = frozen.table {
-            self.note(NodeKind::Text, || format!("Resuming from table {table}"));
-            self.leave();
-            self.table(table, frozen.in_port(), true);
-        } else {
-            self.leave();
+        match frozen.table {
+            FrozenTable::Table(table) => {
+                self.note(NodeKind::Text, || format!("Resuming from table {table}"));
+                self.leave();
+                self.table(table, frozen.in_port(), true);
+            }
+            FrozenTable::Actions => {
+                self.note(NodeKind::Text, || format!("Resuming from table {}", frozen.rule_table));
+                let text = self.remaining_text(&frozen.frames);
+                self.note(NodeKind::Text, || format!("Restoring actions: {text}"));
+                self.leave();
+                self.run_remaining(&frozen.frames);
+            }
         }
     }
 
@@ -284,9 +298,12 @@ impl<'a> Xlate<'a> {
 
     /// Looks up `table` as if the packet came in by `in_port`, and carries out what is found. `last`: nothing follows.
     pub(crate) fn table(&mut self, table: u8, in_port: OfpPort, last: bool) {
+        // Only a way back, or round, is a level: forward it ends by itself.
+        let deeper = u32::from(self.rule.is_some() && table <= self.table);
         if !self.may_nest() {
             return;
         }
+        self.depth = self.depth - 1 + deeper;
         let (own_port, own_table) = (self.flow.in_port(), self.table);
         self.table = table;
         let bridge = self.bridge;
@@ -321,7 +338,7 @@ impl<'a> Xlate<'a> {
             break;
         }
         self.table = own_table;
-        self.depth -= 1;
+        self.depth -= deeper;
     }
 
     /// Counts a level of nesting in; false, and an error, if there are too many.
@@ -359,9 +376,10 @@ impl<'a> Xlate<'a> {
             });
         }
         self.out.credits.push(Credit::Rule(rule.clone()));
-        let above = self.rule.replace(rule.clone());
+        let above = (self.rule.replace(rule.clone()), self.cookie);
+        self.cookie = rule.spec.cookie;
         self.actions(&rule.spec.actions, last);
-        self.rule = above;
+        (self.rule, self.cookie) = above;
         self.leave();
     }
 
