@@ -42,6 +42,8 @@ pub enum DpifError {
     Busy,
     /// The port exists (EEXIST).
     Exists,
+    /// A tunnel that another port is already (EEXIST).
+    Duplicate,
     /// There is no such port (ENODEV).
     NoPort,
     /// Every number is in use (EFBIG).
@@ -63,7 +65,7 @@ impl fmt::Display for DpifError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DpifError::Busy => f.write_str("Device or resource busy"),
-            DpifError::Exists => f.write_str("File exists"),
+            DpifError::Exists | DpifError::Duplicate => f.write_str("File exists"),
             DpifError::NoPort => f.write_str("No such device"),
             DpifError::Full => f.write_str("File too large"),
             DpifError::Local => f.write_str("Invalid argument"),

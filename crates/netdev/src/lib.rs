@@ -30,6 +30,7 @@ pub mod pcap;
 mod pool;
 mod registry;
 mod stats;
+mod vport;
 
 pub use device::{AdminState, Netdev, Options, Queues, RxQueue, TxDrops, TxQueue};
 pub use error::NetdevError;
@@ -38,6 +39,7 @@ pub use null::NullNetdev;
 pub use pool::BufferPool;
 pub use registry::{OpenNetdev, Registry};
 pub use stats::NetdevStats;
+pub use vport::vport_opener;
 
 /// The frames that move through netdevs: flat, with headroom, from a [`BufferPool`].
 pub type Frame = packet::FlatPacket;

@@ -87,6 +87,10 @@ pub struct PortConfig {
     pub wanted: Option<OfpPort>,
     /// A patch port's peer, by name.
     pub peer: Option<String>,
+    /// What tunnel it is.
+    pub tunnel: Option<std::sync::Arc<xlate::Tunnel>>,
+    /// Options as `dpif/show` has them.
+    pub shown: String,
     /// Its address, if it has no device.
     pub hw_addr: EthAddr,
 }

@@ -3,6 +3,7 @@
 //! Where it sits: the entry of the crate; upcalls, revalidation, requests and texts are in the files beside it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,11 +15,13 @@ use openflow::msg::{PortReason, Role};
 use openflow::{FlowMod, FlowModCommand, FlowModFlags, Names, OfpPort};
 use packet::{Now, OdpPort};
 use wire::EthAddr;
-use xlate::{Bundle, Frozen, Memory, Network};
+use xlate::{Bundle, Frozen, Memory, Network, TunnelEntry};
 
+use crate::Underlay;
 use crate::fdb::Fdb;
 use crate::memory::RecircTable;
 use crate::revalidate::Megaflow;
+use crate::tunnels::{NeighbourRequest, is_taken};
 use crate::upcall::PendingPacketIn;
 use crate::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
 
@@ -88,6 +91,10 @@ pub(crate) struct Shared {
     pub packet_ins: Mutex<VecDeque<PendingPacketIn>>,
     /// Changes of rules that packets caused while the state was taken: bridge, change, time.
     pub rule_changes: Mutex<VecDeque<(String, xlate::Credit, packet::Instant)>>,
+    /// Neighbours to be asked for.
+    pub requests: Mutex<VecDeque<NeighbourRequest>>,
+    /// What lies under tunnels.
+    pub underlay: RwLock<Underlay>,
     /// Packet-ins lost to a full queue.
     pub packet_ins_lost: AtomicU64,
     pub next_ufid: AtomicU64,
@@ -165,12 +172,24 @@ impl Shared {
         let mut fdbs = Vec::new();
         for (i, b) in state.bridges.values_mut().enumerate() {
             for (ofp, port) in &b.ports {
-                if let Some(odp) = port.odp {
-                    network.by_odp.insert(odp, (i, *ofp));
+                match (port.odp, &port.config.tunnel) {
+                    (Some(odp), Some(tunnel)) => {
+                        network.tunnels.push(TunnelEntry {
+                            bridge: i,
+                            ofp: *ofp,
+                            odp,
+                            tunnel: tunnel.clone(),
+                        });
+                    }
+                    (Some(odp), None) => {
+                        network.by_odp.insert(odp, (i, *ofp));
+                    }
+                    (None, _) => {}
                 }
             }
             fdbs.push(b.fdb.clone());
-            network.bridges.push(Arc::new(b.published(&peers)));
+            let addresses = self.underlay_mut(|u| u.addresses_of(&b.config.name));
+            network.bridges.push(Arc::new(xlate::Bridge { addresses, ..b.published(&peers) }));
         }
         Arc::new(View { network, fdbs })
     }
@@ -252,6 +271,7 @@ impl BridgeState {
                 no_receive: p.flags.contains(Flags::NO_RECV),
                 up: p.up && !p.flags.contains(Flags::PORT_DOWN),
                 peer: peers.get(&p.config.name).copied(),
+                tunnel: p.config.tunnel.clone(),
                 counters: p.counters.clone(),
             };
             (*ofp, port)
@@ -268,6 +288,8 @@ impl BridgeState {
             bundles,
             forward_bpdu: self.config.forward_bpdu,
             miss_to_controller: self.conns.values().any(old),
+            hw_addr: self.config.hw_addr,
+            addresses: Vec::new(),
             names: Names::none(),
         }
     }
@@ -334,6 +356,8 @@ impl Switch {
             recirc: Mutex::default(),
             packet_ins: Mutex::default(),
             rule_changes: Mutex::default(),
+            requests: Mutex::default(),
+            underlay: RwLock::default(),
             packet_ins_lost: AtomicU64::new(0),
             next_ufid: AtomicU64::new(1),
             generation: AtomicU64::new(0),
@@ -417,8 +441,7 @@ impl Switch {
         let mut state = locked(&self.shared.state);
         if let Some(bridge) = state.bridges.remove(name) {
             for odp in bridge.ports.values().filter_map(|p| p.odp) {
-                // A port that is gone already needs no removal.
-                let _ = self.dpif.del_port(odp);
+                self.release(&state, odp);
             }
         }
         self.shared.publish(&mut state);
@@ -427,31 +450,44 @@ impl Switch {
     /// Adds a port: opens its device, unless it is a patch. A port that exists only gets its new peer.
     pub fn add_port(&self, bridge: &str, config: PortConfig, now: Now) -> Result<OfpPort, DpifError> {
         let mut state = locked(&self.shared.state);
+        if config.tunnel.as_ref().is_some_and(|t| is_taken(&state, t, &config.name)) {
+            return Err(DpifError::Duplicate);
+        }
         let b = state.bridges.get_mut(bridge).ok_or(DpifError::NoPort)?;
         if let Some((ofp, old)) = b.port_by_name(&config.name) {
             if old.config.kind != config.kind {
                 return Err(DpifError::Exists);
             }
-            let hw_addr = old.config.hw_addr;
+            let (hw_addr, was) = (old.config.hw_addr, old.odp);
+            let odp = match &config.tunnel {
+                Some(t) => Some(self.tunnel_port(t)?),
+                None => was,
+            };
             if let Some(p) = b.ports.get_mut(&ofp) {
                 p.config = PortConfig { hw_addr, ..config };
+                p.odp = odp;
             }
+            was.filter(|was| Some(*was) != odp).into_iter().for_each(|odp| self.release(&state, odp));
             self.shared.publish(&mut state);
             return Ok(ofp);
         }
-        let odp = match config.kind.as_str() {
-            "patch" => None,
-            kind => match self.dpif.port_by_name(&config.name) {
+        let odp = match (config.kind.as_str(), &config.tunnel) {
+            ("patch", _) => None,
+            (_, Some(tunnel)) => Some(self.tunnel_port(tunnel)?),
+            (kind, None) => match self.dpif.port_by_name(&config.name) {
                 Some(port) => Some(port.number),
                 None => Some(self.dpif.add_port(&config.name, kind, None)?),
             },
         };
         // A number is spent only on a port whose device could be opened.
         let Some(ofp) = b.free_number(&config) else {
-            odp.into_iter().for_each(|odp| drop(self.dpif.del_port(odp)));
+            if config.tunnel.is_none() {
+                odp.into_iter().for_each(|odp| drop(self.dpif.del_port(odp)));
+            }
             return Err(DpifError::Full);
         };
-        let hw_addr = odp.map_or(config.hw_addr, |odp| self.dpif.port_hw_addr(odp));
+        let device = odp.filter(|_| config.tunnel.is_none());
+        let hw_addr = device.map_or(config.hw_addr, |odp| self.dpif.port_hw_addr(odp));
         let port = PortState {
             config: PortConfig { hw_addr, ..config },
             odp,
@@ -473,12 +509,11 @@ impl Switch {
             && let Some((ofp, _)) = b.port_by_name(name)
         {
             b.tell_port(ofp, PortReason::Delete);
-            if let Some(odp) = b.ports.remove(&ofp).and_then(|p| p.odp) {
-                let _ = self.dpif.del_port(odp);
-            }
+            let gone = b.ports.remove(&ofp).and_then(|p| p.odp);
             if let Ok(mut fdb) = b.fdb.write() {
                 fdb.forget_port(ofp);
             }
+            gone.into_iter().for_each(|odp| self.release(&state, odp));
         }
         self.shared.publish(&mut state);
     }
@@ -570,6 +605,14 @@ impl Memory for ViewMemory<'_> {
 
     fn freeze(&self, state: Frozen) -> Option<u32> {
         locked(&self.shared.recirc).freeze(state)
+    }
+
+    fn route(&self, dst: IpAddr, mark: u32) -> Option<xlate::Route> {
+        self.shared.underlay_mut(|u| u.lookup(dst, mark))
+    }
+
+    fn neighbour(&self, bridge: &str, address: IpAddr) -> Option<EthAddr> {
+        self.shared.underlay_mut(|u| u.neighbour(bridge, address))
     }
 
     fn thaw(&self, id: u32) -> Option<Arc<Frozen>> {

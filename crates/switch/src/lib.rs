@@ -33,8 +33,11 @@ mod requests;
 mod revalidate;
 mod tables;
 mod trace;
+mod tunnels;
+mod underlay;
 mod upcall;
 
 pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
 pub use core::{ConnId, ControllerKind, Switch, Waker};
 pub use fdb::{Fdb, FdbStats};
+pub use underlay::{RouteEntry, Underlay};

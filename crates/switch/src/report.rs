@@ -97,9 +97,15 @@ impl Switch {
             for (ofp, p) in ports {
                 let odp = p.odp.map_or("none".to_owned(), |o| o.to_string());
                 let device = devices.iter().find(|d| Some(d.number) == p.odp);
+                let device = device.filter(|_| p.config.tunnel.is_none());
                 let kind = device.map_or(p.config.kind.as_str(), |d| d.kind.as_str());
                 let peer = p.config.peer.as_ref().map(|peer| format!(": peer={peer}")).unwrap_or_default();
-                out += &format!("    {} {}/{odp}: ({kind}{peer})\n", p.config.name, ofp.to_of10());
+                out += &format!(
+                    "    {} {}/{odp}: ({kind}{peer}{})\n",
+                    p.config.name,
+                    ofp.to_of10(),
+                    p.config.shown
+                );
             }
         }
         out

@@ -64,6 +64,10 @@ impl Switch {
         } else {
             self.shared.tell_time(now);
             self.carry_out_rule_changes();
+            self.send_requests();
+            if self.shared.underlay_mut(|u| u.expire(now.mono)) {
+                self.shared.generation.fetch_add(1, Relaxed);
+            }
             self.deliver_packet_ins();
         }
         let last = *locked(&self.shared.last_pass);

@@ -123,6 +123,9 @@ impl Shared {
                     }
                 }
                 Credit::FinTimeout { .. } if batch.tcp_flags & ENDS == 0 => {}
+                Credit::Resolve { .. } | Credit::Neighbour { .. } => {
+                    self.neighbour_credit(view, credit, batch.used)
+                }
                 Credit::Learn { .. } | Credit::FinTimeout { .. } => self.change_rules(view, credit, used),
                 _ => {}
             }

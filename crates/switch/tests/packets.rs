@@ -65,6 +65,8 @@ impl Bench {
             wanted: name[1..].parse().ok().map(OfpPort),
             peer: peer.map(str::to_owned),
             hw_addr: EthAddr::ZERO,
+            tunnel: None,
+            shown: String::new(),
         };
         self.switch.add_port(bridge, config, self.now()).unwrap()
     }

@@ -20,6 +20,7 @@ pub(crate) fn register(commands: &Commands, engine: &Shared, with_dummies: bool)
         Rc::new(move || engine.borrow().now().mono.as_millis())
     };
     let datapaths = engine.borrow().datapaths().clone();
+    crate::underlay::register(commands, engine);
     dpctl::register(commands, &datapaths, &now_ms);
     register_switch(commands, engine);
     register_fdb(commands, engine);
@@ -28,7 +29,7 @@ pub(crate) fn register(commands: &Commands, engine: &Shared, with_dummies: bool)
     }
 }
 
-fn add(
+pub(crate) fn add(
     commands: &Commands,
     engine: &Shared,
     (name, usage, min, max): (&str, &str, usize, usize),
@@ -137,6 +138,19 @@ fn composed(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
     flow::compose(&key, &vec![0; len.saturating_sub(bare.len())]).ok_or_else(no_memory)
 }
 
+/// Routes to a dummy's new address and its network.
+fn address_added(engine: &Shared, args: &[&str]) -> String {
+    if let Some((addr, prefix)) = crate::underlay::network(args[1]) {
+        for plane in engine.borrow().planes() {
+            plane.switch.change_underlay(|u| {
+                u.add_address(args[0], addr, prefix);
+                true
+            });
+        }
+    }
+    "OK".to_owned()
+}
+
 fn register_dummies(commands: &Commands, engine: &Shared) {
     let usage = "name [--qid queue_id] packet|flow [--len packet_len]";
     add(commands, engine, ("netdev-dummy/receive", usage, 2, usize::MAX), |e, args| {
@@ -157,9 +171,11 @@ fn register_dummies(commands: &Commands, engine: &Shared) {
         e.borrow().dummies().conn_state(args.first().copied())
     });
     add(commands, engine, ("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2), |e, args| {
-        e.borrow().dummies().ip4addr(args[0], args[1])
+        e.borrow().dummies().ip4addr(args[0], args[1])?;
+        Ok(address_added(e, args))
     });
     add(commands, engine, ("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2), |e, args| {
-        e.borrow().dummies().ip6addr(args[0], args[1])
+        e.borrow().dummies().ip6addr(args[0], args[1])?;
+        Ok(address_added(e, args))
     });
 }

@@ -295,6 +295,9 @@ fn registry(level: DummyLevel, dummies: &DummyDevices, linux: Option<&LinuxDevic
         registry.register("internal", linux.internal());
         registry.register("tap", linux.tap());
     }
+    for kind in odp::TunnelKind::ALL.iter().filter(|k| **k != odp::TunnelKind::Stt) {
+        registry.register(kind.name(), netdev::vport_opener(kind.name()));
+    }
     if level != DummyLevel::None {
         for kind in ["dummy", "dummy-internal", "dummy-pmd"] {
             registry.register(kind, dummies.opener(kind));

@@ -24,6 +24,8 @@ mod options;
 mod rows;
 mod run;
 pub mod status;
+mod tunnel_options;
+mod underlay;
 
 pub use run::main;
 

@@ -42,6 +42,7 @@ impl Xlate<'_> {
     }
 
     fn action(&mut self, action: &Action, last: bool) {
+        self.last = last;
         match action {
             Action::Output(a) => self.output(a.port, a.max_len),
             Action::OutputReg(a) => {

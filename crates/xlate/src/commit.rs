@@ -14,6 +14,12 @@ use crate::translate::Xlate;
 impl Xlate<'_> {
     /// Emits what turns `base` into `flow`.
     pub(crate) fn commit(&mut self) {
+        if self.base.packet_type() != 0 && self.flow.packet_type() == 0 {
+            let (src, dst) = (self.flow.eth_src(), self.flow.eth_dst());
+            self.out.actions.push(Action::PushEth { src, dst });
+            self.base.set_packet_type(0);
+            (self.base.set_eth_src(src), self.base.set_eth_dst(dst));
+        }
         self.commit_group(&[slot::eth_src, slot::eth_dst], ethernet);
         match self.flow.eth_type() {
             eth::TYPE_IPV4 => {

@@ -3,6 +3,7 @@
 //!
 //! Where it sits: collected by translation, kept beside the megaflow by `switch`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ofproto::{Rule, TableCounters, Tally};
@@ -47,6 +48,24 @@ pub enum Credit {
         /// The port.
         port: OfpPort,
     },
+    /// The address of a tunnel's next hop is wanted.
+    Resolve {
+        /// The bridge that asks, an index into the network's.
+        bridge: usize,
+        /// The bridge's own address.
+        source: IpAddr,
+        /// Whose Ethernet address is wanted.
+        target: IpAddr,
+    },
+    /// A neighbour told its address.
+    Neighbour {
+        /// The bridge that heard it, an index into the network's.
+        bridge: usize,
+        /// Who.
+        address: IpAddr,
+        /// Its Ethernet address.
+        mac: EthAddr,
+    },
     /// A flow is to be learned, or its idle time starts again.
     Learn {
         /// The bridge, an index into the network's.
@@ -78,6 +97,7 @@ impl Credit {
             Credit::Received(port) => PortCounters::credit(&port.rx, packets, bytes),
             Credit::Sent(port) => PortCounters::credit(&port.tx, packets, bytes),
             Credit::Tally(tally) => tally.credit(packets, bytes),
+            Credit::Resolve { .. } | Credit::Neighbour { .. } => {}
             Credit::Mac { .. } | Credit::Learn { .. } | Credit::FinTimeout { .. } => {}
         }
     }

@@ -3,6 +3,7 @@
 //! Where it sits: `switch` builds a [`Network`] whenever the configuration or the rules change, and shares it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -12,7 +13,7 @@ use openflow::{Names, OfpPort};
 use packet::OdpPort;
 use wire::EthAddr;
 
-use crate::Frozen;
+use crate::{Frozen, Route, Tunnel, TunnelEntry};
 
 /// Counters of a port without a device (patch ports).
 #[derive(Debug, Default)]
@@ -51,6 +52,8 @@ pub struct Port {
     pub up: bool,
     /// The other end of a patch: a bridge, an index into the network's, and the port there.
     pub peer: Option<(usize, OfpPort)>,
+    /// What tunnel it is.
+    pub tunnel: Option<Arc<Tunnel>>,
     /// What a patch port carried.
     pub counters: Arc<PortCounters>,
 }
@@ -115,6 +118,10 @@ pub struct Bridge {
     pub forward_bpdu: bool,
     /// A controller wants packets without a rule, for lack of a table-miss flow in its version.
     pub miss_to_controller: bool,
+    /// Address of its own port.
+    pub hw_addr: EthAddr,
+    /// IP addresses of its own port.
+    pub addresses: Vec<IpAddr>,
     /// Names for texts.
     pub names: Names,
 }
@@ -128,6 +135,8 @@ pub struct Network {
     pub bridges: Vec<Arc<Bridge>>,
     /// Which port a datapath's port is.
     pub by_odp: HashMap<OdpPort, (usize, OfpPort)>,
+    /// Tunnel ports, several of which may share one of the datapath's.
+    pub tunnels: Vec<TunnelEntry>,
 }
 
 impl Network {
@@ -139,7 +148,15 @@ impl Network {
     /// A datapath's key as OpenFlow's tables see it, and the bridge where the packet is; `None` if no bridge has the
     /// port.
     pub fn key_from_datapath(&self, key: &FlowKey) -> Option<(usize, FlowKey)> {
-        let (bridge, port) = *self.by_odp.get(&OdpPort(key.in_port()))?;
+        let odp = OdpPort(key.in_port());
+        let (bridge, port) = match self.by_odp.get(&odp) {
+            Some(found) => *found,
+            None => {
+                let ranked = self.tunnels.iter().filter_map(|e| Some((e.rank(odp, key)?, e)));
+                let (_, entry) = ranked.min_by_key(|(rank, _)| *rank)?;
+                (entry.bridge, entry.ofp)
+            }
+        };
         let mut key = *key;
         key.set_in_port(port.0);
         Some((bridge, key))
@@ -153,6 +170,16 @@ pub trait Memory {
 
     /// Keeps the state under an id, the same for equal states; `None` if there are too many.
     fn freeze(&self, state: Frozen) -> Option<u32>;
+
+    /// The way to a tunnel's other end, for packets with a mark.
+    fn route(&self, _dst: IpAddr, _mark: u32) -> Option<Route> {
+        None
+    }
+
+    /// The Ethernet address of a neighbour of a bridge.
+    fn neighbour(&self, _bridge: &str, _address: IpAddr) -> Option<EthAddr> {
+        None
+    }
 
     /// The state of an id.
     fn thaw(&self, id: u32) -> Option<Arc<Frozen>>;

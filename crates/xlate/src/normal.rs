@@ -15,6 +15,7 @@ use crate::{Bundle, Credit, NodeKind, SideEffects, VlanMode};
 impl Xlate<'_> {
     /// Forwards as a learning switch does.
     pub(crate) fn normal(&mut self) {
+        self.last = false;
         self.out.wc.unwildcard(slot::eth_src);
         self.out.wc.unwildcard(slot::eth_dst);
         self.out.wc.set(slot::vlan_tci.low(13), 0x1fff);

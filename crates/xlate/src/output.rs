@@ -38,6 +38,7 @@ impl Xlate<'_> {
     }
 
     fn send_to_all(&mut self, wanted: impl Fn(&crate::Port) -> bool) {
+        self.last = false;
         let in_port = self.flow.in_port();
         let bridge = self.bridge;
         let local = bridge.ports.get(&OfpPort::LOCAL);
@@ -62,10 +63,19 @@ impl Xlate<'_> {
             self.out.credits.push(Credit::Sent(port.counters.clone()));
             return self.patch(peer_bridge, peer_port);
         }
-        if let Some(odp) = port.odp {
-            self.commit();
-            self.out.actions.push(OdpAction::Output(odp));
+        let Some(odp) = port.odp else { return };
+        if let Some(tunnel) = &port.tunnel {
+            return self.send_to_tunnel(port, tunnel, odp);
         }
+        if port.ofp == OfpPort::LOCAL {
+            if let Some(tunnel) = self.terminates() {
+                self.commit();
+                return self.out.actions.push(OdpAction::TnlPop(tunnel));
+            }
+            self.snoop_neighbour();
+        }
+        self.commit();
+        self.out.actions.push(OdpAction::Output(odp));
     }
 
     /// Goes on in the bridge at the other end of a patch; afterwards all is as before, but for what was sent.
@@ -98,6 +108,24 @@ impl Xlate<'_> {
         self.stack = stack;
         self.action_set = set;
         self.end_nest();
+    }
+
+    /// Carries out `f`, which makes another packet of the datapath's: of a copy, unless nothing follows.
+    pub(crate) fn isolated(&mut self, is_last: bool, f: impl FnOnce(&mut Self)) {
+        let (flow, base) = (self.flow, self.base);
+        let (exit, conntracked) = (self.exit, self.conntracked);
+        let before = std::mem::take(&mut self.out.actions);
+        f(self);
+        let inside = std::mem::replace(&mut self.out.actions, before);
+        // Only an output makes the push worth while.
+        let sends = inside.iter().any(|a| !matches!(a, OdpAction::TnlPush(_) | OdpAction::PopEth));
+        if sends && is_last {
+            self.out.actions.extend(inside);
+        } else if sends {
+            self.out.actions.push(OdpAction::Clone(inside));
+        }
+        (self.flow, self.base, self.conntracked) = (flow, base, conntracked);
+        self.exit = exit || self.out.error.is_some();
     }
 
     /// Carries out `f`, then has the packet as before. What the datapath cannot take back is done to a copy.
@@ -174,5 +202,12 @@ impl Xlate<'_> {
 
 /// True for actions whose effect on the packet no set action undoes.
 fn is_irreversible(action: &OdpAction) -> bool {
-    matches!(action, OdpAction::Ct(_) | OdpAction::CtClear | OdpAction::Meter(_) | OdpAction::Trunc(_))
+    matches!(
+        action,
+        OdpAction::Ct(_)
+            | OdpAction::CtClear
+            | OdpAction::TnlPush(_)
+            | OdpAction::Meter(_)
+            | OdpAction::Trunc(_)
+    )
 }

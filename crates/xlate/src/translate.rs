@@ -35,6 +35,8 @@ pub enum XlateError {
     NoRecirculationIds,
     /// An action that this switch does not carry out.
     UnsupportedAction,
+    /// A congestion mark on a packet that cannot carry it.
+    Congestion,
 }
 
 impl XlateError {
@@ -47,6 +49,7 @@ impl XlateError {
             XlateError::StackTooDeep => "Stack too deep",
             XlateError::NoRecirculationContext => "No recirculation context",
             XlateError::NoRecirculationIds => "Recirculation conflict",
+            XlateError::Congestion => "Congestion experienced",
             XlateError::UnsupportedAction => "Unsupported action",
         }
     }
@@ -135,6 +138,8 @@ pub(crate) struct Xlate<'a> {
     pub stack: Vec<u128>,
     pub action_set: Vec<Action>,
     pub conntracked: bool,
+    /// Nothing follows the action that is carried out.
+    pub last: bool,
     /// Stop carrying out actions.
     pub exit: bool,
     pub interruption: Option<Interruption>,
@@ -162,12 +167,14 @@ pub fn translate(request: &Request<'_>) -> Outcome {
         stack: Vec::new(),
         action_set: Vec::new(),
         conntracked: request.key.recirc_id() != 0,
+        last: false,
         exit: false,
         interruption: None,
         depth: 0,
         resubmits: 0,
     };
     x.out.wc = always_matched(request.key);
+    crate::tunnel::received(request.key, &mut x.out.wc);
     x.run(request);
     x.finish(request.key)
 }
@@ -212,7 +219,9 @@ impl<'a> Xlate<'a> {
             (None, None) => {
                 let in_port = OfpPort(self.flow.in_port());
                 let refused = self.bridge.ports.get(&in_port).is_some_and(|p| p.no_receive);
-                if !refused {
+                if !refused && !self.process_ecn() {
+                    self.refuse_congested();
+                } else if !refused {
                     self.table(0, in_port, true);
                 }
             }
@@ -251,6 +260,7 @@ impl<'a> Xlate<'a> {
             self.out.actions.clear();
         }
         let wc = &mut self.out.wc;
+        crate::tunnel::forget(key, wc);
         // Registers and the like start from known values: they are no part of a megaflow.
         clear_metadata(wc);
         wc.set_actset_output(0);

@@ -175,6 +175,7 @@ fn network(rules: &[RuleParts]) -> Network {
         no_receive: false,
         up: true,
         peer: None,
+        tunnel: None,
         counters: Arc::default(),
     };
     let bundle = |n: u32| Bundle {
@@ -193,9 +194,11 @@ fn network(rules: &[RuleParts]) -> Network {
         bundles: (1..4).map(bundle).collect(),
         forward_bpdu: false,
         miss_to_controller: false,
+        hw_addr: EthAddr::ZERO,
+        addresses: Vec::new(),
         names: openflow::Names::none(),
     };
-    Network { generation: 0, bridges: vec![Arc::new(bridge)], by_odp: Default::default() }
+    Network { generation: 0, bridges: vec![Arc::new(bridge)], ..Default::default() }
 }
 
 /// Bits of a packet that can differ between packets.

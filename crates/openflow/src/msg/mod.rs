@@ -399,8 +399,12 @@ fn decode_stats(raw: Raw, version: Version, mut r: Reader<'_>) -> Result<Option<
         Raw::Ofpst10TableReply | Raw::Ofpst11TableReply | Raw::Ofpst12TableReply | Raw::Ofpst13TableReply => {
             Message::TableStatsReply(table_stats::decode(version, r)?)
         }
-        Raw::Ofpst13TableFeaturesRequest => Message::TableFeaturesRequest(table_features::decode(raw, version, r)?),
-        Raw::Ofpst13TableFeaturesReply => Message::TableFeaturesReply(table_features::decode(raw, version, r)?),
+        Raw::Ofpst13TableFeaturesRequest => {
+            Message::TableFeaturesRequest(table_features::decode(raw, version, r)?)
+        }
+        Raw::Ofpst13TableFeaturesReply => {
+            Message::TableFeaturesReply(table_features::decode(raw, version, r)?)
+        }
         Raw::Ofpst10PortRequest => Message::PortStatsRequest(OfpPort::from_of10(r.u16()?)),
         Raw::Ofpst11PortRequest => Message::PortStatsRequest(OfpPort::from_of11(r.u32()?)?),
         Raw::Ofpst10PortReply | Raw::Ofpst11PortReply | Raw::Ofpst13PortReply | Raw::Ofpst14PortReply => {

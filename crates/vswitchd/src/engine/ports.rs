@@ -86,16 +86,31 @@ fn refuse(name: &str, before: Option<&Result<OfpPort, String>>, error: String) -
 
 fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> Result<OfpPort, String> {
     let (switch, host) = (&applied.plane.switch, &applied.plane.host);
+    let (tunnel, shown) = match odp::TunnelKind::from_name(&iface.kind) {
+        Some(kind) => {
+            let parsed = crate::tunnel_options::parse(&iface.name, kind, &iface.options)?;
+            if !applied.ports.contains_key(&iface.name) {
+                parsed.warnings.iter().for_each(|w| log::warn!(target: "netdev_vport", "{w}"));
+            }
+            (Some(std::sync::Arc::new(parsed.tunnel)), parsed.shown)
+        }
+        None => (None, String::new()),
+    };
     let config = PortConfig {
+        tunnel,
+        shown,
         name: iface.name.clone(),
         kind: iface.kind.clone(),
         wanted: iface.ofport_request.map(|n| OfpPort(n.into())),
         peer: iface.options.get("peer").cloned(),
         hw_addr: iface.uuid.map(address_of_row).unwrap_or_default(),
     };
-    let ofp = switch
-        .add_port(&wanted.name, config, now)
-        .map_err(|e| format!("could not open network device {} ({e})", iface.name))?;
+    let ofp = switch.add_port(&wanted.name, config, now).map_err(|e| match e {
+        dpif::DpifError::Duplicate => {
+            format!("could not add network device {} to ofproto (File exists)", iface.name)
+        }
+        e => format!("could not open network device {} ({e})", iface.name),
+    })?;
     if let Some(device) = host.port_by_name(&iface.name).and_then(|p| host.netdev(p.number)) {
         set_up(&*device, iface);
         switch.set_hw_addr(&wanted.name, &iface.name, device.mac().unwrap_or_default());
