@@ -1,20 +1,17 @@
-//! `cargo xtask bench SUBJECT`: measurements that compare this switch with C Open vSwitch.
+//! `cargo xtask bench veth`: TCP through one bridge.
 //!
-//! Where it sits: called by people. Numbers are printed, never gated: machines are shared and noisy, so runs of the two
-//! switches are interleaved and the ratio of the medians is what counts.
+//! Where it sits: one subject of `bench`; runs itself again inside namespaces (`veth-inside`).
 //!
-//! `veth`: iperf3 (TCP) between two namespaces, each behind a veth pair, through one bridge of the userspace datapath. With
+//! iperf3 (TCP) between two namespaces, each behind a veth pair, through one bridge of the userspace datapath. With
 //! this switch the machines leave checksums and segmentation to their links, as machines do; C Open vSwitch loses TCP
 //! then, so with it they are told not to (`ethtool -K DEV tx off`).
 
-use std::{
-    process::{Command, ExitCode, Stdio},
-    str::FromStr,
-};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use testkit::{Suite, SwitchUnderTest};
 
+use super::median;
 use crate::{
     install::build_release,
     needs, oracle,
@@ -26,36 +23,7 @@ const ROUNDS: usize = 5;
 /// Seconds of each run.
 const SECONDS: u32 = 4;
 
-/// What to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// TCP between two namespaces over veth.
-    Veth,
-    /// The same, in the sandbox that `Veth` entered.
-    VethInside,
-}
-
-impl FromStr for Subject {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "veth" => Ok(Self::Veth),
-            "veth-inside" => Ok(Self::VethInside),
-            other => Err(format!("no measurement is called '{other}'; there is: veth")),
-        }
-    }
-}
-
-/// Measures and prints.
-pub fn run(subject: Subject) -> Result<ExitCode> {
-    match subject {
-        Subject::Veth => outside(),
-        Subject::VethInside => inside().map(|()| ExitCode::SUCCESS),
-    }
-}
-
-fn outside() -> Result<ExitCode> {
+pub(super) fn outside() -> Result<ExitCode> {
     for missing in needs::for_tests() {
         eprintln!("{}", missing.reason);
     }
@@ -70,7 +38,7 @@ fn outside() -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn inside() -> Result<()> {
+pub(super) fn inside() -> Result<()> {
     ensure!(sandbox::is_inside(), "this measurement is part of 'bench veth'");
     let ours = testkit::ours(&["ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "ovsdb-tool"])
         .context("not all programs exist yet")?;
@@ -89,11 +57,6 @@ fn inside() -> Result<()> {
     println!("  C Open vSwitch 3.1, tx off  {theirs:8.2} Gbit/s");
     println!("  ratio                       {:8.2}", ours / theirs);
     Ok(())
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// One run: a fresh switch, fresh links, one TCP stream. Returns Gbit/s as received.

@@ -1,0 +1,45 @@
+//! `cargo xtask bench SUBJECT`: measurements that compare this switch with C Open vSwitch, one file a subject.
+//!
+//! Where it sits: called by people. Numbers are printed, never gated: machines are shared and noisy, so runs of the two
+//! switches are interleaved and the ratio of the medians is what counts.
+
+mod veth;
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::Result;
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// TCP between two namespaces over veth.
+    Veth,
+    /// The same, in the sandbox that `Veth` entered.
+    VethInside,
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "veth" => Ok(Self::Veth),
+            "veth-inside" => Ok(Self::VethInside),
+            other => Err(format!("no measurement is called '{other}'; there is: veth")),
+        }
+    }
+}
+
+/// Measures and prints.
+pub fn run(subject: Subject) -> Result<ExitCode> {
+    match subject {
+        Subject::Veth => veth::outside(),
+        Subject::VethInside => veth::inside().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
+}
