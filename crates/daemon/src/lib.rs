@@ -47,7 +47,7 @@
 //! State that commands and the main loop share lives in an `Rc<RefCell<…>>`: everything runs in one thread. A handler may also keep
 //! its `Call` and answer later, or send it to another thread.
 //!
-//! Reading order: `start`, `detach`, `pidfile`, `vlog`, `unixctl`, `coverage`, `memory`, `getopt`, `tool`.
+//! Reading order: `start`, `detach`, `pidfile`, `vlog`, `unixctl`, `coverage`, `memory`, `getopt`, `tls`, `tool`.
 
 pub mod coverage;
 mod detach;
@@ -59,6 +59,7 @@ pub mod program;
 mod start;
 mod sys;
 mod time_commands;
+pub mod tls;
 pub mod tool;
 pub mod unixctl;
 pub mod version;

@@ -86,6 +86,23 @@ impl<'t, 'a> Integrity<'t, 'a> {
         Ok(self.ledger)
     }
 
+    /// The books of a transaction that is not judged.
+    pub(crate) fn count_only(mut self) -> Ledger {
+        for (table, uuid, change) in self.each_change() {
+            for (_, target, to, delta) in reference_changes(self.txn.db, table, &change, RefType::Strong) {
+                *self.ledger.strong.entry((target.table, to)).or_default() += delta;
+            }
+            let indexes = &self.txn.db.tables[table].schema.indexes;
+            for (number, columns) in indexes.iter().enumerate() {
+                let key = |row: &Arc<Row>| (table, number, index_key(columns, row), uuid);
+                self.ledger.index_out.extend(change.old.as_ref().map(key));
+                self.ledger.index_in.extend(change.new.as_ref().map(key));
+            }
+        }
+        self.count_weak_references();
+        self.ledger
+    }
+
     fn each_change(&self) -> Vec<(usize, Uuid, Change)> {
         let changes = self.txn.changes.iter();
         changes.flat_map(|(&t, rows)| rows.iter().map(move |(&u, c)| (t, u, c.clone()))).collect()
@@ -158,7 +175,9 @@ impl<'t, 'a> Integrity<'t, 'a> {
             }
             let Some(row) = place.rows.get(&uuid).cloned() else { continue };
             let lost: Vec<_> = references(&place.references, &row)
-                .filter(|(_, target, _)| target.kind == RefType::Strong)
+                .filter(|(_, target, to)| {
+                    target.kind == RefType::Strong && (target.table, *to) != (table, uuid)
+                })
                 .map(|(_, target, to)| (target.table, to))
                 .collect();
             self.txn.delete(table, uuid);
@@ -289,8 +308,11 @@ fn reference_changes(
     let mut out = Vec::new();
     for (row, delta) in [(&change.old, -1), (&change.new, 1)] {
         let Some(row) = row else { continue };
+        // A strong reference of a row to itself keeps nothing alive, so it does not count.
+        let own =
+            |target: &Target, to: &Uuid| kind == RefType::Strong && target.table == table && *to == row.uuid;
         let changed = references(&place.references, row)
-            .filter(|(column, target, _)| target.kind == kind && !shared(*column));
+            .filter(|(column, target, to)| target.kind == kind && !shared(*column) && !own(target, to));
         out.extend(changed.map(|(column, target, to)| (column, target, to, delta)));
     }
     out

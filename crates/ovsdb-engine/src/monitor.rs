@@ -56,6 +56,16 @@ struct Select {
 
 impl Select {
     const ALL: Select = Select { initial: true, insert: true, delete: true, modify: true };
+    const NONE: Select = Select { initial: false, insert: false, delete: false, modify: false };
+
+    fn or(self, other: Select) -> Select {
+        Select {
+            initial: self.initial | other.initial,
+            insert: self.insert | other.insert,
+            delete: self.delete | other.delete,
+            modify: self.modify | other.modify,
+        }
+    }
 
     fn from_json(json: &Json, table: &str) -> Result<Select> {
         let mut members = Members::new(json, format!("table {table} select"));
@@ -91,6 +101,8 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct MonitoredTable {
     columns: Vec<(usize, Select)>,
+    /// What any of its requests wants.
+    select: Select,
     condition: Condition,
 }
 
@@ -111,7 +123,8 @@ impl Monitor {
         for (name, request) in requests {
             let index = table_index(db, name)?;
             let schema = &db.tables[index].schema;
-            let mut table = MonitoredTable { columns: Vec::new(), condition: Condition::default() };
+            let mut table =
+                MonitoredTable { columns: Vec::new(), select: Select::NONE, condition: Condition::default() };
             match request.as_array() {
                 Some(several) => {
                     several.iter().try_for_each(|one| table.add_request(schema, one, version))?;
@@ -177,6 +190,10 @@ impl Monitor {
             if !self.tables.contains_key(&index) {
                 let details = format!("no table named {name} in monitor session");
                 return Err(Error::new("syntax error", details));
+            }
+            if self.version == Version::V1 {
+                // Such monitors know no conditions.
+                continue;
             }
             let Some(requests) = requests.as_array() else {
                 let details = format!("table {name} no monitor-cond-change JSON array");
@@ -247,6 +264,7 @@ impl MonitoredTable {
         let select = members.optional("select", Kinds::OBJECT);
         members.finish()?;
         let select = select.map_or(Ok(Select::ALL), |json| Select::from_json(json, &schema.name))?;
+        self.select = self.select.or(select);
         match columns {
             None => {
                 for index in (0..schema.columns.len()).filter(|index| *index != UUID_COLUMN) {
@@ -307,7 +325,7 @@ impl MonitoredTable {
     ) -> Option<Json> {
         let wanted: Vec<usize> =
             self.columns.iter().filter(|(_, select)| select.wants(kind)).map(|(column, _)| *column).collect();
-        if wanted.is_empty() && !self.columns.is_empty() {
+        if !self.select.wants(kind) {
             return None;
         }
         if kind == Kind::Modify && !wanted.iter().any(|column| differs(*column, old, new)) {

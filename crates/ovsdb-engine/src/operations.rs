@@ -106,6 +106,7 @@ fn insert(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let uuid = new_row_uuid(context, table, uuid, name)?;
     let columns = row_columns(context, &schema, row)?;
     let mut new = Row::defaults(&schema, uuid);
+    new.set_version((context.make_uuid)());
     let mut given = vec![false; schema.columns.len()];
     for (index, datum) in columns {
         given[index] = true;

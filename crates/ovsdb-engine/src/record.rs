@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use ovsdb::json::{Json, Object};
+use ovsdb::schema::ColumnSchema;
 use ovsdb::schema::UUID_COLUMN;
 use ovsdb::{Datum, Error, Result, TableSchema, Uuid};
 
@@ -46,6 +47,7 @@ pub fn compose(
     columns: Columns,
 ) -> Option<Json> {
     let mut record = Object::new();
+    let columns = if misread(db, changes) { Columns::Whole } else { columns };
     for (&table, rows) in changes {
         let schema = &db.tables[table].schema;
         let rows: Object = rows
@@ -64,6 +66,27 @@ pub fn compose(
     }
     add_remarks(&mut record, comment, date_ms);
     Some(Json::Object(record))
+}
+
+/// Whether there is a difference that Open vSwitch's programs would misread: one with more elements than its column may have, or
+/// one to a default that is not empty.
+fn misread(db: &Database, changes: &Changes) -> bool {
+    changes.iter().any(|(&table, rows)| {
+        let risky = |(_, column): &(usize, &ColumnSchema)| {
+            let kind = &column.kind;
+            column.persistent && kind.is_composite() && (kind.max != u32::MAX || kind.min > 0)
+        };
+        let columns: Vec<_> = db.tables[table].schema.own_columns().filter(risky).collect();
+        rows.values().filter_map(|change| change.old.as_ref().zip(change.new.as_ref())).any(|(old, new)| {
+            columns.iter().any(|(index, column)| {
+                let (old, new) = (&old.fields[*index], &new.fields[*index]);
+                let (kind, max) = (&column.kind, column.kind.max as usize);
+                !old.equals(new)
+                    && (kind.min > 0 && old.is_default(kind)
+                        || old.len() + new.len() > max && old.diff(new, kind).len() > max)
+            })
+        })
+    })
 }
 
 /// One record that holds everything: what compaction and backup write. `None` for an empty database.

@@ -14,6 +14,7 @@
 //! Spec: RFC 7047 sections 3.2 and 4.1.3. Next: `integrity.rs`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ovsdb::{Result, Uuid};
@@ -74,10 +75,10 @@ impl<'a> Transaction<'a> {
             None => rows.remove(&uuid),
         };
         match self.changes.entry(table).or_default().entry(uuid) {
-            std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().new = new,
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                _ = entry.insert(Change { old: before, new })
-            }
+            // A row that came and went has never been.
+            Entry::Occupied(entry) if new.is_none() && entry.get().old.is_none() => _ = entry.remove(),
+            Entry::Occupied(mut entry) => entry.get_mut().new = new,
+            Entry::Vacant(entry) => _ = entry.insert(Change { old: before, new }),
         }
     }
 
@@ -85,9 +86,23 @@ impl<'a> Transaction<'a> {
     pub fn prepare(mut self, make_uuid: MakeUuid<'_>) -> Result<Prepared<'a>> {
         self.drop_no_ops();
         let ledger = Integrity::new(&mut self).run()?;
-        self.drop_no_ops();
+        // A row whose only change was a reference to nothing has a new version all the same.
+        self.changes.retain(|_, changes| {
+            changes.retain(|_, change| change.old.is_some() || change.new.is_some());
+            !changes.is_empty()
+        });
         self.stamp_versions(make_uuid);
         Ok(Prepared { transaction: self, ledger })
+    }
+
+    /// Commits what a record says. It was judged when it was recorded, so only the books are kept: what Open vSwitch's programs
+    /// wrote is read even where it breaks a rule.
+    pub fn commit_recorded(mut self, make_uuid: MakeUuid<'_>) {
+        self.drop_no_ops();
+        let mut ledger = Integrity::new(&mut self).count_only();
+        self.stamp_versions(make_uuid);
+        ledger.apply(self.db);
+        self.changes.clear();
     }
 
     /// Forgets changes that changed nothing, and rows that came and went.

@@ -190,8 +190,7 @@ fn uuid_from_json(json: &Json, base: &BaseType, names: Option<&mut (dyn Names + 
     let Some(Json::String(text)) = tagged(json, "uuid") else {
         return Err(Error::syntax(json, "expected [\"uuid\", <string>]"));
     };
-    let what = json.as_array().and_then(|a| a.get(1)).unwrap_or(json);
-    Uuid::parse(text).ok_or_else(|| Error::syntax(what, format!("\"{text}\" is not a valid UUID")))
+    Uuid::parse(text).ok_or_else(|| Error::syntax(json, format!("\"{text}\" is not a valid UUID")))
 }
 
 /// The second element of `[tag, …]`.

@@ -61,9 +61,9 @@ impl ColumnType {
         self.value.is_none() && self.is_optional()
     }
 
-    /// Whether it may hold more than one element, or pairs.
+    /// Whether it may hold more than one element or pair.
     pub fn is_composite(&self) -> bool {
-        self.value.is_some() || self.max > 1
+        self.max > 1
     }
 
     /// Reads a type out of a schema.

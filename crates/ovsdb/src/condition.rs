@@ -216,10 +216,11 @@ fn function_from_name(name: &str) -> Result<Function> {
 fn argument_type(function: Function, kind: &ColumnType) -> Option<ColumnType> {
     match function {
         Function::Eq | Function::Ne => Some(kind.clone()),
-        Function::Includes | Function::Excludes => {
-            // A scalar is compared as it is; of a set or map any part may be named.
-            if kind.is_scalar() { Some(kind.clone()) } else { Some(ColumnType { min: 0, ..kind.clone() }) }
-        }
+        // A scalar is compared as it is; of a set or map any part may be named.
+        Function::Includes | Function::Excludes if kind.is_scalar() => Some(kind.clone()),
+        Function::Includes => Some(ColumnType { min: 0, ..kind.clone() }),
+        // More can be absent than could be there.
+        Function::Excludes => Some(ColumnType { min: 0, max: u32::MAX, ..kind.clone() }),
         _ => {
             let number = matches!(kind.key.kind, AtomicType::Integer | AtomicType::Real);
             let single = kind.is_scalar() || kind.is_optional_scalar();

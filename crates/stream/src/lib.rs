@@ -1,4 +1,4 @@
-//! Byte streams and sessions: unix sockets, TCP, JSON-RPC, OpenFlow connections, reconnection.
+//! Byte streams and sessions: unix sockets, TCP, TLS, JSON-RPC, OpenFlow connections, reconnection.
 //!
 //! Where it sits: above the operating system's sockets, below every daemon and tool that speaks to another process. It knows the
 //! framing of its two protocols and nothing of what the messages mean.
@@ -14,12 +14,13 @@
 //! Log lines go to the `log` facade with Open vSwitch's module name as target; a target `MODULE@RATE/BURST` asks the backend to admit
 //! at most RATE lines a minute with bursts of BURST (RATE, if not given), counted together for all lines with that target.
 //!
-//! Reading order: `clock`, `name`, `socket`, `reconnect`, `link`, `jsonrpc`, `openflow`, `replicated`.
+//! Reading order: `clock`, `name`, `socket`, `tls`, `reconnect`, `link`, `jsonrpc`, `openflow`, `replicated`.
 
 pub mod clock;
 pub mod dirs;
 pub mod name;
 pub mod socket;
+pub mod tls;
 
 pub mod reconnect;
 

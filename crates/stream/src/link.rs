@@ -178,6 +178,14 @@ impl<C: Codec> Link<C> {
         }
     }
 
+    /// The name in the peer's certificate, over TLS.
+    pub fn peer_id(&self) -> Option<&str> {
+        match &self.socket {
+            Socket::Open(stream) => stream.peer_id(),
+            _ => None,
+        }
+    }
+
     /// Bytes that wait for the peer.
     pub fn backlog(&self) -> usize {
         self.output.len()

@@ -1,7 +1,6 @@
-//! Names of connections: `unix:FILE`, `tcp:HOST[:PORT]`, `punix:FILE`, `ptcp:[PORT][:HOST]`.
+//! Names of connections: `unix:FILE`, `tcp:HOST[:PORT]`, `ssl:HOST[:PORT]`, `punix:FILE`, `ptcp:[PORT][:HOST]`, `pssl:[PORT][:HOST]`.
 //!
-//! Where it sits: parsed from command lines and database rows; `socket` connects to and listens on the parsed forms. Names that
-//! need something this build has not (TLS) parse to an error that says so.
+//! Where it sits: parsed from command lines and database rows; `socket` connects to and listens on the parsed forms.
 
 use std::io;
 use std::net::IpAddr;
@@ -23,6 +22,8 @@ pub enum Active {
     Unix(PathBuf),
     /// A host (an address or a name to resolve) and a port.
     Tcp(String, u16),
+    /// The same, encrypted.
+    Tls(String, u16),
 }
 
 /// Where a passive connection listens.
@@ -32,6 +33,8 @@ pub enum Passive {
     Unix(PathBuf),
     /// An address to bind, every IPv4 address if none, and a port, which the kernel chooses if 0.
     Tcp(Option<IpAddr>, u16),
+    /// The same, encrypted.
+    Tls(Option<IpAddr>, u16),
 }
 
 /// Why a name is refused.
@@ -40,9 +43,6 @@ pub enum NameError {
     /// No such kind of connection.
     #[error("Address family not supported by protocol")]
     UnknownMethod,
-    /// A kind that this build cannot speak.
-    #[error("TLS connections are not supported yet")]
-    TlsUnsupported,
     /// A port that is no number from 0 to 65535.
     #[error("bad port number \"{0}\"")]
     BadPort(String),
@@ -59,11 +59,8 @@ pub enum NameError {
 
 impl From<NameError> for io::Error {
     /// The errno that Open vSwitch's tools report for such a name.
-    fn from(error: NameError) -> io::Error {
-        match error {
-            NameError::TlsUnsupported => Errno::NOPROTOOPT.into(),
-            _ => Errno::AFNOSUPPORT.into(),
-        }
+    fn from(_: NameError) -> io::Error {
+        Errno::AFNOSUPPORT.into()
     }
 }
 
@@ -82,15 +79,15 @@ impl Active {
     pub fn parse(name: &str, default_port: u16) -> Result<Active, NameError> {
         match name.split_once(':') {
             Some(("unix", path)) => Ok(Active::Unix(dirs::in_folder(dirs::rundir(), path))),
-            Some(("tcp", target)) => {
+            Some((method @ ("tcp" | "ssl"), target)) => {
                 let (host, port) = split_host_port(target)?;
                 if host.is_empty() {
                     return Err(NameError::NoHost);
                 }
                 let port = port.map_or(Ok(default_port), parse_port)?;
-                Ok(Active::Tcp(host.to_owned(), port))
+                let host = host.to_owned();
+                Ok(if method == "ssl" { Active::Tls(host, port) } else { Active::Tcp(host, port) })
             }
-            Some(("ssl", _)) => Err(NameError::TlsUnsupported),
             _ => Err(NameError::UnknownMethod),
         }
     }
@@ -101,12 +98,12 @@ impl Passive {
     pub fn parse(name: &str, default_port: u16) -> Result<Passive, NameError> {
         match name.split_once(':') {
             Some(("punix", path)) => Ok(Passive::Unix(dirs::in_folder(dirs::rundir(), path))),
-            Some(("ptcp", target)) => {
+            Some((method @ ("ptcp" | "pssl"), target)) => {
                 let (port, host) = target.split_once(':').unwrap_or((target, ""));
                 let port = if port.is_empty() { default_port } else { parse_port(port)? };
-                Ok(Passive::Tcp(parse_bind_address(host)?, port))
+                let host = parse_bind_address(host)?;
+                Ok(if method == "pssl" { Passive::Tls(host, port) } else { Passive::Tcp(host, port) })
             }
-            Some(("pssl", _)) => Err(NameError::TlsUnsupported),
             _ => Err(NameError::UnknownMethod),
         }
     }
@@ -170,7 +167,7 @@ mod tests {
             ("tcp:h:+1", Err(NameError::BadPort("+1".into()))),
             ("tcp:[::1", Err(NameError::BadBrackets)),
             ("tcp:[::1]x", Err(NameError::BadBrackets)),
-            ("ssl:h:1", Err(NameError::TlsUnsupported)),
+            ("ssl:h:1", Ok(Active::Tls("h".into(), 1))),
             ("foo:bar", Err(NameError::UnknownMethod)),
             ("foo", Err(NameError::UnknownMethod)),
             ("punix:x", Err(NameError::UnknownMethod)),
@@ -193,7 +190,7 @@ mod tests {
             ("punix:/a", Ok(Passive::Unix("/a".into()))),
             ("ptcp:x", Err(NameError::BadPort("x".into()))),
             ("ptcp:1:foo", Err(NameError::BadAddress("foo".into()))),
-            ("pssl:1", Err(NameError::TlsUnsupported)),
+            ("pssl:1", Ok(Passive::Tls(None, 1))),
             ("pfoo:1", Err(NameError::UnknownMethod)),
         ];
         for (name, expected) in table {

@@ -1,7 +1,7 @@
 //! Sockets behind names: connected streams and listeners.
 //!
 //! Where it sits: `link` and servers call it with parsed names; it is the only place of the project's sessions that touches sockets.
-//! New kinds (TLS, Windows named pipes) become another `Duplex`.
+//! New kinds (Windows named pipes) become another `Duplex`.
 //!
 //! I1  A unix socket file that this process bound is removed when its listener is dropped, or by `unlink_bound_sockets` when
 //!     the process ends by a signal.
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use crate::name::{Active, Passive};
+use crate::tls::{self, PeerId, TlsIo};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -41,6 +42,7 @@ pub struct Stream {
     pub io: Box<dyn Duplex>,
     /// Both ends' addresses, where they have any.
     pub addresses: Option<Addresses>,
+    peer: Option<PeerId>,
 }
 
 /// The two ends of a TCP connection.
@@ -65,20 +67,42 @@ impl Stream {
             Active::Unix(path) => {
                 let reachable = ReachablePath::new(path)?;
                 let io = UnixStream::connect(reachable.path()).await?;
-                Ok(Stream { name: name.to_owned(), io: Box::new(io), addresses: None })
+                Ok(Stream { name: name.to_owned(), io: Box::new(io), addresses: None, peer: None })
             }
             Active::Tcp(host, port) => {
                 let io = connect_tcp(host, *port).await?;
                 Stream::from_tcp(io, name.to_owned())
             }
+            Active::Tls(host, port) => {
+                // What is missing is said before anybody is bothered.
+                tls::client()?;
+                let socket = connect_tcp(host, *port).await?;
+                let addresses = prepare_tcp(&socket)?;
+                let io = TlsIo::connect(socket, host).await?;
+                Ok(Stream::from_tls(io, addresses, name.to_owned()))
+            }
         }
     }
 
-    fn from_tcp(io: TcpStream, name: String) -> io::Result<Stream> {
-        io.set_nodelay(true)?;
-        let addresses = Addresses { local: io.local_addr()?, peer: io.peer_addr()? };
-        Ok(Stream { name, io: Box::new(io), addresses: Some(addresses) })
+    /// The name in the peer's certificate, where it has presented one.
+    pub fn peer_id(&self) -> Option<&str> {
+        self.peer.as_ref()?.get().map(String::as_str)
     }
+
+    fn from_tcp(io: TcpStream, name: String) -> io::Result<Stream> {
+        let addresses = prepare_tcp(&io)?;
+        Ok(Stream { name, io: Box::new(io), addresses: Some(addresses), peer: None })
+    }
+
+    fn from_tls(io: TlsIo, addresses: Addresses, name: String) -> Stream {
+        let peer = Some(io.peer());
+        Stream { name, io: Box::new(io), addresses: Some(addresses), peer }
+    }
+}
+
+fn prepare_tcp(socket: &TcpStream) -> io::Result<Addresses> {
+    socket.set_nodelay(true)?;
+    Ok(Addresses { local: socket.local_addr()?, peer: socket.peer_addr()? })
 }
 
 async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -112,6 +136,7 @@ pub struct Listener {
 enum ListeningSocket {
     Unix(UnixListener),
     Tcp(TcpListener),
+    Tls(TcpListener),
 }
 
 impl Listener {
@@ -120,6 +145,14 @@ impl Listener {
         match target {
             Passive::Unix(path) => Listener::bind_unix(path),
             Passive::Tcp(host, port) => Listener::bind_tcp(*host, *port),
+            Passive::Tls(host, port) => {
+                tls::server()?;
+                let mut listener = Listener::bind_tcp(*host, *port)?;
+                if let ListeningSocket::Tcp(socket) = listener.socket {
+                    listener.socket = ListeningSocket::Tls(socket);
+                }
+                Ok(listener)
+            }
         }
     }
 
@@ -170,11 +203,16 @@ impl Listener {
                     Some(path) => format!("unix:{}", path.display()),
                     None => format!("unix#{}", next_unix_number()),
                 };
-                Ok(Stream { name, io: Box::new(io), addresses: None })
+                Ok(Stream { name, io: Box::new(io), addresses: None, peer: None })
             }
             ListeningSocket::Tcp(listener) => {
                 let (io, peer) = listener.accept().await?;
                 Stream::from_tcp(io, format!("tcp:{peer}"))
+            }
+            ListeningSocket::Tls(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                let addresses = prepare_tcp(&socket)?;
+                Ok(Stream::from_tls(TlsIo::accept(socket)?, addresses, format!("ssl:{peer}")))
             }
         }
     }

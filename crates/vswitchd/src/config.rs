@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ovsdb::Uuid;
 use ovsdb_idl::Replica;
+use stream::tls::{Authority, Settings};
 use wire::EthAddr;
 
 use crate::rows::{RowRef, rows};
@@ -24,6 +25,8 @@ pub struct Config {
     pub next_cfg: i64,
     /// `Open_vSwitch.other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// What the database says of TLS, if anything.
+    pub tls: Option<Settings>,
     /// Bridges by name.
     pub bridges: BTreeMap<String, Bridge>,
     /// What was left out, and why.
@@ -146,6 +149,7 @@ impl Config {
         config.root = Some(root.uuid());
         config.next_cfg = root.integer("next_cfg").unwrap_or(0);
         config.other_config = root.map("other_config");
+        config.tls = root.references(replica, "ssl", "SSL").first().map(|row| read_tls(*row));
         let mut taken = BTreeMap::new();
         let mut bridges = root.references(replica, "bridges", "Bridge");
         bridges.sort_by_key(|b| b.string("name"));
@@ -169,6 +173,24 @@ impl Config {
     /// True for a key of `Open_vSwitch.other_config` that says `true`.
     pub fn is_set(&self, key: &str) -> bool {
         self.other_config.get(key).is_some_and(|v| v == "true")
+    }
+}
+
+fn read_tls(row: RowRef<'_>) -> Settings {
+    let text = |column| Some(row.string(column)).filter(|text| !text.is_empty());
+    Settings {
+        private_key: text("private_key"),
+        certificate: text("certificate"),
+        authority: match text("ca_cert") {
+            None => Authority::Unset,
+            Some(file) if file == "none" => Authority::Unverified,
+            Some(file) if row.is_true("bootstrap_ca_cert") => Authority::Bootstrap(file),
+            Some(file) => Authority::File(file),
+        },
+        protocols: text("ssl_protocols"),
+        ciphers: text("ssl_ciphers"),
+        ciphersuites: text("ssl_ciphersuites"),
+        ..Settings::default()
     }
 }
 

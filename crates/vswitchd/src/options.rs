@@ -3,7 +3,7 @@
 //! Where it sits: the first step of `run`.
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{dirs, program, version, vlog};
+use daemon::{dirs, program, tls, version, vlog};
 
 use crate::engine::DummyLevel;
 
@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub dummy: DummyLevel,
     /// Where the database is.
     pub remote: String,
+    /// TLS, as far as the database does not say otherwise.
+    pub tls: stream::tls::Settings,
 }
 
 const OWN: &[Opt] = &[
@@ -30,10 +32,15 @@ const OWN: &[Opt] = &[
 
 /// Reads the command line; answers `--help` and `--version` at once.
 pub(crate) fn read() -> Options {
-    let table = [OWN, daemon::OPTIONS, vlog::OPTIONS].concat();
+    let table = [OWN, tls::OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let remote = format!("unix:{}", dirs::rundir().join("db.sock").display());
-    let mut options = Options { daemon: daemon::Options::default(), dummy: DummyLevel::None, remote };
+    let mut options = Options {
+        daemon: daemon::Options::default(),
+        dummy: DummyLevel::None,
+        remote,
+        tls: stream::tls::Settings::default(),
+    };
     loop {
         match getopt.next() {
             Ok(Some((name, value))) => options.accept(name, value.as_deref()),
@@ -74,6 +81,7 @@ impl Options {
                 println!("{}", version::banner(program::name()));
                 std::process::exit(0);
             }
+            _ if tls::accept(&mut self.tls, name, value) => {}
             _ => {
                 if let Err(error) = self.daemon.accept(name, value) {
                     program::exit_with(&error);
@@ -86,7 +94,8 @@ impl Options {
 fn usage() -> String {
     let name = program::name();
     format!(
-        "{name}: Open vSwitch daemon\nusage: {name} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}\").\n\nDaemon options:\n  --detach                run in background as daemon\n  --no-chdir              do not chdir to '/'\n  --pidfile[=FILE]        create pidfile\n  --overwrite-pidfile     with --pidfile, start even if already running\n  --monitor               creates a process to monitor this daemon\n\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
-        dirs::rundir().join("db.sock").display()
+        "{name}: Open vSwitch daemon\nusage: {name} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}\").\n\n{}\nDaemon options:\n  --detach                run in background as daemon\n  --no-chdir              do not chdir to '/'\n  --pidfile[=FILE]        create pidfile\n  --overwrite-pidfile     with --pidfile, start even if already running\n  --monitor               creates a process to monitor this daemon\n\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
+        dirs::rundir().join("db.sock").display(),
+        tls::USAGE
     )
 }

@@ -20,6 +20,7 @@ use netdev_linux::LinuxDevices;
 use ovsdb_idl::{Idl, State, Txn, Wanted};
 use stream::jsonrpc;
 use stream::replicated::Replicated;
+use stream::tls::Settings;
 use switch::{Takeover, Waker};
 use tokio::sync::Notify;
 
@@ -65,6 +66,7 @@ struct Vswitchd {
 
 async fn serve(handle: Handle, options: Options) -> ExitCode {
     let clock = handle.clock().clone();
+    stream::tls::configure(options.tls.clone());
     let exit = Exit::register_with_cleanup(handle.commands());
     let wake_main = Arc::new(Notify::new());
     let engine: Shared = Rc::new(RefCell::new(new_engine(&options, &clock, &wake_main)));
@@ -191,6 +193,12 @@ impl Vswitchd {
         if config.problems != self.problems {
             config.problems.iter().for_each(|p| log::warn!(target: "bridge", "{p}"));
             self.problems.clone_from(&config.problems);
+        }
+        if let Some(tls) = &config.tls {
+            // The names of files are the database's to say; what it has no column for stays.
+            let peer_ca_cert = stream::tls::settings().peer_ca_cert;
+            let server_name = stream::tls::settings().server_name;
+            stream::tls::configure(Settings { peer_ca_cert, server_name, ..tls.clone() });
         }
         self.engine.borrow_mut().configure(&config);
         self.set_listeners(&config);

@@ -16,7 +16,7 @@ fn cksum(data: &[u8]) -> u32 {
 
 #[test]
 fn schema_text_has_its_checksum() {
-    let text = include_str!("../schema/vswitch.ovsschema");
+    let text = include_str!("../../schema/vswitch.ovsschema");
     let schema = DbSchema::from_json(&ovsdb::json::parse(text.as_bytes()).unwrap()).unwrap();
     let covered: String = text.split_inclusive('\n').filter(|line| !line.contains("cksum")).collect();
     assert_eq!(format!("{} {}", cksum(covered.as_bytes()), covered.len()), schema.cksum);

@@ -1,0 +1,9 @@
+//! The program as clients see it.
+//!
+//! Where it sits: drives the built program, beside Open vSwitch's where that can be compared.
+
+mod differential;
+mod generator;
+mod kill;
+mod schema;
+mod support;

@@ -1,0 +1,150 @@
+//! Settings to rustls's configurations.
+//!
+//! Where it sits: called by the module above whenever settings or files changed. Reads files; keeps nothing.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::{ClientConfig, ServerConfig};
+
+use super::verify::Peers;
+use super::{Authority, Bootstrap, Settings, ciphers};
+
+/// Why TLS cannot be used. The texts are those that Open vSwitch logs, as far as it has them.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TlsError {
+    /// No private key.
+    #[error("Private key must be configured to use SSL/TLS")]
+    NoKey,
+    /// No certificate.
+    #[error("Certificate must be configured to use SSL/TLS")]
+    NoCertificate,
+    /// Nobody to trust.
+    #[error("CA certificate must be configured to use SSL/TLS")]
+    NoAuthority,
+    /// A file that cannot be read.
+    #[error("{what}: {file}: {reason}")]
+    File {
+        /// Where it was needed.
+        what: &'static str,
+        /// Its name.
+        file: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Key and certificate do not belong together.
+    #[error("Private key does not match certificate public key: {0}")]
+    Mismatch(String),
+    /// What the library refuses.
+    #[error("SSL_CTX_new: {0}")]
+    Refused(String),
+}
+
+/// One configuration for each direction.
+pub(super) struct Pair {
+    pub client: Arc<ClientConfig>,
+    pub server: Arc<ServerConfig>,
+    bootstrap: Bootstrap,
+}
+
+impl Pair {
+    pub(super) fn bootstrap(&self) -> Bootstrap {
+        self.bootstrap.clone()
+    }
+}
+
+/// Reads the files and makes both configurations.
+pub(super) fn build(settings: &Settings) -> Result<Pair, TlsError> {
+    let key_file = settings.private_key.as_ref().ok_or(TlsError::NoKey)?;
+    let certificate_file = settings.certificate.as_ref().ok_or(TlsError::NoCertificate)?;
+    let key = PrivateKeyDer::from_pem_file(key_file)
+        .map_err(|error| unreadable("SSL_use_PrivateKey_file", key_file, &error))?;
+    let mut chain = certificates("SSL_use_certificate_file", certificate_file)?;
+    if let Some(file) = &settings.peer_ca_cert {
+        chain.extend(certificates("SSL_CTX_add_extra_chain_cert", file)?);
+    }
+    let provider = Arc::new(provider(settings));
+    let versions = ciphers::versions(settings.protocols.as_deref());
+    let (roots, bootstrap) = authority(&settings.authority)?;
+    let peers = Arc::new(Peers::new(roots, &provider)?);
+    let client = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(refused)?
+        .dangerous()
+        .with_custom_certificate_verifier(peers.clone())
+        .with_client_auth_cert(chain.clone(), key.clone_key())
+        .map_err(refused)?;
+    let server =
+        ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions).map_err(refused)?;
+    let server = match settings.authority {
+        Authority::Unverified => server.with_no_client_auth(),
+        _ => server.with_client_cert_verifier(peers),
+    };
+    let server = server.with_single_cert(chain, key).map_err(refused)?;
+    Ok(Pair { client: Arc::new(client), server: Arc::new(server), bootstrap })
+}
+
+fn provider(settings: &Settings) -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites = ciphers::suites(
+        &provider.cipher_suites,
+        settings.ciphers.as_deref(),
+        settings.ciphersuites.as_deref(),
+    );
+    provider
+}
+
+type Roots = Option<Vec<CertificateDer<'static>>>;
+
+/// The certificates to trust, nobody's for everybody; and the file to make, where there is none yet.
+fn authority(authority: &Authority) -> Result<(Roots, Bootstrap), TlsError> {
+    match authority {
+        Authority::Unset => Err(TlsError::NoAuthority),
+        Authority::Unverified => Ok((None, None)),
+        Authority::Bootstrap(file) if !Path::new(file).exists() => Ok((None, Some(Path::new(file).into()))),
+        Authority::File(file) | Authority::Bootstrap(file) => {
+            Ok((Some(certificates("SSL_CTX_load_verify_locations", file)?), None))
+        }
+    }
+}
+
+fn certificates(what: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |error: pem::Error| unreadable(what, file, &error);
+    let found = CertificateDer::pem_file_iter(file).map_err(failed)?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    if found.is_empty() { Err(failed(pem::Error::NoItemsFound)) } else { Ok(found) }
+}
+
+fn unreadable(what: &'static str, file: &str, error: &pem::Error) -> TlsError {
+    let reason = match error {
+        pem::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => "no PEM text".to_owned(),
+        pem::Error::Io(error) => crate::error_text(error),
+        pem::Error::NoItemsFound => "no PEM data of the wanted kind in it".to_owned(),
+        other => other.to_string(),
+    };
+    TlsError::File { what, file: file.to_owned(), reason }
+}
+
+fn refused(error: rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(why) => TlsError::Mismatch(format!("{why:?}")),
+        other => TlsError::Refused(reason(&other)),
+    }
+}
+
+/// What went wrong, in words that help.
+pub(super) fn reason(error: &rustls::Error) -> String {
+    let text = error.to_string();
+    if format!("{error:?}").contains("UnsupportedCertVersion") {
+        return "a certificate of X.509 version 1, which is not supported: make one of version 3".to_owned();
+    }
+    match error {
+        rustls::Error::InvalidCertificate(why) => format!("certificate verify failed ({why})"),
+        rustls::Error::AlertReceived(alert) => format!("the peer refused ({alert:?})"),
+        _ => text,
+    }
+}
