@@ -96,6 +96,15 @@ unsafe extern "win64" {
     pub fn KeQueryInterruptTimePrecise(counter: *mut u64) -> u64;
     pub fn KeQuerySystemTimePrecise(time: *mut i64);
     pub fn KeFlushQueuedDpcs();
+    pub fn KeInitializeEvent(event: *mut KEVENT, kind: i32, signalled: u8);
+    pub fn KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
+    pub fn KeWaitForSingleObject(
+        object: *mut KEVENT,
+        reason: i32,
+        mode: i8,
+        alertable: u8,
+        timeout: *const i64,
+    ) -> i32;
     pub fn KeDelayExecutionThread(mode: i8, alertable: u8, interval: *const i64) -> i32;
     pub fn IofCompleteRequest(irp: *mut IRP, boost: i8);
     pub fn IoAcquireCancelSpinLock(irql: *mut u8);

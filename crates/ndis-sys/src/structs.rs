@@ -31,6 +31,13 @@ pub struct IF_COUNTED_STRING {
     pub String: [u16; 257],
 }
 
+/// An event to wait for; its inside is the kernel's.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub struct KEVENT {
+    pub _opaque: [u8; 24],
+}
+
 /// The three forms of a request's data; which one holds is `RequestType`'s matter.
 #[repr(C)]
 #[derive(Clone, Copy)]

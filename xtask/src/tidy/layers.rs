@@ -23,6 +23,7 @@ const LAYERS: &[Allowed] = &[
     ("classifier", &["sync", "flow"]),
     ("conntrack", &["sync", "wire", "packet", "flow"]),
     ("datapath", &["sync", "wire", "packet", "flow", "odp", "tunnel", "classifier", "conntrack"]),
+    ("switch-ext", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath"]),
     // L3: the control plane, pure
     ("openflow", &["wire", "packet", "flow"]),
     ("ofproto", &["packet", "flow", "classifier", "openflow"]),
@@ -51,6 +52,30 @@ const LAYERS: &[Allowed] = &[
             "ofproto",
             "xlate",
             "dpif",
+        ],
+    ),
+    ("ndis-sys", &[]),
+    ("ndis", &["ndis-sys", "sync"]),
+    (
+        "ovsext",
+        &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "switch-ext", "ndis-sys", "ndis"],
+    ),
+    (
+        "hyperv-sim",
+        &[
+            "sync",
+            "wire",
+            "packet",
+            "flow",
+            "odp",
+            "conntrack",
+            "datapath",
+            "openflow",
+            "dpif",
+            "switch",
+            "switch-ext",
+            "ndis-sys",
+            "ovsext",
         ],
     ),
     // L5: programs

@@ -1,0 +1,56 @@
+//! NDIS made safe: packets, blocks, requests, timers, levels, devices.
+//!
+//! Where it sits: between `ndis-sys`'s declarations and `ovsext`'s callbacks. It has no opinion about what is done with
+//! packets.
+//!
+//! Each module turns one of NDIS's contracts into types: a packet that one owns is an [`Nbl`] and is given away by value;
+//! a [`View`] of its bytes keeps it from being given away; a [`Level`] holds the processor where locks may be taken.
+//!
+//! Next: `packet.rs`, `block.rs`, `switch.rs`, `oid.rs`.
+#![no_std]
+#![allow(unsafe_code, reason = "NDIS's functions and memory; each block says what it relies on")]
+#![allow(non_upper_case_globals, reason = "Windows' own names in patterns")]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+extern crate alloc;
+
+mod packet;
+
+mod block;
+mod device;
+mod level;
+mod memory;
+mod oid;
+mod switch;
+mod text;
+mod timer;
+
+pub use block::{BLOCK, Block, BlockPool};
+pub use device::{Device, Dispatch};
+pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
+pub use memory::{KernelPool, TAG, try_box};
+pub use oid::{OidKind, OidRequest, Query, forward_oid, oid_answered, query};
+pub use packet::{Chain, Nbl, View};
+pub use switch::{PortNic, Switch, SwitchError};
+pub use text::{Utf16, unicode};
+pub use timer::Timer;
+
+/// Ends the system: a rule that everything here stands on was broken.
+pub fn bugcheck(what: Broken) -> ! {
+    // SAFETY: takes any values and does not return.
+    unsafe { ndis_sys::KeBugCheckEx(BUGCHECK, what as usize, 0, 0, 0) }
+}
+
+/// The code of our bug checks: "oxvs".
+pub const BUGCHECK: u32 = 0x6f78_7673;
+
+/// Rules whose breach ends the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// A packet was given away while something could still read it.
+    PacketIsViewed = 1,
+    /// A block was freed twice, or is none of ours.
+    ForeignBlock = 2,
+}

@@ -1,0 +1,361 @@
+//! A filter module's place in a Hyper-V switch: packets in and out, and the switch's own functions.
+//!
+//! Where it sits: made in FilterAttach; lives until FilterDetach.
+//!
+//! I1  Packets of ours carry this module's handle, a forwarding context and blocks of ours; they are told apart by the handle
+//!     and undone in [`Switch::free`].
+//! I2  Destinations are committed all at once, or none is.
+
+use core::ops::Range;
+use core::ptr::{self, NonNull};
+
+use ndis_sys::*;
+
+use crate::{Block, Chain, Nbl, TAG};
+
+/// An adapter at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortNic {
+    /// The port.
+    pub port: u32,
+    /// The adapter's index there.
+    pub nic: u16,
+}
+
+/// Why a module cannot be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchError {
+    /// This is no Hyper-V switch.
+    NotASwitch(NDIS_STATUS),
+    /// A function that every switch has is missing.
+    Incomplete,
+    /// Memory is short.
+    NoMemory,
+}
+
+/// The functions that every switch has.
+#[derive(Clone, Copy)]
+struct Functions {
+    allocate_context: unsafe extern "win64" fn(NDIS_HANDLE, *mut NET_BUFFER_LIST) -> NDIS_STATUS,
+    free_context: unsafe extern "win64" fn(NDIS_HANDLE, *mut NET_BUFFER_LIST),
+    set_source: unsafe extern "win64" fn(NDIS_HANDLE, *mut NET_BUFFER_LIST, u32, u16) -> NDIS_STATUS,
+    add: unsafe extern "win64" fn(
+        NDIS_HANDLE,
+        *mut NET_BUFFER_LIST,
+        *mut NDIS_SWITCH_PORT_DESTINATION,
+    ) -> NDIS_STATUS,
+    grow: unsafe extern "win64" fn(
+        NDIS_HANDLE,
+        *mut NET_BUFFER_LIST,
+        u32,
+        *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
+    ) -> NDIS_STATUS,
+    get: unsafe extern "win64" fn(
+        NDIS_HANDLE,
+        *mut NET_BUFFER_LIST,
+        *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
+    ),
+    update: unsafe extern "win64" fn(
+        NDIS_HANDLE,
+        *mut NET_BUFFER_LIST,
+        u32,
+        *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
+    ) -> NDIS_STATUS,
+    report: unsafe extern "win64" fn(
+        NDIS_HANDLE,
+        *mut UNICODE_STRING,
+        *mut UNICODE_STRING,
+        u32,
+        u32,
+        u32,
+        *mut NET_BUFFER_LIST,
+        *mut UNICODE_STRING,
+    ),
+}
+
+/// The module's handles and pool.
+pub struct Switch {
+    filter: NDIS_HANDLE,
+    context: NDIS_HANDLE,
+    functions: Functions,
+    pool: NDIS_HANDLE,
+    /// Who we are in reports: the names that were registered.
+    unique: UNICODE_STRING,
+    friendly: UNICODE_STRING,
+}
+
+// SAFETY: handles are NDIS's, and its functions may be called on any processor at once.
+unsafe impl Send for Switch {}
+// SAFETY: as above.
+unsafe impl Sync for Switch {}
+
+fn functions(filter: NDIS_HANDLE) -> Result<(NDIS_HANDLE, Functions), SwitchError> {
+    let mut context = ptr::null_mut();
+    // SAFETY: all zeros are a valid value: handles of null and functions that are none.
+    let mut handlers: NDIS_SWITCH_OPTIONAL_HANDLERS = unsafe { core::mem::zeroed() };
+    handlers.Header = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_SWITCH_OPTIONAL_HANDLERS,
+        Revision: 1,
+        Size: NDIS_SIZEOF_SWITCH_OPTIONAL_HANDLERS_REVISION_1,
+    };
+    // SAFETY: called in FilterAttach with the handle that it was given; the header says how much may be written.
+    let status = unsafe { NdisFGetOptionalSwitchHandlers(filter, &mut context, &mut handlers) };
+    if status != NDIS_STATUS_SUCCESS {
+        return Err(SwitchError::NotASwitch(status));
+    }
+    let h = &handlers;
+    let found = || {
+        Some(Functions {
+            allocate_context: h.AllocateNetBufferListForwardingContext?,
+            free_context: h.FreeNetBufferListForwardingContext?,
+            set_source: h.SetNetBufferListSource?,
+            add: h.AddNetBufferListDestination?,
+            grow: h.GrowNetBufferListDestinations?,
+            get: h.GetNetBufferListDestinations?,
+            update: h.UpdateNetBufferListDestinations?,
+            report: h.ReportFilteredNetBufferLists?,
+        })
+    };
+    Ok((context, found().ok_or(SwitchError::Incomplete)?))
+}
+
+fn pool(filter: NDIS_HANDLE) -> Option<NDIS_HANDLE> {
+    let parameters = NET_BUFFER_LIST_POOL_PARAMETERS {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_DEFAULT,
+            Revision: 1,
+            Size: NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
+        },
+        ProtocolId: 0,
+        fAllocateNetBuffer: 1,
+        ContextSize: 0,
+        PoolTag: TAG,
+        DataSize: 0,
+        Flags: 0,
+    };
+    // SAFETY: the parameters are whole for revision 1 and only read.
+    let pool = unsafe { NdisAllocateNetBufferListPool(filter, &parameters) };
+    (!pool.is_null()).then_some(pool)
+}
+
+impl Switch {
+    /// The switch of the module that is being attached.
+    ///
+    /// # Safety
+    /// `filter` is the handle that FilterAttach was given, and the value is dropped before FilterDetach returns.
+    pub unsafe fn attach(
+        filter: NDIS_HANDLE,
+        unique: UNICODE_STRING,
+        friendly: UNICODE_STRING,
+    ) -> Result<Switch, SwitchError> {
+        let (context, functions) = functions(filter)?;
+        let pool = pool(filter).ok_or(SwitchError::NoMemory)?;
+        Ok(Switch { filter, context, functions, pool, unique, friendly })
+    }
+
+    /// The module's handle.
+    pub fn filter(&self) -> NDIS_HANDLE {
+        self.filter
+    }
+
+    /// True for a packet that this module made.
+    pub fn is_own(&self, nbl: &Nbl) -> bool {
+        // SAFETY: the packet is owned by whoever lends it.
+        unsafe { (*nbl.as_ptr()).SourceHandle == self.filter }
+    }
+
+    /// Commits destinations; false, and none is committed, if memory is short.
+    pub fn add_destinations(&self, nbl: &mut Nbl, to: &[PortNic]) -> bool {
+        match to {
+            [] => true,
+            [one] => {
+                let mut destination = destination(*one);
+                // SAFETY: the packet is ours and has a forwarding context, as all packets in a switch do.
+                let status = unsafe { (self.functions.add)(self.context, nbl.as_ptr(), &mut destination) };
+                status == NDIS_STATUS_SUCCESS
+            }
+            many => self.add_many(nbl, many),
+        }
+    }
+
+    fn add_many(&self, nbl: &mut Nbl, to: &[PortNic]) -> bool {
+        let n = to.len() as u32;
+        let mut array: *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY = ptr::null_mut();
+        // SAFETY: the packet is ours and has a forwarding context; the out pointer is to a local.
+        unsafe {
+            if u32::from(nbl.detail().available_destinations()) >= n {
+                (self.functions.get)(self.context, nbl.as_ptr(), &mut array);
+            } else {
+                let status = (self.functions.grow)(self.context, nbl.as_ptr(), n, &mut array);
+                if status != NDIS_STATUS_SUCCESS {
+                    return false;
+                }
+            }
+        }
+        let Some(found) = NonNull::new(array) else { return false };
+        // SAFETY: the switch returned the array, which is the packet's and stays until we give the packet away.
+        let header = unsafe { *found.as_ref() };
+        if header.NumElements.saturating_sub(header.NumDestinations) < n || header.FirstElement.is_null() {
+            return false;
+        }
+        for (index, to) in (header.NumDestinations as usize..).zip(to) {
+            // SAFETY: `index` is below NumElements, and elements are ElementSize apart and at least as large as ours.
+            unsafe {
+                let element = header.FirstElement.cast::<u8>().add(index * header.ElementSize as usize);
+                element.cast::<NDIS_SWITCH_PORT_DESTINATION>().write(destination(*to));
+            }
+        }
+        // SAFETY: n elements behind those that count were written.
+        let status = unsafe { (self.functions.update)(self.context, nbl.as_ptr(), n, found.as_ptr()) };
+        status == NDIS_STATUS_SUCCESS
+    }
+
+    /// Tells the switch that we ended a packet that came from `port`. It counts, and traces the reason.
+    pub fn report(&self, nbl: &Nbl, port: u32, reason: &UNICODE_STRING) {
+        let (mut unique, mut friendly, mut reason) = (self.unique, self.friendly, *reason);
+        let flags = NDIS_SWITCH_REPORT_FILTERED_NBL_FLAGS_IS_INCOMING;
+        // SAFETY: the packet is owned by the lender and alone; strings are static, their headers locals.
+        unsafe {
+            (self.functions.report)(
+                self.context,
+                &mut unique,
+                &mut friendly,
+                port,
+                flags,
+                1,
+                nbl.as_ptr(),
+                &mut reason,
+            );
+        }
+    }
+
+    /// Makes a packet of `pieces`, whose blocks go back to their pool if it fails. Slots are set as `info` says, all others are empty.
+    pub fn assemble(
+        &self,
+        pieces: impl Iterator<Item = (Block, Range<usize>)>,
+        source: Option<PortNic>,
+        info: &[(usize, u64)],
+    ) -> Option<Nbl> {
+        let (mdls, start, length) = chain(pieces)?;
+        // SAFETY: the pool is this module's; the MDLs cover `start + length` bytes and are ours.
+        let nbl = unsafe {
+            NdisAllocateNetBufferAndNetBufferList(self.pool, 0, 0, mdls.as_ptr(), start as u32, length)
+        };
+        let Some(nbl) = NonNull::new(nbl) else {
+            // SAFETY: the MDLs come from `chain` and are in no packet.
+            unsafe { unchain(mdls.as_ptr()) };
+            return None;
+        };
+        // SAFETY: NDIS made the packet for us, alone and with a null link.
+        let mut nbl = unsafe {
+            (*nbl.as_ptr()).SourceHandle = self.filter;
+            Nbl::from_raw(nbl)
+        };
+        // SAFETY: one fresh packet, with our handle as its source.
+        let status = unsafe { (self.functions.allocate_context)(self.context, nbl.as_ptr()) };
+        if status != NDIS_STATUS_SUCCESS {
+            free_list(nbl);
+            return None;
+        }
+        if let Some(source) = source {
+            // SAFETY: the packet has a forwarding context of ours.
+            let set =
+                unsafe { (self.functions.set_source)(self.context, nbl.as_ptr(), source.port, source.nic) };
+            if set != NDIS_STATUS_SUCCESS {
+                self.free(nbl);
+                return None;
+            }
+        }
+        for (slot, value) in info {
+            nbl.set_info(*slot, *value);
+        }
+        let safe = nbl.detail().with_data_safe();
+        nbl.set_info(SwitchForwardingDetail, safe.0);
+        Some(nbl)
+    }
+
+    /// Frees a packet that [`Switch::assemble`] made.
+    pub fn free(&self, nbl: Nbl) {
+        // SAFETY: the packet is ours and has a forwarding context, which goes before it.
+        unsafe { (self.functions.free_context)(self.context, nbl.as_ptr()) };
+        free_list(nbl);
+    }
+
+    /// Passes packets on, at DISPATCH_LEVEL. They come back through FilterSendNetBufferListsComplete, perhaps from inside.
+    pub fn send(&self, chain: Chain, flags: u32) {
+        const PORT: u32 = 0;
+        let flags = flags | NDIS_SEND_FLAGS_DISPATCH_LEVEL;
+        // SAFETY: the packets are ours and given away; the processor is at DISPATCH_LEVEL.
+        unsafe { NdisFSendNetBufferLists(self.filter, chain.into_raw(), PORT, flags) }
+    }
+
+    /// Gives packets back that FilterSendNetBufferLists brought, at DISPATCH_LEVEL.
+    pub fn complete(&self, chain: Chain, flags: u32) {
+        let flags = flags | NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL;
+        // SAFETY: the packets came from there, are as they were, and are given away; the processor is at DISPATCH_LEVEL.
+        unsafe { NdisFSendNetBufferListsComplete(self.filter, chain.into_raw(), flags) }
+    }
+
+    /// Ends a pause that FilterPause said was pending.
+    pub fn pause_complete(&self) {
+        // SAFETY: the caller is the one that ended the pause.
+        unsafe { NdisFPauseComplete(self.filter) }
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        // SAFETY: every packet of the pool is back: the module was paused before it was detached.
+        unsafe { NdisFreeNetBufferListPool(self.pool) }
+    }
+}
+
+fn destination(to: PortNic) -> NDIS_SWITCH_PORT_DESTINATION {
+    /// PreserveVLAN and PreservePriority: tags are the bridges' matter, not the switch's.
+    const PRESERVE: u16 = 1 << 1 | 1 << 2;
+    NDIS_SWITCH_PORT_DESTINATION { PortId: to.port, NicIndex: to.nic, Flags: PRESERVE }
+}
+
+/// Chains the blocks' MDLs; returns the first, where its bytes begin, and how many bytes there are. The ranges of all but the
+/// first begin at zero.
+fn chain(pieces: impl Iterator<Item = (Block, Range<usize>)>) -> Option<(NonNull<MDL>, usize, usize)> {
+    let mut first = None;
+    let mut last: Option<NonNull<MDL>> = None;
+    let mut length = 0usize;
+    for (block, range) in pieces {
+        length = length.saturating_add(range.len());
+        let mdl = block.into_mdl(range.end);
+        match last {
+            None => first = Some((mdl, range.start)),
+            // SAFETY: the last MDL is a block's that we gave up just now.
+            Some(mut last) => unsafe { last.as_mut().Next = mdl.as_ptr() },
+        }
+        last = Some(mdl);
+    }
+    first.map(|(mdl, start)| (mdl, start, length))
+}
+
+/// Makes blocks of a chain of MDLs again; they go back to their pool.
+///
+/// # Safety
+/// The chain came from [`chain`] and is in no packet any more.
+unsafe fn unchain(mut mdl: *mut MDL) {
+    while let Some(this) = NonNull::new(mdl) {
+        // SAFETY: see above; the link is read before the MDL is given up.
+        unsafe {
+            mdl = this.as_ref().Next;
+            drop(Block::from_mdl(this));
+        }
+    }
+}
+
+/// Frees a packet whose blocks are ours, without a forwarding context.
+fn free_list(nbl: Nbl) {
+    let nbl = nbl.into_raw().as_ptr();
+    // SAFETY: `assemble` made the packet with one frame whose MDLs are our blocks'; nobody else has it.
+    unsafe {
+        let mdls = NonNull::new((*nbl).FirstNetBuffer).map_or(ptr::null_mut(), |nb| nb.as_ref().MdlChain);
+        NdisFreeNetBufferList(nbl);
+        unchain(mdls);
+    }
+}

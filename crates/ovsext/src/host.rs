@@ -1,0 +1,209 @@
+//! NDIS as the extension wants it.
+//!
+//! Where it sits: implements `switch-ext`'s traits over `ndis`'s types; no decision is made here.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use datapath::Upcall;
+use ndis::{BlockPool, Level, PortNic, Switch, Utf16, unicode};
+use ndis_sys::*;
+use packet::{FlatPacket, Instant, Now};
+use switch_ext::{Destination, Facts, Info, NicId, Outcome, Platform, Reason, SendFlags, Snapshot};
+
+use crate::module::send_flags;
+use crate::oid;
+use crate::upcalls::Upcalls;
+
+/// A switch, memory, and the queue to user space.
+pub struct SwitchHost {
+    pub(crate) switch: Switch,
+    pub(crate) blocks: BlockPool,
+    pub(crate) upcalls: Upcalls,
+}
+
+impl SwitchHost {
+    /// Takes the first packet that waits for user space.
+    pub fn next_upcall(&self) -> Option<Upcall<FlatPacket>> {
+        self.upcalls.pop()
+    }
+}
+
+/// A block of the pool.
+pub struct Block(ndis::Block);
+
+impl switch_ext::Block for Block {
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.0.bytes_mut()
+    }
+}
+
+/// A frame of a packet.
+#[derive(Clone)]
+pub struct View(ndis::View);
+
+impl switch_ext::View for View {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn copy_out(&self, off: usize, out: &mut [u8]) -> usize {
+        self.0.copy_out(off, out)
+    }
+
+    fn starts_with(&self, bytes: &[u8]) -> bool {
+        self.0.starts_with(bytes)
+    }
+}
+
+/// Packets in order.
+#[derive(Default)]
+pub struct Packets(pub(crate) ndis::Chain);
+
+impl switch_ext::Chain<ndis::Nbl> for Packets {
+    fn pop(&mut self) -> Option<ndis::Nbl> {
+        self.0.pop()
+    }
+
+    fn push(&mut self, nbl: ndis::Nbl) {
+        self.0.push(nbl);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn port_nic(id: NicId) -> PortNic {
+    PortNic { port: id.port, nic: id.index }
+}
+
+static UNKNOWN_SOURCE: Utf16<30> = Utf16::new(b"port is not part of any bridge");
+static DROPPED: Utf16<21> = Utf16::new(b"dropped by the bridge");
+static TO_USER_SPACE: Utf16<25> = Utf16::new(b"packet went to user space");
+static NO_DESTINATION: Utf16<27> = Utf16::new(b"adding a destination failed");
+static PAUSED: Utf16<23> = Utf16::new(b"the extension is paused");
+
+impl Platform for SwitchHost {
+    type Nbl = ndis::Nbl;
+    type View = View;
+    type Block = Block;
+    type Chain = Packets;
+    type Level = Level;
+
+    fn now(&self) -> Now {
+        Now { mono: Instant(ndis::interrupt_time()), wall_ms: ndis::system_time() }
+    }
+
+    fn raise(&self) -> Level {
+        Level::raise()
+    }
+
+    fn processor(&self) -> usize {
+        ndis::processor()
+    }
+
+    fn block(&self) -> Option<Block> {
+        self.blocks.take().map(Block)
+    }
+
+    fn facts(&self, nbl: &ndis::Nbl) -> Facts {
+        let detail = nbl.detail();
+        Facts {
+            source: NicId { port: u32::from(detail.source_port()), index: u16::from(detail.source_nic()) },
+            native: detail.native_forwarding(),
+            safe_size: (!detail.data_is_safe()).then(|| detail.safe_size()),
+            frames: nbl.frames(),
+            info: Info {
+                checksum: nbl.info(TcpIpChecksumNetBufferListInfo),
+                large_send: nbl.info(TcpLargeSendNetBufferListInfo),
+                vlan: nbl.info(Ieee8021QNetBufferListInfo),
+            },
+        }
+    }
+
+    fn view(&self, nbl: &ndis::Nbl, index: u16) -> Option<View> {
+        nbl.view(index).map(View)
+    }
+
+    fn is_own(&self, nbl: &ndis::Nbl) -> bool {
+        self.switch.is_own(nbl)
+    }
+
+    fn add_destinations(&self, nbl: &mut ndis::Nbl, to: &[Destination]) -> bool {
+        /// Destinations that are translated at once.
+        const PART: usize = 64;
+        let mut part = [PortNic { port: 0, nic: 0 }; PART];
+        for some in to.chunks(PART) {
+            part.iter_mut().zip(some).for_each(|(to, from)| *to = port_nic(from.0));
+            if !self.switch.add_destinations(nbl, part.get(..some.len()).unwrap_or_default()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn set_outcome(&self, nbl: &mut ndis::Nbl, outcome: Outcome) {
+        nbl.set_status(match outcome {
+            Outcome::Delivered => NDIS_STATUS_SUCCESS,
+            Outcome::Dropped => NDIS_STATUS_FAILURE,
+            Outcome::Resources => NDIS_STATUS_RESOURCES,
+            Outcome::Paused => NDIS_STATUS_PAUSED,
+        });
+    }
+
+    fn report(&self, nbl: &ndis::Nbl, source: NicId, reason: Reason) {
+        let text = match reason {
+            Reason::UnknownSource => unicode(&UNKNOWN_SOURCE),
+            Reason::Dropped => unicode(&DROPPED),
+            Reason::ToUserSpace => unicode(&TO_USER_SPACE),
+            Reason::NoDestination => unicode(&NO_DESTINATION),
+            Reason::Paused => unicode(&PAUSED),
+        };
+        self.switch.report(nbl, source.port, &text);
+    }
+
+    fn assemble(
+        &self,
+        pieces: &mut Vec<(Block, Range<usize>)>,
+        source: Option<NicId>,
+        info: Info,
+    ) -> Option<ndis::Nbl> {
+        let slots = [
+            (TcpIpChecksumNetBufferListInfo, info.checksum),
+            (TcpLargeSendNetBufferListInfo, info.large_send),
+            (Ieee8021QNetBufferListInfo, info.vlan),
+        ];
+        let blocks = pieces.drain(..).map(|(block, range)| (block.0, range));
+        self.switch.assemble(blocks, source.map(port_nic), &slots)
+    }
+
+    fn free(&self, nbl: ndis::Nbl) {
+        self.switch.free(nbl);
+    }
+
+    fn send(&self, chain: Packets, flags: SendFlags) {
+        self.switch.send(chain.0, send_flags(flags));
+    }
+
+    fn complete(&self, chain: Packets, single_source: bool) {
+        let flags = if single_source { NDIS_SEND_COMPLETE_FLAGS_SWITCH_SINGLE_SOURCE } else { 0 };
+        self.switch.complete(chain.0, flags);
+    }
+
+    fn pause_complete(&self) {
+        self.switch.pause_complete();
+    }
+
+    fn upcall(&self, upcall: Upcall<FlatPacket>) -> bool {
+        self.upcalls.push(upcall)
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        oid::snapshot(self.switch.filter())
+    }
+}

@@ -1,0 +1,246 @@
+//! A filter module: one for each switch on which the extension is enabled.
+//!
+//! Where it sits: every function here is one of NDIS's callbacks, and is one call of the extension.
+//!
+//! I1  A module is found from outside (the device, tests) only between attach and detach, and detach waits until nobody is
+//!     inside any more.
+
+use alloc::boxed::Box;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use ndis::{BlockPool, Chain, OidRequest, Switch, Timer, forward_oid, oid_answered, try_box, unicode};
+use ndis_sys::*;
+use switch_ext::{After, Decision, Extension, Pause, SendFlags, Setup, Veto};
+
+use crate::driver::{FRIENDLY, UNIQUE};
+use crate::host::SwitchHost;
+use crate::oid;
+use crate::upcalls::Upcalls;
+
+/// Blocks of a switch: frames of full batches on 64 processors, and packets of ours on their way.
+const BLOCKS_PER_PROCESSOR: usize = 256;
+/// How often housekeeping is due, in milliseconds.
+const HOUSEKEEPING: u32 = 1000;
+
+struct Module {
+    extension: Extension<SwitchHost>,
+    /// Stopped before the extension goes: it is declared after, so it is taken out first.
+    timer: Option<Timer>,
+}
+
+/// The module that the device talks to: the first that was attached.
+static FIRST: AtomicPtr<Module> = AtomicPtr::new(ptr::null_mut());
+/// Calls that are inside it from outside NDIS.
+static INSIDE: AtomicU32 = AtomicU32::new(0);
+
+/// Calls `f` with the extension of the first switch; `None` if there is no switch.
+pub fn with_extension<R>(f: impl FnOnce(&Extension<SwitchHost>) -> R) -> Option<R> {
+    INSIDE.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: detach takes the pointer away before it waits for those who are inside, of whom we are one.
+    let module = NonNull::new(FIRST.load(Ordering::Acquire)).map(|m| unsafe { m.as_ref() });
+    let result = module.map(|m| f(&m.extension));
+    INSIDE.fetch_sub(1, Ordering::AcqRel);
+    result
+}
+
+/// The module that NDIS's context stands for.
+///
+/// # Safety
+/// `context` is what `attach` set, and the module is not detached.
+unsafe fn module<'a>(context: NDIS_HANDLE) -> &'a Module {
+    // SAFETY: see above.
+    unsafe { &*context.cast::<Module>() }
+}
+
+unsafe fn make(filter: NDIS_HANDLE) -> Result<Box<Module>, NDIS_STATUS> {
+    const NO_MEMORY: NDIS_STATUS = NDIS_STATUS_RESOURCES;
+    let processors = ndis::processors().max(1);
+    // SAFETY: FilterAttach was given the handle; the module goes before the handle does.
+    let switch = unsafe { Switch::attach(filter, unicode(&UNIQUE), unicode(&FRIENDLY)) };
+    let switch = switch.map_err(|e| match e {
+        ndis::SwitchError::NotASwitch(status) => status,
+        ndis::SwitchError::Incomplete => NDIS_STATUS_NOT_SUPPORTED,
+        ndis::SwitchError::NoMemory => NO_MEMORY,
+    })?;
+    let blocks = BlockPool::try_new(filter, processors * BLOCKS_PER_PROCESSOR).ok_or(NO_MEMORY)?;
+    let host = SwitchHost { switch, blocks, upcalls: Upcalls::default() };
+    let seed = ndis::interrupt_time() ^ (filter.addr() as u64).rotate_left(32);
+    let config = datapath::Config { seed, ..datapath::Config::default() };
+    let extension = Extension::try_new(host, &Setup { processors, config }).ok_or(NO_MEMORY)?;
+    try_box(Module { extension, timer: None }).ok_or(NO_MEMORY)
+}
+
+pub(crate) unsafe extern "win64" fn attach(
+    filter: NDIS_HANDLE,
+    _driver: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_ATTACH_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS's parameters are there for the call.
+    if unsafe { (*parameters).MiniportMediaType } != NdisMedium802_3 {
+        return NDIS_STATUS_UNSUPPORTED_MEDIA;
+    }
+    // SAFETY: `filter` is the handle that NDIS gave.
+    let module = match unsafe { make(filter) } {
+        Ok(module) => Box::into_raw(module),
+        Err(status) => return status,
+    };
+    let attributes = NDIS_FILTER_ATTRIBUTES {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES,
+            Revision: 1,
+            Size: NDIS_SIZEOF_FILTER_ATTRIBUTES_REVISION_1,
+        },
+        Flags: 0,
+    };
+    // SAFETY: called in FilterAttach; the module lives until `detach`; on failure nobody has the pointer but us.
+    unsafe {
+        (*module).timer = Timer::start(filter, HOUSEKEEPING, housekeep, module.cast());
+        let status = match (*module).timer {
+            Some(_) => NdisFSetAttributes(filter, module.cast(), &attributes),
+            None => NDIS_STATUS_RESOURCES,
+        };
+        if status != NDIS_STATUS_SUCCESS {
+            (*module).timer = None;
+            drop(Box::from_raw(module));
+            return status;
+        }
+    }
+    // Whoever is second is not seen by user space, as in Open vSwitch, but forwards.
+    let _ = FIRST.compare_exchange(ptr::null_mut(), module, Ordering::AcqRel, Ordering::Acquire);
+    NDIS_STATUS_SUCCESS
+}
+
+pub(crate) unsafe extern "win64" fn detach(context: NDIS_HANDLE) {
+    let pointer = context.cast::<Module>();
+    let _ = FIRST.compare_exchange(pointer, ptr::null_mut(), Ordering::AcqRel, Ordering::Acquire);
+    while INSIDE.load(Ordering::Acquire) != 0 {
+        /// One millisecond, relative.
+        const MOMENT: i64 = -10_000;
+        // SAFETY: FilterDetach is called at PASSIVE_LEVEL; the interval is static.
+        unsafe { KeDelayExecutionThread(0, 0, &MOMENT) };
+    }
+    // SAFETY: `attach` made the module; NDIS has no call inside it any more, and neither has anybody else.
+    unsafe {
+        (*pointer).timer = None;
+        (*pointer).extension.detach();
+        drop(Box::from_raw(pointer));
+    }
+}
+
+pub(crate) unsafe extern "win64" fn restart(
+    context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS calls with the context that was set.
+    let restarted = unsafe { module(context) }.extension.restart();
+    if restarted { NDIS_STATUS_SUCCESS } else { NDIS_STATUS_RESOURCES }
+}
+
+pub(crate) unsafe extern "win64" fn pause(
+    context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: as above.
+    match unsafe { module(context) }.extension.pause() {
+        Pause::Done => NDIS_STATUS_SUCCESS,
+        Pause::Pending => NDIS_STATUS_PENDING,
+    }
+}
+
+pub(crate) unsafe extern "win64" fn send(
+    context: NDIS_HANDLE,
+    lists: *mut NET_BUFFER_LIST,
+    _port: u32,
+    _flags: u32,
+) {
+    // SAFETY: as above, and NDIS gives the packets away.
+    unsafe { module(context).extension.ingress(crate::host::Packets(Chain::from_raw(lists))) }
+}
+
+pub(crate) unsafe extern "win64" fn send_complete(
+    context: NDIS_HANDLE,
+    lists: *mut NET_BUFFER_LIST,
+    flags: u32,
+) {
+    let single_source = flags & NDIS_SEND_COMPLETE_FLAGS_SWITCH_SINGLE_SOURCE != 0;
+    // SAFETY: as above.
+    let (module, chain) = unsafe { (module(context), Chain::from_raw(lists)) };
+    module.extension.send_complete(crate::host::Packets(chain), single_source);
+}
+
+/// Nothing is queued here: packets are decided on the spot.
+pub(crate) unsafe extern "win64" fn cancel_send(context: NDIS_HANDLE, id: *mut c_void) {
+    // SAFETY: as above; cancels go to those below, which may have queued.
+    unsafe { NdisFCancelSendNetBufferLists(module(context).extension.platform().switch.filter(), id) }
+}
+
+pub(crate) unsafe extern "win64" fn oid_request(
+    context: NDIS_HANDLE,
+    request: *mut NDIS_OID_REQUEST,
+) -> NDIS_STATUS {
+    // SAFETY: as above; the request is there until it is completed.
+    let (module, parsed) = unsafe { (module(context), oid::parse(&OidRequest::from_raw(request))) };
+    match module.extension.handle_oid(parsed) {
+        Decision::Veto(Veto::Resources) => NDIS_STATUS_RESOURCES,
+        Decision::Veto(Veto::NotSupported) => NDIS_STATUS_NOT_SUPPORTED,
+        Decision::Veto(Veto::Failure) => NDIS_STATUS_FAILURE,
+        Decision::Forward(after) => {
+            let filter = module.extension.platform().switch.filter();
+            // SAFETY: the request came by this callback, which returns what this returns.
+            unsafe {
+                forward_oid(filter, request, after.to_words(), |note, status| done(module, note, status))
+            }
+        }
+    }
+}
+
+pub(crate) unsafe extern "win64" fn oid_request_complete(
+    context: NDIS_HANDLE,
+    request: *mut NDIS_OID_REQUEST,
+    status: NDIS_STATUS,
+) {
+    // SAFETY: as above; the request is one that we sent down.
+    unsafe {
+        let module = module(context);
+        let filter = module.extension.platform().switch.filter();
+        oid_answered(filter, request, status, |note, status| done(module, note, status));
+    }
+}
+
+fn done(module: &Module, note: [u32; 2], status: NDIS_STATUS) {
+    module.extension.oid_done(After::from_words(note), status == NDIS_STATUS_SUCCESS);
+}
+
+pub(crate) unsafe extern "win64" fn cancel_oid_request(context: NDIS_HANDLE, id: *mut c_void) {
+    // SAFETY: as above; a clone has its original's id.
+    unsafe { NdisFCancelOidRequest(module(context).extension.platform().switch.filter(), id) }
+}
+
+pub(crate) unsafe extern "win64" fn net_pnp_event(
+    context: NDIS_HANDLE,
+    event: *mut NET_PNP_EVENT_NOTIFICATION,
+) -> NDIS_STATUS {
+    // SAFETY: as above; the event is there for the call. It is passed on whatever becomes of it here.
+    unsafe {
+        let extension = &module(context).extension;
+        if (*event).NetPnPEvent.NetEvent == NetEventSwitchActivate {
+            // What is not learned now comes by requests, or at the next restart.
+            let _ = extension.activate();
+        }
+        NdisFNetPnPEvent(extension.platform().switch.filter(), event)
+    }
+}
+
+unsafe extern "win64" fn housekeep(_: *mut c_void, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
+    // SAFETY: the timer's context is the module, which outlives the timer.
+    unsafe { module(context) }.extension.housekeep();
+}
+
+/// NDIS's flags for what packets have in common.
+pub(crate) fn send_flags(flags: SendFlags) -> u32 {
+    let flag = |set: bool, bit: u32| if set { bit } else { 0 };
+    flag(flags.single_source, NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE)
+        | flag(flags.destination_group, NDIS_SEND_FLAGS_SWITCH_DESTINATION_GROUP)
+}

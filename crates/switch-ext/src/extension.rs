@@ -1,0 +1,332 @@
+//! The extension: what NDIS's callbacks come down to.
+//!
+//! Where it sits: one for each switch that the extension is enabled on; made when NDIS attaches the filter module,
+//! dropped when it detaches it.
+//!
+//! I1  Every function that touches the core raises to DISPATCH_LEVEL first: whoever holds one of the core's locks is never
+//!     preempted on its own processor.
+//! I2  The plan is carried out with no lock held.
+
+use alloc::vec::Vec;
+
+use datapath::{Command, CommandError, Datapath, Reply};
+use odp::Action;
+use packet::{DropReason, FlatPacket, OdpPort, PacketMeta};
+use sync::{RwSpin, SpinLock};
+
+use crate::lane::{Lane, Pass};
+use crate::life::{Event, Life, Pause, State};
+use crate::oid::{After, Decision, Oid, Veto};
+use crate::plan::Plan;
+use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
+use crate::ports::{Ports, Vport, VportError};
+
+/// Connections looked at in one turn of housekeeping, and when their table is short of room.
+const SWEEP: usize = 4096;
+const MAINTENANCE: usize = 64;
+
+/// How an extension is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Processors that may call.
+    pub processors: usize,
+    /// Seeds and limits.
+    pub config: datapath::Config,
+}
+
+/// One switch's extension.
+pub struct Extension<P: Platform> {
+    platform: P,
+    life: Life,
+    datapath: Datapath,
+    ports: RwSpin<Ports>,
+    lanes: Vec<SpinLock<Lane<P>>>,
+}
+
+impl<P: Platform> Extension<P> {
+    /// An extension that is paused; `None` if memory is short.
+    pub fn try_new(platform: P, setup: &Setup) -> Option<Extension<P>> {
+        let mut lanes = Vec::new();
+        lanes.try_reserve_exact(setup.processors).ok()?;
+        for n in 0..setup.processors as u64 {
+            lanes.push(SpinLock::new(Lane::try_new(setup.config.seed.wrapping_add(n))?));
+        }
+        let datapath = Datapath::try_new(&setup.config)?;
+        Some(Extension { platform, life: Life::default(), datapath, ports: RwSpin::default(), lanes })
+    }
+
+    /// The system around it.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The state it is in.
+    pub fn state(&self) -> State {
+        self.life.state()
+    }
+
+    /// FilterRestart: learns the ports, then lets packets in. False, and it stays paused, if that failed.
+    pub fn restart(&self) -> bool {
+        if self.life.handle(Event::Restart).is_none() {
+            return false;
+        }
+        let learned = self.activate();
+        let event = if learned { Event::Restarted } else { Event::RestartFailed };
+        self.life.handle(event).is_some() && learned
+    }
+
+    /// FilterPause.
+    pub fn pause(&self) -> Pause {
+        self.life.pause()
+    }
+
+    /// FilterDetach: forgets the switch.
+    pub fn detach(&self) {
+        self.life.handle(Event::Detach);
+        let _level = self.platform.raise();
+        self.ports.write().clear();
+    }
+
+    /// Asks the switch for its ports and adapters; false if it does not answer. Nothing is asked before it is active, and
+    /// what a request told us already is newer than the answer.
+    pub fn activate(&self) -> bool {
+        let Some(Snapshot { active, ports, nics }) = self.platform.snapshot() else { return false };
+        if !active {
+            return true;
+        }
+        let _level = self.platform.raise();
+        let mut table = self.ports.write();
+        for port in ports.into_iter().filter(|p| !p.validation) {
+            let id = port.id;
+            if table.create_port(port).is_err() {
+                return false;
+            }
+            table.port_created(id, true);
+        }
+        for (nic, connected) in nics {
+            let id = nic.id;
+            if table.create_nic(nic).is_err() {
+                return false;
+            }
+            table.nic_created(id, true);
+            if connected {
+                table.connect_nic(id);
+            }
+        }
+        true
+    }
+
+    /// A request of the switch, before it is passed on.
+    pub fn handle_oid(&self, oid: Oid) -> Decision {
+        let _level = self.platform.raise();
+        let mut ports = self.ports.write();
+        let forward = Decision::Forward(After::Nothing);
+        match oid {
+            Oid::PortCreate(info) if info.validation => forward,
+            Oid::PortCreate(info) => {
+                let id = info.id;
+                match ports.create_port(info) {
+                    Ok(()) => Decision::Forward(After::Port(id)),
+                    Err(_) => Decision::Veto(Veto::Resources),
+                }
+            }
+            Oid::NicCreate(info) => {
+                let id = info.id;
+                match ports.create_nic(info) {
+                    Ok(()) => Decision::Forward(After::Nic(id)),
+                    // Only the port's own adapter may be refused; others are then unknown here.
+                    Err(_) if id.index == 0 => Decision::Veto(Veto::Resources),
+                    Err(_) => forward,
+                }
+            }
+            Oid::NicConnect(id) => Decision::Forward(After::Connected(id)),
+            Oid::PortUpdated(info) => {
+                ports.update_port(info);
+                forward
+            }
+            Oid::NicUpdated(info) => {
+                ports.update_nic(info);
+                forward
+            }
+            Oid::PortTeardown(id) => {
+                ports.tear_down_port(id);
+                forward
+            }
+            Oid::PortDelete(id) => {
+                ports.delete_port(id);
+                forward
+            }
+            Oid::NicDisconnect(id) => {
+                ports.disconnect_nic(id);
+                forward
+            }
+            Oid::NicDelete(id) => {
+                ports.delete_nic(id);
+                forward
+            }
+            Oid::VlanPolicy => Decision::Veto(Veto::NotSupported),
+            Oid::AllocateVf => Decision::Veto(Veto::Failure),
+            Oid::NoMemory => Decision::Veto(Veto::Resources),
+            Oid::Other => forward,
+        }
+    }
+
+    /// The switch has answered a request that was passed on.
+    pub fn oid_done(&self, after: After, agreed: bool) {
+        if after == After::Nothing {
+            return;
+        }
+        let _level = self.platform.raise();
+        let mut ports = self.ports.write();
+        match after {
+            After::Nothing => {}
+            After::Port(id) => ports.port_created(id, agreed),
+            After::Nic(id) => ports.nic_created(id, agreed),
+            After::Connected(id) if agreed => ports.connect_nic(id),
+            After::Connected(_) => {}
+        }
+    }
+
+    /// FilterSendNetBufferLists: packets from every adapter.
+    pub fn ingress(&self, mut chain: P::Chain) {
+        let _level = self.platform.raise();
+        if !self.life.enter() {
+            return self.refuse(chain);
+        }
+        let plan = self.in_lane(|lane, pass, plan| {
+            while let Some(nbl) = chain.pop() {
+                lane.accept(pass, plan, nbl);
+            }
+            lane.flush(pass, plan);
+        });
+        self.carry_out(plan);
+        self.leave();
+    }
+
+    /// FilterSendNetBufferListsComplete: packets that come back, ours and others.
+    pub fn send_complete(&self, mut chain: P::Chain, single_source: bool) {
+        let _level = self.platform.raise();
+        let mut others = P::Chain::default();
+        let mut ours = P::Chain::default();
+        while let Some(nbl) = chain.pop() {
+            if self.platform.is_own(&nbl) { ours.push(nbl) } else { others.push(nbl) }
+        }
+        if !others.is_empty() {
+            self.platform.complete(others, single_source);
+        }
+        while let Some(nbl) = ours.pop() {
+            self.platform.free(nbl);
+            self.leave();
+        }
+    }
+
+    /// Executes actions on a packet from user space.
+    pub fn execute(
+        &self,
+        meta: PacketMeta,
+        packet: FlatPacket,
+        actions: &[Action],
+    ) -> Result<(), CommandError> {
+        odp::validate(actions).map_err(CommandError::InvalidActions)?;
+        let _level = self.platform.raise();
+        if !self.life.enter() {
+            self.datapath.count_drops(DropReason::PortDown, 1);
+            return Ok(());
+        }
+        let plan = self.in_lane(|lane, pass, plan| lane.execute(pass, plan, (meta, packet), actions));
+        self.carry_out(plan);
+        self.leave();
+        Ok(())
+    }
+
+    /// Carries out a command about flows.
+    pub fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
+        let _level = self.platform.raise();
+        self.datapath.apply(command)
+    }
+
+    /// The core's tables. Whoever takes their locks raises first.
+    pub fn datapath(&self) -> &Datapath {
+        &self.datapath
+    }
+
+    /// Binds an adapter by name.
+    pub fn bind(&self, name: &str, wanted: Option<OdpPort>) -> Result<OdpPort, VportError> {
+        let _level = self.platform.raise();
+        self.ports.write().bind(name, wanted)
+    }
+
+    /// Unbinds a datapath port.
+    pub fn unbind(&self, number: OdpPort) -> Result<(), VportError> {
+        let _level = self.platform.raise();
+        self.ports.write().unbind(number)
+    }
+
+    /// Calls `each` with every datapath port; false if memory is short.
+    pub fn for_each_vport(&self, each: impl FnMut(Vport)) -> bool {
+        let _level = self.platform.raise();
+        self.ports.read().for_each(each)
+    }
+
+    /// What is due once a second: expired connections, the order of masks.
+    pub fn housekeep(&self) {
+        let _level = self.platform.raise();
+        let now = self.platform.now();
+        self.datapath.conntrack().maintain(now, SWEEP);
+        // Cannot fail.
+        let _ = self.datapath.apply(Command::SortMasks);
+    }
+
+    /// Runs `f` in this processor's lane.
+    fn in_lane(&self, f: impl FnOnce(&mut Lane<P>, &Pass<'_, P>, &mut Plan<P>)) -> Plan<P> {
+        let mut plan = Plan::default();
+        let now = self.platform.now();
+        let connections = self.datapath.conntrack();
+        if connections.wants_maintenance() {
+            connections.maintain(now, MAINTENANCE);
+        }
+        // A processor that came later than the lanes shares one.
+        let at = self.platform.processor() % self.lanes.len().max(1);
+        if let Some(lane) = self.lanes.get(at) {
+            let mut lane = lane.lock();
+            let ports = self.ports.read();
+            let Extension { platform, datapath, life, .. } = self;
+            f(&mut lane, &Pass { platform, datapath, ports: &ports, life, now }, &mut plan);
+        }
+        if connections.wants_maintenance() {
+            // New connections must find memory in the next batch.
+            connections.maintain(now, 0);
+        }
+        plan
+    }
+
+    fn carry_out(&self, plan: Plan<P>) {
+        let Plan { send, native, done } = plan;
+        for group in [native, send] {
+            if let Some((chain, flags)) = group.take() {
+                self.platform.send(chain, flags);
+            }
+        }
+        if let Some((chain, flags)) = done.take() {
+            self.platform.complete(chain, flags.single_source);
+        }
+    }
+
+    /// Gives packets back that came while the extension does not run.
+    fn refuse(&self, mut chain: P::Chain) {
+        let mut plan = Plan::<P>::default();
+        while let Some(mut nbl) = chain.pop() {
+            let source = self.platform.facts(&nbl).source;
+            self.platform.report(&nbl, source, Reason::Paused);
+            self.platform.set_outcome(&mut nbl, Outcome::Paused);
+            plan.done.push(nbl, source, &[]);
+        }
+        self.carry_out(plan);
+    }
+
+    fn leave(&self) {
+        if self.life.leave() {
+            self.platform.pause_complete();
+        }
+    }
+}

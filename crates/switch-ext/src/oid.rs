@@ -1,0 +1,111 @@
+//! The switch's requests, decided as data.
+//!
+//! Where it sits: `ovsext` parses a request into an [`Oid`], asks [`crate::Extension::handle_oid`], and does what the
+//! [`Decision`] says. It forwards everything that is not vetoed, always as a clone.
+//!
+//! I1  What must be forwarded (connect, disconnect, delete, teardown, updates) is never vetoed, whatever fails here.
+//! I2  Something that comes counts once the switch agreed; something that goes counts before the switch is told.
+//!
+//! Spec: OID_SWITCH_* in the Windows Driver Kit's documentation.
+
+use crate::{NicId, NicInfo, PortInfo};
+
+/// A request of the switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oid {
+    /// A port is to be made.
+    PortCreate(PortInfo),
+    /// A port's description changed.
+    PortUpdated(PortInfo),
+    /// A port is about to go.
+    PortTeardown(u32),
+    /// A port goes.
+    PortDelete(u32),
+    /// An adapter is to be made.
+    NicCreate(NicInfo),
+    /// An adapter's packets begin to flow.
+    NicConnect(NicId),
+    /// An adapter's description changed.
+    NicUpdated(NicInfo),
+    /// An adapter's packets end.
+    NicDisconnect(NicId),
+    /// An adapter goes.
+    NicDelete(NicId),
+    /// A port is to have a VLAN policy.
+    VlanPolicy,
+    /// An adapter is to have a virtual function of hardware, past the extension.
+    AllocateVf,
+    /// A creation that could not be parsed for want of memory.
+    NoMemory,
+    /// Anything else.
+    Other,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Veto {
+    /// Memory is short; the switch may ask again.
+    Resources,
+    /// VLANs are the bridges' matter.
+    NotSupported,
+    /// Packets would pass by the extension.
+    Failure,
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Pass it on.
+    Forward(After),
+    /// Complete it with an error.
+    Veto(Veto),
+}
+
+/// What counts once the switch has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// A port is there, if the switch agreed.
+    Port(u32),
+    /// An adapter is there, if the switch agreed.
+    Nic(NicId),
+    /// An adapter is connected, if the switch agreed.
+    Connected(NicId),
+}
+
+impl After {
+    /// As two numbers, for the few bytes that a request has for its issuer.
+    pub const fn to_words(self) -> [u32; 2] {
+        match self {
+            After::Nothing => [0, 0],
+            After::Port(id) => [1, id],
+            After::Nic(id) => [2 | (id.index as u32) << 16, id.port],
+            After::Connected(id) => [3 | (id.index as u32) << 16, id.port],
+        }
+    }
+
+    /// The reverse of [`After::to_words`].
+    pub const fn from_words([kind, port]: [u32; 2]) -> After {
+        let id = NicId { port, index: (kind >> 16) as u16 };
+        match kind & 0xffff {
+            1 => After::Port(port),
+            2 => After::Nic(id),
+            3 => After::Connected(id),
+            _ => After::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_carry_every_case() {
+        let id = NicId { port: 0x1234_5678, index: 31 };
+        for after in [After::Nothing, After::Port(7), After::Nic(id), After::Connected(id)] {
+            assert_eq!(After::from_words(after.to_words()), after);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What becomes of a batch: packets to send on, packets to give back.
+//!
+//! Where it sits: filled by a lane under its lock, carried out by the extension when no lock is held.
+//!
+//! Spec: NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE and …_DESTINATION_GROUP; a wrong flag makes the switch lose packets.
+
+use crate::NicId;
+use crate::platform::{Chain, Destination, Platform, SendFlags};
+
+/// Packets to be given away.
+pub(crate) struct Plan<P: Platform> {
+    /// To be sent on, with destinations.
+    pub send: Group<P>,
+    /// To be sent on untouched: the switch forwards them by itself.
+    pub native: Group<P>,
+    /// To be given back.
+    pub done: Group<P>,
+}
+
+impl<P: Platform> Default for Plan<P> {
+    fn default() -> Self {
+        Plan { send: Group::default(), native: Group::default(), done: Group::default() }
+    }
+}
+
+/// Packets in order, and what they have in common.
+pub(crate) struct Group<P: Platform> {
+    chain: P::Chain,
+    common: Common,
+}
+
+impl<P: Platform> Default for Group<P> {
+    fn default() -> Self {
+        Group { chain: P::Chain::default(), common: Common::default() }
+    }
+}
+
+impl<P: Platform> Group<P> {
+    /// Appends a packet from `source` with destinations `to`.
+    pub fn push(&mut self, nbl: P::Nbl, source: NicId, to: &[Destination]) {
+        self.common.add(source, to);
+        self.chain.push(nbl);
+    }
+
+    /// The packets, if there are any.
+    pub fn take(self) -> Option<(P::Chain, SendFlags)> {
+        (!self.chain.is_empty()).then_some((self.chain, self.common.flags()))
+    }
+}
+
+/// What packets have in common.
+#[derive(Clone, Copy, Debug, Default)]
+struct Common {
+    first: Option<(NicId, Option<Destination>)>,
+    sources_differ: bool,
+    destinations_differ: bool,
+}
+
+impl Common {
+    fn add(&mut self, source: NicId, to: &[Destination]) {
+        let only = if let [one] = to { Some(*one) } else { None };
+        let (first_source, first_to) = *self.first.get_or_insert((source, only));
+        self.sources_differ |= source != first_source;
+        self.destinations_differ |= only.is_none() || only != first_to;
+    }
+
+    fn flags(&self) -> SendFlags {
+        SendFlags {
+            single_source: self.first.is_some() && !self.sources_differ,
+            destination_group: self.first.is_some() && !self.destinations_differ,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nic(port: u32) -> NicId {
+        NicId { port, index: 0 }
+    }
+
+    fn flags(packets: &[(u32, &[u32])]) -> (bool, bool) {
+        let mut common = Common::default();
+        for (source, to) in packets {
+            let to: alloc::vec::Vec<_> = to.iter().map(|p| Destination(nic(*p))).collect();
+            common.add(nic(*source), &to);
+        }
+        (common.flags().single_source, common.flags().destination_group)
+    }
+
+    #[test]
+    fn flags_hold_for_all_or_are_not_set() {
+        assert_eq!(flags(&[(1, &[2]), (1, &[2])]), (true, true));
+        assert_eq!(flags(&[(1, &[2]), (3, &[2])]), (false, true));
+        assert_eq!(flags(&[(1, &[2]), (1, &[4])]), (true, false));
+        assert_eq!(flags(&[(1, &[2, 4]), (1, &[2, 4])]), (true, false), "a group has one destination each");
+        assert_eq!(flags(&[(1, &[]), (1, &[])]), (true, false));
+    }
+}

@@ -1,0 +1,170 @@
+//! What the extension needs of the system around it.
+//!
+//! Where it sits: implemented by `ovsext` over `ndis`. Everything that touches a packet's memory, a pool or a level is
+//! behind these traits.
+//!
+//! Packets are values that are not copied: whoever has one must give it to [`Platform::send`], [`Platform::complete`] or
+//! [`Platform::free`].
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use datapath::Upcall;
+use packet::{FlatPacket, Now};
+
+use crate::{Info, NicId, NicInfo, PortInfo};
+
+/// Memory of fixed size from a pool that was filled in advance; goes back when dropped.
+pub trait Block {
+    /// Its bytes; always as many.
+    fn bytes(&self) -> &[u8];
+    /// Its bytes, to be written.
+    fn bytes_mut(&mut self) -> &mut [u8];
+}
+
+/// One frame of a received packet, to be read. Keeps the packet's memory: a packet with a view of it cannot be given away.
+pub trait View: Clone {
+    /// Bytes of the frame.
+    fn len(&self) -> usize;
+    /// True for a frame without bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Copies the bytes from `off` on to `out`; returns how many there were to copy.
+    fn copy_out(&self, off: usize, out: &mut [u8]) -> usize;
+    /// True if the frame begins with `bytes`.
+    fn starts_with(&self, bytes: &[u8]) -> bool;
+}
+
+/// Packets in order, linked through their own memory.
+pub trait Chain<N>: Default {
+    /// Takes the first.
+    fn pop(&mut self) -> Option<N>;
+    /// Appends one.
+    fn push(&mut self, nbl: N);
+    /// True if there is none.
+    fn is_empty(&self) -> bool;
+}
+
+/// What is known of a received packet beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The adapter it came from.
+    pub source: NicId,
+    /// The switch forwards it by itself; it is passed on untouched.
+    pub native: bool,
+    /// Bytes from the start that no guest can write; `None` if that is all of them.
+    pub safe_size: Option<u16>,
+    /// Frames in it.
+    pub frames: u16,
+    /// What hardware did or is to do.
+    pub info: Info,
+}
+
+/// Where a packet is to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Destination(pub NicId);
+
+/// How a received packet ends that is not sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A copy of it went on.
+    Delivered,
+    /// It was dropped.
+    Dropped,
+    /// Memory was short.
+    Resources,
+    /// The extension does not run.
+    Paused,
+}
+
+/// Why a packet ended here, for the switch's own counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It came from an adapter that no bridge has.
+    UnknownSource,
+    /// The flow says so, or a table was full.
+    Dropped,
+    /// It went to the switch in user space.
+    ToUserSpace,
+    /// No destination could be added.
+    NoDestination,
+    /// The extension is paused.
+    Paused,
+}
+
+/// What holds of all packets that are sent together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendFlags {
+    /// All come from one adapter.
+    pub single_source: bool,
+    /// Each has exactly one destination, and it is the same.
+    pub destination_group: bool,
+}
+
+/// The switch's ports and adapters as they are.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// False before the switch is active: then the lists are empty.
+    pub active: bool,
+    /// Ports.
+    pub ports: Vec<PortInfo>,
+    /// Adapters, with whether each is connected.
+    pub nics: Vec<(NicInfo, bool)>,
+}
+
+/// Services of the system. Functions that give a packet away may call back into the extension before they return.
+pub trait Platform: Sized + Send + Sync + 'static {
+    /// A packet.
+    type Nbl: Send;
+    /// One frame of it.
+    type View: View + Send;
+    /// Memory.
+    type Block: Block + Send;
+    /// Packets in order.
+    type Chain: Chain<Self::Nbl> + Send;
+    /// Holds the processor at DISPATCH_LEVEL until dropped.
+    type Level;
+
+    /// The time.
+    fn now(&self) -> Now;
+    /// Raises to DISPATCH_LEVEL.
+    fn raise(&self) -> Self::Level;
+    /// The number of this processor; at DISPATCH_LEVEL it stays the same.
+    fn processor(&self) -> usize;
+    /// A block; `None` if the pool is empty.
+    fn block(&self) -> Option<Self::Block>;
+
+    /// What is known of a packet.
+    fn facts(&self, nbl: &Self::Nbl) -> Facts;
+    /// A view of frame `index`.
+    fn view(&self, nbl: &Self::Nbl, index: u16) -> Option<Self::View>;
+    /// True for a packet that [`Platform::assemble`] made.
+    fn is_own(&self, nbl: &Self::Nbl) -> bool;
+    /// Commits destinations; false, and none is committed, if memory is short.
+    fn add_destinations(&self, nbl: &mut Self::Nbl, to: &[Destination]) -> bool;
+    /// Sets how a packet ended.
+    fn set_outcome(&self, nbl: &mut Self::Nbl, outcome: Outcome);
+    /// Tells the switch that the extension ended a packet that came from `source`.
+    fn report(&self, nbl: &Self::Nbl, source: NicId, reason: Reason);
+    /// Makes a packet of `pieces`, each a block with the range of its bytes; takes them all out, also if it fails.
+    fn assemble(
+        &self,
+        pieces: &mut Vec<(Self::Block, Range<usize>)>,
+        source: Option<NicId>,
+        info: Info,
+    ) -> Option<Self::Nbl>;
+    /// Frees a packet of ours.
+    fn free(&self, nbl: Self::Nbl);
+    /// Passes packets on.
+    fn send(&self, chain: Self::Chain, flags: SendFlags);
+    /// Gives received packets back; all of one source if `single_source`.
+    fn complete(&self, chain: Self::Chain, single_source: bool);
+    /// Ends a pause that was pending.
+    fn pause_complete(&self);
+
+    /// Takes a packet for user space; false if the queue is full.
+    fn upcall(&self, upcall: Upcall<FlatPacket>) -> bool;
+    /// Asks the switch for its ports and adapters; `None` if that failed. PASSIVE_LEVEL.
+    fn snapshot(&self) -> Option<Snapshot>;
+}

@@ -1,0 +1,436 @@
+//! The switch's ports and adapters, and which of them are ports of the datapath.
+//!
+//! Where it sits: changed by the switch's requests and by user space, read once for each batch of packets.
+//!
+//! A port may have several adapters: index 0 is the port's own, indexes from 1 on are the physical adapters behind the
+//! external port (members of a team). A datapath port is bound by name: for adapters of virtual machines the name of their
+//! port, for the others the adapter's own.
+//!
+//! I1  A datapath port keeps its number while it is bound, also while its adapter is away.
+//! I2  Packets pass only adapters that are connected and bound.
+//! I3  Lists are sorted; lookups are binary searches, which is enough for the few hundred ports of a host.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use packet::OdpPort;
+use wire::EthAddr;
+
+/// An adapter: its port, and its index there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NicId {
+    /// The switch's number of the port.
+    pub port: u32,
+    /// Zero for the port's own adapter.
+    pub index: u16,
+}
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// Nothing in particular.
+    Generic,
+    /// The way out of the host.
+    External,
+    /// A virtual machine's adapter, with drivers that know Hyper-V.
+    Synthetic,
+    /// A virtual machine's adapter that imitates hardware.
+    Emulated,
+    /// The host's own adapter.
+    Internal,
+}
+
+/// What an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicKind {
+    /// Physical, or the external port's own.
+    External,
+    /// A virtual machine's, with drivers that know Hyper-V.
+    Synthetic,
+    /// A virtual machine's that imitates hardware.
+    Emulated,
+    /// The host's own.
+    Internal,
+}
+
+/// A port as the switch describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Its number.
+    pub id: u32,
+    /// What it is for.
+    pub kind: PortKind,
+    /// Its friendly name.
+    pub name: String,
+    /// True for one that only validates a configuration: no adapter ever connects.
+    pub validation: bool,
+}
+
+/// An adapter as the switch describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NicInfo {
+    /// Which it is.
+    pub id: NicId,
+    /// What it is.
+    pub kind: NicKind,
+    /// Its friendly name.
+    pub name: String,
+    /// Its address.
+    pub mac: EthAddr,
+    /// Its MTU.
+    pub mtu: u32,
+}
+
+/// How far a port or an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Asked for; the switch has not agreed yet.
+    Creating,
+    /// There.
+    Created,
+    /// An adapter with packets.
+    Connected,
+    /// An adapter that is going.
+    Disconnected,
+    /// A port that is going.
+    TornDown,
+}
+
+#[derive(Debug)]
+struct HvPort {
+    info: PortInfo,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+struct HvNic {
+    info: NicInfo,
+    stage: Stage,
+    vport: Option<OdpPort>,
+    counters: Counters,
+}
+
+/// An adapter's counters, as the datapath sees them: received is what came from it.
+#[derive(Debug, Default)]
+struct Counters {
+    rx: [AtomicU64; 2],
+    tx: [AtomicU64; 2],
+}
+
+#[derive(Debug)]
+struct Bound {
+    number: OdpPort,
+    name: String,
+    nic: Option<NicId>,
+}
+
+/// A datapath port as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vport {
+    /// Its number.
+    pub number: OdpPort,
+    /// Its name.
+    pub name: String,
+    /// Its adapter, if that is there.
+    pub nic: Option<NicId>,
+    /// What the adapter is.
+    pub kind: Option<NicKind>,
+    /// Packets and bytes received, then sent.
+    pub counters: [u64; 4],
+}
+
+/// Why a datapath port was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VportError {
+    /// One of this name exists.
+    Exists,
+    /// The number is taken.
+    Busy,
+    /// No adapter has this name.
+    NoDevice,
+    /// There is no such port.
+    NotFound,
+    /// All numbers are taken.
+    Full,
+    /// Memory is short.
+    NoMemory,
+}
+
+/// Where packets of an adapter enter the datapath.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub number: OdpPort,
+    pub external: bool,
+}
+
+/// Memory was short; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoMemory;
+
+/// Numbers of datapath ports are below this.
+const LAST: u32 = 65_534;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Ports {
+    ports: Vec<HvPort>,
+    nics: Vec<HvNic>,
+    bound: Vec<Bound>,
+}
+
+impl Ports {
+    fn port(&mut self, id: u32) -> Option<&mut HvPort> {
+        let at = self.ports.binary_search_by_key(&id, |p| p.info.id).ok()?;
+        self.ports.get_mut(at)
+    }
+
+    fn nic_at(&self, id: NicId) -> Option<&HvNic> {
+        self.nics.get(self.nics.binary_search_by_key(&id, |n| n.info.id).ok()?)
+    }
+
+    fn nic(&mut self, id: NicId) -> Option<&mut HvNic> {
+        let at = self.nics.binary_search_by_key(&id, |n| n.info.id).ok()?;
+        self.nics.get_mut(at)
+    }
+
+    /// The switch asks for a port; it is there once the switch agrees. One that exists is brought up to date.
+    pub(crate) fn create_port(&mut self, info: PortInfo) -> Result<(), NoMemory> {
+        if let Some(port) = self.port(info.id) {
+            port.info = info;
+            return Ok(());
+        }
+        self.ports.try_reserve(1).map_err(|_| NoMemory)?;
+        let at = self.ports.partition_point(|p| p.info.id < info.id);
+        self.ports.insert(at, HvPort { info, stage: Stage::Creating });
+        Ok(())
+    }
+
+    /// The switch agreed, or did not.
+    pub(crate) fn port_created(&mut self, id: u32, agreed: bool) {
+        if agreed {
+            if let Some(port) = self.port(id) {
+                port.stage = Stage::Created;
+            }
+        } else {
+            self.ports.retain(|p| p.info.id != id || p.stage != Stage::Creating);
+        }
+    }
+
+    /// A port's description changed.
+    pub(crate) fn update_port(&mut self, info: PortInfo) {
+        let id = info.id;
+        if let Some(port) = self.port(id) {
+            port.info = info;
+        }
+        self.rebind(|nic| nic.port == id);
+    }
+
+    /// A port goes: nothing may be sent to it any more.
+    pub(crate) fn tear_down_port(&mut self, id: u32) {
+        if let Some(port) = self.port(id) {
+            port.stage = Stage::TornDown;
+        }
+        for nic in self.nics.iter_mut().filter(|n| n.info.id.port == id) {
+            nic.stage = Stage::Disconnected;
+        }
+    }
+
+    /// A port is gone, and what was left of its adapters.
+    pub(crate) fn delete_port(&mut self, id: u32) {
+        self.ports.retain(|p| p.info.id != id);
+        self.nics.retain(|n| n.info.id.port != id);
+        self.bound.iter_mut().filter(|b| b.nic.is_some_and(|n| n.port == id)).for_each(|b| b.nic = None);
+    }
+
+    /// The switch asks for an adapter; it is there once the switch agrees.
+    pub(crate) fn create_nic(&mut self, info: NicInfo) -> Result<(), NoMemory> {
+        if let Some(nic) = self.nic(info.id) {
+            nic.info = info;
+            return Ok(());
+        }
+        self.nics.try_reserve(1).map_err(|_| NoMemory)?;
+        let at = self.nics.partition_point(|n| n.info.id < info.id);
+        let counters = Counters::default();
+        self.nics.insert(at, HvNic { info, stage: Stage::Creating, vport: None, counters });
+        Ok(())
+    }
+
+    /// The switch agreed, or did not.
+    pub(crate) fn nic_created(&mut self, id: NicId, agreed: bool) {
+        if !agreed {
+            self.nics.retain(|n| n.info.id != id || n.stage != Stage::Creating);
+        } else if let Some(nic) = self.nic(id) {
+            nic.stage = Stage::Created;
+            self.rebind(|nic| nic == id);
+        }
+    }
+
+    /// An adapter's packets flow.
+    pub(crate) fn connect_nic(&mut self, id: NicId) {
+        if let Some(nic) = self.nic(id) {
+            nic.stage = Stage::Connected;
+        }
+        self.rebind(|nic| nic == id);
+    }
+
+    /// An adapter's description changed.
+    pub(crate) fn update_nic(&mut self, info: NicInfo) {
+        let id = info.id;
+        if let Some(nic) = self.nic(id) {
+            nic.info = info;
+        }
+        self.rebind(|nic| nic == id);
+    }
+
+    /// Nothing may be sent to an adapter any more.
+    pub(crate) fn disconnect_nic(&mut self, id: NicId) {
+        if let Some(nic) = self.nic(id) {
+            nic.stage = Stage::Disconnected;
+        }
+    }
+
+    /// An adapter is gone; its datapath port keeps its number.
+    pub(crate) fn delete_nic(&mut self, id: NicId) {
+        self.nics.retain(|n| n.info.id != id);
+        self.bound.iter_mut().filter(|b| b.nic == Some(id)).for_each(|b| b.nic = None);
+    }
+
+    /// Forgets everything of the switch; datapath ports stay.
+    pub(crate) fn clear(&mut self) {
+        self.ports.clear();
+        self.nics.clear();
+        self.bound.iter_mut().for_each(|b| b.nic = None);
+    }
+
+    /// The name under which an adapter can be bound. The external port's own adapter cannot: physical ones are.
+    fn name_of<'a>(&'a self, nic: &'a HvNic) -> Option<&'a str> {
+        match nic.info.kind {
+            NicKind::External if nic.info.id.index == 0 => None,
+            NicKind::External | NicKind::Internal => Some(&nic.info.name),
+            NicKind::Synthetic | NicKind::Emulated => {
+                let at = self.ports.binary_search_by_key(&nic.info.id.port, |p| p.info.id).ok()?;
+                Some(&self.ports.get(at)?.info.name)
+            }
+        }
+    }
+
+    /// Matches datapath ports and adapters by name again, for adapters that `f` names.
+    fn rebind(&mut self, f: impl Fn(NicId) -> bool) {
+        for at in 0..self.nics.len() {
+            let Some(nic) = self.nics.get(at).filter(|n| f(n.info.id)) else { continue };
+            let id = nic.info.id;
+            let name = if nic.stage == Stage::Creating { None } else { self.name_of(nic) };
+            let number = name.and_then(|name| {
+                self.bound.iter().find(|b| b.name == name && b.nic.is_none_or(|n| n == id)).map(|b| b.number)
+            });
+            for bound in &mut self.bound {
+                if Some(bound.number) == number {
+                    bound.nic = Some(id);
+                } else if bound.nic == Some(id) {
+                    bound.nic = None;
+                }
+            }
+            if let Some(nic) = self.nics.get_mut(at) {
+                nic.vport = number;
+            }
+        }
+    }
+
+    /// Binds the adapter called `name`, under `wanted` or the lowest free number.
+    pub fn bind(&mut self, name: &str, wanted: Option<OdpPort>) -> Result<OdpPort, VportError> {
+        if self.bound.iter().any(|b| b.name == name) {
+            return Err(VportError::Exists);
+        }
+        let taken = |n: OdpPort| self.bound.binary_search_by_key(&n, |b| b.number).is_ok();
+        let number = match wanted {
+            Some(n) if taken(n) => return Err(VportError::Busy),
+            Some(n) => n,
+            None => (1..LAST).map(OdpPort).find(|n| !taken(*n)).ok_or(VportError::Full)?,
+        };
+        if !self.nics.iter().any(|n| n.stage != Stage::Creating && self.name_of(n) == Some(name)) {
+            return Err(VportError::NoDevice);
+        }
+        let mut owned = String::new();
+        owned.try_reserve_exact(name.len()).map_err(|_| VportError::NoMemory)?;
+        owned.push_str(name);
+        self.bound.try_reserve(1).map_err(|_| VportError::NoMemory)?;
+        let at = self.bound.partition_point(|b| b.number < number);
+        self.bound.insert(at, Bound { number, name: owned, nic: None });
+        self.rebind(|_| true);
+        Ok(number)
+    }
+
+    /// Unbinds a datapath port.
+    pub fn unbind(&mut self, number: OdpPort) -> Result<(), VportError> {
+        let at = self.bound.binary_search_by_key(&number, |b| b.number).map_err(|_| VportError::NotFound)?;
+        self.bound.remove(at);
+        self.nics.iter_mut().filter(|n| n.vport == Some(number)).for_each(|n| n.vport = None);
+        Ok(())
+    }
+
+    /// Calls `each` with every datapath port, by number; stops and returns false if memory is short.
+    pub fn for_each(&self, mut each: impl FnMut(Vport)) -> bool {
+        for bound in &self.bound {
+            let mut name = String::new();
+            if name.try_reserve_exact(bound.name.len()).is_err() {
+                return false;
+            }
+            name.push_str(&bound.name);
+            let nic = bound.nic.and_then(|id| self.nic_at(id));
+            let [rx, tx] = nic.map_or([[0; 2]; 2], |n| {
+                [&n.counters.rx, &n.counters.tx]
+                    .map(|c| [0, 1].map(|i| c.get(i).map_or(0, |v| v.load(Relaxed))))
+            });
+            let ([rx_packets, rx_bytes], [tx_packets, tx_bytes]) = (rx, tx);
+            each(Vport {
+                number: bound.number,
+                name,
+                nic: bound.nic,
+                kind: nic.map(|n| n.info.kind),
+                counters: [rx_packets, rx_bytes, tx_packets, tx_bytes],
+            });
+        }
+        true
+    }
+
+    /// Where packets of an adapter enter, if they may.
+    pub(crate) fn source(&self, id: NicId) -> Option<Source> {
+        let nic = self.nic_at(id).filter(|n| n.stage == Stage::Connected)?;
+        Some(Source { number: nic.vport?, external: nic.info.kind == NicKind::External })
+    }
+
+    /// The adapter behind a datapath port, if packets may be sent to it.
+    pub(crate) fn destination(&self, number: OdpPort) -> Option<NicId> {
+        let at = self.bound.binary_search_by_key(&number, |b| b.number).ok()?;
+        let id = self.bound.get(at)?.nic?;
+        self.nic_at(id).filter(|n| n.stage == Stage::Connected).map(|n| n.info.id)
+    }
+
+    /// True if packets of this adapter have receive-side metadata.
+    pub(crate) fn is_external(&self, id: NicId) -> bool {
+        self.nic_at(id).is_some_and(|n| n.info.kind == NicKind::External)
+    }
+
+    /// Counts a packet that came from an adapter.
+    pub(crate) fn count_rx(&self, id: NicId, bytes: u64) {
+        if let Some(nic) = self.nic_at(id) {
+            count(&nic.counters.rx, bytes);
+        }
+    }
+
+    /// Counts a packet that was sent to an adapter.
+    pub(crate) fn count_tx(&self, id: NicId, bytes: u64) {
+        if let Some(nic) = self.nic_at(id) {
+            count(&nic.counters.tx, bytes);
+        }
+    }
+}
+
+fn count([packets, total]: &[AtomicU64; 2], bytes: u64) {
+    packets.fetch_add(1, Relaxed);
+    total.fetch_add(bytes, Relaxed);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+use super::*;
+
+fn port(id: u32, kind: PortKind, name: &str) -> PortInfo {
+    PortInfo { id, kind, name: name.into(), validation: false }
+}
+
+fn nic(port: u32, index: u16, kind: NicKind, name: &str) -> NicInfo {
+    NicInfo { id: NicId { port, index }, kind, name: name.into(), mac: EthAddr::ZERO, mtu: 1500 }
+}
+
+fn with_vm(ports: &mut Ports, id: u32, name: &str) {
+    ports.create_port(port(id, PortKind::Synthetic, name)).unwrap();
+    ports.port_created(id, true);
+    ports.create_nic(nic(id, 0, NicKind::Synthetic, "Network Adapter")).unwrap();
+    ports.nic_created(NicId { port: id, index: 0 }, true);
+    ports.connect_nic(NicId { port: id, index: 0 });
+}
+
+#[test]
+fn a_port_keeps_its_number_while_its_adapter_is_away() {
+    let mut ports = Ports::default();
+    with_vm(&mut ports, 7, "vm1");
+    let id = NicId { port: 7, index: 0 };
+    assert_eq!(ports.source(id), None, "not bound yet");
+    let number = ports.bind("vm1", None).unwrap();
+    assert_eq!(number, OdpPort(1));
+    assert_eq!(ports.source(id), Some(Source { number, external: false }));
+    assert_eq!(ports.destination(number), Some(id));
+    ports.disconnect_nic(id);
+    assert_eq!((ports.source(id), ports.destination(number)), (None, None));
+    ports.delete_nic(id);
+    ports.tear_down_port(7);
+    ports.delete_port(7);
+    with_vm(&mut ports, 9, "vm1");
+    assert_eq!(ports.destination(number), Some(NicId { port: 9, index: 0 }), "back under another id");
+    ports.unbind(number).unwrap();
+    assert_eq!((ports.destination(number), ports.unbind(number)), (None, Err(VportError::NotFound)));
+}
+
+#[test]
+fn a_refused_creation_leaves_nothing() {
+    let mut ports = Ports::default();
+    ports.create_port(port(3, PortKind::Synthetic, "x")).unwrap();
+    ports.port_created(3, false);
+    ports.create_nic(nic(3, 0, NicKind::Synthetic, "n")).unwrap();
+    assert_eq!(ports.bind("x", None), Err(VportError::NoDevice), "not before the switch agrees");
+    ports.nic_created(NicId { port: 3, index: 0 }, false);
+    assert!(ports.ports.is_empty() && ports.nics.is_empty());
+}
+
+#[test]
+fn physical_adapters_of_a_team_are_bound_one_by_one() {
+    let mut ports = Ports::default();
+    ports.create_port(port(1, PortKind::External, "external")).unwrap();
+    ports.port_created(1, true);
+    for (index, name) in [(0, "switch"), (1, "Ethernet0"), (2, "Ethernet1")] {
+        let id = NicId { port: 1, index };
+        ports.create_nic(nic(1, index, NicKind::External, name)).unwrap();
+        ports.nic_created(id, true);
+        ports.connect_nic(id);
+    }
+    assert_eq!(ports.bind("switch", None), Err(VportError::NoDevice), "the port's own adapter is no port");
+    let first = ports.bind("Ethernet0", Some(OdpPort(4))).unwrap();
+    let second = ports.bind("Ethernet1", None).unwrap();
+    assert_eq!(ports.bind("Ethernet1", None), Err(VportError::Exists));
+    assert_eq!(ports.destination(first), Some(NicId { port: 1, index: 1 }));
+    assert_eq!(ports.destination(second), Some(NicId { port: 1, index: 2 }));
+    assert!(ports.source(NicId { port: 1, index: 2 }).unwrap().external);
+}
+
+#[test]
+fn a_renamed_port_is_another_port() {
+    let mut ports = Ports::default();
+    with_vm(&mut ports, 7, "vm1");
+    let number = ports.bind("vm1", None).unwrap();
+    ports.update_port(port(7, PortKind::Synthetic, "vm2"));
+    assert_eq!(ports.destination(number), None);
+    ports.update_port(port(7, PortKind::Synthetic, "vm1"));
+    assert_eq!(ports.destination(number), Some(NicId { port: 7, index: 0 }));
+    ports.tear_down_port(7);
+    assert_eq!(ports.destination(number), None);
+}
