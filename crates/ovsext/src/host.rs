@@ -27,6 +27,11 @@ impl SwitchHost {
     pub fn next_upcall(&self) -> Option<Upcall<FlatPacket>> {
         self.upcalls.pop()
     }
+
+    /// How many packets wait for user space.
+    pub fn waiting_upcalls(&self) -> usize {
+        self.upcalls.waiting()
+    }
 }
 
 /// A block of the pool.

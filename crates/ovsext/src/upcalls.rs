@@ -3,6 +3,7 @@
 //! Where it sits: filled on the packet path, emptied by whoever answers.
 
 use alloc::collections::VecDeque;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use datapath::Upcall;
 use packet::FlatPacket;
@@ -12,21 +13,26 @@ use sync::SpinLock;
 const LIMIT: usize = 1024;
 
 /// The queue. Its lock is taken at DISPATCH_LEVEL.
-pub(crate) struct Upcalls(SpinLock<VecDeque<Upcall<FlatPacket>>>);
+pub(crate) struct Upcalls {
+    queue: SpinLock<VecDeque<Upcall<FlatPacket>>>,
+    /// How many wait, to be looked at without the lock.
+    waiting: AtomicUsize,
+}
 
 impl Default for Upcalls {
     fn default() -> Self {
-        Upcalls(SpinLock::new(VecDeque::new()))
+        Upcalls { queue: SpinLock::new(VecDeque::new()), waiting: AtomicUsize::new(0) }
     }
 }
 
 impl Upcalls {
     /// Appends a packet; false if the queue is full or memory is short.
     pub fn push(&self, upcall: Upcall<FlatPacket>) -> bool {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         let room = queue.len() < LIMIT && queue.try_reserve(1).is_ok();
         if room {
             queue.push_back(upcall);
+            self.waiting.store(queue.len(), Ordering::Release);
         }
         room
     }
@@ -34,6 +40,14 @@ impl Upcalls {
     /// Takes the first.
     pub fn pop(&self) -> Option<Upcall<FlatPacket>> {
         let _level = ndis::Level::raise();
-        self.0.lock().pop_front()
+        let mut queue = self.queue.lock();
+        let first = queue.pop_front();
+        self.waiting.store(queue.len(), Ordering::Release);
+        first
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
     }
 }

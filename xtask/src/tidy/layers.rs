@@ -70,7 +70,6 @@ const LAYERS: &[Allowed] = &[
             "odp",
             "conntrack",
             "datapath",
-            "openflow",
             "dpif",
             "switch",
             "switch-ext",

@@ -1,0 +1,343 @@
+//! The administrator: makes ports and adapters, connects and removes them, pauses and unloads; and the switch's answers.
+//!
+//! Where it sits: one script that a processor works through while the others carry packets; what it changes is what the
+//! switch's own functions check against.
+//!
+//! Spec: rules 23 to 36 of the contract (order of requests, when they take effect, arrays).
+
+use std::collections::BTreeMap;
+use std::ptr;
+
+use ndis_sys::*;
+use switch_ext::NicId;
+
+use crate::filter;
+use crate::processors::wait_until;
+use crate::world::{rule, with};
+
+/// How far an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plug {
+    Created,
+    Connected,
+    Disconnected,
+}
+
+/// A port with its adapters.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub kind: i32,
+    pub name: String,
+    pub nics: BTreeMap<u16, (i32, String, [u8; 6], Plug)>,
+}
+
+/// The switch's configuration, and the script.
+#[derive(Default)]
+pub(crate) struct Administrator {
+    pub ports: BTreeMap<u32, Port>,
+    pub active: bool,
+    pub started: bool,
+    pub over: bool,
+    pub wake: Option<u64>,
+}
+
+impl Administrator {
+    pub fn is_due(&self, _now: u64) -> bool {
+        !self.started
+    }
+
+    pub fn due_ns(&self) -> Option<u64> {
+        self.wake
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// A packet may be sent to this adapter.
+    pub fn may_be_destination(&self, nic: NicId) -> bool {
+        let plug = self.ports.get(&nic.port).and_then(|p| p.nics.get(&nic.index));
+        plug.is_some_and(|(.., plug)| *plug == Plug::Connected)
+    }
+
+    fn plug(&mut self, nic: NicId, to: Plug) {
+        if let Some((.., plug)) = self.ports.get_mut(&nic.port).and_then(|p| p.nics.get_mut(&nic.index)) {
+            *plug = to;
+        }
+    }
+}
+
+/// Takes the whole script.
+pub(crate) fn step() {
+    with(|w| {
+        w.administering = true;
+        if let Some(a) = &mut w.administrator {
+            a.started = true;
+        }
+    });
+    crate::scenario::script();
+    with(|w| {
+        w.administering = false;
+        if let Some(a) = &mut w.administrator {
+            a.over = true;
+        }
+    });
+}
+
+/// Lets `ms` of virtual time pass.
+pub(crate) fn sleep(ms: u64) {
+    let until = with(|w| {
+        let until = w.now_ns + ms * 1_000_000;
+        w.administrator.as_mut().expect("running").wake = Some(until);
+        until
+    });
+    wait_until(|| with(|w| w.now_ns >= until));
+    with(|w| w.administrator.as_mut().expect("running").wake = None);
+}
+
+fn counted(text: &str) -> IF_COUNTED_STRING {
+    let mut string = IF_COUNTED_STRING { Length: 0, String: [0; 257] };
+    for (to, from) in string.String.iter_mut().zip(text.encode_utf16()) {
+        *to = from;
+        string.Length += 2;
+    }
+    string
+}
+
+fn header(size: u16) -> NDIS_OBJECT_HEADER {
+    NDIS_OBJECT_HEADER { Type: NDIS_OBJECT_TYPE_DEFAULT, Revision: 1, Size: size }
+}
+
+fn port_parameters(id: u32, port: &Port) -> NDIS_SWITCH_PORT_PARAMETERS {
+    // SAFETY: zeros are a valid value.
+    let mut p: NDIS_SWITCH_PORT_PARAMETERS = unsafe { std::mem::zeroed() };
+    p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PORT_PARAMETERS_REVISION_1);
+    (p.PortId, p.PortType) = (id, port.kind);
+    (p.PortName, p.PortFriendlyName) = (counted("{guid}"), counted(&port.name));
+    p
+}
+
+fn nic_parameters(
+    nic: NicId,
+    (kind, name, mac, plug): &(i32, String, [u8; 6], Plug),
+) -> NDIS_SWITCH_NIC_PARAMETERS {
+    // SAFETY: zeros are a valid value.
+    let mut p: NDIS_SWITCH_NIC_PARAMETERS = unsafe { std::mem::zeroed() };
+    p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_NIC_PARAMETERS_REVISION_1);
+    (p.PortId, p.NicIndex, p.NicType, p.MTU) = (nic.port, nic.index, *kind, 1500);
+    (p.NicName, p.NicFriendlyName) = (counted("{guid}"), counted(name));
+    p.NicState = match plug {
+        Plug::Created => NdisSwitchNicStateCreated,
+        Plug::Connected => NdisSwitchNicStateConnected,
+        Plug::Disconnected => NdisSwitchNicStateDisconnected,
+    };
+    p.CurrentMacAddress[..6].copy_from_slice(mac);
+    p
+}
+
+/// Asks the driver, and through it whoever is below, to agree to a change.
+fn set<T>(oid: u32, buffer: &mut T) -> i32 {
+    // SAFETY: zeros are a valid value.
+    let mut request: NDIS_OID_REQUEST = unsafe { std::mem::zeroed() };
+    request.Header = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_OID_REQUEST,
+        Revision: 1,
+        Size: NDIS_SIZEOF_OID_REQUEST_REVISION_1,
+    };
+    request.RequestType = NdisRequestSetInformation;
+    request.DATA.Set.Oid = oid;
+    request.DATA.Set.InformationBuffer = ptr::from_mut(buffer).cast();
+    request.DATA.Set.InformationBufferLength = size_of::<T>() as u32;
+    let status = filter::request(&mut request);
+    let forwarded = with(|w| w.module.request_forwarded);
+    let must = !matches!(
+        oid,
+        OID_SWITCH_PORT_CREATE
+            | OID_SWITCH_NIC_CREATE
+            | OID_SWITCH_PORT_PROPERTY_ADD
+            | OID_SWITCH_PORT_PROPERTY_UPDATE
+    );
+    rule(!must || forwarded, "a request was not passed on that must be (rule 25)");
+    rule(
+        forwarded || status != NDIS_STATUS_SUCCESS,
+        "a request was agreed to without being passed on (rule 24)",
+    );
+    status
+}
+
+/// PORT_CREATE; true if everybody agreed.
+pub(crate) fn create_port(id: u32, kind: i32, name: &str) -> bool {
+    let port = Port { kind, name: name.into(), nics: BTreeMap::new() };
+    let ok = set(OID_SWITCH_PORT_CREATE, &mut port_parameters(id, &port)) == NDIS_STATUS_SUCCESS;
+    if ok {
+        with(|w| w.administrator.as_mut().expect("running").ports.insert(id, port));
+    }
+    ok
+}
+
+/// NIC_CREATE and NIC_CONNECT; true if everybody agreed.
+pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
+    let mut what = (kind, name.to_owned(), mac, Plug::Created);
+    if set(OID_SWITCH_NIC_CREATE, &mut nic_parameters(nic, &what)) != NDIS_STATUS_SUCCESS {
+        return false;
+    }
+    with(|w| {
+        let ports = &mut w.administrator.as_mut().expect("running").ports;
+        ports.get_mut(&nic.port).expect("made before").nics.insert(nic.index, what.clone());
+    });
+    what.3 = Plug::Connected;
+    let status = set(OID_SWITCH_NIC_CONNECT, &mut nic_parameters(nic, &what));
+    rule(status == NDIS_STATUS_SUCCESS, "NIC_CONNECT failed (rule 25)");
+    with(|w| {
+        if let Some(g) = w.guest_at(nic) {
+            w.guests[g].is_connected = true;
+        }
+    });
+    true
+}
+
+/// NIC_DISCONNECT, then NIC_DELETE when its packets are back.
+pub(crate) fn unplug(nic: NicId) {
+    let what = with(|w| {
+        if let Some(g) = w.guest_at(nic) {
+            w.guests[g].is_connected = false;
+            w.guests[g].inbox.clear();
+        }
+        w.administrator.as_ref().expect("running").ports[&nic.port].nics[&nic.index].clone()
+    });
+    let mut parameters = nic_parameters(nic, &what);
+    rule(
+        set(OID_SWITCH_NIC_DISCONNECT, &mut parameters) == NDIS_STATUS_SUCCESS,
+        "NIC_DISCONNECT failed (rule 25)",
+    );
+    // Committed destinations hold the adapter until their packets are back; so do its own packets (rule 31).
+    wait_until(|| {
+        with(|w| {
+            w.ledger.packets.values().all(|p| !p.to.contains(&nic) && (p.source != nic || p.made_by_driver))
+        })
+    });
+    rule(set(OID_SWITCH_NIC_DELETE, &mut parameters) == NDIS_STATUS_SUCCESS, "NIC_DELETE failed (rule 25)");
+    with(|w| {
+        let ports = &mut w.administrator.as_mut().expect("running").ports;
+        ports.get_mut(&nic.port).expect("there").nics.remove(&nic.index);
+    });
+}
+
+/// PORT_TEARDOWN and PORT_DELETE.
+pub(crate) fn delete_port(id: u32) {
+    let port = with(|w| w.administrator.as_ref().expect("running").ports[&id].clone());
+    for oid in [OID_SWITCH_PORT_TEARDOWN, OID_SWITCH_PORT_DELETE] {
+        rule(
+            set(oid, &mut port_parameters(id, &port)) == NDIS_STATUS_SUCCESS,
+            "a port cannot be deleted (rule 25)",
+        );
+    }
+    with(|w| w.administrator.as_mut().expect("running").ports.remove(&id));
+}
+
+/// PORT_PROPERTY_ADD of a VLAN; the status.
+pub(crate) fn add_vlan_policy(port: u32) -> i32 {
+    // SAFETY: zeros are a valid value.
+    let mut p: NDIS_SWITCH_PORT_PROPERTY_PARAMETERS = unsafe { std::mem::zeroed() };
+    p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_PARAMETERS_REVISION_1);
+    (p.PortId, p.PropertyType) = (port, NdisSwitchPortPropertyTypeVlan);
+    set(OID_SWITCH_PORT_PROPERTY_ADD, &mut p)
+}
+
+/// The switch's answer to a request.
+///
+/// # Safety
+/// The request and its buffer are there.
+pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
+    // SAFETY: see above; the form of the data is the type's.
+    unsafe {
+        let data = (*request).DATA.Set;
+        match (*request).RequestType {
+            NdisRequestQueryInformation => answer_query(request, data.Oid),
+            NdisRequestSetInformation => {
+                if matches!(data.Oid, OID_SWITCH_NIC_CONNECT | OID_SWITCH_NIC_DISCONNECT) {
+                    let p = &*data.InformationBuffer.cast::<NDIS_SWITCH_NIC_PARAMETERS>();
+                    let nic = NicId { port: p.PortId, index: p.NicIndex };
+                    let to =
+                        if data.Oid == OID_SWITCH_NIC_CONNECT { Plug::Connected } else { Plug::Disconnected };
+                    with(|w| w.administrator.as_mut().expect("running").plug(nic, to));
+                }
+                let create = matches!(data.Oid, OID_SWITCH_PORT_CREATE | OID_SWITCH_NIC_CREATE);
+                // Somebody below may refuse.
+                if create && with(|w| w.random.once_in(10)) {
+                    NDIS_STATUS_DATA_NOT_ACCEPTED
+                } else {
+                    NDIS_STATUS_SUCCESS
+                }
+            }
+            _ => NDIS_STATUS_SUCCESS,
+        }
+    }
+}
+
+unsafe fn answer_query(request: *mut NDIS_OID_REQUEST, oid: u32) -> i32 {
+    let bytes = with(|w| {
+        let a = w.administrator.as_ref().expect("running");
+        match oid {
+            OID_SWITCH_PARAMETERS => {
+                // SAFETY: zeros are a valid value.
+                let mut p: NDIS_SWITCH_PARAMETERS = unsafe { std::mem::zeroed() };
+                p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PARAMETERS_REVISION_1);
+                (p.NumSwitchPorts, p.IsActive) = (a.ports.len() as u32, u8::from(a.active));
+                Some(bytes_of(&p))
+            }
+            _ if !a.active => None,
+            OID_SWITCH_PORT_ARRAY => {
+                Some(array(a.ports.iter().map(|(id, p)| bytes_of(&port_parameters(*id, p))).collect()))
+            }
+            OID_SWITCH_NIC_ARRAY => Some(array(
+                a.ports
+                    .iter()
+                    .flat_map(|(id, p)| {
+                        p.nics.iter().map(|(index, n)| (NicId { port: *id, index: *index }, n))
+                    })
+                    .map(|(nic, n)| bytes_of(&nic_parameters(nic, n)))
+                    .collect(),
+            )),
+            _ => Some(Vec::new()),
+        }
+    });
+    let Some(bytes) = bytes else {
+        crate::world::broken("an array is asked for before the switch is active (rule 32)")
+    };
+    // SAFETY: the request and its buffer are there, and the length says how much may be written.
+    unsafe {
+        let data = &mut (*request).DATA.Query;
+        if (data.InformationBufferLength as usize) < bytes.len() {
+            data.BytesNeeded = bytes.len() as u32;
+            return NDIS_STATUS_INVALID_LENGTH;
+        }
+        ptr::copy_nonoverlapping(bytes.as_ptr(), data.InformationBuffer.cast(), bytes.len());
+        data.BytesWritten = bytes.len() as u32;
+    }
+    NDIS_STATUS_SUCCESS
+}
+
+fn bytes_of<T>(value: &T) -> Vec<u8> {
+    // SAFETY: a structure without gaps that were never written: they are zero, for all began as zeros.
+    unsafe { std::slice::from_raw_parts(ptr::from_ref(value).cast(), size_of::<T>()) }.to_vec()
+}
+
+/// An array whose elements are farther apart than they are long.
+fn array(elements: Vec<Vec<u8>>) -> Vec<u8> {
+    const FIRST: usize = 32;
+    const GAP: usize = 24;
+    let each = elements.first().map_or(0, |e| e.len() + GAP);
+    // SAFETY: zeros are a valid value.
+    let mut head: NDIS_SWITCH_PORT_ARRAY = unsafe { std::mem::zeroed() };
+    head.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PORT_ARRAY_REVISION_1);
+    head.FirstElementOffset = FIRST as u16;
+    (head.NumElements, head.ElementSize) = (elements.len() as u32, each as u32);
+    let mut bytes = bytes_of(&head);
+    bytes.resize(FIRST, 0);
+    for mut element in elements {
+        element.resize(each, 0xab);
+        bytes.append(&mut element);
+    }
+    bytes
+}

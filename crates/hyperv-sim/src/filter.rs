@@ -1,0 +1,382 @@
+//! The filter driver as NDIS sees it: registration, the module's states, requests, plug-and-play events.
+//!
+//! Where it sits: the driver's calls come in here; the administrator calls the driver through [`Module`].
+//!
+//! Spec: filter module states; OID requests are serialised, cloned before they are passed on, and completed once.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use ndis_sys::*;
+
+use crate::kernel::{at_most, exports, handle};
+use crate::processors::{level, reschedule, set_level, wait_until};
+use crate::world::{broken, rule, with};
+
+/// States of the module, as NDIS keeps them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    #[default]
+    Detached,
+    Attaching,
+    Paused,
+    Restarting,
+    Running,
+    Pausing,
+}
+
+/// The one filter module.
+#[derive(Default)]
+pub(crate) struct Module {
+    pub characteristics: Option<Box<NDIS_FILTER_DRIVER_CHARACTERISTICS>>,
+    pub driver_context: usize,
+    pub driver_handle: usize,
+    pub filter: usize,
+    pub switch: usize,
+    pub context: usize,
+    pub stage: Stage,
+    /// NdisFPauseComplete was called.
+    pub pause_completed: bool,
+    /// A request of the switch that the driver has: the original, and how it was answered.
+    pub request: Option<(usize, Option<i32>)>,
+    /// It was passed on.
+    pub request_forwarded: bool,
+    /// Calls with packets that are inside the driver.
+    pub inside: usize,
+    /// No more packets are to come.
+    pub closing: bool,
+    pub unload: Option<unsafe extern "win64" fn(*mut DRIVER_OBJECT)>,
+}
+
+// SAFETY: function pointers and names of static strings.
+unsafe impl Send for Module {}
+
+/// The driver's functions.
+pub(crate) fn callbacks() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
+    with(|w| *w.module.characteristics.as_deref().expect("the driver registered"))
+}
+
+pub(crate) fn context() -> NDIS_HANDLE {
+    with(|w| w.module.context as NDIS_HANDLE)
+}
+
+/// The handle is this module's.
+pub(crate) fn is_filter(filter: NDIS_HANDLE, what: &str) {
+    if with(|w| w.module.filter != filter as usize) {
+        broken(&format!("{what}: not the filter module's handle"));
+    }
+}
+
+/// FilterAttach; true if it succeeded.
+pub(crate) fn attach() -> bool {
+    let (filter, switch) = (handle(), handle());
+    let driver_context = with(|w| {
+        w.module.stage = Stage::Attaching;
+        (w.module.filter, w.module.switch) = (filter, switch);
+        w.module.driver_context
+    });
+    // SAFETY: zeros are a valid value, and the header says what it is.
+    let mut parameters: NDIS_FILTER_ATTACH_PARAMETERS = unsafe { std::mem::zeroed() };
+    parameters.Header = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS,
+        Revision: 4,
+        Size: NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_4,
+    };
+    let f = callbacks().AttachHandler.expect("checked at registration");
+    // SAFETY: called at PASSIVE_LEVEL with parameters that live for the call.
+    let status = unsafe { f(filter as NDIS_HANDLE, driver_context as NDIS_HANDLE, &mut parameters) };
+    let ok = status == NDIS_STATUS_SUCCESS;
+    rule(!ok || with(|w| w.module.context != 0), "FilterAttach succeeded without NdisFSetAttributes");
+    with(|w| {
+        w.module.stage = if ok { Stage::Paused } else { Stage::Detached };
+        if !ok {
+            w.module.context = 0;
+        }
+    });
+    ok
+}
+
+/// FilterRestart; true if it succeeded.
+pub(crate) fn restart() -> bool {
+    with(|w| w.module.stage = Stage::Restarting);
+    // SAFETY: zeros are a valid value.
+    let mut parameters: NDIS_FILTER_RESTART_PARAMETERS = unsafe { std::mem::zeroed() };
+    parameters.Header = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS,
+        Revision: 1,
+        Size: NDIS_SIZEOF_FILTER_RESTART_PARAMETERS_REVISION_1,
+    };
+    let f = callbacks().RestartHandler.expect("checked at registration");
+    // SAFETY: as above.
+    let status = unsafe { f(context(), &mut parameters) };
+    rule(status != NDIS_STATUS_PENDING, "FilterRestart is pending: the simulator does not wait for it");
+    let ok = status == NDIS_STATUS_SUCCESS;
+    with(|w| w.module.stage = if ok { Stage::Running } else { Stage::Paused });
+    ok
+}
+
+/// FilterPause, until it is over.
+pub(crate) fn pause() {
+    with(|w| {
+        w.module.stage = Stage::Pausing;
+        w.module.pause_completed = false;
+    });
+    // SAFETY: zeros are a valid value.
+    let mut parameters: NDIS_FILTER_PAUSE_PARAMETERS = unsafe { std::mem::zeroed() };
+    parameters.Header = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_FILTER_PAUSE_PARAMETERS,
+        Revision: 1,
+        Size: NDIS_SIZEOF_FILTER_PAUSE_PARAMETERS_REVISION_1,
+    };
+    let f = callbacks().PauseHandler.expect("checked at registration");
+    // SAFETY: as above.
+    match unsafe { f(context(), &mut parameters) } {
+        NDIS_STATUS_SUCCESS => {
+            rule(!with(|w| w.module.pause_completed), "FilterPause succeeded and was completed as well");
+        }
+        NDIS_STATUS_PENDING => wait_until(|| with(|w| w.module.pause_completed)),
+        status => broken(&format!("FilterPause failed with {status:#x}")),
+    }
+    let out = with(|w| {
+        w.module.stage = Stage::Paused;
+        w.ledger.packets.values().filter(|p| p.made_by_driver).count()
+    });
+    rule(out == 0, "a pause ended while packets of the driver were out");
+}
+
+/// FilterDetach.
+pub(crate) fn detach() {
+    let f = callbacks().DetachHandler.expect("checked at registration");
+    // SAFETY: as above; the module is paused.
+    unsafe { f(context()) };
+    with(|w| {
+        w.module.stage = Stage::Detached;
+        w.module.context = 0;
+    });
+}
+
+/// Gives a request to the driver and waits for the answer.
+pub(crate) fn request(request: &mut NDIS_OID_REQUEST) -> i32 {
+    let original = ptr::from_mut(request);
+    wait_until(|| with(|w| w.module.request.is_none()));
+    with(|w| {
+        w.module.request = Some((original as usize, None));
+        w.module.request_forwarded = false;
+    });
+    let f = callbacks().OidRequestHandler.expect("the driver handles requests");
+    // SAFETY: the request and its buffer live until the answer is here.
+    let status = unsafe { f(context(), original) };
+    let status = if status == NDIS_STATUS_PENDING {
+        wait_until(|| with(|w| w.module.request.is_some_and(|(_, answer)| answer.is_some())));
+        with(|w| w.module.request.and_then(|(_, answer)| answer)).expect("waited for")
+    } else {
+        let answered = with(|w| w.module.request.is_some_and(|(_, answer)| answer.is_some()));
+        rule(!answered, "a request was completed and answered");
+        status
+    };
+    with(|w| w.module.request = None);
+    status
+}
+
+/// Tells the driver that the switch is active.
+pub(crate) fn activate() {
+    // SAFETY: zeros are a valid value.
+    let mut event: NET_PNP_EVENT_NOTIFICATION = unsafe { std::mem::zeroed() };
+    event.Header = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_DEFAULT,
+        Revision: 1,
+        Size: NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1,
+    };
+    event.NetPnPEvent.NetEvent = NetEventSwitchActivate;
+    let f = callbacks().NetPnPEventHandler.expect("the driver handles events");
+    // SAFETY: the event lives for the call.
+    let status = unsafe { f(context(), &mut event) };
+    rule(status == NDIS_STATUS_SUCCESS, "FilterNetPnPEvent does not return what NdisFNetPnPEvent did");
+}
+
+/// Answers a request that came down: at once, or, as the seed decides, later.
+unsafe fn answer(filter: NDIS_HANDLE, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+    let later = with(|w| w.random.once_in(2));
+    if !later {
+        // SAFETY: the driver's request, with its buffer.
+        return unsafe { crate::administrator::answer(request) };
+    }
+    // Somebody else answers, while this call is still under way or after it.
+    with(|w| w.requests.push_back(request as usize));
+    let _ = filter;
+    NDIS_STATUS_PENDING
+}
+
+/// Answers one of the requests that wait.
+pub(crate) fn answer_one() -> bool {
+    let Some(request) = with(|w| w.requests.pop_front()) else { return false };
+    let request = request as *mut NDIS_OID_REQUEST;
+    // SAFETY: the driver keeps the request until it is answered, which this does.
+    unsafe {
+        let status = crate::administrator::answer(request);
+        let f = callbacks().OidRequestCompleteHandler.expect("the driver sends requests");
+        f(context(), request, status);
+    }
+    true
+}
+
+fn check_registration(c: &NDIS_FILTER_DRIVER_CHARACTERISTICS) -> NDIS_STATUS {
+    let h = c.Header;
+    if h.Type != NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS || h.Revision < 2 || c.MajorNdisVersion != 6 {
+        return NDIS_STATUS_BAD_VERSION;
+    }
+    let mandatory = c.AttachHandler.is_some()
+        && c.DetachHandler.is_some()
+        && c.RestartHandler.is_some()
+        && c.PauseHandler.is_some();
+    let paired = c.SendNetBufferListsHandler.is_some() == c.SendNetBufferListsCompleteHandler.is_some()
+        && c.ReceiveNetBufferListsHandler.is_some() == c.ReturnNetBufferListsHandler.is_some()
+        && c.OidRequestHandler.is_some() == c.OidRequestCompleteHandler.is_some();
+    if mandatory && paired { NDIS_STATUS_SUCCESS } else { NDIS_STATUS_BAD_CHARACTERISTICS }
+}
+
+exports! {
+    fn NdisFRegisterFilterDriver(
+        driver: *mut DRIVER_OBJECT,
+        context: NDIS_HANDLE,
+        characteristics: *const NDIS_FILTER_DRIVER_CHARACTERISTICS,
+        out: *mut NDIS_HANDLE,
+    ) -> NDIS_STATUS {
+        at_most(PASSIVE_LEVEL, "NdisFRegisterFilterDriver");
+        // Later systems know more members than the driver declares: read what its header says is there.
+        let c = *characteristics;
+        let status = check_registration(&c);
+        if status == NDIS_STATUS_SUCCESS {
+            let new = handle();
+            with(|w| {
+                w.module.characteristics = Some(Box::new(c));
+                w.module.driver_context = context as usize;
+                w.module.driver_handle = new;
+                w.module.unload = (*driver).DriverUnload;
+            });
+            *out = new as NDIS_HANDLE;
+        }
+        status
+    }
+
+    fn NdisFDeregisterFilterDriver(driver: NDIS_HANDLE) {
+        at_most(PASSIVE_LEVEL, "NdisFDeregisterFilterDriver");
+        rule(with(|w| w.module.driver_handle == driver as usize), "deregistering another driver");
+        rule(with(|w| w.module.stage == Stage::Detached), "deregistering while a module is attached");
+        with(|w| w.module.driver_handle = 0);
+    }
+
+    fn NdisFSetAttributes(
+        filter: NDIS_HANDLE,
+        context: NDIS_HANDLE,
+        attributes: *const NDIS_FILTER_ATTRIBUTES,
+    ) -> NDIS_STATUS {
+        at_most(PASSIVE_LEVEL, "NdisFSetAttributes");
+        is_filter(filter, "NdisFSetAttributes");
+        rule((*attributes).Header.Type == NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, "NdisFSetAttributes: a wrong header");
+        rule(with(|w| w.module.stage == Stage::Attaching), "NdisFSetAttributes outside FilterAttach");
+        with(|w| w.module.context = context as usize);
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisFOidRequest(filter: NDIS_HANDLE, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+        at_most(DISPATCH_LEVEL, "NdisFOidRequest");
+        is_filter(filter, "NdisFOidRequest");
+        let allowed = with(|w| !matches!(w.module.stage, Stage::Detached | Stage::Attaching));
+        rule(allowed, "a request in a state in which none may be made (rule 2)");
+        let header = (*request).Header;
+        rule(header.Type == NDIS_OBJECT_TYPE_OID_REQUEST, "NdisFOidRequest: a wrong header");
+        let original = with(|w| w.module.request.map(|(original, _)| original));
+        rule(original != Some(request as usize), "a request was passed on without being cloned (rule 14)");
+        if with(|w| w.ledger.clones.contains_key(&(request as usize))) {
+            with(|w| w.module.request_forwarded = true);
+        }
+        answer(filter, request)
+    }
+
+    fn NdisFOidRequestComplete(filter: NDIS_HANDLE, request: *mut NDIS_OID_REQUEST, status: NDIS_STATUS) {
+        at_most(DISPATCH_LEVEL, "NdisFOidRequestComplete");
+        is_filter(filter, "NdisFOidRequestComplete");
+        let known = with(|w| match &mut w.module.request {
+            Some((original, answer @ None)) if *original == request as usize => {
+                *answer = Some(status);
+                true
+            }
+            _ => false,
+        });
+        rule(known, "a request is completed that is not there, or twice (rule 15)");
+        rule(with(|w| w.ledger.clones.is_empty()), "a clone is freed after its original (rule 16)");
+    }
+
+    fn NdisFCancelOidRequest(filter: NDIS_HANDLE, _id: *mut c_void) {
+        is_filter(filter, "NdisFCancelOidRequest");
+    }
+
+    fn NdisAllocateCloneOidRequest(
+        source: NDIS_HANDLE,
+        request: *mut NDIS_OID_REQUEST,
+        _tag: u32,
+        clone: *mut *mut NDIS_OID_REQUEST,
+    ) -> NDIS_STATUS {
+        at_most(DISPATCH_LEVEL, "NdisAllocateCloneOidRequest");
+        is_filter(source, "NdisAllocateCloneOidRequest");
+        let mut copy = Box::new(*request);
+        copy.SourceReserved = [0; 16];
+        let copy = Box::into_raw(copy);
+        with(|w| w.ledger.clones.insert(copy as usize, request as usize));
+        *clone = copy;
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisFreeCloneOidRequest(source: NDIS_HANDLE, clone: *mut NDIS_OID_REQUEST) {
+        at_most(DISPATCH_LEVEL, "NdisFreeCloneOidRequest");
+        is_filter(source, "NdisFreeCloneOidRequest");
+        rule(
+            with(|w| w.ledger.clones.remove(&(clone as usize))).is_some(),
+            "NdisFreeCloneOidRequest: no such clone (freed twice?)",
+        );
+        drop(Box::from_raw(clone));
+    }
+
+    fn NdisFPauseComplete(filter: NDIS_HANDLE) {
+        at_most(DISPATCH_LEVEL, "NdisFPauseComplete");
+        is_filter(filter, "NdisFPauseComplete");
+        rule(
+            with(|w| w.module.stage == Stage::Pausing && !w.module.pause_completed),
+            "NdisFPauseComplete without a pause, or twice (rule 4)",
+        );
+        with(|w| w.module.pause_completed = true);
+    }
+
+    fn NdisFNetPnPEvent(filter: NDIS_HANDLE, _event: *mut NET_PNP_EVENT_NOTIFICATION) -> NDIS_STATUS {
+        at_most(PASSIVE_LEVEL, "NdisFNetPnPEvent");
+        is_filter(filter, "NdisFNetPnPEvent");
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisRegisterDeviceEx(
+        driver: NDIS_HANDLE,
+        _attributes: *const NDIS_DEVICE_OBJECT_ATTRIBUTES,
+        _device: *mut *mut c_void,
+        out: *mut NDIS_HANDLE,
+    ) -> NDIS_STATUS {
+        at_most(PASSIVE_LEVEL, "NdisRegisterDeviceEx");
+        rule(with(|w| w.module.driver_handle == driver as usize), "a device of another driver");
+        *out = handle() as NDIS_HANDLE;
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisDeregisterDeviceEx(_device: NDIS_HANDLE) {
+        at_most(PASSIVE_LEVEL, "NdisDeregisterDeviceEx");
+    }
+}
+
+/// Calls the driver with packets, at DISPATCH_LEVEL or below it.
+pub(crate) fn at_level(raised: u8, f: impl FnOnce()) {
+    let old = set_level(raised.max(level()));
+    let here = level();
+    f();
+    rule(level() == here, "a callback returns at another IRQL");
+    set_level(old);
+    reschedule();
+}

@@ -1,0 +1,587 @@
+//! Packets: made for guests and the wire, passed through the driver, delivered, given back.
+//!
+//! Where it sits: guests call [`to_driver`]; the driver's calls come in through the exported functions.
+//!
+//! A packet is made as awkwardly as the rules allow: bytes split over MDLs at any place, some of them empty or not mapped,
+//! unused bytes in front, several frames in one list.
+//!
+//! Spec: NET_BUFFER_LIST ownership on the send path; rules 39 to 67 of the contract.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use ndis_sys::*;
+use switch_ext::NicId;
+
+use crate::filter::{Stage, at_level, callbacks, context, is_filter};
+use crate::kernel::{at_most, exports, handle};
+use crate::ledger::{Owner, PacketRecord};
+use crate::processors::{level, reschedule};
+use crate::world::{World, broken, rule, with};
+
+/// What later systems' NET_BUFFER_LIST takes.
+const LIST_SIZE: usize = 368;
+/// A status that nobody may complete with: the packet's is not set yet.
+const UNSET: NDIS_STATUS = 0x7777;
+
+/// What a frame brings beside its bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OutOfBand {
+    pub checksum: u64,
+    pub vlan: u64,
+    /// Guests can write to the frame's memory.
+    pub unsafe_data: bool,
+    /// The switch forwards it by itself.
+    pub native: bool,
+}
+
+unsafe fn zeroed(bytes: usize) -> *mut c_void {
+    // SAFETY: any size may be asked for.
+    unsafe {
+        let p = libc::memalign(16, bytes.max(1));
+        assert!(!p.is_null(), "memory");
+        ptr::write_bytes(p.cast::<u8>(), 0, bytes);
+        p
+    }
+}
+
+/// An MDL of `bytes`, which has its own memory.
+unsafe fn make_mdl(bytes: &[u8], mapped: bool) -> *mut MDL {
+    // SAFETY: fresh memory of the right sizes.
+    unsafe {
+        let mdl = zeroed(size_of::<MDL>()).cast::<MDL>();
+        let data = libc::malloc(bytes.len().max(1)).cast::<u8>();
+        ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+        (*mdl).Size = size_of::<MDL>() as i16 + 8;
+        (*mdl).StartVa = data.map_addr(|a| a & !4095).cast();
+        (*mdl).ByteOffset = (data.addr() & 4095) as u32;
+        (*mdl).ByteCount = bytes.len() as u32;
+        if mapped {
+            (*mdl).MdlFlags = MDL_MAPPED_TO_SYSTEM_VA;
+            (*mdl).MappedSystemVa = data.cast();
+        }
+        mdl
+    }
+}
+
+unsafe fn data_of(mdl: *mut MDL) -> *mut u8 {
+    // SAFETY: made by `make_mdl`, or the driver's over its own memory.
+    unsafe {
+        if (*mdl).MappedSystemVa.is_null() {
+            (*mdl).StartVa.byte_add((*mdl).ByteOffset as usize).cast()
+        } else {
+            (*mdl).MappedSystemVa.cast()
+        }
+    }
+}
+
+/// A frame over MDLs of random sizes.
+unsafe fn make_frame(w: &mut World, frame: &[u8]) -> *mut NET_BUFFER {
+    // SAFETY: fresh memory of the right sizes, linked before anybody sees it.
+    unsafe {
+        let nb = zeroed(size_of::<NET_BUFFER>()).cast::<NET_BUFFER>();
+        let unused = w.random.below(3) * w.random.below(40);
+        let mut bytes = vec![0xee; unused];
+        bytes.extend_from_slice(frame);
+        let mut rest = &bytes[..];
+        let mut link = &raw mut (*nb).MdlChain;
+        let whole = w.random.once_in(2);
+        while !rest.is_empty() {
+            let n = if whole { rest.len() } else { (1 + w.random.below(200)).min(rest.len()) };
+            let n = if w.random.once_in(12) { 0 } else { n };
+            let mapped = !w.random.once_in(4);
+            *link = make_mdl(&rest[..n], mapped);
+            link = &raw mut (**link).Next;
+            rest = &rest[n..];
+        }
+        (*nb).DataOffset = unused as u32;
+        (*nb).DataLength = frame.len() as u32;
+        let (mut mdl, mut offset) = ((*nb).MdlChain, unused as u32);
+        while !mdl.is_null() && offset >= (*mdl).ByteCount && !(*mdl).Next.is_null() {
+            offset -= (*mdl).ByteCount;
+            mdl = (*mdl).Next;
+        }
+        (*nb).CurrentMdl = mdl;
+        (*nb).CurrentMdlOffset = offset;
+        nb
+    }
+}
+
+/// A packet from `source`, of frames of one flow.
+fn make(w: &mut World, source: NicId, frames: &[Vec<u8>], oob: &OutOfBand) -> usize {
+    // SAFETY: fresh memory, linked before anybody sees it.
+    let list = unsafe {
+        let list = zeroed(LIST_SIZE).cast::<NET_BUFFER_LIST>();
+        let mut link = &raw mut (*list).FirstNetBuffer;
+        for frame in frames {
+            *link = make_frame(w, frame);
+            link = &raw mut (**link).Next;
+        }
+        (*list).SourceHandle = 0x99 as NDIS_HANDLE;
+        (*list).Status = UNSET;
+        (*list).Scratch = 0x5c5c as *mut c_void;
+        let info = &mut (*list).NetBufferListInfo;
+        info[TcpIpChecksumNetBufferListInfo] = oob.checksum as usize;
+        info[Ieee8021QNetBufferListInfo] = oob.vlan as usize;
+        let room = w.random.below(3) as u64;
+        let safe = if oob.unsafe_data { 14 << 43 } else { 1 << 42 };
+        info[SwitchForwardingDetail] = (room
+            | u64::from(source.port) << 16
+            | u64::from(source.index) << 32
+            | u64::from(oob.native) << 40
+            | safe) as usize;
+        list
+    };
+    let address = list as usize;
+    let record = PacketRecord {
+        owner: Owner::Driver,
+        made_by_driver: false,
+        context: true,
+        source,
+        to: Vec::new(),
+        array: None,
+        reported: false,
+        // SAFETY: the packet was made just now.
+        print: unsafe { print_of(list) },
+        native: oob.native,
+    };
+    w.ledger.packets.insert(address, record);
+    address
+}
+
+/// Everything of a packet that its owner may find changed by nobody.
+unsafe fn print_of(list: *mut NET_BUFFER_LIST) -> Vec<u64> {
+    // SAFETY: a whole packet.
+    unsafe {
+        let l = &*list;
+        let mut print = vec![
+            l.FirstNetBuffer as u64,
+            l.Context as u64,
+            l.ParentNetBufferList as u64,
+            l.SourceHandle as u64,
+            l.ChildRefCount as u64,
+            u64::from(l.Flags),
+        ];
+        for (slot, word) in l.NetBufferListInfo.iter().enumerate() {
+            // The switch itself counts destinations in the lowest bits.
+            let mask = if slot == SwitchForwardingDetail { !0xffff } else { !0 };
+            print.push(*word as u64 & mask);
+        }
+        let mut nb = l.FirstNetBuffer;
+        while !nb.is_null() {
+            let n = &*nb;
+            print.extend([n.CurrentMdl as u64, n.MdlChain as u64, n.Next as u64]);
+            print.extend([u64::from(n.CurrentMdlOffset), u64::from(n.DataLength), u64::from(n.DataOffset)]);
+            print.push(bytes_of(nb).iter().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(*b))));
+            nb = n.Next;
+        }
+        print
+    }
+}
+
+unsafe fn bytes_of(nb: *mut NET_BUFFER) -> Vec<u8> {
+    // SAFETY: a whole frame; MDLs are linked and their data there.
+    unsafe {
+        let mut bytes = Vec::new();
+        let (mut mdl, mut offset) = ((*nb).CurrentMdl, (*nb).CurrentMdlOffset as usize);
+        while !mdl.is_null() && bytes.len() < (*nb).DataLength as usize {
+            let n = ((*mdl).ByteCount as usize).saturating_sub(offset);
+            let n = n.min((*nb).DataLength as usize - bytes.len());
+            bytes.extend_from_slice(std::slice::from_raw_parts(data_of(mdl).add(offset), n));
+            (mdl, offset) = ((*mdl).Next, 0);
+        }
+        rule(bytes.len() == (*nb).DataLength as usize, "a frame's MDLs have fewer bytes than the frame");
+        bytes
+    }
+}
+
+unsafe fn frames_of(list: usize) -> Vec<Vec<u8>> {
+    // SAFETY: a whole packet.
+    unsafe {
+        let mut frames = Vec::new();
+        let mut nb = (*(list as *mut NET_BUFFER_LIST)).FirstNetBuffer;
+        while !nb.is_null() {
+            frames.push(bytes_of(nb));
+            nb = (*nb).Next;
+        }
+        frames
+    }
+}
+
+/// Frees a packet that `make` made.
+unsafe fn free(list: *mut NET_BUFFER_LIST) {
+    // SAFETY: everything of it came from `make`.
+    unsafe {
+        let mut nb = (*list).FirstNetBuffer;
+        while !nb.is_null() {
+            let mut mdl = (*nb).MdlChain;
+            while !mdl.is_null() {
+                let next = (*mdl).Next;
+                let len = (*mdl).ByteCount as usize;
+                ptr::write_bytes(data_of(mdl), 0xdd, len);
+                libc::free(data_of(mdl).cast());
+                libc::free(mdl.cast());
+                mdl = next;
+            }
+            let next = (*nb).Next;
+            libc::free(nb.cast());
+            nb = next;
+        }
+        ptr::write_bytes(list.cast::<u8>(), 0xdd, LIST_SIZE);
+        libc::free(list.cast());
+    }
+}
+
+/// Sends packets from `source` into the switch. Returns false if there is no driver to take them.
+pub(crate) fn to_driver(source: NicId, packets: &[(Vec<Vec<u8>>, OutOfBand)]) -> bool {
+    let Some((first, raised)) = with(|w| {
+        if packets.is_empty() || w.module.context == 0 || w.module.closing {
+            return None;
+        }
+        w.module.inside += 1;
+        let lists: Vec<usize> = packets.iter().map(|(frames, oob)| make(w, source, frames, oob)).collect();
+        w.counts.sent += lists.len() as u64;
+        for pair in lists.windows(2) {
+            // SAFETY: made just now.
+            unsafe { (*(pair[0] as *mut NET_BUFFER_LIST)).Next = pair[1] as *mut NET_BUFFER_LIST };
+        }
+        Some((lists[0], w.random.once_in(2)))
+    }) else {
+        return false;
+    };
+    let f = callbacks().SendNetBufferListsHandler.expect("the driver handles sends");
+    let (to, flag) =
+        if raised { (DISPATCH_LEVEL, NDIS_SEND_FLAGS_DISPATCH_LEVEL) } else { (PASSIVE_LEVEL, 0) };
+    let flag = if level() >= DISPATCH_LEVEL { NDIS_SEND_FLAGS_DISPATCH_LEVEL } else { flag };
+    at_level(to, || {
+        // SAFETY: the packets are given away.
+        unsafe { f(context(), first as *mut _, 0, flag | NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE) }
+    });
+    with(|w| w.module.inside -= 1);
+    true
+}
+
+/// Packets that the driver sent on arrive where they are to go.
+pub(crate) fn deliver() {
+    let some = with(|w| {
+        let n = 1 + w.random.below(8).min(w.sent.len());
+        (0..n).filter_map(|_| w.sent.pop_front()).collect::<Vec<usize>>()
+    });
+    for list in some {
+        // SAFETY: the switch owns the packet.
+        let frames = unsafe { frames_of(list) };
+        // SAFETY: as above.
+        let (checksum, vlan) = unsafe {
+            let info = &(*(list as *mut NET_BUFFER_LIST)).NetBufferListInfo;
+            (info[TcpIpChecksumNetBufferListInfo] as u64, info[Ieee8021QNetBufferListInfo] as u64)
+        };
+        with(|w| {
+            let record = &w.ledger.packets[&list];
+            let (source, to) = (record.source, record.to.clone());
+            let outside = w.guest_at(source).is_some_and(|g| w.guests[g].is_external);
+            for nic in to {
+                let Some(guest) = w.guest_at(nic) else { continue };
+                for frame in &frames {
+                    let frame = crate::guest::finished(frame, checksum, vlan, outside);
+                    w.counts.delivered += 1;
+                    w.guests[guest].inbox.push_back(frame);
+                }
+            }
+            w.done.push_back(list);
+        });
+    }
+}
+
+/// Packets that arrived are given back, in any order.
+pub(crate) fn give_back() {
+    let Some((first, single)) = with(|w| {
+        let n = 1 + w.random.below(6);
+        let mut some = Vec::new();
+        while some.len() < n && !w.done.is_empty() {
+            let at = if w.random.once_in(3) { w.random.below(w.done.len()) } else { 0 };
+            some.extend(w.done.remove(at));
+        }
+        let mut sources = Vec::new();
+        for list in &some {
+            let record = w.ledger.packets.get_mut(list)?;
+            record.owner = Owner::Driver;
+            sources.push(record.source);
+            record.to.clear();
+        }
+        for pair in some.windows(2) {
+            // SAFETY: packets of the switch.
+            unsafe { (*(pair[0] as *mut NET_BUFFER_LIST)).Next = pair[1] as *mut NET_BUFFER_LIST };
+        }
+        let last = *some.last()?;
+        // SAFETY: as above.
+        unsafe {
+            (*(last as *mut NET_BUFFER_LIST)).Next = ptr::null_mut();
+            for list in &some {
+                (*(*list as *mut NET_BUFFER_LIST)).Status = NDIS_STATUS_SUCCESS;
+            }
+        }
+        w.module.inside += 1;
+        Some((some[0], sources.windows(2).all(|p| p[0] == p[1])))
+    }) else {
+        return;
+    };
+    let f = callbacks().SendNetBufferListsCompleteHandler.expect("the driver handles completions");
+    let flags = NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL
+        | if single { NDIS_SEND_COMPLETE_FLAGS_SWITCH_SINGLE_SOURCE } else { 0 };
+    at_level(DISPATCH_LEVEL, || {
+        // SAFETY: the packets are the driver's to give back.
+        unsafe { f(context(), first as *mut _, flags) }
+    });
+    with(|w| w.module.inside -= 1);
+}
+
+unsafe fn lists_of(first: *mut NET_BUFFER_LIST) -> Vec<usize> {
+    let mut lists = Vec::new();
+    let mut next = first;
+    while !next.is_null() {
+        lists.push(next as usize);
+        rule(lists.len() < 100_000, "a list of packets has no end");
+        // SAFETY: the driver's list.
+        next = unsafe { (*next).Next };
+    }
+    lists
+}
+
+/// Looks at packets that the driver gives away.
+fn owned(w: &World, lists: &[usize], what: &str) -> Option<String> {
+    for list in lists {
+        match w.ledger.packets.get(list) {
+            None => return Some(format!("{what}: no such packet (freed?)")),
+            Some(p) if p.owner != Owner::Driver => {
+                return Some(format!("{what}: a packet that is not the driver's (given away twice?)"));
+            }
+            Some(_) => {}
+        }
+    }
+    None
+}
+
+fn same_source(w: &World, lists: &[usize]) -> bool {
+    lists.windows(2).all(|p| w.ledger.packets[&p[0]].source == w.ledger.packets[&p[1]].source)
+}
+
+fn check_sent(w: &World, lists: &[usize], flags: u32) -> Result<(), String> {
+    owned(w, lists, "NdisFSendNetBufferLists").map_or(Ok(()), Err)?;
+    if !matches!(w.module.stage, Stage::Running | Stage::Pausing) {
+        return Err(format!("packets are sent in state {:?} (rule 5)", w.module.stage));
+    }
+    if flags & NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE != 0 && !same_source(w, lists) {
+        return Err("SINGLE_SOURCE on packets of several sources (rule 50)".into());
+    }
+    let to = |l: &usize| &w.ledger.packets[l].to;
+    if flags & NDIS_SEND_FLAGS_SWITCH_DESTINATION_GROUP != 0
+        && lists.iter().any(|l| to(l).len() != 1 || to(l) != to(&lists[0]))
+    {
+        return Err("DESTINATION_GROUP on packets of several destinations (rule 50)".into());
+    }
+    for list in lists {
+        let record = &w.ledger.packets[list];
+        // SAFETY: the packet is there.
+        let nbl = unsafe { &*(*list as *mut NET_BUFFER_LIST) };
+        if record.native != record.to.is_empty() {
+            return Err(
+                "a packet is sent on without destinations, or a native one with (rules 40, 48)".into()
+            );
+        }
+        if record.made_by_driver {
+            if nbl.SourceHandle as usize != w.module.filter || !record.context {
+                return Err(
+                    "a packet of the driver without its handle or a forwarding context (rule 55)".into()
+                );
+            }
+            continue;
+        }
+        // SAFETY: as above.
+        if unsafe { print_of(*list as *mut _) } != record.print {
+            return Err("a received packet was changed before it was sent on (rule 59)".into());
+        }
+    }
+    Ok(())
+}
+
+fn check_completed(w: &World, lists: &[usize], flags: u32) -> Result<(), String> {
+    owned(w, lists, "NdisFSendNetBufferListsComplete").map_or(Ok(()), Err)?;
+    if flags & NDIS_SEND_COMPLETE_FLAGS_SWITCH_SINGLE_SOURCE != 0 && !same_source(w, lists) {
+        return Err("SINGLE_SOURCE on completed packets of several sources (rule 50)".into());
+    }
+    for list in lists {
+        let record = &w.ledger.packets[list];
+        if record.made_by_driver {
+            return Err("the driver completes a packet of its own (rule 56)".into());
+        }
+        // SAFETY: the packet is there.
+        let status = unsafe { (*(*list as *mut NET_BUFFER_LIST)).Status };
+        if status == UNSET {
+            return Err("a packet is completed without a status (rule 63)".into());
+        }
+        if status != NDIS_STATUS_SUCCESS && !record.reported {
+            return Err("a packet is dropped without being reported (rule 49)".into());
+        }
+        // SAFETY: as above.
+        if unsafe { print_of(*list as *mut _) } != record.print {
+            return Err("a packet comes back changed (rule 67)".into());
+        }
+    }
+    Ok(())
+}
+
+exports! {
+    fn NdisFSendNetBufferLists(filter: NDIS_HANDLE, first: *mut NET_BUFFER_LIST, port: u32, flags: u32) {
+        at_most(DISPATCH_LEVEL, "NdisFSendNetBufferLists");
+        is_filter(filter, "NdisFSendNetBufferLists");
+        rule(port == 0, "NdisFSendNetBufferLists: a port number (rule 51)");
+        rule(
+            flags & NDIS_SEND_FLAGS_DISPATCH_LEVEL == 0 || level() == DISPATCH_LEVEL,
+            "DISPATCH_LEVEL is flagged below it (rule 51)",
+        );
+        let lists = lists_of(first);
+        let at_once = with(|w| {
+            check_sent(w, &lists, flags)?;
+            for list in &lists {
+                let record = w.ledger.packets.get_mut(list).expect("checked");
+                record.owner = Owner::Switch;
+                if record.made_by_driver {
+                    w.counts.made += 1;
+                } else {
+                    w.counts.passed += 1;
+                }
+                w.sent.push_back(*list);
+            }
+            Ok(w.random.once_in(4))
+        })
+        .unwrap_or_else(|e: String| broken(&e));
+        if at_once {
+            // Delivered and given back from inside the call (rule 12).
+            deliver();
+            give_back();
+        }
+        reschedule();
+    }
+
+    fn NdisFSendNetBufferListsComplete(filter: NDIS_HANDLE, first: *mut NET_BUFFER_LIST, flags: u32) {
+        at_most(DISPATCH_LEVEL, "NdisFSendNetBufferListsComplete");
+        is_filter(filter, "NdisFSendNetBufferListsComplete");
+        let lists = lists_of(first);
+        with(|w| {
+            check_completed(w, &lists, flags)?;
+            for list in &lists {
+                w.ledger.packets.remove(list);
+                w.counts.ended += 1;
+                free(*list as *mut _);
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|e: String| broken(&e));
+        reschedule();
+    }
+
+    fn NdisFCancelSendNetBufferLists(filter: NDIS_HANDLE, _id: *mut c_void) {
+        is_filter(filter, "NdisFCancelSendNetBufferLists");
+    }
+
+    fn NdisAllocateNetBufferListPool(
+        _handle: NDIS_HANDLE,
+        parameters: *const NET_BUFFER_LIST_POOL_PARAMETERS,
+    ) -> NDIS_HANDLE {
+        at_most(DISPATCH_LEVEL, "NdisAllocateNetBufferListPool");
+        let p = *parameters;
+        rule(
+            p.Header.Type == NDIS_OBJECT_TYPE_DEFAULT && p.Header.Revision == 1 && p.Header.Size == 0x10,
+            "NdisAllocateNetBufferListPool: a wrong header",
+        );
+        rule(p.fAllocateNetBuffer == 1 && p.PoolTag != 0, "a pool without frames or a tag");
+        if with(|w| w.fails()) {
+            return ptr::null_mut();
+        }
+        let new = handle();
+        with(|w| w.ledger.pools.insert(new, p.PoolTag));
+        new as NDIS_HANDLE
+    }
+
+    fn NdisFreeNetBufferListPool(pool: NDIS_HANDLE) {
+        at_most(DISPATCH_LEVEL, "NdisFreeNetBufferListPool");
+        let out = with(|w| w.ledger.from_pool.remove(&(pool as usize)).unwrap_or(0));
+        rule(out == 0, "a pool is freed while packets of it are out");
+        rule(with(|w| w.ledger.pools.remove(&(pool as usize))).is_some(), "no such pool (freed twice?)");
+    }
+
+    fn NdisAllocateNetBufferAndNetBufferList(
+        pool: NDIS_HANDLE,
+        context_size: u16,
+        _backfill: u16,
+        mdls: *mut MDL,
+        offset: u32,
+        length: usize,
+    ) -> *mut NET_BUFFER_LIST {
+        at_most(DISPATCH_LEVEL, "NdisAllocateNetBufferAndNetBufferList");
+        rule(context_size % 16 == 0, "a context of a size that is no multiple of 16");
+        rule(with(|w| w.ledger.pools.contains_key(&(pool as usize))), "no such pool");
+        if with(|w| w.fails()) {
+            return ptr::null_mut();
+        }
+        let list = zeroed(LIST_SIZE).cast::<NET_BUFFER_LIST>();
+        let nb = zeroed(size_of::<NET_BUFFER>()).cast::<NET_BUFFER>();
+        (*list).FirstNetBuffer = nb;
+        (*list).NdisPoolHandle = pool;
+        ((*nb).MdlChain, (*nb).CurrentMdl) = (mdls, mdls);
+        ((*nb).DataOffset, (*nb).CurrentMdlOffset, (*nb).DataLength) = (offset, offset, length as u32);
+        drop(bytes_of(nb));
+        let record = PacketRecord {
+            owner: Owner::Driver,
+            made_by_driver: true,
+            context: false,
+            source: NicId::default(),
+            to: Vec::new(),
+            array: None,
+            reported: false,
+            print: Vec::new(),
+            native: false,
+        };
+        with(|w| {
+            w.ledger.packets.insert(list as usize, record);
+            *w.ledger.from_pool.entry(pool as usize).or_default() += 1;
+        });
+        list
+    }
+
+    fn NdisFreeNetBufferList(list: *mut NET_BUFFER_LIST) {
+        at_most(DISPATCH_LEVEL, "NdisFreeNetBufferList");
+        let Some(record) = with(|w| w.ledger.packets.remove(&(list as usize))) else {
+            broken("NdisFreeNetBufferList: no such packet (freed twice?)")
+        };
+        rule(record.made_by_driver, "NdisFreeNetBufferList: a packet of somebody else");
+        rule(record.owner == Owner::Driver, "a packet is freed while it is out");
+        rule(!record.context, "a packet is freed with its forwarding context (rule 56)");
+        let pool = (*list).NdisPoolHandle as usize;
+        with(|w| *w.ledger.from_pool.entry(pool).or_default() -= 1);
+        libc::free((*list).FirstNetBuffer.cast());
+        ptr::write_bytes(list.cast::<u8>(), 0xdd, LIST_SIZE);
+        libc::free(list.cast());
+    }
+
+    fn NdisAllocateMdl(_handle: NDIS_HANDLE, address: *mut c_void, length: u32) -> *mut MDL {
+        at_most(DISPATCH_LEVEL, "NdisAllocateMdl");
+        if with(|w| w.fails()) {
+            return ptr::null_mut();
+        }
+        let mdl = zeroed(size_of::<MDL>()).cast::<MDL>();
+        (*mdl).MdlFlags = MDL_SOURCE_IS_NONPAGED_POOL;
+        (*mdl).MappedSystemVa = address;
+        (*mdl).StartVa = address.map_addr(|a| a & !4095);
+        (*mdl).ByteOffset = (address.addr() & 4095) as u32;
+        (*mdl).ByteCount = length;
+        with(|w| w.ledger.mdls.insert(mdl as usize, length as usize));
+        mdl
+    }
+
+    fn NdisFreeMdl(mdl: *mut MDL) {
+        at_most(DISPATCH_LEVEL, "NdisFreeMdl");
+        rule(with(|w| w.ledger.mdls.remove(&(mdl as usize))).is_some(), "no such MDL (freed twice?)");
+        libc::free(mdl.cast());
+    }
+}

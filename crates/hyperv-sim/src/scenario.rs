@@ -1,0 +1,308 @@
+//! A run: a world made from a seed, the administrator's script, and what must hold at the end.
+//!
+//! Where it sits: called by tests and by `cargo xtask sim`.
+
+use std::sync::Arc;
+
+use ndis_sys::*;
+use switch_ext::NicId;
+
+use crate::administrator::{
+    Administrator, add_vlan_policy, create_port, delete_port, plug_in, sleep, unplug,
+};
+use crate::filter;
+use crate::guest::Guest;
+use crate::ledger::Ledger;
+use crate::processors::{self, wait_until};
+use crate::user_space::UserSpace;
+use crate::world::{self, Counts, Driver, Random, World, rule, with};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// The driver.
+    pub driver: Driver,
+    /// One allocation in so many fails; zero for none.
+    pub fail_one_in: usize,
+}
+
+impl Plan {
+    /// What a seed stands for, with the driver linked in.
+    pub fn of(seed: u64) -> Plan {
+        let fail_one_in = if seed.is_multiple_of(3) { 60 } else { 0 };
+        Plan { seed, driver: Driver::Native, fail_one_in }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Counts of everything.
+    pub counts: Counts,
+    /// The virtual time that passed, in nanoseconds.
+    pub time_ns: u64,
+}
+
+/// Runs a plan to its end. What breaks a rule ends the process with a line that replays it.
+///
+/// # Panics
+/// When something is left in a ledger.
+pub fn run(plan: &Plan) -> Report {
+    let _only = world::is_taken();
+    let mut random = Random::new(plan.seed);
+    let processors = 2 + random.below(3);
+    world::begin(World {
+        seed: plan.seed,
+        random,
+        processors,
+        fail_one_in: 0,
+        now_ns: 1_000_000_000,
+        ledger: Ledger::default(),
+        module: filter::Module::default(),
+        guests: Vec::new(),
+        administrator: Some(Administrator::default()),
+        administering: false,
+        user_space: None,
+        answering: false,
+        sent: Default::default(),
+        done: Default::default(),
+        requests: Default::default(),
+        counts: Counts::default(),
+        transfer_size: 0,
+        driver: plan.driver.clone(),
+        wanted_failures: plan.fail_one_in,
+    });
+    processors::run(processors);
+    let world = world::end();
+    let leaks = world.ledger.leaks();
+    assert!(leaks.is_empty(), "seed {}: left behind: {}", plan.seed, leaks.join(", "));
+    Report { counts: world.counts, time_ns: world.now_ns }
+}
+
+/// What a guest is and where it plugs in.
+struct Place {
+    name: &'static str,
+    port: u32,
+    port_kind: i32,
+    index: u16,
+    nic_kind: i32,
+}
+
+const PLACES: [Place; 4] = [
+    Place {
+        name: "vm1",
+        port: 11,
+        port_kind: NdisSwitchPortTypeSynthetic,
+        index: 0,
+        nic_kind: NdisSwitchNicTypeSynthetic,
+    },
+    Place {
+        name: "vm2",
+        port: 12,
+        port_kind: NdisSwitchPortTypeEmulated,
+        index: 0,
+        nic_kind: NdisSwitchNicTypeEmulated,
+    },
+    Place {
+        name: "Ethernet0",
+        port: 1,
+        port_kind: NdisSwitchPortTypeExternal,
+        index: 1,
+        nic_kind: NdisSwitchNicTypeExternal,
+    },
+    Place {
+        name: "vEthernet (host)",
+        port: 2,
+        port_kind: NdisSwitchPortTypeInternal,
+        index: 0,
+        nic_kind: NdisSwitchNicTypeInternal,
+    },
+];
+
+fn nic_of(place: &Place) -> NicId {
+    NicId { port: place.port, index: place.index }
+}
+
+/// Repeats what somebody may refuse until nobody does.
+fn insist(mut f: impl FnMut() -> bool) {
+    while !f() {}
+}
+
+fn plug_place(n: usize) {
+    let place = &PLACES[n];
+    insist(|| create_port(place.port, place.port_kind, place.name));
+    let mac = [2, 0, 0, 0, 0, n as u8 + 1];
+    if place.index != 0 {
+        let own = NicId { port: place.port, index: 0 };
+        insist(|| plug_in(own, place.nic_kind, "switch", [0; 6]));
+    }
+    insist(|| plug_in(nic_of(place), place.nic_kind, place.name, mac));
+}
+
+fn unplug_place(n: usize) {
+    let place = &PLACES[n];
+    unplug(nic_of(place));
+    if place.index != 0 {
+        unplug(NicId { port: place.port, index: 0 });
+    }
+    delete_port(place.port);
+}
+
+/// All guests have done what they wanted, or the time is over.
+fn traffic(from: usize, to: usize) {
+    with(|w| w.guests[from].transfer(to as u8 + 1));
+    sleep(30);
+}
+
+fn wait_for_guests() {
+    const PATIENCE: u64 = 120;
+    for _ in 0..PATIENCE {
+        if with(|w| w.guests.iter().all(Guest::is_content)) {
+            return;
+        }
+        sleep(1000);
+    }
+    let left: Vec<String> =
+        with(|w| w.guests.iter().filter(|g| !g.is_content()).map(|g| g.name.clone()).collect());
+    world::broken(&format!("guests do not get through: {left:?}"));
+}
+
+/// The administrator's script.
+pub(crate) fn script() {
+    let driver = load();
+    attach_until_it_works();
+    // Half of the ports are there before the switch is active and the driver knows; the others come later.
+    let early = with(|w| w.random.once_in(2));
+    if early {
+        with(|w| w.administrator.as_mut().expect("running").active = true);
+    }
+    insist(filter::restart);
+    for n in 0..2 {
+        plug_place(n);
+    }
+    with(|w| w.administrator.as_mut().expect("running").active = true);
+    filter::activate();
+    for n in 2..PLACES.len() {
+        plug_place(n);
+    }
+    let native = with(|w| matches!(w.driver, Driver::Native));
+    if native {
+        converse();
+    } else {
+        talk_into_the_void();
+    }
+    finish(driver);
+}
+
+/// Guests, connected to nothing that forwards, send; everything comes back.
+fn talk_into_the_void() {
+    make_guests();
+    with(|w| w.transfer_size = 1000);
+    for (from, to) in [(0, 1), (2, 0), (3, 2)] {
+        with(|w| w.guests[from].transfer(to as u8 + 1));
+    }
+    sleep(3000);
+    rule(with(|w| w.counts.ended) > 3, "guests sent nothing");
+}
+
+fn make_guests() {
+    with(|w| {
+        for (n, place) in PLACES.iter().enumerate() {
+            let external = place.nic_kind == NdisSwitchNicTypeExternal;
+            let mut guest = Guest::new(n as u8 + 1, place.name, nic_of(place), external);
+            guest.is_connected = true;
+            w.guests.push(guest);
+        }
+        w.fail_one_in = w.wanted_failures;
+    });
+}
+
+/// Guests talk while ports come and go and the extension is paused.
+fn converse() {
+    let user_space = Arc::new(UserSpace::new());
+    with(|w| w.user_space = Some(user_space.clone()));
+    for place in &PLACES {
+        rule(user_space.add_port(place.name), "an adapter that is there cannot be added to the bridge");
+    }
+    rule(!user_space.add_port("nobody"), "an adapter that is not there was added to the bridge");
+    make_guests();
+    with(|w| w.transfer_size = 2000 + w.random.below(30_000));
+    rule(add_vlan_policy(PLACES[0].port) != NDIS_STATUS_SUCCESS, "a VLAN policy was accepted");
+    traffic(0, 1);
+    traffic(2, 0);
+    traffic(3, 2);
+    wait_for_guests();
+    let reached = with(|w| w.counts.tcp_bytes);
+    rule(reached > 0, "nothing was carried");
+    for _ in 0..2 {
+        traffic(1, 0);
+        filter::pause();
+        sleep(5);
+        insist(filter::restart);
+        traffic(0, 2);
+        // A machine is removed in the middle of a conversation, and comes back.
+        unplug_place(0);
+        sleep(50);
+        plug_place(0);
+        traffic(2, 0);
+    }
+    wait_for_guests();
+}
+
+fn attach_until_it_works() {
+    with(|w| w.fail_one_in = w.wanted_failures);
+    // Each allocation of an attachment fails at some time; it fails whole, or succeeds.
+    const ATTEMPTS: usize = 4;
+    for _ in 0..ATTEMPTS {
+        if filter::attach() {
+            with(|w| w.fail_one_in = 0);
+            return;
+        }
+        let left = with(|w| w.ledger.mdls.len() + w.ledger.pools.len() + w.ledger.timers.len());
+        rule(left == 0, "a failed attachment leaves something behind");
+    }
+    with(|w| w.fail_one_in = 0);
+    rule(filter::attach(), "FilterAttach fails though nothing is short");
+}
+
+fn load() -> Option<crate::Image> {
+    let driver = with(|w| w.driver.clone());
+    // SAFETY: zeros are a valid value.
+    let object: &'static mut DRIVER_OBJECT = Box::leak(Box::new(unsafe { std::mem::zeroed() }));
+    let object = std::ptr::from_mut(object);
+    let (image, status) = match driver {
+        // SAFETY: one driver object for each load, at PASSIVE_LEVEL.
+        Driver::Native => (None, unsafe { ovsext::driver_entry(object) }),
+        Driver::Image(path) => {
+            let image = crate::Image::load(&path).unwrap_or_else(|e| world::broken(&e));
+            let status = image.start(object);
+            (Some(image), status)
+        }
+    };
+    rule(status == NDIS_STATUS_SUCCESS, "DriverEntry failed");
+    image
+}
+
+fn finish(image: Option<crate::Image>) {
+    with(|w| {
+        w.fail_one_in = 0;
+        w.user_space = None;
+        w.guests.iter_mut().for_each(|g| g.is_connected = false);
+    });
+    wait_until(|| with(|w| !w.answering));
+    if with(|w| w.random.once_in(2)) {
+        // In flight to the last: the pause waits for them.
+        wait_until(|| with(|w| w.sent.is_empty() && w.done.is_empty()));
+    }
+    filter::pause();
+    with(|w| w.module.closing = true);
+    wait_until(|| with(|w| w.module.inside == 0 && w.sent.is_empty() && w.done.is_empty()));
+    filter::detach();
+    let unload = with(|w| w.module.unload);
+    // SAFETY: the driver gave it; no module is attached any more.
+    unsafe { unload.expect("a driver without DriverUnload cannot be unloaded")(std::ptr::null_mut()) };
+    rule(with(|w| w.module.driver_handle == 0), "DriverUnload left the driver registered");
+    drop(image);
+}
