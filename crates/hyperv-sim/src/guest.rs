@@ -20,6 +20,8 @@ use crate::world::{Random, rule, with};
 
 const ECHO: u16 = 7;
 const BUFFER: usize = 8192;
+/// How long a guest waits before it tries again.
+const AGAIN_NS: u64 = 500_000_000;
 
 /// The adapter as the stack sees it.
 #[derive(Default)]
@@ -141,6 +143,21 @@ impl Guest {
         self.due = Some(0);
     }
 
+    /// What its connections are doing, for people.
+    pub fn state(&self) -> String {
+        let of = |h| self.sockets.get::<tcp::Socket>(h).state();
+        format!(
+            "{}: server {}, client {}, {} transfers, connected {}, due {:?}, {} in the inbox",
+            self.name,
+            of(self.server),
+            of(self.client),
+            self.transfers.len(),
+            self.is_connected,
+            self.due,
+            self.inbox.len()
+        )
+    }
+
     /// Everything it wanted is done.
     pub fn is_content(&self) -> bool {
         self.transfers.is_empty()
@@ -163,13 +180,18 @@ impl Guest {
         let done = self.talk(size);
         self.stack.poll(now, &mut self.wire, &mut self.sockets);
         let at = self.stack.poll_at(now, &self.sockets).map(|t| t.total_micros() as u64 * 1000);
-        self.due = at.map(|t| t.max(now_ns + 1000));
+        // A connection that was given up is tried again after a while.
+        let again = (!self.transfers.is_empty()).then_some(now_ns + AGAIN_NS);
+        self.due = at.into_iter().chain(again).min().map(|t| t.max(now_ns + 1000));
         (std::mem::take(&mut self.wire.tx), done)
     }
 
     fn serve(&mut self) {
         let server = self.sockets.get_mut::<tcp::Socket>(self.server);
         if !server.is_open() {
+            // Whoever is gone without a word must not keep others out.
+            server.set_timeout(Some(smoltcp::time::Duration::from_secs(8)));
+            server.set_keep_alive(Some(smoltcp::time::Duration::from_secs(2)));
             server.listen(ECHO).expect("the port is not zero");
         }
         while server.can_recv() && server.can_send() {

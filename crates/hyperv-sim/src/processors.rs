@@ -59,7 +59,20 @@ pub(crate) fn run(count: usize) {
     });
 }
 
+/// Ends the run when a processor panics, so that the others do not wait for it.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            turn().over = true;
+            CHANGED.notify_all();
+        }
+    }
+}
+
 fn processor(n: usize, count: usize) {
+    let _end = EndOnPanic;
     ME.set(n);
     let mut idle = 0;
     while wait_for(n) {

@@ -164,6 +164,16 @@ fn wait_for_guests() {
         }
         sleep(1000);
     }
+    ovsext::with_extension(|e| {
+        e.for_each_vport(|v| eprintln!("  {v:?}"));
+        if let Ok(datapath::Reply::Stats(stats)) = e.apply(datapath::Command::Stats) {
+            eprintln!("  {stats:?}");
+        }
+        if let Ok(datapath::Reply::Flows { flows, .. }) = e.apply(datapath::Command::DumpFlows { cursor: 0, max: 100 }) {
+            for f in flows { eprintln!("  {} {:?} {:?}", odp::text::FlowText(&f.matched), f.actions, f.stats); }
+        }
+    });
+    with(|w| w.guests.iter().for_each(|g| eprintln!("  {}", g.state())));
     let left: Vec<String> =
         with(|w| w.guests.iter().filter(|g| !g.is_content()).map(|g| g.name.clone()).collect());
     world::broken(&format!("guests do not get through: {left:?}"));
@@ -222,11 +232,12 @@ fn make_guests() {
 /// Guests talk while ports come and go and the extension is paused.
 fn converse() {
     let user_space = Arc::new(UserSpace::new());
-    with(|w| w.user_space = Some(user_space.clone()));
     for place in &PLACES {
         rule(user_space.add_port(place.name), "an adapter that is there cannot be added to the bridge");
     }
     rule(!user_space.add_port("nobody"), "an adapter that is not there was added to the bridge");
+    // User space is one thread: it begins to answer when it is set up.
+    with(|w| w.user_space = Some(user_space));
     make_guests();
     with(|w| w.transfer_size = 2000 + w.random.below(30_000));
     rule(add_vlan_policy(PLACES[0].port) != NDIS_STATUS_SUCCESS, "a VLAN policy was accepted");
