@@ -1,38 +1,60 @@
-//! The kernel image gate: the kernel set, linked for Windows, holds nothing that a Windows kernel would refuse.
+//! Windows kernel images: how they are linked, and the gate that they hold nothing that a Windows kernel would refuse.
 //!
-//! Where it sits: compiled for tests only. `build` links `crates/kernel-probe` with Debian's compiler and lld; `image`
-//! reads the PE file; `code` reads its instructions.
+//! Where it sits: `build` links the kernel set's probe and the driver with Debian's compiler and lld, also for
+//! `cargo xtask windows`; for tests, `image` reads the PE file and `code` its instructions.
 //!
-//! The image is never loaded into anything: that it links, and what it holds, is the claim.
+//! The probe is never loaded into anything: that it links, and what it holds, is the claim. The driver runs in the simulated
+//! Hyper-V, too.
 //!
 //! Spec: Microsoft's PE format; ARCHITECTURE.md, "The kernel set".
 
-mod build;
+pub mod build;
+#[cfg(test)]
 mod code;
+#[cfg(test)]
 mod image;
 
+#[cfg(test)]
+use crate::shell::target_dir;
+#[cfg(test)]
 use testkit::skip;
 
-use crate::shell::target_dir;
-
 /// Stack bytes that one function may take; a kernel stack has 24 KiB for the whole path.
+#[cfg(test)]
 const FRAME_LIMIT: u64 = 1024;
 
 /// Functions that the linker must have kept: the image without them would prove nothing.
+#[cfg(test)]
 const CORE: [&str; 5] = ["exercise", "packets7process", "Executor", "extract", "conntrack"];
+#[cfg(test)]
+const DRIVER: [&str; 5] = ["DriverEntry", "ingress", "Executor", "extract", "conntrack"];
 
 #[test]
 fn kernel_set_makes_a_windows_image() {
     if let Err(reason) = build::toolchain() {
         skip!("{reason}");
     }
-    let built = build::image("win");
+    check("kernel-probe", &CORE);
+}
+
+#[test]
+fn driver_makes_a_windows_image() {
+    if let Err(reason) = build::toolchain() {
+        skip!("{reason}");
+    }
+    check("ovsext", &DRIVER);
+}
+
+/// Links `package` and complains about everything in the image at once.
+#[cfg(test)]
+fn check(package: &str, kept: &[&str]) {
+    let built = build::image(package, "win").unwrap_or_else(|error| panic!("{error:#}"));
     let bytes = std::fs::read(&built.image).expect("the image was just linked");
     let symbols = build::Symbols::read(&built.map);
     let mut complaints = image::complaints(&bytes);
     complaints.extend(code::complaints(&built.image, &symbols, FRAME_LIMIT));
     // that the core is really in there: its entry points survived the linker
-    for name in CORE {
+    for name in kept {
         if !symbols.contain(name) {
             complaints
                 .push(format!("no function called '{name}' in the image: was the core optimised away?"));
@@ -54,7 +76,9 @@ fn kernel_image_is_reproducible() {
     // the debug file's hash, which the image names, covers the paths of the objects: build in one place, twice
     let built = ["first", "second"].map(|turn| {
         drop(std::fs::remove_dir_all(target_dir().join("win-again")));
-        std::fs::read(build::image("win-again").image).unwrap_or_else(|error| panic!("{turn} image: {error}"))
+        let built = build::image("kernel-probe", "win-again")
+            .unwrap_or_else(|error| panic!("{turn} image: {error:#}"));
+        std::fs::read(built.image).expect("the image was just linked")
     });
     assert!(built[0] == built[1], "two builds of the same sources differ");
 }

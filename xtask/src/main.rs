@@ -12,14 +12,15 @@ mod bench;
 mod demo;
 mod gate;
 mod install;
-#[cfg(test)]
 mod kernel_image;
 mod needs;
 mod oracle;
 mod outcome;
 mod shell;
+mod sim;
 #[cfg(test)]
 mod tidy;
+mod windows;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND
   demo [ARGS...]     build the release binaries and play the demonstration
   install DIR        put the release binaries into DIR/bin and DIR/sbin, the schema into DIR/share/openvswitch
   bench veth         TCP throughput between two namespaces: this switch and C Open vSwitch, one run
+  windows            link the driver into target/windows: ovsext.sys, .pdb, .inf and, with osslsigncode, .cat, test-signed
+  sim [ARGS...]      run the driver in the simulated Hyper-V: --seeds N, --seed S to replay, --image for the real ovsext.sys
   needs              install or fetch what the tests need, and say what is missing
 ";
 
@@ -42,6 +45,8 @@ enum Task {
     Install(PathBuf),
     Bench(bench::Subject),
     Needs,
+    Windows,
+    Sim(Vec<OsString>),
     Usage,
 }
 
@@ -52,6 +57,8 @@ fn main() -> ExitCode {
         Task::Install(dir) => install::run(&dir).map(|()| ExitCode::SUCCESS),
         Task::Bench(subject) => bench::run(subject),
         Task::Needs => needs::run(),
+        Task::Windows => windows::run().map(|()| ExitCode::SUCCESS),
+        Task::Sim(args) => sim::run(&args),
         Task::Usage => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -80,6 +87,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Task> {
         "install" => Task::Install(args.value()?.into()),
         "bench" => Task::Bench(args.value()?.parse()?),
         "needs" => Task::Needs,
+        "windows" => Task::Windows,
+        "sim" => return Ok(Task::Sim(args.raw_args()?.collect())),
         "help" => Task::Usage,
         other => bail!("unknown command '{other}'\n{USAGE}"),
     };

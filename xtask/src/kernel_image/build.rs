@@ -1,4 +1,4 @@
-//! Linking the image, with its list of symbols.
+//! Linking an image, with its list of symbols.
 //!
 //! Where it sits: rustup's stable has neither a standard library for Windows kernels nor the sources to build one;
 //! Debian's `rustc-web` with `rust-web-src` does, and lld links without any Windows tool.
@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+use anyhow::{Context, Result, bail};
 
 use crate::shell::{target_dir, which, workspace};
 
@@ -20,6 +22,8 @@ const RUST_SOURCES: &str = "/usr/lib/rustlib/src/rust";
 /// What was built.
 pub struct Built {
     pub image: PathBuf,
+    pub symbols: PathBuf,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the checks of the image read it"))]
     pub map: PathBuf,
 }
 
@@ -32,14 +36,12 @@ pub fn toolchain() -> Result<(), String> {
     })
 }
 
-/// Links the image into `target/NAME`.
-///
-/// # Panics
-/// When it does not compile or link; a missing `__chkstk` means a frame over a page, and the linker names the function.
-pub fn image(name: &str) -> Built {
-    let folder = target_dir().join(name);
-    let map = folder.join("kernel-probe.map");
-    fs::create_dir_all(&folder).expect("target is writable");
+/// Links `package`'s program into a folder of `target`. It is an error when it does not compile or link; a missing
+/// `__chkstk` means a frame over a page, and the linker names the function.
+pub fn image(package: &str, folder: &str) -> Result<Built> {
+    let folder = target_dir().join(folder);
+    let map = folder.join(format!("{package}.map"));
+    fs::create_dir_all(&folder).context("target is not writable")?;
     let mut command = Command::new(CARGO);
     // what the outer cargo and the test runner set is for another compiler
     let foreign = std::env::vars_os().map(|(key, _)| key);
@@ -50,27 +52,12 @@ pub fn image(name: &str) -> Built {
     command.env("SOURCE_DATE_EPOCH", "0").current_dir(workspace());
     command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", LINKER);
     command.env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_RUSTFLAGS", "-Clinker-flavor=lld-link");
-    command.args([
-        "rustc",
-        "--quiet",
-        "--locked",
-        "--profile",
-        "sys",
-        "--target",
-        TARGET,
-        "-p",
-        "kernel-probe",
-    ]);
-    command.args([
-        "--bin",
-        "kernel-probe",
-        "-Zbuild-std=core,alloc",
-        "-Zbuild-std-features=compiler-builtins-mem",
-    ]);
+    command.args(["rustc", "--quiet", "--locked", "--profile", "sys", "--target", TARGET, "-p", package]);
+    command.args(["--bin", package, "-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"]);
     // paths of this machine stay out of the image; as flags of our own they would change the hashes in symbol names
     command.args(["-Ztrim-paths", "--config", "profile.sys.trim-paths=\"all\""]);
     command.arg("--").arg(format!("-Clink-arg=/MAP:{}", map.display()));
-    let out = command.output().expect("Debian's cargo runs");
+    let out = command.output().context("Debian's cargo does not run")?;
     let said = String::from_utf8_lossy(&out.stderr);
     if !out.status.success() {
         let hint = if said.contains("__chkstk") {
@@ -78,9 +65,12 @@ pub fn image(name: &str) -> Built {
         } else {
             ""
         };
-        panic!("the kernel set does not link into a Windows image:\n{said}{hint}");
+        bail!("{package} does not link into a Windows image:\n{said}{hint}");
     }
-    Built { image: folder.join(TARGET).join("sys/kernel-probe.exe"), map }
+    let built = folder.join(TARGET).join("sys");
+    let (image, symbols) =
+        (built.join(format!("{package}.exe")), built.join(format!("{}.pdb", package.replace('-', "_"))));
+    Ok(Built { image, symbols, map })
 }
 
 fn is_foreign(key: &str) -> bool {
@@ -92,8 +82,10 @@ fn is_foreign(key: &str) -> bool {
 }
 
 /// Functions by address, from the linker's map.
+#[cfg(test)]
 pub struct Symbols(Vec<(u64, String)>);
 
+#[cfg(test)]
 impl Symbols {
     pub fn read(map: &Path) -> Self {
         let text = fs::read_to_string(map).expect("the linker wrote its map");
