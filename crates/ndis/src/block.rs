@@ -63,7 +63,7 @@ impl BlockPool {
     /// A pool of `count` blocks; `None` if memory is short. `handle`: the filter module's.
     pub fn try_new(handle: NDIS_HANDLE, count: usize) -> Option<BlockPool> {
         let inner =
-            crate::try_box(Inner { free: SpinLock::new(ptr::null_mut()), users: AtomicUsize::new(1) })?;
+            sync::try_box(Inner { free: SpinLock::new(ptr::null_mut()), users: AtomicUsize::new(1) })?;
         // A box's pointer is never null.
         let pool = BlockPool(NonNull::new(alloc::boxed::Box::into_raw(inner))?);
         for _ in 0..count {
@@ -199,6 +199,7 @@ impl Block {
 }
 
 impl Drop for Block {
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: the block is this owner's; its pool has it counted as a user until `leave`.
         unsafe {

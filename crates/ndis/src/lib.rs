@@ -30,7 +30,7 @@ mod timer;
 pub use block::{BLOCK, Block, BlockPool};
 pub use device::{Device, Dispatch};
 pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
-pub use memory::{KernelPool, TAG, try_box};
+pub use memory::{KernelPool, TAG};
 pub use oid::{OidKind, OidRequest, Query, forward_oid, oid_answered, query};
 pub use packet::{Chain, Nbl, View};
 pub use switch::{PortNic, Switch, SwitchError};

@@ -2,7 +2,6 @@
 //!
 //! Where it sits: the driver's image makes [`KernelPool`] its global allocator; natively linked, the system's heap serves.
 
-use alloc::boxed::Box;
 use core::alloc::{GlobalAlloc, Layout};
 
 use ndis_sys::*;
@@ -43,23 +42,5 @@ unsafe impl GlobalAlloc for KernelPool {
                 if layout.align() > POOL_ALIGN { block.cast::<*mut u8>().sub(1).read() } else { block };
             ExFreePoolWithTag(block.cast(), TAG);
         }
-    }
-}
-
-/// `value` on the heap; `None` if memory is short.
-pub fn try_box<T>(value: T) -> Option<Box<T>> {
-    let layout = Layout::new::<T>();
-    if layout.size() == 0 {
-        return Some(Box::new(value));
-    }
-    // SAFETY: the layout has a size; null is handled; the block is written whole before it is a box, and a box frees with
-    // the same allocator and layout.
-    unsafe {
-        let place = alloc::alloc::alloc(layout).cast::<T>();
-        if place.is_null() {
-            return None;
-        }
-        place.write(value);
-        Some(Box::from_raw(place))
     }
 }

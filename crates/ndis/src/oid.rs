@@ -11,7 +11,9 @@ use core::ptr;
 
 use ndis_sys::*;
 
-use crate::{TAG, try_box};
+use sync::try_box;
+
+use crate::TAG;
 
 /// What a request wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,9 +111,7 @@ impl Nbl {
         self.views().fetch_add(1, Ordering::Relaxed);
         // SAFETY: the address of a field of a packet that is ours is not null.
         let views = unsafe { NonNull::new_unchecked(ptr::from_ref(self.views()).cast_mut()) };
-        // SAFETY: the frame is a part of the packet.
-        let len = unsafe { frame.as_ref().DataLength } as usize;
-        Some(View { frame, views, len })
+        Some(View { frame, views })
     }
 }
 
@@ -127,7 +125,6 @@ impl core::fmt::Debug for Nbl {
 pub struct View {
     frame: NonNull<NET_BUFFER>,
     views: NonNull<AtomicUsize>,
-    len: usize,
 }
 
 // SAFETY: a view only reads, and the packet stays as long as it counts.
@@ -136,17 +133,18 @@ unsafe impl Send for View {}
 impl View {
     /// Bytes of the frame.
     pub fn len(&self) -> usize {
-        self.len
+        // SAFETY: the view keeps the packet, of which the frame is a part.
+        unsafe { self.frame.as_ref().DataLength as usize }
     }
 
     /// True for a frame without bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Copies the bytes from `off` on to `out`; returns how many there were to copy.
     pub fn copy_out(&self, off: usize, out: &mut [u8]) -> usize {
-        let want = self.len.saturating_sub(off).min(out.len());
+        let want = self.len().saturating_sub(off).min(out.len());
         let mut pieces = Pieces::of(self);
         let (mut skip, mut done) = (off, 0);
         while done < want {
@@ -182,11 +180,13 @@ impl Clone for View {
     fn clone(&self) -> View {
         // SAFETY: this view counts, so the packet and its word are there.
         unsafe { self.views.as_ref() }.fetch_add(1, Ordering::Relaxed);
-        View { frame: self.frame, views: self.views, len: self.len }
+        View { frame: self.frame, views: self.views }
     }
 }
 
 impl Drop for View {
+    // out of line, as the block's: the core drops frames in many places, and kernel frames are small
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: this view counts until here, so the packet and its word are there.
         unsafe { self.views.as_ref() }.fetch_sub(1, Ordering::Release);

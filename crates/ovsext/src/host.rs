@@ -5,10 +5,11 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use datapath::Upcall;
+use datapath::{Upcall, UpcallKind};
+use flow::FlowKey;
 use ndis::{BlockPool, Level, PortNic, Switch, Utf16, unicode};
 use ndis_sys::*;
-use packet::{FlatPacket, Instant, Now};
+use packet::{FlatPacket, Instant, Now, PacketMeta};
 use switch_ext::{Destination, Facts, Info, NicId, Outcome, Platform, Reason, SendFlags, Snapshot};
 
 use crate::module::send_flags;
@@ -204,8 +205,8 @@ impl Platform for SwitchHost {
         self.switch.pause_complete();
     }
 
-    fn upcall(&self, upcall: Upcall<FlatPacket>) -> bool {
-        self.upcalls.push(upcall)
+    fn upcall(&self, kind: UpcallKind, key: &FlowKey, meta: &PacketMeta, packet: FlatPacket) -> bool {
+        self.upcalls.push(kind, key, meta, packet)
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

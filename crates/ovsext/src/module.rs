@@ -10,9 +10,10 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use ndis::{BlockPool, Chain, OidRequest, Switch, Timer, forward_oid, oid_answered, try_box, unicode};
+use ndis::{BlockPool, Chain, OidRequest, Switch, Timer, forward_oid, oid_answered, unicode};
 use ndis_sys::*;
 use switch_ext::{After, Decision, Extension, Pause, SendFlags, Setup, Veto};
+use sync::try_box_with;
 
 use crate::driver::{FRIENDLY, UNIQUE};
 use crate::host::SwitchHost;
@@ -54,6 +55,7 @@ unsafe fn module<'a>(context: NDIS_HANDLE) -> &'a Module {
     unsafe { &*context.cast::<Module>() }
 }
 
+#[inline(never)]
 unsafe fn make(filter: NDIS_HANDLE) -> Result<Box<Module>, NDIS_STATUS> {
     const NO_MEMORY: NDIS_STATUS = NDIS_STATUS_RESOURCES;
     let processors = ndis::processors().max(1);
@@ -68,8 +70,13 @@ unsafe fn make(filter: NDIS_HANDLE) -> Result<Box<Module>, NDIS_STATUS> {
     let host = SwitchHost { switch, blocks, upcalls: Upcalls::default() };
     let seed = ndis::interrupt_time() ^ (filter.addr() as u64).rotate_left(32);
     let config = datapath::Config { seed, ..datapath::Config::default() };
-    let extension = Extension::try_new(host, &Setup { processors, config }).ok_or(NO_MEMORY)?;
-    try_box(Module { extension, timer: None }).ok_or(NO_MEMORY)
+    let setup = Setup { processors, config };
+    boxed(host, &setup).ok_or(NO_MEMORY)
+}
+
+#[inline(never)]
+fn boxed(host: SwitchHost, setup: &Setup) -> Option<Box<Module>> {
+    try_box_with(|| Some(Module { extension: Extension::try_new(host, setup)?, timer: None }))
 }
 
 pub(crate) unsafe extern "win64" fn attach(

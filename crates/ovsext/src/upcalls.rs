@@ -5,8 +5,9 @@
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use datapath::Upcall;
-use packet::FlatPacket;
+use datapath::{Upcall, UpcallKind};
+use flow::FlowKey;
+use packet::{FlatPacket, PacketMeta};
 use sync::SpinLock;
 
 /// Packets that wait at most.
@@ -27,11 +28,12 @@ impl Default for Upcalls {
 
 impl Upcalls {
     /// Appends a packet; false if the queue is full or memory is short.
-    pub fn push(&self, upcall: Upcall<FlatPacket>) -> bool {
+    #[inline(never)]
+    pub fn push(&self, kind: UpcallKind, key: &FlowKey, meta: &PacketMeta, packet: FlatPacket) -> bool {
         let mut queue = self.queue.lock();
         let room = queue.len() < LIMIT && queue.try_reserve(1).is_ok();
         if room {
-            queue.push_back(upcall);
+            queue.push_back(Upcall { kind, key: *key, meta: *meta, packet });
             self.waiting.store(queue.len(), Ordering::Release);
         }
         room

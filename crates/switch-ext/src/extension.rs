@@ -7,6 +7,7 @@
 //!     preempted on its own processor.
 //! I2  The plan is carried out with no lock held.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use datapath::{Command, CommandError, Datapath, Reply};
@@ -38,20 +39,31 @@ pub struct Setup {
 pub struct Extension<P: Platform> {
     platform: P,
     life: Life,
-    datapath: Datapath,
+    datapath: Box<Datapath>,
     ports: RwSpin<Ports>,
-    lanes: Vec<SpinLock<Lane<P>>>,
+    lanes: Vec<SpinLock<Box<Lane<P>>>>,
+}
+
+#[inline(never)]
+fn boxed_lane<P: Platform>(seed: u64) -> Option<Box<Lane<P>>> {
+    sync::try_box_with(|| Lane::try_new(seed))
+}
+
+#[inline(never)]
+fn boxed_datapath(config: &datapath::Config) -> Option<Box<Datapath>> {
+    sync::try_box_with(|| Datapath::try_new(config))
 }
 
 impl<P: Platform> Extension<P> {
     /// An extension that is paused; `None` if memory is short.
+    #[inline(never)]
     pub fn try_new(platform: P, setup: &Setup) -> Option<Extension<P>> {
         let mut lanes = Vec::new();
         lanes.try_reserve_exact(setup.processors).ok()?;
         for n in 0..setup.processors as u64 {
-            lanes.push(SpinLock::new(Lane::try_new(setup.config.seed.wrapping_add(n))?));
+            lanes.push(SpinLock::new(boxed_lane(setup.config.seed.wrapping_add(n))?));
         }
-        let datapath = Datapath::try_new(&setup.config)?;
+        let datapath = boxed_datapath(&setup.config)?;
         Some(Extension { platform, life: Life::default(), datapath, ports: RwSpin::default(), lanes })
     }
 
@@ -188,6 +200,7 @@ impl<P: Platform> Extension<P> {
     }
 
     /// FilterSendNetBufferLists: packets from every adapter.
+    #[inline(never)]
     pub fn ingress(&self, mut chain: P::Chain) {
         let _level = self.platform.raise();
         if !self.life.enter() {

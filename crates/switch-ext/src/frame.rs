@@ -1,10 +1,10 @@
 //! A frame as the core sees it: its first bytes in a block of our own, the rest where it came from.
 //!
-//! Where it sits: made by a lane from each frame of a received packet, or from what user space wants sent; handled by the
-//! worker; turned into a packet again by `plan`.
+//! Where it sits: made by a lane from each frame of a packet in hand; handled by the worker; turned into a packet again on
+//! its way out, if it has changed.
 //!
 //! ~~~text
-//! block:  |<- 256 bytes of room ->|<- head ->|<- room ->|      rest:  view of the received packet, from `skip` on
+//! block:  |<- 256 bytes of room ->|<- head ->|<- room ->|      rest:  view of the packet in hand, from `skip` on
 //! ~~~
 //!
 //! I1  The head is private: nobody else writes to it, and nobody sees what is written to it.
@@ -19,24 +19,25 @@ use packet::{FlatPacket, Offload, PacketBuf};
 use crate::platform::{Block, Platform, View};
 
 /// Room in front of the head for headers that are pushed.
-pub(crate) const HEADROOM: usize = 256;
-/// The frame of no received packet.
+pub(crate) const HEADROOM: u16 = 256;
+/// The frame of no packet in hand.
 pub(crate) const NO_ORIGIN: u16 = u16::MAX;
 const TAG: usize = wire::eth::VLAN_LEN;
 const ADDRESSES: usize = 12;
 
-enum Rest<V> {
-    None,
-    View { view: V, skip: usize, len: usize },
-    Flat { packet: FlatPacket, skip: usize, len: usize },
+/// What is not in the block: `len` bytes of a packet from `skip` on.
+struct Rest<V> {
+    view: V,
+    skip: u32,
+    len: u32,
 }
 
 /// A frame in the core's hands.
 pub struct Frame<P: Platform> {
     block: P::Block,
-    start: usize,
-    end: usize,
-    rest: Rest<P::View>,
+    rest: Option<Rest<P::View>>,
+    start: u16,
+    end: u16,
     offload: Offload,
     /// Which of the lane's received packets it belongs to.
     pub(crate) origin: u16,
@@ -54,56 +55,40 @@ impl<P: Platform> core::fmt::Debug for Frame<P> {
 impl<P: Platform> Frame<P> {
     /// A frame without bytes.
     pub(crate) fn empty(block: P::Block) -> Frame<P> {
-        Frame {
-            block,
-            start: HEADROOM,
-            end: HEADROOM,
-            rest: Rest::None,
-            offload: Offload::default(),
-            origin: NO_ORIGIN,
-        }
+        let (start, offload) = (HEADROOM, Offload::default());
+        Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN }
     }
 
-    /// A frame of a received packet.
+    /// A frame of a packet in hand.
     pub(crate) fn of_view(block: P::Block, view: P::View, origin: u16) -> Frame<P> {
-        let len = view.len();
+        let len = u32::try_from(view.len()).unwrap_or(0);
         let mut frame = Frame { origin, ..Frame::empty(block) };
-        frame.rest = Rest::View { view, skip: 0, len };
+        frame.rest = Some(Rest { view, skip: 0, len });
         // The first bytes fit: a block has room for them by the platform's promise.
         let _ = frame.pull_up(HEADER_BYTES);
         frame
     }
 
-    /// A frame that user space wants sent.
-    pub(crate) fn of_flat(block: P::Block, packet: FlatPacket) -> Frame<P> {
-        let mut frame = Frame::empty(block);
-        frame.offload = *packet.offload();
-        let len = packet.len();
-        frame.rest = Rest::Flat { packet, skip: 0, len };
-        let _ = frame.pull_up(HEADER_BYTES);
-        frame
+    fn range(&self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
     }
 
     fn rest_len(&self) -> usize {
-        match &self.rest {
-            Rest::None => 0,
-            Rest::View { len, .. } | Rest::Flat { len, .. } => *len,
-        }
+        self.rest.as_ref().map_or(0, |rest| rest.len as usize)
     }
 
     fn rest_copy(&self, off: usize, out: &mut [u8]) -> usize {
         let n = self.rest_len().saturating_sub(off).min(out.len());
-        let Some(out) = out.get_mut(..n) else { return 0 };
-        match &self.rest {
-            Rest::None => 0,
-            Rest::View { view, skip, .. } => view.copy_out(skip.saturating_add(off), out),
-            Rest::Flat { packet, skip, .. } => packet.copy_out(skip.saturating_add(off), out),
+        match (&self.rest, out.get_mut(..n)) {
+            (Some(rest), Some(out)) => rest.view.copy_out((rest.skip as usize).saturating_add(off), out),
+            _ => 0,
         }
     }
 
     fn rest_skip(&mut self, n: usize) {
-        if let Rest::View { skip, len, .. } | Rest::Flat { skip, len, .. } = &mut self.rest {
-            (*skip, *len) = (skip.saturating_add(n), len.saturating_sub(n));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        if let Some(rest) = &mut self.rest {
+            (rest.skip, rest.len) = (rest.skip.saturating_add(n), rest.len.saturating_sub(n));
         }
     }
 
@@ -129,19 +114,15 @@ impl<P: Platform> Frame<P> {
         self.pull_front(TAG).then_some(tci)
     }
 
-    /// True if the frame has exactly the bytes of the received one that `view` shows.
+    /// True if the frame has exactly the bytes that `view` shows.
     pub(crate) fn equals(&self, view: &P::View) -> bool {
-        let aligned = match &self.rest {
-            Rest::None => true,
-            Rest::View { skip, .. } => *skip == self.head().len(),
-            Rest::Flat { .. } => false,
-        };
+        let aligned = self.rest.as_ref().is_none_or(|rest| rest.skip as usize == self.head().len());
         aligned && self.len() == view.len() && view.starts_with(self.head())
     }
 
     /// Bytes that were read, and on which decisions may stand.
     pub(crate) fn head_len(&self) -> usize {
-        self.end.saturating_sub(self.start)
+        usize::from(self.end.saturating_sub(self.start))
     }
 
     /// A copy of the whole frame for user space; `None` if memory is short.
@@ -157,18 +138,11 @@ impl<P: Platform> Frame<P> {
 
     /// A copy of the frame, with a block of its own; `None` if memory is short.
     pub(crate) fn try_clone(&self, mut block: P::Block) -> Option<Frame<P>> {
-        block.bytes_mut().get_mut(self.start..self.end)?.copy_from_slice(self.head());
-        let rest = match &self.rest {
-            Rest::None => Rest::None,
-            Rest::View { view, skip, len } => Rest::View { view: view.clone(), skip: *skip, len: *len },
-            Rest::Flat { len, .. } => {
-                let mut packet = FlatPacket::try_with_capacity(*len, 0)?;
-                packet.fill(*len, |out| self.rest_copy(0, out));
-                Rest::Flat { packet, skip: 0, len: *len }
-            }
-        };
+        block.bytes_mut().get_mut(self.range())?.copy_from_slice(self.head());
+        let copy = |rest: &Rest<P::View>| Rest { view: rest.view.clone(), ..*rest };
+        let rest = self.rest.as_ref().map(copy);
         let (start, end, offload, origin) = (self.start, self.end, self.offload, self.origin);
-        Some(Frame { block, start, end, rest, offload, origin })
+        Some(Frame { block, rest, start, end, offload, origin })
     }
 
     /// Moves the whole frame into blocks of our own; false if memory is short.
@@ -188,7 +162,8 @@ impl<P: Platform> Frame<P> {
         }
         let done = left == 0;
         if done {
-            pieces.insert(0, (self.block, self.start..self.end));
+            let range = self.range();
+            pieces.insert(0, (self.block, range));
         } else {
             pieces.clear();
         }
@@ -202,59 +177,64 @@ impl<P: Platform> PacketBuf for Frame<P> {
     }
 
     fn head(&self) -> &[u8] {
-        self.block.bytes().get(self.start..self.end).unwrap_or_default()
+        self.block.bytes().get(self.range()).unwrap_or_default()
     }
 
     fn head_mut(&mut self) -> &mut [u8] {
-        self.block.bytes_mut().get_mut(self.start..self.end).unwrap_or_default()
+        let range = self.range();
+        self.block.bytes_mut().get_mut(range).unwrap_or_default()
     }
 
+    #[inline(never)]
     fn pull_up(&mut self, n: usize) -> bool {
         let want = n.min(self.len()).saturating_sub(self.head_len());
-        let room = self.block.bytes().len().saturating_sub(self.end);
-        let take = want.min(room);
+        let end = usize::from(self.end);
+        let take = want.min(self.block.bytes().len().saturating_sub(end));
         if take == 0 {
             return want == 0;
         }
         // Straight into the block: it is not borrowed by the rest.
-        let (end, last) = (self.end, self.end.saturating_add(take));
-        let got = match (&self.rest, self.block.bytes_mut().get_mut(end..last)) {
-            (Rest::View { view, skip, .. }, Some(out)) => view.copy_out(*skip, out),
-            (Rest::Flat { packet, skip, .. }, Some(out)) => packet.copy_out(*skip, out),
+        let got = match (&self.rest, self.block.bytes_mut().get_mut(end..end.saturating_add(take))) {
+            (Some(rest), Some(out)) => rest.view.copy_out(rest.skip as usize, out),
             _ => 0,
         };
-        self.end = self.end.saturating_add(got);
+        self.end = self.end.saturating_add(got as u16);
         self.rest_skip(got);
         got == want
     }
 
+    #[inline(never)]
     fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
-        self.start = self.start.checked_sub(n)?;
+        self.start = self.start.checked_sub(u16::try_from(n).ok()?)?;
         self.offload.shift(i32::try_from(n).ok()?);
-        self.block.bytes_mut().get_mut(self.start..self.start.checked_add(n)?)
+        let start = usize::from(self.start);
+        self.block.bytes_mut().get_mut(start..start.checked_add(n)?)
     }
 
+    #[inline(never)]
     fn pull_front(&mut self, n: usize) -> bool {
         if n > self.len() {
             return false;
         }
         let from_head = n.min(self.head_len());
-        self.start = self.start.saturating_add(from_head);
+        self.start = self.start.saturating_add(from_head as u16);
         self.rest_skip(n.saturating_sub(from_head));
         self.offload.shift(i32::try_from(n).map_or(i32::MIN, |n| -n));
         true
     }
 
+    #[inline(never)]
     fn truncate(&mut self, len: usize) {
         let head = self.head_len();
         if len < head {
-            self.end = self.start.saturating_add(len);
-            self.rest = Rest::None;
-        } else if let Rest::View { len: rest, .. } | Rest::Flat { len: rest, .. } = &mut self.rest {
-            *rest = (*rest).min(len.saturating_sub(head));
+            self.end = self.start.saturating_add(len as u16);
+            self.rest = None;
+        } else if let Some(rest) = &mut self.rest {
+            rest.len = rest.len.min(u32::try_from(len.saturating_sub(head)).unwrap_or(u32::MAX));
         }
     }
 
+    #[inline(never)]
     fn copy_out(&self, off: usize, out: &mut [u8]) -> usize {
         let from = self.head().get(off..).unwrap_or_default();
         let n = from.len().min(out.len());

@@ -13,17 +13,18 @@
 //!
 //! Next: `plan.rs`.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use datapath::{Datapath, Host, NextHop, TunnelDst, Upcall, Worker};
+use datapath::{Datapath, Host, NextHop, TunnelDst, Upcall, UpcallKind, Worker};
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, FlatPacket, Now, OdpPort, Offload, PacketBuf, PacketMeta};
 
-use crate::frame::{Frame, NO_ORIGIN};
+use crate::frame::{Frame, HEADROOM};
 use crate::info::{Info, l4_offset};
 use crate::plan::Plan;
-use crate::platform::{Destination, Facts, Outcome, Platform, Reason, View};
+use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
 use crate::{Life, Ports};
 
 /// Blocks of a packet of ours: more than the largest packet has.
@@ -40,15 +41,25 @@ pub(crate) struct Pass<'a, P> {
     pub now: Now,
 }
 
-/// A received packet in hand.
+/// A packet in hand.
 struct Held<P: Platform> {
     nbl: P::Nbl,
+    from: From,
     /// Its frame, if it is one that may be sent on as it is.
     view: Option<P::View>,
     facts: Facts,
     /// Work on it when it came.
     offload: Offload,
     end: End,
+}
+
+/// Who gave a packet into our hands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// The switch, which gets it back.
+    Switch,
+    /// User space: it is a packet of ours, and freed.
+    UserSpace,
 }
 
 /// What happened to a packet in hand besides destinations.
@@ -62,7 +73,12 @@ enum End {
 
 /// One processor's worker.
 pub(crate) struct Lane<P: Platform> {
-    worker: Worker<Frame<P>>,
+    worker: Box<Worker<Frame<P>>>,
+    hand: Hand<P>,
+}
+
+/// Packets in hand, and scratch.
+struct Hand<P: Platform> {
     batch: Batch<Frame<P>>,
     held: Vec<Held<P>>,
     /// Destinations of each packet in hand.
@@ -78,8 +94,9 @@ impl<P: Platform> Host<Frame<P>> for Services<'_, P> {
     }
 
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<Frame<P>> {
-        let packet = FlatPacket::try_with_capacity(len, headroom)?;
-        Some(Frame::of_flat(self.0.block()?, packet))
+        let block = self.0.block()?;
+        let room = block.bytes().len().checked_sub(usize::from(HEADROOM))?;
+        (len <= room && headroom <= usize::from(HEADROOM)).then(|| Frame::empty(block))
     }
 
     fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
@@ -93,43 +110,19 @@ fn list<T>(n: usize) -> Option<Vec<T>> {
     Some(list)
 }
 
-impl<P: Platform> Lane<P> {
-    /// A lane with all its memory; `None` if there is not enough.
-    pub fn try_new(seed: u64) -> Option<Lane<P>> {
+#[inline(never)]
+fn boxed_worker<P: Platform>(seed: u64) -> Option<Box<Worker<Frame<P>>>> {
+    sync::try_box_with(|| Worker::try_new(seed))
+}
+
+impl<P: Platform> Hand<P> {
+    #[inline(never)]
+    fn try_new() -> Option<Hand<P>> {
         let mut to = list(BATCH)?;
         for _ in 0..BATCH {
             to.push(list(DESTINATIONS)?);
         }
-        let (worker, batch) = (Worker::try_new(seed)?, Batch::try_new()?);
-        Some(Lane { worker, batch, held: list(BATCH)?, to, pieces: list(PIECES)? })
-    }
-
-    /// Takes a packet in hand; with it the lane may be full, and then does its work.
-    pub fn accept(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>, mut nbl: P::Nbl) {
-        let facts = pass.platform.facts(&nbl);
-        if facts.native {
-            return plan.native.push(nbl, facts.source, &[]);
-        }
-        let Some(source) = pass.ports.source(facts.source) else {
-            pass.platform.report(&nbl, facts.source, Reason::UnknownSource);
-            pass.platform.set_outcome(&mut nbl, Outcome::Dropped);
-            pass.datapath.count_drops(DropReason::InvalidPort, u64::from(facts.frames));
-            return plan.done.push(nbl, facts.source, &[]);
-        };
-        let origin = self.held.len() as u16;
-        let offload = if source.external { facts.info.offload_done() } else { Offload::default() };
-        let held = Held { view: None, facts, offload, end: End::Dropped, nbl };
-        // There is room: a full lane was emptied.
-        self.held.push(held);
-        for index in 0..facts.frames {
-            if self.batch.is_full() {
-                self.run(pass, plan);
-            }
-            self.take_frame(pass, origin, index, source.number, source.external);
-        }
-        if self.batch.is_full() || self.held.len() >= BATCH {
-            self.flush(pass, plan);
-        }
+        Some(Hand { batch: Batch::try_new()?, held: list(BATCH)?, to, pieces: list(PIECES)? })
     }
 
     /// Puts one frame of the last packet into the batch.
@@ -157,57 +150,39 @@ impl<P: Platform> Lane<P> {
         let _ = self.batch.push(meta, frame);
     }
 
-    /// Works on everything in hand and puts it into the plan.
-    pub fn flush(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
-        self.run(pass, plan);
-        self.finish(pass, plan);
-    }
-
-    /// Executes actions on a packet from user space.
-    pub fn execute(
+    /// Makes a packet of what user space wants sent, and takes it in hand; its frame is returned.
+    fn take_from_user_space(
         &mut self,
         pass: &Pass<'_, P>,
-        plan: &mut Plan<P>,
-        (meta, packet): (PacketMeta, FlatPacket),
-        actions: &[Action],
-    ) {
-        let Some(block) = pass.platform.block() else {
-            return pass.datapath.count_drops(DropReason::NoMemory, 1);
-        };
-        let frame = Frame::of_flat(block, packet);
-        let mut services = Services(pass.platform);
-        self.worker.execute(pass.datapath, &mut services, pass.now, (meta, frame), actions);
-        self.collect(pass, plan, meta.in_port);
-        self.finish(pass, plan);
-    }
-
-    /// Runs the batch.
-    fn run(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
-        let mut services = Services(pass.platform);
-        self.worker.process(pass.datapath, &mut services, pass.now, &mut self.batch);
-        self.collect(pass, plan, OdpPort::NONE);
-    }
-
-    /// Takes everything out of the worker. `in_port`: where packets from user space pretend to come from.
-    fn collect(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>, in_port: OdpPort) {
-        let Lane { worker, held, to, pieces, .. } = self;
-        let mut egress = worker.egress();
-        for upcall in egress.upcalls() {
-            if let Some(held) =
-                held.get_mut(usize::from(upcall.packet.origin)).filter(|h| h.end != End::Copied)
-            {
-                held.end = End::ToUserSpace;
+        in_port: OdpPort,
+        packet: &FlatPacket,
+    ) -> Option<Frame<P>> {
+        let mut off = 0usize;
+        self.pieces.clear();
+        while off < packet.len() {
+            let mut block = pass.platform.block()?;
+            let n = packet.copy_out(off, block.bytes_mut());
+            if n == 0 || self.pieces.len() >= self.pieces.capacity() {
+                return None;
             }
-            to_user_space(pass, &upcall);
+            self.pieces.push((block, 0..n));
+            off = off.saturating_add(n);
         }
-        for (number, frame) in egress.transmits() {
-            let Some(nic) = pass.ports.destination(number) else {
-                pass.datapath.count_drops(DropReason::InvalidPort, 1);
-                continue;
-            };
-            let mut output = Output { pass, plan, held, to, pieces, in_port };
-            output.transmit(frame, Destination(nic));
-        }
+        let nbl = pass.platform.assemble(&mut self.pieces, None, Info::default())?;
+        let Some((view, block)) = pass.platform.view(&nbl, 0).zip(pass.platform.block()) else {
+            pass.platform.free(nbl);
+            return None;
+        };
+        let source = pass.ports.destination(in_port).unwrap_or_default();
+        // Packets of the external port have a receiver's words, whoever made them.
+        let external = pass.ports.is_external(source);
+        let info = if external { Info::default() } else { Info::of(packet.offload()) };
+        let facts = Facts { source, frames: 1, info, ..Facts::default() };
+        let (offload, end, from) = (*packet.offload(), End::Dropped, From::UserSpace);
+        self.held.push(Held { nbl, from, view: None, facts, offload, end });
+        let mut frame = Frame::of_view(block, view, 0);
+        *frame.offload_mut() = offload;
+        Some(frame)
     }
 
     /// Puts every packet in hand into the plan.
@@ -219,10 +194,126 @@ impl<P: Platform> Lane<P> {
     }
 }
 
+impl<P: Platform> Lane<P> {
+    /// A lane with all its memory; `None` if there is not enough.
+    #[inline(never)]
+    pub fn try_new(seed: u64) -> Option<Lane<P>> {
+        let hand = Hand::try_new()?;
+        Some(Lane { worker: boxed_worker(seed)?, hand })
+    }
+
+    /// Takes a packet in hand; with it the lane may be full, and then does its work.
+    pub fn accept(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>, mut nbl: P::Nbl) {
+        let facts = pass.platform.facts(&nbl);
+        if facts.native {
+            return plan.native.push(nbl, facts.source, &[]);
+        }
+        let Some(source) = pass.ports.source(facts.source) else {
+            pass.platform.report(&nbl, facts.source, Reason::UnknownSource);
+            pass.platform.set_outcome(&mut nbl, Outcome::Dropped);
+            pass.datapath.count_drops(DropReason::InvalidPort, u64::from(facts.frames));
+            return plan.done.push(nbl, facts.source, &[]);
+        };
+        let hand = &mut self.hand;
+        let origin = hand.held.len() as u16;
+        let offload = if source.external { facts.info.offload_done() } else { Offload::default() };
+        let (end, from) = (End::Dropped, From::Switch);
+        // There is room: a full lane was emptied.
+        hand.held.push(Held { nbl, from, view: None, facts, offload, end });
+        for index in 0..facts.frames {
+            if self.hand.batch.is_full() {
+                self.run(pass, plan);
+            }
+            self.hand.take_frame(pass, origin, index, source.number, source.external);
+        }
+        if self.hand.batch.is_full() || self.hand.held.len() >= BATCH {
+            self.flush(pass, plan);
+        }
+    }
+
+    /// Works on everything in hand and puts it into the plan.
+    pub fn flush(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
+        self.run(pass, plan);
+        self.hand.finish(pass, plan);
+    }
+
+    /// Executes actions on a packet from user space.
+    pub fn execute(
+        &mut self,
+        pass: &Pass<'_, P>,
+        plan: &mut Plan<P>,
+        (meta, packet): (PacketMeta, FlatPacket),
+        actions: &[Action],
+    ) {
+        let Some(frame) = self.hand.take_from_user_space(pass, meta.in_port, &packet) else {
+            self.hand.pieces.clear();
+            return pass.datapath.count_drops(DropReason::NoMemory, 1);
+        };
+        drop(packet);
+        let mut services = Services(pass.platform);
+        self.worker.execute(pass.datapath, &mut services, pass.now, (meta, frame), actions);
+        self.collect(pass, plan);
+        self.hand.finish(pass, plan);
+    }
+
+    /// Runs the batch.
+    fn run(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
+        let mut services = Services(pass.platform);
+        self.worker.process(pass.datapath, &mut services, pass.now, &mut self.hand.batch);
+        self.collect(pass, plan);
+    }
+
+    /// Takes everything out of the worker.
+    fn collect(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
+        let Lane { worker, hand } = self;
+        // each in a function of its own: kernel frames are small
+        take_upcalls(pass, worker, &mut hand.held);
+        take_transmits(pass, plan, worker, hand);
+    }
+}
+
+#[inline(never)]
+fn take_upcalls<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, held: &mut [Held<P>]) {
+    for mut upcall in worker.egress().upcalls() {
+        to_user_space(pass, &mut upcall, held);
+    }
+}
+
+/// Copies a packet for the switch in user space.
+#[inline(never)]
+fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &mut Upcall<Frame<P>>, held: &mut [Held<P>]) {
+    let Upcall { kind, key, meta, packet } = upcall;
+    if let Some(held) = held.get_mut(usize::from(packet.origin)).filter(|h| h.end != End::Copied) {
+        held.end = End::ToUserSpace;
+    }
+    let kind = core::mem::replace(kind, UpcallKind::Miss);
+    if !packet.to_flat().is_some_and(|flat| pass.platform.upcall(kind, key, meta, flat)) {
+        pass.datapath.count_lost(1);
+    }
+}
+
+#[inline(never)]
+fn take_transmits<P: Platform>(
+    pass: &Pass<'_, P>,
+    plan: &mut Plan<P>,
+    worker: &mut Worker<Frame<P>>,
+    hand: &mut Hand<P>,
+) {
+    for (number, frame) in worker.egress().transmits() {
+        match pass.ports.destination(number) {
+            Some(nic) => Output { pass, plan, hand }.transmit(frame, Destination(nic)),
+            None => pass.datapath.count_drops(DropReason::InvalidPort, 1),
+        }
+    }
+}
+
 fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>, to: &[Destination]) {
-    let Held { mut nbl, view, facts, end, .. } = held;
+    let Held { mut nbl, from, view, facts, end, .. } = held;
     // Nothing may look at the packet when it goes.
     drop(view);
+    if from == From::UserSpace {
+        return pass.platform.free(nbl);
+    }
     if !to.is_empty() {
         if pass.platform.add_destinations(&mut nbl, to) {
             return plan.send.push(nbl, facts.source, to);
@@ -243,24 +334,11 @@ fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>
     plan.done.push(nbl, facts.source, &[]);
 }
 
-/// Copies a packet for the switch in user space.
-#[inline(never)]
-fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &Upcall<Frame<P>>) {
-    let Some(packet) = upcall.packet.to_flat() else { return pass.datapath.count_lost(1) };
-    let copy = Upcall { kind: upcall.kind.clone(), key: upcall.key, meta: upcall.meta, packet };
-    if !pass.platform.upcall(copy) {
-        pass.datapath.count_lost(1);
-    }
-}
-
 /// Where one output of the worker goes.
 struct Output<'a, 'p, P: Platform> {
     pass: &'a Pass<'p, P>,
     plan: &'a mut Plan<P>,
-    held: &'a mut Vec<Held<P>>,
-    to: &'a mut Vec<Vec<Destination>>,
-    pieces: &'a mut Vec<(P::Block, Range<usize>)>,
-    in_port: OdpPort,
+    hand: &'a mut Hand<P>,
 }
 
 impl<P: Platform> Output<'_, '_, P> {
@@ -269,7 +347,7 @@ impl<P: Platform> Output<'_, '_, P> {
         let tci = frame.strip_tag();
         let origin = usize::from(frame.origin);
         if self.is_unchanged(&frame, tci)
-            && let Some(to) = self.to.get_mut(origin).filter(|to| !to.contains(&destination))
+            && let Some(to) = self.hand.to.get_mut(origin).filter(|to| !to.contains(&destination))
             && to.try_reserve(1).is_ok()
         {
             to.push(destination);
@@ -281,7 +359,7 @@ impl<P: Platform> Output<'_, '_, P> {
 
     /// True if the received packet itself can go where this frame is to go.
     fn is_unchanged(&self, frame: &Frame<P>, tci: Option<u16>) -> bool {
-        let Some(held) = self.held.get(usize::from(frame.origin)) else { return false };
+        let Some(held) = self.hand.held.get(usize::from(frame.origin)) else { return false };
         let Some(view) = &held.view else { return false };
         let safe = held.facts.safe_size.is_none_or(|n| usize::from(n) >= frame.head_len());
         safe && tci == held.facts.info.tci() && *frame.offload() == held.offload && frame.equals(view)
@@ -289,34 +367,19 @@ impl<P: Platform> Output<'_, '_, P> {
 
     /// Sends a packet of our own with the frame's bytes; false if memory is short.
     fn copy(&mut self, frame: Frame<P>, tci: Option<u16>, destination: Destination) -> bool {
-        let pass = self.pass;
-        let held = self.held.get_mut(usize::from(frame.origin));
-        let (source, info) = match &held {
-            Some(h) => (Some(h.facts.source), h.facts.info.after(&h.offload, frame.offload())),
-            None => {
-                debug_assert_eq!(frame.origin, NO_ORIGIN);
-                (pass.ports.destination(self.in_port), Info::of(frame.offload()))
-            }
-        };
-        // Packets of the external port have a receiver's words, whoever made them.
-        let info = if held.is_none() && source.is_some_and(|s| pass.ports.is_external(s)) {
-            Info::default()
-        } else {
-            info
-        };
-        if !frame.into_pieces(pass.platform, self.pieces) {
+        let (pass, hand) = (self.pass, &mut *self.hand);
+        let Some(held) = hand.held.get_mut(usize::from(frame.origin)) else { return false };
+        let info = held.facts.info.after(&held.offload, frame.offload()).with_tci(tci);
+        let source = Some(held.facts.source).filter(|source| source.port != 0);
+        if !frame.into_pieces(pass.platform, &mut hand.pieces) {
             return false;
         }
-        let Some(mut nbl) = pass.platform.assemble(self.pieces, source, info.with_tci(tci)) else {
-            return false;
-        };
+        let Some(mut nbl) = pass.platform.assemble(&mut hand.pieces, source, info) else { return false };
         if !pass.platform.add_destinations(&mut nbl, &[destination]) {
             pass.platform.free(nbl);
             return false;
         }
-        if let Some(held) = held {
-            held.end = End::Copied;
-        }
+        held.end = End::Copied;
         pass.life.hold();
         self.plan.send.push(nbl, source.unwrap_or_default(), &[destination]);
         true

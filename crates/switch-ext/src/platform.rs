@@ -9,8 +9,9 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use datapath::Upcall;
-use packet::{FlatPacket, Now};
+use datapath::UpcallKind;
+use flow::FlowKey;
+use packet::{FlatPacket, Now, PacketMeta};
 
 use crate::{Info, NicId, NicInfo, PortInfo};
 
@@ -164,7 +165,7 @@ pub trait Platform: Sized + Send + Sync + 'static {
     fn pause_complete(&self);
 
     /// Takes a packet for user space; false if the queue is full.
-    fn upcall(&self, upcall: Upcall<FlatPacket>) -> bool;
+    fn upcall(&self, kind: UpcallKind, key: &FlowKey, meta: &PacketMeta, packet: FlatPacket) -> bool;
     /// Asks the switch for its ports and adapters; `None` if that failed. PASSIVE_LEVEL.
     fn snapshot(&self) -> Option<Snapshot>;
 }

@@ -20,10 +20,14 @@
 #[cfg(test)]
 extern crate std;
 
+extern crate alloc;
+
+mod boxed;
 mod lock;
 mod relax;
 mod rw;
 
+pub use boxed::{try_box, try_box_with};
 pub use lock::{SpinGuard, SpinLock};
 pub use relax::{relax, set_relax};
 pub use rw::{ReadGuard, RwSpin, WriteGuard};
