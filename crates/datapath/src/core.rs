@@ -56,6 +56,7 @@ pub struct Datapath {
 
 impl Datapath {
     /// An empty datapath; `None` if memory is short.
+    #[inline(never)]
     pub fn try_new(config: &Config) -> Option<Datapath> {
         Some(Datapath {
             flows: RwSpin::new(FlowTable::new(config.seed, config.flow_limit)),

@@ -87,6 +87,13 @@ impl<B> Egress<'_, B> {
         self.0.transmits.drain(..)
     }
 
+    /// Calls `f` with each packet for the switch where it lies, in order, and drops them: one alone is larger than a
+    /// frame of a kernel's stack may be.
+    pub fn take_upcalls(&mut self, f: impl FnMut(&mut Upcall<B>)) {
+        self.0.upcalls.iter_mut().for_each(f);
+        self.0.upcalls.clear();
+    }
+
     /// Packets for the switch, in order.
     pub fn upcalls(&mut self) -> impl Iterator<Item = Upcall<B>> + '_ {
         self.0.upcalls.drain(..)

@@ -169,8 +169,12 @@ fn wait_for_guests() {
         if let Ok(datapath::Reply::Stats(stats)) = e.apply(datapath::Command::Stats) {
             eprintln!("  {stats:?}");
         }
-        if let Ok(datapath::Reply::Flows { flows, .. }) = e.apply(datapath::Command::DumpFlows { cursor: 0, max: 100 }) {
-            for f in flows { eprintln!("  {} {:?} {:?}", odp::text::FlowText(&f.matched), f.actions, f.stats); }
+        if let Ok(datapath::Reply::Flows { flows, .. }) =
+            e.apply(datapath::Command::DumpFlows { cursor: 0, max: 100 })
+        {
+            for f in flows {
+                eprintln!("  {} {:?} {:?}", odp::text::FlowText(&f.matched), f.actions, f.stats);
+            }
         }
     });
     with(|w| w.guests.iter().for_each(|g| eprintln!("  {}", g.state())));

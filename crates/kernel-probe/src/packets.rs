@@ -49,13 +49,17 @@ fn run(seed: u64) -> Option<u64> {
 
 #[inline(never)]
 fn datapath(seed: u64) -> Option<Box<Datapath>> {
-    let config = Config { seed, ..Config::default() };
-    Datapath::try_new(&config).map(Box::new)
+    sync::try_box_with(|| flat_datapath(seed))
+}
+
+#[inline(never)]
+fn flat_datapath(seed: u64) -> Option<Datapath> {
+    Datapath::try_new(&Config { seed, ..Config::default() })
 }
 
 #[inline(never)]
 fn worker(seed: u64) -> Option<Box<Worker<FlatPacket>>> {
-    Worker::try_new(seed).map(Box::new)
+    sync::try_box_with(|| Worker::try_new(seed))
 }
 
 /// A batch in, whatever comes out; what misses is executed as the switch would have it.

@@ -39,7 +39,7 @@ impl Info {
     /// The tag as a frame would have it: priority, the canonical bit, VLAN.
     pub(crate) fn tci(&self) -> Option<u16> {
         let v = self.vlan as u16;
-        (v != 0).then(|| (v & 7) << 13 | (v >> 3 & 1) << 12 | v >> 4)
+        (v != 0).then_some((v & 7) << 13 | (v >> 3 & 1) << 12 | v >> 4)
     }
 
     /// The same packet with another tag. A tag of zeros cannot be told from none.
@@ -84,7 +84,7 @@ impl Info {
         } else {
             L4Checksum::Unknown
         };
-        Offload { l4, segment: None }
+        Offload { l4, ..Offload::default() }
     }
 
     /// The words of a changed packet that had `self` and `before`, and has `now`. Headers may have moved; what was to be

@@ -274,9 +274,7 @@ impl<P: Platform> Lane<P> {
 
 #[inline(never)]
 fn take_upcalls<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, held: &mut [Held<P>]) {
-    for mut upcall in worker.egress().upcalls() {
-        to_user_space(pass, &mut upcall, held);
-    }
+    worker.egress().take_upcalls(|upcall| to_user_space(pass, upcall, held));
 }
 
 /// Copies a packet for the switch in user space.
