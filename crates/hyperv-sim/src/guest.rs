@@ -265,13 +265,7 @@ fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Ve
     let mut packets: Vec<(Vec<Vec<u8>>, OutOfBand)> = Vec::new();
     for mut frame in frames {
         let checksum = match transport(&frame) {
-            Some(_) if external => {
-                if random.once_in(2) {
-                    1 << 3 | 1 << 5
-                } else {
-                    0
-                }
-            }
+            Some(_) if external => u64::from(random.once_in(2)) * (1 << 3 | 1 << 5),
             Some(at) if random.once_in(2) => leave_checksum(&mut frame, at),
             _ => 0,
         };

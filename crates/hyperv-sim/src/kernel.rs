@@ -9,7 +9,7 @@ use std::ptr;
 use ndis_sys::*;
 
 use crate::processors::{level, me, reschedule, set_level, wait_until};
-use crate::world::{broken, rule, with};
+use crate::world::{Fault, broken, goes_wrong, rule, with};
 
 /// Declares functions under their names for the linker, and lists them for images.
 macro_rules! exports {
@@ -140,6 +140,9 @@ exports! {
 
     fn KeLowerIrql(irql: u8) {
         rule(irql <= level(), "KeLowerIrql raises");
+        if goes_wrong(Fault::LeaveTheLevelRaised) {
+            return;
+        }
         set_level(irql);
         reschedule();
     }
@@ -241,7 +244,7 @@ exports! {
         rule(due <= 0, "NdisSetTimerObject: the due time is not relative");
         with(|w| {
             let now = w.now_ns;
-            let Some(record) = w.ledger.timers.get_mut(&(timer as usize)) else { return None };
+            let record = w.ledger.timers.get_mut(&(timer as usize))?;
             if !context.is_null() {
                 record.context = context as usize;
             }

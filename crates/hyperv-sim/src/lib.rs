@@ -42,4 +42,4 @@ mod user_space;
 
 pub use image::Image;
 pub use scenario::{Plan, Report, run};
-pub use world::{Driver, is_taken};
+pub use world::{Counts, Driver, Fault};

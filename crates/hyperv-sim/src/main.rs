@@ -1,20 +1,24 @@
-//! Runs seeds: `hyperv-sim --seeds N [--from S] | --seed S [--image FILE]`.
+//! Runs seeds: `hyperv-sim --seeds N [--from S] | --seed S [--image FILE] [--fault NAME]`.
 //!
 //! A seed that breaks a rule ends the program with one line that replays it.
 
 use std::path::PathBuf;
 
-use hyperv_sim::{Driver, Plan, run};
+use hyperv_sim::{Driver, Fault, Plan, run};
 use lexopt::prelude::*;
 
 fn main() -> Result<(), lexopt::Error> {
-    let (mut from, mut count, mut image, mut verbose) = (0u64, 1u64, None, false);
+    let (mut from, mut count, mut image, mut verbose, mut fault) = (0u64, 1u64, None, false, None);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
             Long("seeds") => count = args.value()?.parse()?,
             Long("from") => from = args.value()?.parse()?,
             Long("seed") => (from, verbose) = (args.value()?.parse()?, true),
+            Long("fault") => {
+                let name = args.value()?.string()?;
+                fault = Some(Fault::parse(&name).ok_or_else(|| format!("no fault is called {name}"))?);
+            }
             Long("image") => image = Some(PathBuf::from(args.value()?)),
             other => return Err(other.unexpected()),
         }
@@ -22,7 +26,7 @@ fn main() -> Result<(), lexopt::Error> {
     let driver = image.map_or(Driver::Native, Driver::Image);
     let mut carried = 0;
     for seed in from..from.saturating_add(count) {
-        let report = run(&Plan { driver: driver.clone(), ..Plan::of(seed) });
+        let report = run(&Plan { driver: driver.clone(), fault, ..Plan::of(seed) });
         carried += report.counts.tcp_bytes;
         if verbose {
             println!("seed {seed}: {:?}, {} ms of virtual time", report.counts, report.time_ns / 1_000_000);

@@ -17,7 +17,7 @@ use crate::filter::{Stage, at_level, callbacks, context, is_filter};
 use crate::kernel::{at_most, exports, handle};
 use crate::ledger::{Owner, PacketRecord};
 use crate::processors::{level, reschedule};
-use crate::world::{World, broken, rule, with};
+use crate::world::{Fault, World, broken, goes_wrong, rule, with};
 
 /// What later systems' NET_BUFFER_LIST takes.
 const LIST_SIZE: usize = 368;
@@ -440,6 +440,13 @@ exports! {
             "DISPATCH_LEVEL is flagged below it (rule 51)",
         );
         let lists = lists_of(first);
+        let wrong = |fault, flag| if goes_wrong(fault) { flag } else { 0 };
+        let flags = flags
+            | wrong(Fault::FlagADestinationGroup, NDIS_SEND_FLAGS_SWITCH_DESTINATION_GROUP)
+            | wrong(Fault::FlagASingleSource, NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE);
+        if goes_wrong(Fault::ChangeAReceivedPacket) {
+            lists.iter().for_each(|l| (*(*l as *mut NET_BUFFER_LIST)).Flags ^= 1);
+        }
         let at_once = with(|w| {
             check_sent(w, &lists, flags)?;
             for list in &lists {
@@ -467,6 +474,10 @@ exports! {
         at_most(DISPATCH_LEVEL, "NdisFSendNetBufferListsComplete");
         is_filter(filter, "NdisFSendNetBufferListsComplete");
         let lists = lists_of(first);
+        if goes_wrong(Fault::LoseACompletion) {
+            return;
+        }
+        let twice = goes_wrong(Fault::CompleteTwice);
         with(|w| {
             check_completed(w, &lists, flags)?;
             for list in &lists {
@@ -474,7 +485,7 @@ exports! {
                 w.counts.ended += 1;
                 free(*list as *mut _);
             }
-            Ok(())
+            if twice { check_completed(w, &lists, flags) } else { Ok(()) }
         })
         .unwrap_or_else(|e: String| broken(&e));
         reschedule();
@@ -519,7 +530,7 @@ exports! {
         length: usize,
     ) -> *mut NET_BUFFER_LIST {
         at_most(DISPATCH_LEVEL, "NdisAllocateNetBufferAndNetBufferList");
-        rule(context_size % 16 == 0, "a context of a size that is no multiple of 16");
+        rule(context_size.is_multiple_of(16), "a context of a size that is no multiple of 16");
         rule(with(|w| w.ledger.pools.contains_key(&(pool as usize))), "no such pool");
         if with(|w| w.fails()) {
             return ptr::null_mut();
@@ -551,6 +562,9 @@ exports! {
 
     fn NdisFreeNetBufferList(list: *mut NET_BUFFER_LIST) {
         at_most(DISPATCH_LEVEL, "NdisFreeNetBufferList");
+        if goes_wrong(Fault::FreeAPacketTwice) {
+            with(|w| w.ledger.packets.remove(&(list as usize)));
+        }
         let Some(record) = with(|w| w.ledger.packets.remove(&(list as usize))) else {
             broken("NdisFreeNetBufferList: no such packet (freed twice?)")
         };

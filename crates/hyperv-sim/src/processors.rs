@@ -134,7 +134,7 @@ pub(crate) fn reschedule() {
 
 /// Lets the others go on until `ready`.
 pub(crate) fn wait_until(mut ready: impl FnMut() -> bool) {
-    const PATIENCE: u32 = 2_000_000;
+    const PATIENCE: u32 = 200_000;
     for n in 0.. {
         if ready() {
             return;

@@ -12,7 +12,7 @@ use switch_ext::NicId;
 use crate::filter::{Stage, is_filter};
 use crate::kernel::{at_most, exports};
 use crate::ledger::{Owner, PacketRecord};
-use crate::world::{World, broken, rule, with};
+use crate::world::{Fault, World, broken, goes_wrong, rule, with};
 
 /// Elements are farther apart than the driver's structure is long (rule 45: use ElementSize).
 const ELEMENT: usize = size_of::<NDIS_SWITCH_PORT_DESTINATION>() + 8;
@@ -276,6 +276,9 @@ unsafe extern "win64" fn report(
         text(unique) == text(&c.UniqueName) && text(friendly) == text(&c.FriendlyName)
     };
     rule(same, "a report under another name than was registered (rule 49)");
+    if goes_wrong(Fault::DoNotReport) {
+        return;
+    }
     let (mut n, mut next) = (0, first);
     while !next.is_null() {
         packet(next, "ReportFilteredNetBufferLists", |p| {

@@ -23,6 +23,46 @@ pub enum Driver {
     Image(std::path::PathBuf),
 }
 
+/// Something that goes wrong between the driver and the kernel, to show that it is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A completion is forgotten.
+    LoseACompletion,
+    /// A completion is made twice.
+    CompleteTwice,
+    /// A received packet is changed before it is sent on.
+    ChangeAReceivedPacket,
+    /// Packets are said to have one destination.
+    FlagADestinationGroup,
+    /// Packets are said to have one source.
+    FlagASingleSource,
+    /// A processor stays at DISPATCH_LEVEL.
+    LeaveTheLevelRaised,
+    /// Drops are not reported.
+    DoNotReport,
+    /// A packet is freed twice.
+    FreeAPacketTwice,
+}
+
+impl Fault {
+    /// Every fault with its name.
+    const NAMES: [(&str, Fault); 8] = [
+        ("lose-a-completion", Fault::LoseACompletion),
+        ("complete-twice", Fault::CompleteTwice),
+        ("change-a-received-packet", Fault::ChangeAReceivedPacket),
+        ("flag-a-destination-group", Fault::FlagADestinationGroup),
+        ("flag-a-single-source", Fault::FlagASingleSource),
+        ("leave-the-level-raised", Fault::LeaveTheLevelRaised),
+        ("do-not-report", Fault::DoNotReport),
+        ("free-a-packet-twice", Fault::FreeAPacketTwice),
+    ];
+
+    /// The fault of a name.
+    pub fn parse(name: &str) -> Option<Fault> {
+        Fault::NAMES.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault)
+    }
+}
+
 /// A generator of numbers: xorshift64*, enough to explore.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -118,6 +158,8 @@ pub(crate) struct World {
     /// Bytes of each conversation.
     pub transfer_size: usize,
     pub driver: Driver,
+    /// What goes wrong, if anything.
+    pub fault: Option<Fault>,
     /// What `fail_one_in` is while guests talk.
     pub wanted_failures: usize,
 }
@@ -155,6 +197,12 @@ pub fn is_taken() -> MutexGuard<'static, ()> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// True if this goes wrong now.
+pub(crate) fn goes_wrong(fault: Fault) -> bool {
+    const ONE_IN: usize = 8;
+    with(|w| w.fault == Some(fault) && w.random.once_in(ONE_IN))
+}
+
 /// Looks at the world or changes it.
 pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
     f(lock().as_mut().expect("a run has a world"))
@@ -173,6 +221,11 @@ pub(crate) fn end() -> World {
 /// Ends everything: the driver broke `rule`. Callers may be inside the driver, through whose frames nothing unwinds.
 pub(crate) fn broken(rule: &str) -> ! {
     let seed = lock().as_ref().map_or(0, |w| w.seed);
+    broken_in(seed, rule)
+}
+
+/// Ends everything because of `rule` in a run that is over.
+pub(crate) fn broken_in(seed: u64, rule: &str) -> ! {
     eprintln!("hyperv-sim: seed {seed}: {rule}; replay: cargo xtask sim --seed {seed}");
     std::process::exit(101)
 }

@@ -2,22 +2,35 @@
 
 use hyperv_sim::{Plan, run};
 
+/// Seeds of the gate, and of the long gate.
+const SHORT: u64 = 300;
+const LONG: u64 = 10_000;
+
 #[test]
 fn guests_talk_through_the_extension() {
     let report = run(&Plan::of(1));
     let c = report.counts;
     assert!(c.tcp_bytes > 10_000 && c.delivered > 100, "{c:?}");
     assert!(c.passed > c.made, "most packets are not copied: {c:?}");
-    assert!(c.switches > 1000, "processors interleave: {c:?}");
+    assert!(c.switches > 100, "processors interleave: {c:?}");
 }
 
 #[test]
 fn a_seed_decides_everything() {
-    assert_eq!(run(&Plan::of(7)), run(&Plan::of(7)));
+    for seed in [7, 9] {
+        assert_eq!(run(&Plan::of(seed)), run(&Plan::of(seed)));
+    }
 }
 
 #[test]
 fn allocations_may_fail() {
     let report = run(&Plan::of(3));
     assert!(report.counts.failed_allocations > 0 && report.counts.tcp_bytes > 0, "{:?}", report.counts);
+}
+
+#[test]
+fn hundreds_of_seeds_break_no_rule() {
+    let count = if std::env::var_os("OXVS_LONG").is_some() { LONG } else { SHORT };
+    let whole = (0..count).filter(|seed| run(&Plan::of(*seed)).counts.tcp_bytes > 0).count();
+    assert_eq!(whole as u64, count, "in every run guests get through");
 }

@@ -19,9 +19,11 @@ fn table(name: &str) -> Option<String> {
         .find_map(|folder| std::fs::read_to_string(top.join(folder).join(name)).ok())
 }
 
-/// Structure to (size, alignment) and to offsets of members.
-fn layouts(text: &str) -> HashMap<&str, ((u64, u64), HashMap<&str, u64>)> {
-    let mut all: HashMap<&str, ((u64, u64), HashMap<&str, u64>)> = HashMap::new();
+/// Size and alignment of a structure, and offsets of its members.
+type Layout<'a> = ((u64, u64), HashMap<&'a str, u64>);
+
+fn layouts(text: &str) -> HashMap<&str, Layout<'_>> {
+    let mut all: HashMap<&str, Layout<'_>> = HashMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let cells: Vec<&str> = line.split('\t').collect();
         let [name, _, size, align, member, offset, ..] = cells[..] else { continue };
