@@ -58,6 +58,8 @@ impl UserSpace {
             kind: "system".into(),
             wanted: None,
             peer: None,
+            tunnel: None,
+            shown: String::new(),
             hw_addr: EthAddr::ZERO,
         };
         let added = self.switch.add_port(BRIDGE, config, now()).is_ok();
