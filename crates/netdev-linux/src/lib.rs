@@ -33,4 +33,4 @@ mod veth;
 mod vnet;
 
 pub use device::LinuxDevices;
-pub use rtnl::OnChange;
+pub use rtnl::{Address, Neighbour, OnChange, Route, RouteTables, Routes};

@@ -145,8 +145,8 @@ impl TxQueue for Tx {
         frames.extend(batch.drain().map(|(_, frame)| frame));
         if self.port.bound.load(Ordering::Relaxed) == 0 {
             drops.down = frames.len() as u32;
-        } else if !self.uso && frames.iter().any(asks_for_uso) {
-            let can = TxCapabilities { checksum: true, tso: true, uso: false };
+        } else if frames.iter().any(|f| !self.uso && asks_for_uso(f) || is_tunnelled(f)) {
+            let can = TxCapabilities { checksum: true, tso: true, uso: self.uso };
             let mut cut = Vec::with_capacity(2 * BATCH);
             for frame in frames {
                 match deliver(frame, can, pool, |f, _| cut.push(f)) {
@@ -163,6 +163,12 @@ impl TxQueue for Tx {
         frames.into_iter().for_each(|f| pool.give(f));
         drops
     }
+}
+
+/// A super-packet behind a tunnel's headers, which the kernel's interface has no words for.
+fn is_tunnelled(frame: &Frame) -> bool {
+    let offload = frame.offload();
+    offload.outer != 0 && offload.segment.is_some()
 }
 
 fn asks_for_uso(frame: &Frame) -> bool {

@@ -51,6 +51,10 @@ impl Switch {
     /// Does what is due; returns when to call again, or `None` if nothing will be due until something happens, of which
     /// the waker tells.
     pub fn run_due(&self, now: Now) -> Option<Instant> {
+        self.send_requests();
+        if self.shared.underlay_mut(|u| u.expire(now.mono)) {
+            self.shared.generation.fetch_add(1, Relaxed);
+        }
         let generation = self.shared.generation.load(Relaxed);
         let last = *locked(&self.shared.last_pass);
         self.shared.asleep.store(true, Relaxed);
@@ -64,10 +68,6 @@ impl Switch {
         } else {
             self.shared.tell_time(now);
             self.carry_out_rule_changes();
-            self.send_requests();
-            if self.shared.underlay_mut(|u| u.expire(now.mono)) {
-                self.shared.generation.fetch_add(1, Relaxed);
-            }
             self.deliver_packet_ins();
         }
         let last = *locked(&self.shared.last_pass);

@@ -17,7 +17,7 @@ use dpif::Dpif;
 use dpif_netdev::{Class, DpifNetdev, Setup};
 use netdev::dummy::DummyDevices;
 use netdev::{Netdev, Registry};
-use netdev_linux::LinuxDevices;
+use netdev_linux::{LinuxDevices, RouteTables, Routes};
 use openflow::OfpPort;
 use ovsdb::Uuid;
 use packet::{Instant, Now};
@@ -69,6 +69,9 @@ pub struct Engine {
     bridges: BTreeMap<String, Applied>,
     datapaths: Datapaths,
     links: u64,
+    /// The system's routes, unless they are not to be looked at.
+    routes: Option<Routes>,
+    routes_seen: u64,
     waker: Waker,
 }
 
@@ -98,7 +101,33 @@ impl Engine {
             bridges: BTreeMap::new(),
             datapaths: Datapaths::default(),
             links: 0,
+            routes: None,
+            routes_seen: 0,
             waker,
+        }
+    }
+
+    /// Follows the system's addresses, routes and neighbours from now on.
+    pub fn follow_routes(&mut self) {
+        self.routes = Routes::follow(self.waker.clone())
+            .inspect_err(|e| log::warn!(target: "route_table", "routes cannot be followed ({e})"))
+            .ok();
+    }
+
+    /// Takes over the system's tables if they changed, or if a datapath has not seen them.
+    fn update_routes(&mut self, now: Now) {
+        let Some(routes) = &self.routes else { return };
+        // A datapath that is new has empty tables.
+        let generation = routes.generation() << 8 | self.planes.len() as u64 & 0xff;
+        if generation == self.routes_seen {
+            return;
+        }
+        self.routes_seen = generation;
+        match RouteTables::read() {
+            Ok(tables) => {
+                self.planes.values().for_each(|p| crate::underlay::take_over(&p.switch, &tables, now))
+            }
+            Err(e) => log::warn!(target: "route_table", "routes cannot be read ({e})"),
         }
     }
 
@@ -262,6 +291,7 @@ impl Engine {
     /// Everything that is due; returns when to call again at the latest.
     pub fn run(&mut self) -> Instant {
         let now = self.now();
+        self.update_routes(now);
         let due = |plane: &Rc<Plane>| {
             let housekeeping = plane.host.housekeep();
             plane.switch.run_due(now).map_or(housekeeping, |due| due.min(housekeeping))

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub daemon: daemon::Options,
     /// Which dummies there are.
     pub dummy: DummyLevel,
+    /// The system's routes serve native tunnels.
+    pub system_routes: bool,
     /// Where the database is.
     pub remote: String,
     /// TLS, as far as the database does not say otherwise.
@@ -38,6 +40,7 @@ pub(crate) fn read() -> Options {
     let mut options = Options {
         daemon: daemon::Options::default(),
         dummy: DummyLevel::None,
+        system_routes: true,
         remote,
         tls: stream::tls::Settings::default(),
     };
@@ -67,9 +70,10 @@ impl Options {
                     _ => DummyLevel::Plain,
                 };
             }
-            // There is no kernel datapath to disable, no route table to read, no hardware to reach for, and one
+            // There is no kernel datapath to disable, no hardware to reach for, and one
             // polling thread whatever the number of cores.
-            "disable-system" | "disable-system-route" | "hw-rawio-access" | "dummy-numa" => {}
+            "disable-system-route" => self.system_routes = false,
+            "disable-system" | "hw-rawio-access" | "dummy-numa" => {}
             "mlockall" => {
                 log::warn!(target: "vswitchd", "--mlockall is not supported yet; memory stays unlocked")
             }

@@ -123,7 +123,12 @@ fn new_engine(options: &Options, clock: &Clock, wake_main: &Arc<Notify>) -> Engi
         .ok();
     let of_core = clock.clone();
     let seed = ovsdb::Uuid::from_random(uuid::Uuid::new_v4().as_u128()).0;
-    Engine::new(options.dummy, Arc::new(move || openflow_io::now(&of_core)), linux, seed as u64, waker)
+    let clock = Arc::new(move || openflow_io::now(&of_core));
+    let mut engine = Engine::new(options.dummy, clock, linux, seed as u64, waker);
+    if options.system_routes {
+        engine.follow_routes();
+    }
+    engine
 }
 
 impl Vswitchd {

@@ -2,16 +2,22 @@
 //!
 //! Where it sits: registered beside the switch's other commands; the tables are the switch's.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use daemon::unixctl::Commands;
 use datapath::Command;
 use dpif::Dpif;
-use switch::Underlay;
+use netdev_linux::RouteTables;
+use packet::Now;
+use switch::{RouteEntry, Switch, Underlay};
 use wire::EthAddr;
 
 use crate::commands::add;
 use crate::engine::Shared;
+
+/// The routing table of this machine's own addresses.
+const LOCAL_TABLE: u32 = 255;
 
 type Reply = Result<String, String>;
 
@@ -25,6 +31,48 @@ fn show(engine: &Shared, f: impl Fn(&Underlay) -> String) -> String {
     let engine = engine.borrow();
     let texts: Vec<String> = engine.planes().map(|p| p.switch.underlay(&f)).collect();
     texts.into_iter().next().unwrap_or_else(|| f(&Underlay::default()))
+}
+
+/// Gives a switch the system's addresses, routes and neighbours.
+pub(crate) fn take_over(switch: &Switch, tables: &RouteTables, now: Now) {
+    let mut addresses: BTreeMap<String, Vec<(IpAddr, u8)>> = BTreeMap::new();
+    for a in &tables.addresses {
+        if let Some(name) = tables.links.get(&a.link) {
+            addresses.entry(name.clone()).or_default().push((a.address, a.prefix));
+        }
+    }
+    let source_on = |device: &str, is_ipv6: bool| {
+        let list = addresses.get(device)?;
+        list.iter().map(|(a, _)| *a).find(|a| a.is_ipv6() == is_ipv6)
+    };
+    let route = |r: &netdev_linux::Route| {
+        let device = tables.links.get(&r.link)?.clone();
+        let any: IpAddr = if r.is_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let network = r.dst.unwrap_or(any);
+        let source = r.source.or_else(|| source_on(&device, r.is_ipv6))?;
+        let (prefix, mark, gateway) = (r.prefix, r.mark, r.gateway);
+        Some(RouteEntry {
+            network,
+            prefix,
+            mark,
+            device,
+            gateway,
+            source,
+            user: false,
+            local: r.table == LOCAL_TABLE,
+        })
+    };
+    let known = |r: &&netdev_linux::Route| (253..=LOCAL_TABLE).contains(&r.table);
+    let routes: Vec<RouteEntry> = tables.routes.iter().filter(known).filter_map(route).collect();
+    switch.change_underlay(|u| {
+        let mut changed = u.set_system(addresses.clone(), routes.clone());
+        for n in &tables.neighbours {
+            if let Some(bridge) = tables.links.get(&n.link) {
+                changed |= u.learn(bridge, n.address, n.mac, now.mono);
+            }
+        }
+        changed
+    });
 }
 
 /// Registers everything.

@@ -24,6 +24,8 @@ use crate::{Credit, NodeKind, Port};
 
 /// ARP's operation of an answer.
 const ARP_REPLY: u16 = 2;
+/// ICMPv6's type of an answer.
+const NEIGHBOUR_ADVERT: u16 = 136;
 
 /// A value that is fixed, or that each packet has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -412,25 +414,36 @@ impl Xlate<'_> {
             return;
         }
         let f = &self.flow;
-        let learned = match f.eth_type() {
-            eth::TYPE_ARP if u16::from(f.nw_proto()) == ARP_REPLY => {
+        let wc = &mut self.out.wc;
+        let (address, mac) = match f.eth_type() {
+            eth::TYPE_ARP => {
+                wc.unwildcard(slot::nw_proto);
+                wc.unwildcard(slot::nw_dst);
+                // Only what is told to us, not what others are told.
+                let ours = self.bridge.addresses.contains(&IpAddr::V4(f.nw_dst().into()));
+                if u16::from(f.nw_proto()) != ARP_REPLY || !ours {
+                    return;
+                }
+                wc.unwildcard(slot::nw_src);
+                wc.unwildcard(slot::arp_sha);
                 (IpAddr::V4(f.nw_src().into()), f.arp_sha())
             }
-            eth::TYPE_IPV6 if f.nw_proto() == ip::PROTO_ICMPV6 && f.tp_src() == 136 => {
+            eth::TYPE_IPV6 => {
+                wc.unwildcard(slot::nw_proto);
+                if f.nw_proto() != ip::PROTO_ICMPV6 {
+                    return;
+                }
+                wc.unwildcard(slot::tp_src);
+                wc.unwildcard(slot::tp_dst);
+                if f.tp_src() != NEIGHBOUR_ADVERT {
+                    return;
+                }
+                wc.unwildcard(slot::nd_target);
+                wc.unwildcard(slot::arp_tha);
                 (IpAddr::V6(f.nd_target().into()), f.arp_tha())
             }
             _ => return,
         };
-        let looked = match learned.0 {
-            IpAddr::V4(_) => [slot::nw_proto, slot::nw_src, slot::arp_sha],
-            IpAddr::V6(_) => [slot::nw_proto, slot::nd_target, slot::arp_tha],
-        };
-        looked.iter().for_each(|s| self.out.wc.unwildcard(*s));
-        if learned.0.is_ipv6() {
-            self.out.wc.unwildcard(slot::tp_src);
-            self.out.wc.unwildcard(slot::tp_dst);
-        }
-        let (address, mac) = learned;
         if mac != wire::EthAddr::ZERO {
             self.out.credits.push(Credit::Neighbour { bridge: self.bridge_index, address, mac });
         }

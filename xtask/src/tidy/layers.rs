@@ -33,7 +33,7 @@ const LAYERS: &[Allowed] = &[
     ("ovsdb-idl", &["ovsdb"]),
     ("dpif", &["wire", "packet", "flow", "odp", "conntrack", "datapath"]),
     // L4: sockets, threads and clocks begin here
-    ("netdev", &["wire", "packet", "flow", "tunnel"]),
+    ("netdev", &["wire", "packet", "flow", "odp", "tunnel"]),
     ("netdev-linux", &["wire", "netlink", "packet", "netdev"]),
     ("stream", &["ovsdb", "ovsdb-idl"]),
     ("daemon", &["ovsdb", "stream"]),

@@ -3,10 +3,12 @@
 //! Where it sits: devices ask [`Links`]; a thread of its own follows the kernel's notifications.
 
 mod link;
+mod route;
 mod socket;
 mod table;
 
 pub(crate) use link::{LinkChange, LinkInfo, Which};
+pub use route::{Address, Neighbour, Route, RouteTables, Routes};
 pub(crate) use table::Links;
 
 /// Called after any link appeared, changed or vanished, on the thread that follows links.

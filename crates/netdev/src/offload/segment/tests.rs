@@ -190,3 +190,49 @@ proptest! {
         prop_assert!(f.len() == bytes.len());
     }
 }
+
+#[test]
+fn each_segment_of_a_tunnelled_super_packet_has_whole_outer_headers() {
+    use packet::TunnelKey;
+    let inner = Case {
+        tags: 0,
+        v6: false,
+        tcp: true,
+        options: 0,
+        flags: 0x18,
+        seq: 7,
+        id: 1,
+        addrs: [9; 32],
+        payload: vec![5; 3000],
+        size: 1000,
+    };
+    let outer = tunnel::Outer {
+        eth_src: wire::EthAddr([2; 6]),
+        eth_dst: wire::EthAddr([4; 6]),
+        src: 1,
+        dst: 2,
+        is_ipv6: false,
+    };
+    let key = TunnelKey { id: 3, ttl: 64, flags: TunnelKey::KEY | TunnelKey::CSUM, ..TunnelKey::default() };
+    let shape = tunnel::Shape { dst_port: 4789, ..tunnel::Shape::default() };
+    let header = tunnel::build(odp::TunnelKind::Vxlan, &outer, &key, &shape).unwrap();
+    let mut pool = BufferPool::new();
+    let mut f = pool.copy_of(&inner.frame()).unwrap();
+    f.offload_mut().segment = Some(inner.how());
+    tunnel::push(&mut f, header.bytes(), 40000).unwrap();
+    let mut out = Vec::new();
+    let can = TxCapabilities { checksum: true, tso: true, uso: true };
+    deliver(f, can, &mut pool, |f, _| out.push(f.frame().to_vec())).unwrap();
+    assert_eq!(out.len(), 3);
+    for s in &out {
+        let popped = tunnel::pop(odp::TunnelKind::Vxlan, s).unwrap();
+        assert_eq!((popped.key.id, popped.key.tp_src, popped.len), (3, 40000, 50));
+        assert_eq!(usize::from(bytes::u16_at(s, 16).unwrap()), s.len() - 14);
+        let udp = &s[34..];
+        let pseudo = [&s[26..34], &[0, 17][..], &(udp.len() as u16).to_be_bytes()].concat();
+        assert_eq!(plain_sum(&[&pseudo, udp]), 0xffff);
+        let tcp = &s[50 + 34..];
+        let pseudo = [&s[50 + 26..50 + 34], &[0, 6][..], &(tcp.len() as u16).to_be_bytes()].concat();
+        assert_eq!(plain_sum(&[&pseudo, tcp]), 0xffff);
+    }
+}
