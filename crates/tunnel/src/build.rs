@@ -152,7 +152,7 @@ fn vxlan(h: &mut Header, key: &TunnelKey, shape: &Shape<'_>) -> Option<()> {
     } else if shape.packet_type != 0 {
         return None;
     }
-    if shape.gbp {
+    if shape.gbp && (key.gbp_id, key.gbp_flags) != (0, 0) {
         first |= vxlan::FLAG_GBP | u32::from(key.gbp_flags) << 16 | u32::from(key.gbp_id);
     }
     h.put(&first.to_be_bytes())?;

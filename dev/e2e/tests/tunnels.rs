@@ -1,0 +1,186 @@
+//! Tunnels: the same bytes as Open vSwitch's, and traffic with the kernel's own VXLAN device.
+
+use std::process::{Command, Stdio};
+
+use e2e::{ours, system};
+use testkit::{Suite, SwitchUnderTest, oracle, skip};
+
+/// An underlay bridge `br0` with `p0`, and an overlay bridge `br1` with `p1` and one tunnel port for each kind.
+const BRIDGES: &str = "add-br br0 -- set bridge br0 datapath_type=dummy fail-mode=standalone other-config:hwaddr=aa:55:aa:55:00:00 \
+    -- add-port br0 p0 -- set interface p0 type=dummy ofport_request=1 \
+    -- add-br br1 -- set bridge br1 datapath_type=dummy fail-mode=secure other-config:hwaddr=aa:55:aa:55:00:01 \
+    -- add-port br1 p1 -- set interface p1 type=dummy ofport_request=1 \
+    -- add-port br1 t1 -- set interface t1 type=vxlan options:remote_ip=1.1.2.92 options:key=123 ofport_request=11 \
+    -- add-port br1 t2 -- set interface t2 type=gre options:remote_ip=1.1.2.92 options:key=456 options:csum=true ofport_request=12 \
+    -- add-port br1 t3 -- set interface t3 type=geneve options:remote_ip=1.1.2.92 options:key=7 options:csum=true options:tos=inherit options:ttl=inherit ofport_request=13 \
+    -- add-port br1 t4 -- set interface t4 type=erspan options:remote_ip=1.1.2.92 options:key=5 options:erspan_ver=1 options:erspan_idx=3 ofport_request=14 \
+    -- add-port br1 t5 -- set interface t5 type=vxlan options:remote_ip=1.1.2.93 options:dst_port=8472 options:exts=gbp options:df_default=false ofport_request=15 \
+    -- add-port br1 t6 -- set interface t6 type=gtpu options:remote_ip=1.1.2.92 options:key=9 ofport_request=16 \
+    -- add-port br1 t7 -- set interface t7 type=erspan options:remote_ip=1.1.2.94 options:key=6 options:erspan_ver=2 options:erspan_dir=1 options:erspan_hwid=7 ofport_request=17";
+
+const PACKET: &str = "in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x0800),\
+    ipv4(src=192.168.0.1,dst=192.168.0.2,proto=17,tos=0x2d,ttl=33,frag=no),udp(src=8,dst=9)";
+
+/// What leaves by `p0` for a packet sent through each tunnel, and the texts on the way.
+fn pushed(suite: &Suite) -> (Vec<Vec<u8>>, Vec<String>) {
+    let pair =
+        SwitchUnderTest::started(suite, &["--enable-dummy", "--disable-system", "--disable-system-route"]);
+    let ok =
+        |program: &str, words: &str| pair.ok(suite, program, &words.split_whitespace().collect::<Vec<_>>());
+    ok("ovs-vsctl", BRIDGES);
+    let pcap = pair.path("tx.pcap");
+    ok("ovs-vsctl", &format!("set interface p0 options:tx_pcap={pcap}"));
+    ok("ovs-appctl", "netdev-dummy/ip4addr br0 1.1.2.88/24");
+    ok("ovs-appctl", "ovs/route/add 1.1.2.92/24 br0");
+    for end in ["92", "93", "94"] {
+        ok("ovs-appctl", &format!("tnl/neigh/set br0 1.1.2.{end} f8:bc:12:44:34:b6"));
+    }
+    ok("ovs-appctl", "tnl/egress_port_range 35000 35000");
+    let neighbours = ok("ovs-appctl", "tnl/neigh/show");
+    let mut rows: Vec<&str> = neighbours.lines().collect();
+    // Theirs are in the order of a hash.
+    rows.sort_unstable();
+    let mut texts = vec![rows.join("\n")];
+    for tunnel in 11..=17 {
+        ok("ovs-ofctl", &format!("add-flow br1 in_port=1,actions={tunnel}"));
+        let trace = ok("ovs-appctl", "ofproto/trace br1 in_port=1,ip,nw_tos=0x2c,nw_ecn=1,nw_ttl=33");
+        // The datapath's ports are numbered in the order of their making.
+        let tunneling = trace.lines().filter(|l| l.contains("tunnel")).map(|l| l.trim().to_owned() + "\n");
+        let header = trace.split_once("header(").and_then(|(_, rest)| rest.split_once(",out_port"));
+        texts.push(tunneling.collect::<String>() + header.expect("a pushed header").0);
+        pair.ok(suite, "ovs-appctl", &["netdev-dummy/receive", "p1", PACKET]);
+        ok("ovs-appctl", "revalidator/purge");
+    }
+    let mut frames = Vec::new();
+    pair.await_true("every packet has left", || {
+        frames = packets(&std::fs::read(&pcap).unwrap_or_default());
+        frames.iter().filter(|f| f[12..14] == [8, 0]).count() >= 7
+    });
+    frames.retain(|f| f[12..14] == [8, 0]);
+    (frames, texts)
+}
+
+/// The frames of a capture file.
+fn packets(capture: &[u8]) -> Vec<Vec<u8>> {
+    let (mut rest, mut out) = (capture.get(24..).unwrap_or_default(), Vec::new());
+    while let Some(length) = rest.get(8..12) {
+        let length = u32::from_ne_bytes(length.try_into().expect("four bytes")) as usize;
+        let Some(frame) = rest.get(16..16 + length) else { break };
+        out.push(frame.to_vec());
+        rest = &rest[16 + length..];
+    }
+    out
+}
+
+#[test]
+fn headers_are_open_vswitchs_byte_for_byte() {
+    let (Some(ours), Some(c)) = (ours(), oracle()) else { return };
+    let (ours, theirs) = (pushed(&ours), pushed(&c));
+    for (ours, theirs) in ours.1.iter().zip(&theirs.1) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(ours.0.len(), theirs.0.len());
+    for (i, (a, b)) in ours.0.iter().zip(&theirs.0).enumerate() {
+        assert_eq!(testkit::to_hex(a), testkit::to_hex(b), "tunnel {}", i + 1);
+    }
+}
+
+/// Names of the bridges' addresses: ours, the kernel's.
+fn join_kernel(suite: &Suite, options: &str, device: &str, ends: (&str, &str)) -> Option<SwitchUnderTest> {
+    system("ip link set lo up");
+    system("ip netns add b");
+    system("ip link add veth0 type veth peer name veth1 netns b");
+    system("ip link set veth0 up");
+    system("ip -n b link set veth1 up");
+    let kernel = format!("-n b link add tun0 {device}");
+    let made = Command::new("ip").args(kernel.split_whitespace()).output().expect("ip runs");
+    if !made.status.success() {
+        return None;
+    }
+    let nodad = if ends.0.contains(':') { "nodad" } else { "" };
+    system(&format!("ip -n b addr add {} dev veth1 {nodad}", ends.1));
+    system("ip -n b addr add 10.1.1.1/24 dev tun0");
+    system("ip -n b link set tun0 up");
+    let pair = SwitchUnderTest::started(suite, &["--disable-system"]);
+    let ok = |words: &str| pair.ok(suite, "ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>());
+    ok("add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy veth0");
+    system(&format!("ip addr add {} dev br-phy {nodad}", ends.0));
+    system("ip link set br-phy up");
+    let remote = ends.1.split('/').next().expect("an address");
+    ok(&format!(
+        "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 at0 \
+         -- set interface at0 type=vxlan options:remote_ip={remote} {options}"
+    ));
+    system("ip addr add 10.1.1.100/24 dev br0");
+    system("ip link set br0 mtu 1400 up");
+    system("ip -n b link set tun0 mtu 1400");
+    Some(pair)
+}
+
+/// Sends some megabytes to a program in the other machine that sends them back.
+fn stream(suite: &Suite) -> bool {
+    use std::io::{BufRead, BufReader, Read, Write};
+    const LEN: usize = 4 << 20;
+    let oxvs = suite.command("oxvs").get_program().to_owned();
+    let mut answer = Command::new("ip");
+    answer.args(["netns", "exec", "b"]).arg(oxvs).arg("answer").stdout(Stdio::piped());
+    let mut answering = answer.spawn().expect("ip runs");
+    let out = answering.stdout.take().expect("a pipe");
+    BufReader::new(out).read_line(&mut String::new()).expect("it says that it is ready");
+    let mut to = std::net::TcpStream::connect("10.1.1.1:80").expect("a connection through the tunnel");
+    let mut from = to.try_clone().expect("a second handle");
+    let reader = std::thread::spawn(move || {
+        let (mut buffer, mut got) = (vec![0; 1 << 16], 0);
+        while got < LEN {
+            match from.read(&mut buffer) {
+                Ok(n) if n != 0 => got += n,
+                _ => break,
+            }
+        }
+        got
+    });
+    to.write_all(&vec![7u8; LEN]).expect("everything is sent");
+    let got = reader.join().expect("the reader ends");
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
+    got == LEN
+}
+
+fn with_kernel(options: &str, device: &str, ends: (&str, &str)) {
+    let Some(suite) = ours() else { return };
+    let Some(pair) = join_kernel(&suite, options, device, ends) else {
+        skip!("the kernel has no VXLAN device");
+    };
+    let ping = || {
+        let out = Command::new("ping").args(["-c1", "-W1", "10.1.1.1"]).output();
+        out.is_ok_and(|o| o.status.success())
+    };
+    pair.await_true("a ping is answered through the tunnel", ping);
+    let long = Command::new("ping").args(["-c1", "-W2", "-s3000", "10.1.1.1"]).output().expect("ping runs");
+    assert!(long.status.success(), "fragments\n{}", pair.logs());
+    assert!(stream(&suite), "a stream\n{}", pair.logs());
+    let flows = pair.ok(&suite, "ovs-appctl", &["dpctl/dump-flows"]);
+    assert!(flows.contains("tnl_pop(") && flows.contains("tnl_push("), "{flows}");
+    let neighbours = pair.ok(&suite, "ovs-appctl", &["tnl/neigh/show"]);
+    assert!(neighbours.contains("br-phy"), "{neighbours}");
+}
+
+#[test]
+fn vxlan_with_the_kernel_over_ipv4() {
+    testkit::sandboxed!();
+    with_kernel(
+        "options:key=77",
+        "type vxlan id 77 remote 172.31.1.1 dstport 4789",
+        ("172.31.1.1/24", "172.31.1.100/24"),
+    );
+}
+
+#[test]
+fn vxlan_with_the_kernel_over_ipv6_with_checksums() {
+    testkit::sandboxed!();
+    with_kernel(
+        "options:key=flow",
+        "type vxlan id 0 remote fd00::1 dstport 4789",
+        ("fd00::1/64", "fd00::100/64"),
+    );
+}
