@@ -21,6 +21,7 @@ use ovsdb::{BaseType, Error, Names, Result, Uuid};
 
 use crate::database::Database;
 use crate::operations;
+use crate::rbac::Role;
 use crate::transaction::{MakeUuid, Prepared, Transaction};
 
 /// What a client may do.
@@ -120,6 +121,7 @@ pub(crate) struct Context<'c, 'a> {
     pub symbols: &'c mut Symbols,
     pub make_uuid: &'c mut dyn FnMut() -> Uuid,
     pub request: &'c Request<'c>,
+    pub role: Option<&'c Role>,
     pub operation: &'c Json,
 }
 
@@ -131,14 +133,30 @@ impl Context<'_, '_> {
 
 /// Executes `request` on `db`.
 pub fn execute<'a>(db: &'a mut Database, request: &Request<'_>, make_uuid: MakeUuid<'_>) -> Outcome<'a> {
+    execute_as(db, request, None, make_uuid)
+}
+
+/// Executes `request` on `db` for a client that may have a role.
+pub fn execute_as<'a>(
+    db: &'a mut Database,
+    request: &Request<'_>,
+    role: Option<&Role>,
+    make_uuid: MakeUuid<'_>,
+) -> Outcome<'a> {
     let mut txn = Transaction::new(db);
     let mut symbols = Symbols::default();
     let total = request.operations.len();
     let mut results = Vec::with_capacity(total);
     for (i, operation) in request.operations.iter().enumerate() {
         let what = format!("ovsdb operation {} of {total}", i + 1);
-        let mut context =
-            Context { txn: &mut txn, symbols: &mut symbols, make_uuid: &mut *make_uuid, request, operation };
+        let mut context = Context {
+            txn: &mut txn,
+            symbols: &mut symbols,
+            make_uuid: &mut *make_uuid,
+            request,
+            role,
+            operation,
+        };
         match execute_one(&mut context, what) {
             Ok(result) => results.push(Json::Object(result)),
             Err(Stop::Wait(until)) => return Outcome::Blocked(until),

@@ -15,6 +15,7 @@ use ovsdb::{Condition, Datum, Error, TableSchema, Uuid};
 
 use crate::execute::{Context, Stop, Waiting};
 use crate::query::{Projection, find_rows};
+use crate::rbac::Permission;
 use crate::row::{Field, Row};
 
 /// Whether an operation may change rows.
@@ -118,8 +119,16 @@ fn insert(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     for (index, column) in schema.own_columns().filter(|(index, _)| !given[*index]) {
         new.fields[index].check(&column.kind)?;
     }
+    if let Some(permission) = permission(context, &schema) {
+        permission.insert(&schema, &new)?;
+    }
     context.txn.insert(table, new);
     Ok(Object::from([("uuid".to_owned(), uuid.to_json())]))
+}
+
+/// What restricts the client in changing a table.
+fn permission<'c>(context: &Context<'c, '_>, schema: &TableSchema) -> Option<Permission<'c>> {
+    context.role?.permission(context.txn.db(), schema)
 }
 
 fn new_row_uuid(
@@ -191,6 +200,10 @@ fn update(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let filter = condition(context, &schema, filter)?;
     let rows = find_rows(context.txn, table, &filter);
     let n = rows.len();
+    if let Some(permission) = permission(context, &schema) {
+        let indexes: Vec<usize> = columns.iter().map(|(index, _)| *index).collect();
+        rows.iter().try_for_each(|row| permission.update(&schema, row, &indexes))?;
+    }
     for row in rows {
         if columns.iter().all(|(index, new)| row.fields[*index].equals(new)) {
             continue;
@@ -217,6 +230,9 @@ fn mutate(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let filter = condition(context, &schema, filter)?;
     let rows = find_rows(context.txn, table, &filter);
     let n = rows.len();
+    if let Some(permission) = permission(context, &schema) {
+        rows.iter().try_for_each(|row| permission.mutate(&schema, row, &mutations))?;
+    }
     for row in rows {
         let mut changed = Row::clone(&row);
         for mutation in &mutations {
@@ -238,6 +254,9 @@ fn delete(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let filter = condition(context, &schema, filter)?;
     let rows = find_rows(context.txn, table, &filter);
     let n = rows.len();
+    if let Some(permission) = permission(context, &schema) {
+        rows.iter().try_for_each(|row| permission.delete(&schema, row))?;
+    }
     for row in rows {
         context.txn.delete(table, row.uuid);
     }

@@ -241,7 +241,7 @@ pub fn load(data: &[u8], name: &str, schema: Option<DbSchema>, unknown: Unknown)
 fn replay_one(db: &mut Database, record: &Json, unknown: Unknown, make_uuid: MakeUuid<'_>) -> Result<()> {
     let mut txn = Transaction::new(db);
     record::replay(&mut txn, record, unknown)?;
-    txn.commit_recorded(make_uuid);
+    txn.prepare_recorded(make_uuid).commit();
     Ok(())
 }
 

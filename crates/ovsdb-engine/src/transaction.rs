@@ -95,14 +95,13 @@ impl<'a> Transaction<'a> {
         Ok(Prepared { transaction: self, ledger })
     }
 
-    /// Commits what a record says. It was judged when it was recorded, so only the books are kept: what Open vSwitch's programs
-    /// wrote is read even where it breaks a rule.
-    pub fn commit_recorded(mut self, make_uuid: MakeUuid<'_>) {
+    /// Prepares what another server has judged, or this one before it recorded it: only the books are kept, so that what Open
+    /// vSwitch's programs wrote is read even where it breaks a rule.
+    pub fn prepare_recorded(mut self, make_uuid: MakeUuid<'_>) -> Prepared<'a> {
         self.drop_no_ops();
-        let mut ledger = Integrity::new(&mut self).count_only();
+        let ledger = Integrity::new(&mut self).count_only();
         self.stamp_versions(make_uuid);
-        ledger.apply(self.db);
-        self.changes.clear();
+        Prepared { transaction: self, ledger }
     }
 
     /// Forgets changes that changed nothing, and rows that came and went.

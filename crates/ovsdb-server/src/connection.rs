@@ -9,11 +9,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use ovsdb_engine::Access;
+use ovsdb_engine::Role;
 use ovsdb_engine::lock::SessionId;
 use stream::jsonrpc::{Event, Session};
 
 use crate::mailbox::Mailbox;
+use crate::remotes::RemoteOptions;
 use crate::server::Server;
 
 /// Output that may wait before the client's requests are no longer read.
@@ -33,8 +34,9 @@ struct Open {
 }
 
 impl Open {
-    fn new(server: &Shared, access: Access, connections: &Rc<Cell<usize>>) -> Open {
-        let (id, mailbox) = server.borrow_mut().open_session(access);
+    fn new(server: &Shared, options: &RemoteOptions, connections: &Rc<Cell<usize>>) -> Open {
+        let role = Role { name: options.role.clone(), client: String::new() };
+        let (id, mailbox) = server.borrow_mut().open_session(options.access, role);
         connections.set(connections.get() + 1);
         Open { server: server.clone(), id, mailbox, connections: connections.clone() }
     }
@@ -48,7 +50,12 @@ impl Drop for Open {
 }
 
 /// Serves a connection until it is over; a dialled one is dialled again. `connections` counts those that stand.
-pub async fn serve(server: Shared, mut session: Session, access: Access, connections: Rc<Cell<usize>>) {
+pub async fn serve(
+    server: Shared,
+    mut session: Session,
+    options: RemoteOptions,
+    connections: Rc<Cell<usize>>,
+) {
     let clock = server.borrow().clock.clone();
     let mut open: Option<Open> = None;
     loop {
@@ -76,11 +83,15 @@ pub async fn serve(server: Shared, mut session: Session, access: Access, connect
             tokio::select! {
                 event = session.next() => match event {
                     None => break,
-                    Some(Event::Connected) => open = Some(Open::new(&server, access, &connections)),
+                    Some(Event::Connected) => open = Some(Open::new(&server, &options, &connections)),
                     Some(Event::Disconnected) => open = None,
                     Some(Event::Message(message)) => {
                         if let Some(open) = &open {
-                            server.borrow_mut().handle(open.id, message);
+                            let mut server = server.borrow_mut();
+                            if let Some(client) = session.link_mut().peer_id() {
+                                server.name_session(open.id, client);
+                            }
+                            server.handle(open.id, message);
                         }
                     }
                 },

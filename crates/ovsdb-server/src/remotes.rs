@@ -34,11 +34,18 @@ pub struct RemoteOptions {
     pub probe_interval: Option<u64>,
     /// What clients may do.
     pub access: Access,
+    /// The role of clients; none if empty.
+    pub role: String,
 }
 
 impl Default for RemoteOptions {
     fn default() -> RemoteOptions {
-        RemoteOptions { max_backoff: None, probe_interval: None, access: Access::ReadWrite }
+        RemoteOptions {
+            max_backoff: None,
+            probe_interval: None,
+            access: Access::ReadWrite,
+            role: String::new(),
+        }
     }
 }
 
@@ -60,6 +67,8 @@ impl Drop for Running {
 pub struct Remotes {
     /// As the user named them.
     pub names: Vec<String>,
+    /// The options of those that a configuration file names.
+    pub configured: BTreeMap<String, RemoteOptions>,
     running: BTreeMap<String, Running>,
 }
 
@@ -70,7 +79,10 @@ impl Remotes {
         let mut result = Ok(());
         for name in &self.names {
             match name.strip_prefix("db:") {
-                None => _ = wanted.insert(name.clone(), RemoteOptions::default()),
+                None => {
+                    let options = self.configured.get(name).cloned().unwrap_or_default();
+                    wanted.insert(name.clone(), options);
+                }
                 Some(_) => match query(&server.borrow(), name) {
                     Ok(remotes) => wanted.extend(remotes),
                     Err(error) => result = result.and(Err(error)),
@@ -127,14 +139,11 @@ fn start(server: &Shared, name: &str, options: RemoteOptions) -> Option<Running>
         running.port = listener.port();
         let task = accept(server.clone(), name.to_owned(), listener, options, connections);
         running.tasks.push(tokio::task::spawn_local(task));
-    } else if name::is_active(name) {
+    } else {
         let clock = server.borrow().clock.clone();
         let session = Session::dial(vec![name.to_owned()], session_options(&options, false), &clock);
-        let task = connection::serve(server.clone(), session, options.access, connections);
+        let task = connection::serve(server.clone(), session, options, connections);
         running.tasks.push(tokio::task::spawn_local(task));
-    } else {
-        log::error!(target: "ovsdb_jsonrpc_server", "{name}: listen failed: Address family not supported by protocol");
-        return None;
     }
     Some(running)
 }
@@ -156,7 +165,7 @@ async fn accept(
                 clients.spawn_local(connection::serve(
                     server.clone(),
                     session,
-                    options.access,
+                    options.clone(),
                     connections.clone(),
                 ));
             }
@@ -222,12 +231,14 @@ fn remote_row(schema: &TableSchema, row: &Row) -> Option<(String, RemoteOptions)
         return None;
     };
     let number = |column| atom(column).and_then(Atom::as_integer).and_then(|n| u64::try_from(n).ok());
+    let text = |column| atom(column).and_then(Atom::as_str).unwrap_or_default().to_owned();
     let read_only = atom("read_only").and_then(Atom::as_bool) == Some(true);
     let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
     let options = RemoteOptions {
         max_backoff: number("max_backoff"),
         probe_interval: number("inactivity_probe"),
         access,
+        role: text("role"),
     };
     Some((target.to_owned(), options))
 }

@@ -7,12 +7,12 @@
 use ovsdb::json::Json;
 use ovsdb::members::is_id;
 use ovsdb::{DbSchema, Error, Uuid};
-use ovsdb_engine::Monitor;
 use ovsdb_engine::lock::{Granted, SessionId};
 use ovsdb_engine::monitor::Version;
+use ovsdb_engine::{Access, Monitor};
 use stream::jsonrpc::Message;
 
-use crate::server::{Server, bad_params, notification};
+use crate::server::{SERVER_DB, Server, bad_params, notification};
 
 /// What a method answers.
 enum Answer {
@@ -70,6 +70,9 @@ impl Server {
     fn request(&mut self, session: SessionId, id: &Json, method: &str, params: Vec<Json>) -> Outcome {
         let params_slice = params.as_slice();
         match method {
+            "monitor_cond" | "monitor_cond_since" | "monitor_cond_change" if self.old_monitors_only => {
+                Ok(Answer::Word("unknown method"))
+            }
             "list_dbs" => Ok(Answer::Result(Json::array(self.databases.keys().map(String::as_str)))),
             "get_schema" => {
                 let name = self.database_name(method, params_slice)?;
@@ -84,7 +87,7 @@ impl Server {
             "monitor_cancel" => Ok(self.monitor_cancel(session, params_slice)),
             "lock" | "steal" | "unlock" => self.lock_request(session, method, params_slice),
             "set_db_change_aware" => self.set_db_change_aware(session, params_slice),
-            "convert" => self.convert_request(params_slice),
+            "convert" => self.convert_request(session, params_slice),
             _ => Ok(Answer::Word("unknown method")),
         }
     }
@@ -136,26 +139,27 @@ impl Server {
         if state.is_some_and(|s| s.monitors.keys().any(|(_, id)| *id == key.1)) {
             return Err(Error::syntax(&params[1], "duplicate monitor ID"));
         }
-        if let Some(last) = params.get(3) {
-            let Some(text) = last.as_str() else {
-                return Err(Error::syntax(last, "last-txn-id must be string"));
-            };
-            if Uuid::parse(text).is_none() {
-                return Err(Error::syntax(last, "last-txn-id must be UUID format."));
-            }
+        let mut last = Uuid::ZERO;
+        if let Some(json) = params.get(3) {
+            let text = json.as_str().ok_or_else(|| Error::syntax(json, "last-txn-id must be string"))?;
+            last =
+                Uuid::parse(text).ok_or_else(|| Error::syntax(json, "last-txn-id must be UUID format."))?;
         }
-        let db = &self.databases[&name].db;
-        let monitor = Monitor::new(db, &params[2], version)?;
-        let initial = monitor.initial(db);
+        let served = &self.databases[&name];
+        let monitor = Monitor::new(&served.db, &params[2], version)?;
+        let missed = served.history.since(last).filter(|_| version == Version::V3);
+        let found = missed.is_some();
+        let updates = match missed {
+            Some(changes) => monitor.update(&served.db, &changes).unwrap_or(Json::Object(Default::default())),
+            None => monitor.initial(&served.db),
+        };
+        let newest = served.history.last();
         if let Some(state) = self.sessions.get_mut(&session) {
             state.monitors.insert(key, (params[1].clone(), monitor));
         }
         Ok(Answer::Result(match version {
-            // Nothing is found, because standalone databases keep no history: the client gets everything.
-            Version::V3 => {
-                Json::Array(vec![Json::Bool(false), Json::string(Uuid::ZERO.to_string()), initial])
-            }
-            _ => initial,
+            Version::V3 => Json::Array(vec![Json::Bool(found), Json::string(newest.to_string()), updates]),
+            _ => updates,
         }))
     }
 
@@ -177,10 +181,10 @@ impl Server {
         let Some((_, mut monitor)) = state.monitors.get(&key).cloned() else {
             return Err(Error::syntax(old_id, "unknown monitor session"));
         };
-        let db = &self.databases[&key.0].db;
-        let update = monitor.change_condition(db, requests)?;
+        let served = &self.databases[&key.0];
+        let update = monitor.change_condition(&served.db, requests)?;
         if let Some(update) = update {
-            state.mailbox.put(notification(&monitor, new_id, update));
+            state.mailbox.put(notification(&monitor, new_id, served.history.last(), update));
         }
         state.monitors.remove(&key);
         state.monitors.insert((key.0, new_key), (new_id.clone(), monitor));
@@ -206,6 +210,10 @@ impl Server {
             [Json::String(name)] if is_id(name) => name,
             _ => return Err(bad_params(params, format!("{method} request params must be <id>"))),
         };
+        if self.sessions.get(&session).is_some_and(|s| s.access == Access::ReadOnly) || self.is_backup() {
+            let details = "lock and unlock methods not allowed, DB server is read only.";
+            return Err(Error::new("not allowed", details));
+        }
         let again = |_| bad_params(params, format!("must issue \"unlock\" before new \"{method}\""));
         let locked = |is| Ok(Answer::Result(Json::object([("locked", Json::Bool(is))])));
         match method {
@@ -236,11 +244,18 @@ impl Server {
         Ok(Answer::Result(Json::Object(Default::default())))
     }
 
-    fn convert_request(&mut self, params: &[Json]) -> Outcome {
+    /// Whether this server only copies.
+    fn is_backup(&self) -> bool {
+        let mut files = self.databases.values().filter(|served| served.storage.is_some()).peekable();
+        files.peek().is_some() && files.all(|served| served.role.is_backup())
+    }
+
+    fn convert_request(&mut self, session: SessionId, params: &[Json]) -> Outcome {
         let name = self.database_name("convert", params)?;
         let [_, schema] = params else {
-            return Err(bad_params(params, "invalid parameters"));
+            return Err(bad_params(params, "array expected"));
         };
+        self.may_convert(session, &name)?;
         let schema = DbSchema::from_json(schema)?;
         if schema.name != name {
             let details = format!("new schema name ({}) does not match database name ({name})", schema.name);
@@ -248,5 +263,27 @@ impl Server {
         }
         self.convert_database(&name, schema)?;
         Ok(Answer::Result(Json::Object(Default::default())))
+    }
+
+    fn may_convert(&self, session: SessionId, name: &str) -> Result<(), Error> {
+        let refused =
+            |what: &str| Err(Error::new("not allowed", format!("convert operation not allowed {what}")));
+        let Some(client) = self.sessions.get(&session) else { return Ok(()) };
+        if !client.role.name.is_empty() {
+            let details = format!(
+                "RBAC rules for client \"{}\" role \"{}\" prohibit \"convert\" of database {name} (only the root role \
+                 may convert databases)",
+                client.role.client, client.role.name
+            );
+            return Err(Error::new("permission error", details));
+        }
+        let copies = self.databases.get(name).is_some_and(|served| served.role.follows().is_some());
+        if name == SERVER_DB {
+            refused(&format!("on reserved database {name}"))
+        } else if client.access == Access::ReadOnly || copies {
+            refused("when database server is in read only mode")
+        } else {
+            Ok(())
+        }
     }
 }

@@ -6,16 +6,51 @@
 //!
 //! Spec: ovsdb-server(1).
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use ovsdb::json::Json;
 use ovsdb::{DbSchema, Error, Result};
+use ovsdb_engine::mirror::{self, Extent};
 use ovsdb_engine::record::{self, Columns, Unknown};
 use ovsdb_engine::storage::{self, Mode};
-use ovsdb_engine::{Access, Changes, Database, Outcome, Request, Storage, UuidSource, Waiting, execute};
+use ovsdb_engine::{
+    Access, Changes, Database, History, Outcome, Prepared, Request, Storage, Transaction, UuidSource,
+    Waiting, execute_as,
+};
+
+use crate::source::{Link, Outbox, Source};
 
 /// The shortest time between two automatic compactions.
 const COMPACT_INTERVAL_MS: u64 = 10 * 60 * 1000;
+
+/// How a database is served.
+pub enum Role {
+    /// By this server alone.
+    Standalone,
+    /// As the active one of a pair; the other server is known.
+    Active(Option<Source>),
+    /// As a copy of the active one, which clients can only read.
+    Backup(Source),
+    /// As a copy without a file; what clients want to change goes to the source.
+    Relay(Source, Outbox),
+}
+
+impl Role {
+    /// Whether clients can only read.
+    pub fn is_backup(&self) -> bool {
+        matches!(self, Role::Backup(_))
+    }
+
+    /// What is followed, and where a relay's requests go.
+    pub fn follows(&self) -> Option<(&Source, Option<&Outbox>)> {
+        match self {
+            Role::Backup(source) => Some((source, None)),
+            Role::Relay(source, outbox) => Some((source, Some(outbox))),
+            _ => None,
+        }
+    }
+}
 
 /// A database on offer.
 pub struct Served {
@@ -25,6 +60,14 @@ pub struct Served {
     pub storage: Option<Storage>,
     /// How modified columns are recorded.
     pub columns: Columns,
+    /// How it is served.
+    pub role: Role,
+    /// How far a copy has come.
+    pub link: Link,
+    /// The last commits.
+    pub history: History,
+    /// Tables whose operations are logged.
+    pub logged: BTreeSet<String>,
     last_compaction_ms: u64,
 }
 
@@ -52,12 +95,25 @@ impl Served {
         if let Some(damage) = loaded.damage {
             log::error!(target: "ovsdb_file", "{damage}");
         }
-        Ok(Served { db: loaded.db, storage: Some(storage), columns, last_compaction_ms: now.mono_ms })
+        Ok(Served::new(loaded.db, Some(storage), columns, now.mono_ms))
     }
 
     /// A database without a file.
     pub fn in_memory(schema: DbSchema) -> Served {
-        Served { db: Database::new(schema), storage: None, columns: Columns::Diff, last_compaction_ms: 0 }
+        Served::new(Database::new(schema), None, Columns::Diff, 0)
+    }
+
+    fn new(db: Database, storage: Option<Storage>, columns: Columns, last_compaction_ms: u64) -> Served {
+        Served {
+            db,
+            storage,
+            columns,
+            role: Role::Standalone,
+            link: Link::default(),
+            history: History::default(),
+            logged: BTreeSet::new(),
+            last_compaction_ms,
+        }
     }
 
     /// The database's name.
@@ -66,27 +122,57 @@ impl Served {
     }
 
     /// Executes operations and makes what they did permanent.
-    pub fn transact(&mut self, request: &Request<'_>, uuids: &mut UuidSource, now: Now) -> Executed {
-        let (mut results, prepared) = match execute(&mut self.db, request, &mut || uuids.next_uuid()) {
+    pub fn transact(
+        &mut self,
+        request: &Request<'_>,
+        role: Option<&ovsdb_engine::Role>,
+        uuids: &mut UuidSource,
+        now: Now,
+    ) -> Executed {
+        self.log_operations(request.operations);
+        let mut make_uuid = || uuids.next_uuid();
+        let (mut results, prepared) = match execute_as(&mut self.db, request, role, &mut make_uuid) {
             Outcome::Blocked(until) => return Executed::Blocked(until),
             Outcome::Done { results, prepared: None } => return Executed::Done(results, Changes::new()),
             Outcome::Done { results, prepared: Some(prepared) } => (results, prepared),
         };
-        if let Some(storage) = &mut self.storage {
-            let date = now.wall_ms as i64;
-            let comment = prepared.comment();
-            let record = record::compose(prepared.db(), prepared.changes(), &comment, date, self.columns);
-            let written = record.map_or(Ok(()), |record| storage.append(&record));
-            let durable = prepared.durable();
-            let written = written.and_then(|()| if durable { storage.sync() } else { Ok(()) });
-            if let Err(error) = written {
+        match write(self.storage.as_mut(), &prepared, self.columns, now) {
+            Ok(()) => Executed::Done(results, prepared.commit()),
+            Err(error) => {
                 log::error!(target: "ovsdb_file", "{error}");
                 results.push(error.to_json());
-                return Executed::Done(results, Changes::new());
+                Executed::Done(results, Changes::new())
             }
         }
-        let changes = prepared.commit();
-        Executed::Done(results, changes)
+    }
+
+    /// Repeats another server's updates.
+    pub fn mirror(
+        &mut self,
+        updates: &Json,
+        extent: Extent,
+        excluded: &BTreeSet<String>,
+        uuids: &mut UuidSource,
+        now: Now,
+    ) -> Result<Changes> {
+        let mut txn = Transaction::new(&mut self.db);
+        mirror::apply(&mut txn, updates, extent, excluded)?;
+        let prepared = txn.prepare_recorded(&mut || uuids.next_uuid());
+        write(self.storage.as_mut(), &prepared, self.columns, now)?;
+        Ok(prepared.commit())
+    }
+
+    fn log_operations(&self, operations: &[Json]) {
+        if self.logged.is_empty() {
+            return;
+        }
+        let table = |operation: &&Json| {
+            let name = operation.get("table").and_then(Json::as_str);
+            name.is_some_and(|name| self.logged.contains(name))
+        };
+        for operation in operations.iter().filter(table) {
+            log::info!(target: "transaction@60", "{}: {operation}", self.name());
+        }
     }
 
     /// Executes the server's own operations; they cannot fail for a reason of the client's.
@@ -97,7 +183,7 @@ impl Served {
             waiting: Waiting::Impossible,
             owns_lock: &|_| false,
         };
-        match self.transact(&request, uuids, now) {
+        match self.transact(&request, None, uuids, now) {
             Executed::Done(results, changes) => {
                 if let Some(error) = results.iter().find(|result| result.get("error").is_some()) {
                     log::warn!(target: "ovsdb_server", "Failed to update {}: {error}", self.name());
@@ -137,8 +223,19 @@ impl Served {
             storage.replace(&schema, contents.as_ref())?;
         }
         self.db = db;
+        self.history.clear();
         Ok(())
     }
+}
+
+/// Writes what a transaction is about to change.
+fn write(storage: Option<&mut Storage>, prepared: &Prepared<'_>, columns: Columns, now: Now) -> Result<()> {
+    let Some(storage) = storage else { return Ok(()) };
+    let (date, comment) = (now.wall_ms as i64, prepared.comment());
+    if let Some(record) = record::compose(prepared.db(), prepared.changes(), &comment, date, columns) {
+        storage.append(&record)?;
+    }
+    if prepared.durable() { storage.sync() } else { Ok(()) }
 }
 
 /// The rows of a snapshot under another schema.

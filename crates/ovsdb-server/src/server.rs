@@ -10,21 +10,24 @@
 //! I1  A client hears of its own changes before it gets the reply (ovsdb-server(7) section 4.1.5).
 //! I2  A waiting request is tried again only after a change of its database, or to time out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ovsdb::json::Json;
 use ovsdb::{Error, Result, Uuid};
 use ovsdb_engine::lock::{LockEvent, LockTable, SessionId};
+use ovsdb_engine::mirror::Extent;
+use ovsdb_engine::monitor::Version;
 use ovsdb_engine::record::Columns;
-use ovsdb_engine::{Access, Changes, Monitor, Request, UuidSource, Waiting};
+use ovsdb_engine::{Access, Changes, Monitor, Request, Role, UuidSource, Waiting};
 use stream::Clock;
 use stream::jsonrpc::Message;
 use tokio::sync::Notify;
 
 use crate::mailbox::Mailbox;
-use crate::served::{Executed, Now, Served};
+use crate::served::{Executed, Now, Role as ServedRole, Served};
 use crate::server_db;
+use crate::source::{Forwarded, Link, Outbox, Source};
 
 /// The name of the server's own database.
 pub const SERVER_DB: &str = "_Server";
@@ -43,6 +46,8 @@ pub struct Server {
     pub(crate) locks: LockTable,
     pub(crate) uuids: UuidSource,
     pub(crate) waiting: Vec<WaitingRequest>,
+    /// Whether only `monitor` is offered, as by old servers.
+    pub old_monitors_only: bool,
     /// Rises with every commit.
     pub commits: u64,
     /// Woken after commits and when a request starts to wait.
@@ -56,6 +61,8 @@ pub struct Session {
     pub mailbox: Mailbox,
     /// What it may do.
     pub access: Access,
+    /// Its role and its name.
+    pub role: Role,
     /// By database and client's name for it (as JSON text).
     pub(crate) monitors: BTreeMap<(String, String), (Json, Monitor)>,
     pub(crate) db_change_aware: bool,
@@ -83,6 +90,7 @@ impl Server {
             locks: LockTable::default(),
             uuids,
             waiting: Vec::new(),
+            old_monitors_only: false,
             commits: 0,
             changed: Rc::default(),
             next_session: 1,
@@ -101,17 +109,65 @@ impl Server {
     pub fn add_database(&mut self, file: &str) -> std::result::Result<String, String> {
         let open = |served: &&Served| served.storage.as_ref().is_some_and(|s| s.name() == file);
         if self.databases.values().find(open).is_some() {
-            return Err(format!("{file}: already open"));
+            return Err(format!("ovsdb error: {file}: already open"));
         }
         let served = Served::open(file, self.columns, self.now()).map_err(|error| error.to_string())?;
         let name = served.name().to_owned();
         if self.databases.contains_key(&name) {
-            return Err(format!("{file}: duplicate database name"));
+            return Err(format!("ovsdb error: {file}: duplicate database name"));
         }
         self.databases.insert(name.clone(), served);
         self.refresh_server_db();
         self.disconnect_unaware();
         Ok(name)
+    }
+
+    /// Offers the database in a file in this role; one that is offered already changes its role.
+    pub fn serve_file(&mut self, file: &str, role: ServedRole) -> std::result::Result<(), String> {
+        let open =
+            |(_, served): &(&String, &Served)| served.storage.as_ref().is_some_and(|s| s.name() == file);
+        let name = match self.databases.iter().find(open) {
+            Some((name, _)) => name.clone(),
+            None => self.add_database(file)?,
+        };
+        if let Some(served) = self.databases.get_mut(&name) {
+            let changed = served.role.is_backup() != role.is_backup();
+            served.role = role;
+            if changed {
+                self.disconnect_all();
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers a copy of a database that another server has.
+    pub fn add_relay(&mut self, name: &str, source: Source) -> std::result::Result<(), String> {
+        match self.databases.get_mut(name) {
+            Some(Served { role: ServedRole::Relay(old, _), .. }) => *old = source,
+            Some(_) => return Err(format!("ovsdb error: relay:{name}: duplicate database name")),
+            None => {
+                log::info!(target: "relay", "{name}: relay source set to '{}'", source.target);
+                let mut served = Served::in_memory(ovsdb::DbSchema::empty(name));
+                served.role = ServedRole::Relay(source, Outbox::default());
+                self.databases.insert(name.to_owned(), served);
+                self.refresh_server_db();
+                self.disconnect_unaware();
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers what an argument names: a file, or `relay:DATABASE:SERVER`.
+    pub fn add_argument(&mut self, argument: &str) -> std::result::Result<(), String> {
+        let Some(relay) = argument.strip_prefix("relay:") else {
+            return self.add_database(argument).map(drop);
+        };
+        match relay.split_once(':') {
+            Some((name, target)) if !name.is_empty() && !target.is_empty() => {
+                self.add_relay(name, Source::new(target))
+            }
+            _ => Err(format!("ovsdb error: {argument}: invalid syntax")),
+        }
     }
 
     /// Stops offering a database.
@@ -167,14 +223,26 @@ impl Server {
     }
 
     /// Starts a session.
-    pub fn open_session(&mut self, access: Access) -> (SessionId, Mailbox) {
+    pub fn open_session(&mut self, access: Access, role: Role) -> (SessionId, Mailbox) {
         let id = self.next_session;
         self.next_session += 1;
         let mailbox = Mailbox::default();
-        let session =
-            Session { mailbox: mailbox.clone(), access, monitors: BTreeMap::new(), db_change_aware: false };
+        let session = Session {
+            mailbox: mailbox.clone(),
+            access,
+            role,
+            monitors: BTreeMap::new(),
+            db_change_aware: false,
+        };
         self.sessions.insert(id, session);
         (id, mailbox)
+    }
+
+    /// Notes a client's name, which TLS tells only after the handshake.
+    pub fn name_session(&mut self, id: SessionId, client: &str) {
+        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.role.client.is_empty()) {
+            session.role.client = client.to_owned();
+        }
     }
 
     /// Ends a session: its locks, monitors and waiting requests.
@@ -235,12 +303,22 @@ impl Server {
     /// Executes a request or queues it. Says whether the database changed.
     fn try_request(&mut self, mut request: WaitingRequest) -> bool {
         let now = self.now();
-        let access = match self.sessions.get(&request.session) {
-            _ if request.database == SERVER_DB => Access::Reserved,
-            Some(session) => session.access,
-            None => return false,
-        };
+        let Some(client) = self.sessions.get(&request.session) else { return false };
         let Some(served) = self.databases.get_mut(&request.database) else { return false };
+        let access = match client.access {
+            _ if request.database == SERVER_DB => Access::Reserved,
+            _ if served.role.is_backup() => Access::ReadOnly,
+            access => access,
+        };
+        if let ServedRole::Relay(_, outbox) = &served.role
+            && access == Access::ReadWrite
+            && changes_rows(&request.operations)
+        {
+            let WaitingRequest { session, id, operations, .. } = request;
+            outbox.put(Forwarded { session, id, operations });
+            return false;
+        }
+        let role = Some(&client.role);
         let (locks, session) = (&self.locks, request.session);
         let executable = Request {
             operations: &request.operations,
@@ -248,7 +326,7 @@ impl Server {
             waiting: Waiting::Since(now.mono_ms.saturating_sub(request.arrived_ms)),
             owns_lock: &|name| locks.owns(session, name),
         };
-        match served.transact(&executable, &mut self.uuids, now) {
+        match served.transact(&executable, role, &mut self.uuids, now) {
             Executed::Blocked(until) => {
                 request.until_ms = until.map(|ms| request.arrived_ms.saturating_add(ms));
                 self.waiting.push(request);
@@ -265,17 +343,72 @@ impl Server {
 
     /// Tells every monitor of a commit. Says whether there was one.
     pub(crate) fn publish(&mut self, database: &str, changes: Changes) -> bool {
-        let (false, Some(served)) = (changes.is_empty(), self.databases.get(database)) else { return false };
+        let id = self.uuids.next_uuid();
+        self.publish_as(database, changes, id)
+    }
+
+    /// The same, of a commit that another server has named.
+    fn publish_as(&mut self, database: &str, changes: Changes, id: Uuid) -> bool {
+        let (false, Some(served)) = (changes.is_empty(), self.databases.get_mut(database)) else {
+            return false;
+        };
+        served.history.push(id, &changes);
         self.commits += 1;
         self.changed.notify_one();
         for session in self.sessions.values() {
-            for ((_, _), (id, monitor)) in session.monitors.iter().filter(|((name, _), _)| name == database) {
+            for (_, (name, monitor)) in session.monitors.iter().filter(|((db, _), _)| db == database) {
                 if let Some(update) = monitor.update(&served.db, &changes) {
-                    session.mailbox.put(notification(monitor, id, update));
+                    session.mailbox.put(notification(monitor, name, served.history.last(), update));
                 }
             }
         }
         true
+    }
+
+    /// Repeats another server's updates on a copy; `id` names its last commit.
+    pub fn mirror(
+        &mut self,
+        name: &str,
+        updates: &Json,
+        extent: Extent,
+        excluded: &BTreeSet<String>,
+        id: Uuid,
+    ) -> Result<()> {
+        let now = self.now();
+        let Some(served) = self.databases.get_mut(name) else { return Ok(()) };
+        let changes = served.mirror(updates, extent, excluded, &mut self.uuids, now)?;
+        let id = if id.is_zero() { self.uuids.next_uuid() } else { id };
+        if self.publish_as(name, changes, id) {
+            self.retry(name);
+        }
+        Ok(())
+    }
+
+    /// Gives a relay its source's schema; says whether it was another one.
+    pub fn adopt_schema(&mut self, name: &str, schema: &ovsdb::DbSchema) -> bool {
+        let Some(served) = self.databases.get_mut(name) else { return false };
+        if *served.db.schema == *schema {
+            return false;
+        }
+        served.db = ovsdb_engine::Database::new(schema.clone());
+        served.history.clear();
+        self.forget_database_in_sessions(name);
+        self.refresh_server_db();
+        self.disconnect_unaware();
+        true
+    }
+
+    /// How far a copy has come.
+    pub fn link(&self, name: &str) -> Option<Link> {
+        Some(self.databases.get(name)?.link.clone())
+    }
+
+    /// Notes how far a copy has come.
+    pub fn set_link(&mut self, name: &str, link: Link) {
+        if let Some(served) = self.databases.get_mut(name).filter(|served| served.link != link) {
+            served.link = link;
+            self.refresh_server_db();
+        }
     }
 
     /// Tries what waits on a database until nothing changes any more.
@@ -325,11 +458,8 @@ impl Server {
 
     /// Brings `_Server` up to date with the set of databases.
     pub(crate) fn refresh_server_db(&mut self) {
-        let wanted: Vec<(String, String)> = self
-            .databases
-            .iter()
-            .map(|(name, served)| (name.clone(), served.db.schema.to_json().to_string()))
-            .collect();
+        let wanted: Vec<server_db::Entry> =
+            self.databases.iter().map(|(name, served)| server_db::Entry::new(name, served)).collect();
         let now = self.now();
         let Some(own) = self.databases.get_mut(SERVER_DB) else { return };
         let operations = server_db::operations(&own.db, &wanted);
@@ -350,16 +480,20 @@ impl Server {
     }
 }
 
-/// The notification that carries an update.
-pub(crate) fn notification(monitor: &Monitor, id: &Json, update: Json) -> Message {
-    use ovsdb_engine::monitor::Version;
-    let mut params = vec![id.clone()];
+/// The notification that carries an update; `last` names the last commit.
+pub(crate) fn notification(monitor: &Monitor, name: &Json, last: Uuid, update: Json) -> Message {
+    let mut params = vec![name.clone()];
     if monitor.version() == Version::V3 {
-        // Standalone databases keep no history, so there is no transaction to name.
-        params.push(Json::string(Uuid::ZERO.to_string()));
+        params.push(Json::string(last.to_string()));
     }
     params.push(update);
     Message::notification(monitor.version().method(), params)
+}
+
+/// Whether a request may change rows.
+fn changes_rows(operations: &[Json]) -> bool {
+    let writes = ["insert", "update", "mutate", "delete"];
+    operations.iter().any(|o| o.get("op").and_then(Json::as_str).is_some_and(|op| writes.contains(&op)))
 }
 
 /// A `syntax error` that shows the request's parameters.

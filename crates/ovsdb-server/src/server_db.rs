@@ -4,9 +4,14 @@
 //!
 //! Spec: ovsdb-server(5).
 
+use std::sync::LazyLock;
+
+use ovsdb::DbSchema;
 use ovsdb::json::{Json, Object};
-use ovsdb::{Atom, DbSchema};
 use ovsdb_engine::Database;
+
+use crate::served::{Role, Served};
+use crate::source::Link;
 
 /// The schema, which is part of the protocol.
 const SCHEMA: &str = include_str!("../schema/_server.ovsschema");
@@ -17,42 +22,65 @@ pub fn schema() -> DbSchema {
     DbSchema::from_json(&json).expect("the built-in schema is valid")
 }
 
-/// The operations that make the rows those of `wanted`: names and schema texts.
-pub fn operations(db: &Database, wanted: &[(String, String)]) -> Vec<Json> {
+/// What the database says of one that is offered.
+#[derive(Debug, PartialEq)]
+pub struct Entry {
+    name: String,
+    columns: Vec<(&'static str, Json)>,
+}
+
+impl Entry {
+    /// What there is to say of `served`.
+    pub fn new(name: &str, served: &Served) -> Entry {
+        let relay = matches!(served.role, Role::Relay(..));
+        let connected = !relay || served.link == Link::Following;
+        let schema = served.db.schema.to_json().to_string();
+        // A relay that has never reached its source has no schema.
+        let known = !relay || !served.db.tables.is_empty();
+        let schema = if known { Json::string(schema) } else { EMPTY_SET.clone() };
+        let columns = vec![
+            ("connected", Json::Bool(connected)),
+            ("leader", Json::Bool(!relay)),
+            ("model", Json::string(if relay { "relay" } else { "standalone" })),
+            ("schema", schema),
+        ];
+        Entry { name: name.to_owned(), columns }
+    }
+
+    fn row(&self, own: bool) -> Json {
+        let name = own.then(|| ("name", Json::string(&*self.name)));
+        Json::object(name.into_iter().chain(self.columns.iter().cloned()))
+    }
+}
+
+static EMPTY_SET: LazyLock<Json> =
+    LazyLock::new(|| Json::Array(vec![Json::string("set"), Json::Array(Vec::new())]));
+
+/// The operations that make the rows those of `wanted`.
+pub fn operations(db: &Database, wanted: &[Entry]) -> Vec<Json> {
     let mut operations = Vec::new();
     let Some(table) = db.table("Database") else { return operations };
-    let text = |row: &ovsdb_engine::Row, column: &str| {
+    let field = |row: &ovsdb_engine::Row, column: &str| {
         let index = table.schema.column_index(column)?;
-        row.fields[index].single().and_then(Atom::as_str).map(str::to_owned)
+        Some(row.fields[index].to_json(&table.schema.columns[index].kind))
     };
-    let find = |name: &str| table.rows.values().find(|row| text(row, "name").as_deref() == Some(name));
+    let name = |row: &ovsdb_engine::Row| field(row, "name").and_then(|name| Some(name.as_str()?.to_owned()));
     for row in table.rows.values() {
-        let name = text(row, "name").unwrap_or_default();
-        if !wanted.iter().any(|(wanted, _)| *wanted == name) {
+        let name = name(row).unwrap_or_default();
+        if !wanted.iter().any(|entry| entry.name == name) {
             operations.push(operation("delete", Some(&name), None));
         }
     }
-    for (name, schema) in wanted {
-        match find(name) {
-            None => operations.push(operation("insert", None, Some(row(name, schema)))),
-            Some(old) if text(old, "schema").as_ref() != Some(schema) => {
-                let change = Json::object([("schema", Json::string(&**schema))]);
-                operations.push(operation("update", Some(name), Some(change)));
+    for entry in wanted {
+        match table.rows.values().find(|row| name(row).as_deref() == Some(&entry.name)) {
+            None => operations.push(operation("insert", None, Some(entry.row(true)))),
+            Some(old) if entry.columns.iter().any(|(n, value)| field(old, n).as_ref() != Some(value)) => {
+                operations.push(operation("update", Some(&entry.name), Some(entry.row(false))));
             }
             Some(_) => {}
         }
     }
     operations
-}
-
-fn row(name: &str, schema: &str) -> Json {
-    Json::object([
-        ("name", Json::string(name)),
-        ("model", Json::string("standalone")),
-        ("connected", Json::Bool(true)),
-        ("leader", Json::Bool(true)),
-        ("schema", Json::string(schema)),
-    ])
 }
 
 fn operation(op: &str, name: Option<&str>, row: Option<Json>) -> Json {

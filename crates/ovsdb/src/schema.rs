@@ -213,6 +213,16 @@ impl TableSchema {
 }
 
 impl DbSchema {
+    /// The schema of a database of which nothing is known but its name.
+    pub fn empty(name: &str) -> DbSchema {
+        DbSchema {
+            name: name.to_owned(),
+            version: String::new(),
+            cksum: String::new(),
+            tables: BTreeMap::new(),
+        }
+    }
+
     /// Reads a database schema.
     pub fn from_json(json: &Json) -> Result<DbSchema> {
         let mut members = Members::new(json, "database schema");

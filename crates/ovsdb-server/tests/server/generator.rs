@@ -53,7 +53,7 @@ pub fn uuid(table: u64, n: u64) -> String {
 }
 
 pub fn is_known(uuid: ovsdb::Uuid) -> bool {
-    uuid.is_zero() || uuid.to_string().starts_with("00000000-0000-4000-8000-")
+    uuid.to_string().starts_with("00000000-0000-4000-8000-")
 }
 
 fn base(dice: &mut Dice, tables: u64) -> Base {

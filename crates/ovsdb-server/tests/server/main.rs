@@ -2,8 +2,11 @@
 //!
 //! Where it sits: drives the built program, beside Open vSwitch's where that can be compared.
 
+mod control;
+mod copies;
 mod differential;
 mod generator;
 mod kill;
 mod schema;
 mod support;
+mod tls;

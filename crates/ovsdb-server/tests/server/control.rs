@@ -1,0 +1,80 @@
+//! Run-time commands: replies and errors are those of Open vSwitch's server.
+
+use testkit::Scratch;
+
+use crate::support::{Server, create, start};
+
+const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{
+ "T":{"columns":{"n":{"type":"integer"},"text":{"type":"string"},
+   "refs":{"type":{"key":{"type":"uuid","refTable":"T"},"min":0,"max":"unlimited"}}},"isRoot":true}}}"#;
+
+const COMMANDS: &[&str] = &[
+    "memory/show",
+    "ovsdb-server/sync-status",
+    "ovsdb-server/list-dbs",
+    "ovsdb-server/tlog-list",
+    "ovsdb-server/tlog-set D:T on",
+    "ovsdb-server/tlog-list",
+    "ovsdb-server/tlog-set D:Foo on",
+    "ovsdb-server/tlog-set X:Foo on",
+    "ovsdb-server/tlog-set Foo on",
+    "ovsdb-server/tlog-set D:T foo",
+    "ovsdb-server/perf-counters-show",
+    "ovsdb-server/memory-trim-on-compaction on",
+    "ovsdb-server/memory-trim-on-compaction x",
+    "ovsdb-server/get-active-ovsdb-server",
+    "ovsdb-server/connect-active-ovsdb-server",
+    "ovsdb-server/disconnect-active-ovsdb-server",
+    "ovsdb-server/set-active-ovsdb-server unix:nowhere",
+    "ovsdb-server/get-active-ovsdb-server",
+    "ovsdb-server/set-active-ovsdb-server-probe-interval x",
+    "ovsdb-server/set-active-ovsdb-server-probe-interval 500",
+    "ovsdb-server/get-sync-exclude-tables",
+    "ovsdb-server/set-sync-exclude-tables D:T,X:y",
+    "ovsdb-server/get-sync-exclude-tables",
+    "ovsdb-server/get-db-storage-status D",
+    "ovsdb-server/get-db-storage-status x",
+    "ovsdb-server/add-db /nonexistent",
+    "ovsdb-server/add-db relay:foo",
+    "ovsdb-server/add-db relay:foo:unix:nowhere",
+    "ovsdb-server/list-dbs",
+    "ovsdb-server/sync-status",
+    "ovsdb-server/remove-db foo",
+    "ovsdb-server/remove-db _Server",
+    "ovsdb-server/remove-db x",
+    "ovsdb-server/compact x",
+    "ovsdb-server/compact _Server",
+    "ovsdb-server/compact",
+    "ovsdb-server/compact D",
+    "ovsdb-server/add-remote db:x",
+    "ovsdb-server/add-remote db:x,y,z",
+    "ovsdb-server/add-remote db:D,y,z",
+    "ovsdb-server/add-remote db:D,T,z",
+    "ovsdb-server/add-remote db:D,T,text",
+    "ovsdb-server/list-remotes",
+    "ovsdb-server/remove-remote x",
+    "ovsdb-server/remove-remote db:D,T,text",
+    "ovsdb-server/list-remotes",
+    "ovsdb-server/reconnect",
+    "ovsdb-server/add-remote",
+    "ovsdb-server/tlog-set D:T",
+];
+
+fn serve(suite: Option<&testkit::Suite>) -> Server {
+    let folder = Scratch::new();
+    create(&folder.join("db"), SCHEMA);
+    start(suite, folder, &["db"])
+}
+
+#[test]
+fn replies_are_those_of_open_vswitch() {
+    let Some(oracle) = testkit::oracle() else { return };
+    let (ours, theirs) = (serve(None), serve(Some(&oracle)));
+    for line in COMMANDS {
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        let arguments: Vec<&str> = words.collect();
+        let [ours, theirs] = [&ours, &theirs].map(|server| server.appctl(name, &arguments));
+        assert_eq!(ours, theirs, "{line}");
+    }
+}
