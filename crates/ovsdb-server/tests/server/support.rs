@@ -138,12 +138,6 @@ pub fn connect(path: &Path) -> Client {
     Client::new(Box::new(stream))
 }
 
-pub fn connect_tcp(port: u16) -> Client {
-    let stream = wait_for("the server's port", || TcpStream::connect(("127.0.0.1", port)).ok());
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    Client::new(Box::new(stream))
-}
-
 pub trait Duplex: Read + Write {}
 impl<T: Read + Write> Duplex for T {}
 

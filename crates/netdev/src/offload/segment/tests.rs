@@ -217,7 +217,7 @@ fn each_segment_of_a_tunnelled_super_packet_has_whole_outer_headers() {
     let shape = tunnel::Shape { dst_port: 4789, ..tunnel::Shape::default() };
     let header = tunnel::build(odp::TunnelKind::Vxlan, &outer, &key, &shape).unwrap();
     let mut pool = BufferPool::new();
-    let mut f = pool.copy_of(&inner.frame()).unwrap();
+    let mut f = pool.copy_of(inner.frame().frame()).unwrap();
     f.offload_mut().segment = Some(inner.how());
     tunnel::push(&mut f, header.bytes(), 40000).unwrap();
     let mut out = Vec::new();
