@@ -18,7 +18,8 @@ impl Xlate<'_> {
             let (src, dst) = (self.flow.eth_src(), self.flow.eth_dst());
             self.out.actions.push(Action::PushEth { src, dst });
             self.base.set_packet_type(0);
-            (self.base.set_eth_src(src), self.base.set_eth_dst(dst));
+            self.base.set_eth_src(src);
+            self.base.set_eth_dst(dst);
         }
         self.commit_group(&[slot::eth_src, slot::eth_dst], ethernet);
         match self.flow.eth_type() {

@@ -152,7 +152,7 @@ impl Xlate<'_> {
         self.commit();
         let state = Frozen { userdata: action.userdata.clone(), ..self.frozen(FrozenTable::Actions) };
         let Some(recirc_id) = self.freeze(state) else { return };
-        self.to_user_space(action, recirc_id, self.cookie);
+        self.send_to_user_space(action, recirc_id, self.cookie);
     }
 
     /// Sends the beginning of the packet.

@@ -75,14 +75,14 @@ impl Xlate<'_> {
                 state.userdata.clone_from(&action.userdata);
                 let rule_cookie = self.cookie;
                 if let Some(recirc_id) = self.freeze(state) {
-                    self.to_user_space(&action, recirc_id, rule_cookie);
+                    self.send_to_user_space(&action, recirc_id, rule_cookie);
                 }
             }
         }
     }
 
     /// Has the datapath hand the packet up for a controller.
-    pub(crate) fn to_user_space(&mut self, action: &Controller, recirc_id: u32, rule_cookie: u64) {
+    pub(crate) fn send_to_user_space(&mut self, action: &Controller, recirc_id: u32, rule_cookie: u64) {
         let cookie = Cookie::Controller(ControllerCookie {
             reason: action.reason as u8,
             dont_send: self.effects == SideEffects::Suppressed,

@@ -478,7 +478,8 @@ fn outer_flow(t: &Tunnel, key: &TunnelKey, outer: &::tunnel::Outer) -> FlowKey {
         f.set_nw_src(outer.src as u32);
         f.set_nw_dst(outer.dst as u32);
     }
-    (f.set_nw_tos(key.tos), f.set_nw_ttl(key.ttl));
+    f.set_nw_tos(key.tos);
+    f.set_nw_ttl(key.ttl);
     f.set_nw_proto(match t.kind {
         TunnelKind::Gre | TunnelKind::Erspan | TunnelKind::Ip6Gre | TunnelKind::Ip6Erspan => ip::PROTO_GRE,
         TunnelKind::Srv6 => ip::EXT_ROUTING,

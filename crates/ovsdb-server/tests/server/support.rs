@@ -1,7 +1,6 @@
 //! Servers, ours and C's, and a client that speaks to either.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

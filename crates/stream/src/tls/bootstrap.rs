@@ -29,7 +29,7 @@ fn learn(chain: Option<&[CertificateDer<'_>]>, file: &Path) -> Result<(), String
     let Some((last, others)) = chain.and_then(<[_]>::split_last) else {
         return Err("no certificate presented by peer".to_owned());
     };
-    if !der::names(last).is_some_and(|names| names.issuer == names.subject) {
+    if der::names(last).is_none_or(|names| names.issuer != names.subject) {
         let hint = "only one certificate was received, so probably the peer is not configured to send its CA \
                     certificate";
         let hint = if others.is_empty() { format!(" ({hint})") } else { String::new() };
