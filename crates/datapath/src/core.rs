@@ -3,7 +3,6 @@
 //! Where it sits: made by the host, commanded by `dpif`, read by workers.
 
 use ::core::sync::atomic::AtomicU32;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use conntrack::Conntrack;
@@ -169,15 +168,18 @@ impl Tunnels {
 
 /// Bonds by number.
 #[derive(Default)]
-pub(crate) struct Bonds(Vec<(u32, Box<[OdpPort; 256]>)>);
+pub(crate) struct Bonds(Vec<(u32, Vec<OdpPort>)>);
 
 impl Bonds {
     fn set(&mut self, id: u32, members: &[OdpPort; 256]) -> Result<(), CommandError> {
         match self.0.iter_mut().find(|(n, _)| *n == id) {
-            Some((_, old)) => **old = *members,
+            Some((_, old)) => old.copy_from_slice(members),
             None => {
+                let mut list = Vec::new();
+                list.try_reserve_exact(members.len()).map_err(|_| CommandError::NoMemory)?;
+                list.extend_from_slice(members);
                 self.0.try_reserve(1).map_err(|_| CommandError::NoMemory)?;
-                self.0.push((id, Box::new(*members)));
+                self.0.push((id, list));
             }
         }
         Ok(())

@@ -10,7 +10,6 @@
 //!
 //! Spec: OpenFlow 1.5.1 section 5.11; ovs-ofctl(8), "Meter Table Commands".
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
@@ -180,7 +179,7 @@ impl Meter {
 
 /// Every meter.
 #[derive(Default)]
-pub(crate) struct Meters(HashTable<(u32, Box<SpinLock<Meter>>)>);
+pub(crate) struct Meters(HashTable<(u32, SpinLock<Meter>)>);
 
 fn hash(id: u32) -> u64 {
     u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -188,7 +187,7 @@ fn hash(id: u32) -> u64 {
 
 impl Meters {
     fn find(&self, id: u32) -> Option<&SpinLock<Meter>> {
-        self.0.find(hash(id), |(n, _)| *n == id).map(|(_, meter)| &**meter)
+        self.0.find(hash(id), |(n, _)| *n == id).map(|(_, meter)| meter)
     }
 
     /// Makes a meter, or changes one; its counters begin at zero.
@@ -202,7 +201,7 @@ impl Meters {
             return Ok(());
         }
         self.0.try_reserve(1, |(n, _)| hash(*n)).map_err(|_| CommandError::NoMemory)?;
-        self.0.insert_unique(hash(id), (id, Box::new(SpinLock::new(meter))), |(n, _)| hash(*n));
+        self.0.insert_unique(hash(id), (id, SpinLock::new(meter)), |(n, _)| hash(*n));
         Ok(())
     }
 

@@ -139,6 +139,25 @@ fn actions(seed: u64) -> Vec<Action> {
         Action::CheckPktLen { len: word as u16, if_greater: vec![Action::CtClear], if_less_equal: vec![] },
         Action::Hash { alg: HashAlg::L4, basis: word },
         Action::Ct(Box::new(ct)),
+        Action::PushMpls { lse: word, eth_type: 0x8847 },
+        Action::PopMpls { eth_type: 0x0800 },
+        Action::PopEth,
+        Action::PushNsh(Box::new(odp::PushNsh {
+            header: odp::NshFields { md_type: 1, ..Default::default() },
+            md2: vec![],
+        })),
+        Action::PopNsh,
+        Action::PushEth { src: wire::EthAddr([2; 6]), dst: wire::EthAddr([4; 6]) },
+        Action::Meter(word),
+        Action::DecTtl(vec![]),
+        Action::LbOutput(word),
+        Action::TnlPush(Box::new(odp::TnlPush {
+            tnl_port: OdpPort(1),
+            out_port: OdpPort(2),
+            kind: odp::TunnelKind::Vxlan,
+            header: vec![word as u8; 50],
+        })),
+        Action::TnlPop(OdpPort(1)),
         Action::Recirc(word & 1),
     ]
 }

@@ -1,4 +1,4 @@
-//! The demonstration: two hypervisors joined by a VLAN trunk, two machines on each, and a stateful firewall.
+//! The demonstration: two hypervisors joined by a VXLAN tunnel (or a VLAN trunk), two machines on each, and a stateful firewall.
 //!
 //! Where it sits: `main` calls [`outside`], which enters a sandbox and runs [`inside`] there. Everything is done as a user
 //! would do it: links by `ip`, bridges by `ovs-vsctl`, rules by `ovs-ofctl`, questions by `ovs-appctl`.
@@ -6,8 +6,9 @@
 //! ~~~text
 //!   hypervisor hv1                               hypervisor hv2
 //!   vm1 10.0.0.1 ─ tag 10 ┐                  ┌ tag 10 ─ vm3 10.0.0.3
-//!                         br-int ═ trunk ═ br-int
+//!                         br-int ═ VXLAN ═ br-int
 //!   vm2 10.0.0.2 ─ tag 10 ┘    10 and 20     └ tag 20 ─ vm4 10.0.0.4
+//!                         br-phy ───────── br-phy
 //! ~~~
 //!
 //! I1  The sandbox ends with this program, however it ends, and with it every link, process and file.
@@ -30,6 +31,7 @@ use crate::programs::Programs;
 use hypervisor::Hypervisor;
 use probes::Probe;
 use table::Table;
+pub use topology::Link;
 use topology::{HYPERVISORS, MACHINES};
 use verdict::{Counters, Decision};
 
@@ -50,6 +52,8 @@ pub struct Options {
     pub programs: Option<PathBuf>,
     /// Whether the machines leave checksums to their links.
     pub offload: Offload,
+    /// How the hypervisors are joined.
+    pub link: Link,
 }
 
 /// Enters the sandbox and plays there.
@@ -65,6 +69,9 @@ pub fn outside(options: &Options) -> Result<ExitCode> {
     if options.offload == Offload::Off {
         command.arg("--no-offload");
     }
+    if options.link == Link::Trunk {
+        command.arg("--trunk");
+    }
     let status = command.status().context("cannot enter the namespaces")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
@@ -75,10 +82,13 @@ pub fn inside(options: &Options) -> Result<ExitCode> {
         bail!("this command is part of 'oxvs demo'");
     }
     let programs = Programs::find(options.programs.as_deref())?;
-    println!("{}", topology::PICTURE);
+    println!("{}", topology::picture(options.link));
     topology::build(options.offload)?;
-    let hypervisors =
-        HYPERVISORS.iter().map(|name| Hypervisor::start(&programs, name)).collect::<Result<Vec<_>>>()?;
+    let start = |name: &&'static str| Hypervisor::start(&programs, name, options.link);
+    let hypervisors = HYPERVISORS.iter().map(start).collect::<Result<Vec<_>>>()?;
+    if options.link == Link::Vxlan {
+        hypervisors.iter().try_for_each(Hypervisor::greet)?;
+    }
     println!("\nThe security group, on both hypervisors (ovs-ofctl add-flows br-int -):\n");
     print!("{}", security_group::as_text());
     hypervisors.iter().try_for_each(Hypervisor::protect)?;

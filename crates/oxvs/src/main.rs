@@ -23,10 +23,11 @@ use lexopt::prelude::*;
 const USAGE: &str = "\
 usage: oxvs demo [OPTIONS]
 
-Plays the demonstration: two hypervisors joined by a VLAN trunk, two virtual machines on each, and a stateful firewall.
+Plays the demonstration: two hypervisors joined by a VXLAN tunnel, two virtual machines on each, and a stateful firewall.
 Everything happens in namespaces of its own; nothing is left behind.
 
   --programs DIR   use the Open vSwitch programs in DIR instead of those beside this one
+  --trunk          join the hypervisors by a VLAN trunk instead of a tunnel
   --no-offload     turn checksum offload off in the machines, as C Open vSwitch needs it (with ethtool)
   -h, --help       show this
   -V, --version    show the version
@@ -69,6 +70,7 @@ fn demo_options(mut args: lexopt::Parser) -> Result<demo::Options> {
         match arg {
             Long("programs") => options.programs = Some(PathBuf::from(args.value()?)),
             Long("no-offload") => options.offload = demo::Offload::Off,
+            Long("trunk") => options.link = demo::Link::Trunk,
             Short('h') | Long("help") => {
                 print!("{USAGE}");
                 std::process::exit(0);

@@ -111,7 +111,7 @@ pub(crate) fn register(commands: &Commands, engine: &Shared) {
 
 fn register_routes(commands: &Commands, engine: &Shared) {
     let usage = "ip/plen dev [gw] [pkt_mark=mark] [src=src_ip] [table=id]";
-    add(commands, engine, ("ovs/route/add", usage, 2, 6), |e, args| add_route(e, args));
+    add(commands, engine, ("ovs/route/add", usage, 2, 6), add_route);
     add(commands, engine, ("ovs/route/del", "ip/plen [pkt_mark=mark] [table=id]", 1, 3), |e, args| {
         let (network, prefix) = network(args[0]).ok_or("Invalid 'ip/plen' parameter")?;
         let extra = Extra::parse(&args[1..]).ok_or("Invalid pkt_mark")?;

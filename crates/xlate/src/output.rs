@@ -65,7 +65,7 @@ impl Xlate<'_> {
         }
         let Some(odp) = port.odp else { return };
         if let Some(tunnel) = &port.tunnel {
-            return self.send_to_tunnel(port, tunnel, odp);
+            return self.send_to_tunnel(tunnel, odp);
         }
         if port.ofp == OfpPort::LOCAL {
             if let Some(tunnel) = self.terminates() {

@@ -20,7 +20,7 @@ use packet::{OdpPort, TunnelKey, TunnelOptions};
 use wire::{eth, ip};
 
 use crate::translate::{Xlate, XlateError};
-use crate::{Credit, NodeKind, Port};
+use crate::{Credit, NodeKind};
 
 /// ARP's operation of an answer.
 const ARP_REPLY: u16 = 2;
@@ -204,7 +204,7 @@ impl Xlate<'_> {
     }
 
     /// Sends out of a tunnel port.
-    pub(crate) fn send_to_tunnel(&mut self, port: &Port, t: &Tunnel, odp: OdpPort) {
+    pub(crate) fn send_to_tunnel(&mut self, t: &Tunnel, odp: OdpPort) {
         self.note(NodeKind::Detail, || "output to native tunnel".into());
         let key = self.tunnel_key(t);
         let remote = match t.remote {
@@ -245,7 +245,6 @@ impl Xlate<'_> {
             is_ipv6: remote.is_ipv6(),
         };
         self.push_tunnel(t, odp, &key, &outer, index);
-        let _ = port;
     }
 
     fn push_tunnel(

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     security_group,
-    topology::{MACHINES, inside},
+    topology::{Link, MACHINES, address_underlay, inside, remote},
     verdict::{Counters, Decision},
 };
 use crate::programs::Programs;
@@ -37,7 +37,7 @@ pub struct Hypervisor<'a> {
 
 impl<'a> Hypervisor<'a> {
     /// Starts the daemons and makes the bridge with its ports.
-    pub fn start(programs: &'a Programs, name: &'static str) -> Result<Self> {
+    pub fn start(programs: &'a Programs, name: &'static str, link: Link) -> Result<Self> {
         let rundir = PathBuf::from("/run").join(name);
         std::fs::create_dir(&rundir).with_context(|| format!("cannot make {}", rundir.display()))?;
         let mut this = Self { name, programs, rundir, daemons: Vec::new() };
@@ -49,17 +49,34 @@ impl<'a> Hypervisor<'a> {
         this.tool("ovs-vsctl", &["--no-wait", "init"])?;
         let pid = this.daemon("ovs-vswitchd", &[])?;
         this.await_socket(&format!("ovs-vswitchd.{pid}.ctl"))?;
-        this.make_bridge()?;
+        if link == Link::Vxlan {
+            this.make_underlay()?;
+        }
+        this.make_bridge(link)?;
         Ok(this)
     }
 
-    fn make_bridge(&self) -> Result<()> {
-        let mut words: Vec<String> =
-            "add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure -- add-port br-int trunk trunks=10,20 \
-             -- set interface trunk ofport_request=10"
-                .split_whitespace()
-                .map(String::from)
-                .collect();
+    /// The bridge that the tunnel's packets leave by.
+    fn make_underlay(&self) -> Result<()> {
+        let words = "add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy trunk";
+        println!("{}# ovs-vsctl {}", self.name, words.replace(" -- ", " \\\n        -- "));
+        self.tool("ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>())?;
+        address_underlay(self.name)
+    }
+
+    fn make_bridge(&self, link: Link) -> Result<()> {
+        let uplink = match link {
+            Link::Trunk => {
+                "add-port br-int trunk trunks=10,20 -- set interface trunk ofport_request=10".to_owned()
+            }
+            Link::Vxlan => format!(
+                "add-port br-int vx0 trunks=10,20 -- set interface vx0 ofport_request=10 type=vxlan options:key=5001 options:remote_ip={}",
+                remote(self.name)
+            ),
+        };
+        let bridge =
+            format!("add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure -- {uplink}");
+        let mut words: Vec<String> = bridge.split_whitespace().map(String::from).collect();
         for machine in MACHINES.iter().filter(|machine| machine.hypervisor == self.name) {
             let part = format!(
                 "-- add-port br-int {0} tag={1} -- set interface {0} ofport_request={2}",
@@ -74,7 +91,7 @@ impl<'a> Hypervisor<'a> {
             .iter()
             .filter(|machine| machine.hypervisor == self.name)
             .map(|machine| machine.name)
-            .chain(["trunk"])
+            .chain([if link == Link::Trunk { "trunk" } else { "vx0" }])
         {
             let number = self.tool("ovs-vsctl", &["get", "interface", name, "ofport"])?;
             let error = || self.tool("ovs-vsctl", &["get", "interface", name, "error"]).unwrap_or_default();
@@ -84,6 +101,20 @@ impl<'a> Hypervisor<'a> {
                 self.name,
                 error().trim()
             );
+        }
+        Ok(())
+    }
+
+    /// Has the other hypervisor's address resolved before anything is counted: the first packet for an unknown neighbour is
+    /// lost, as everywhere.
+    pub fn greet(&self) -> Result<()> {
+        let end = Instant::now() + START;
+        while !inside(self.name, "ping").args(["-c1", "-W1", remote(self.name)]).output()?.status.success() {
+            ensure!(Instant::now() < end, "{} does not answer", remote(self.name));
+        }
+        while !self.tool("ovs-appctl", &["tnl/neigh/show"])?.contains(remote(self.name)) {
+            ensure!(Instant::now() < end, "{} is not known to the switch", remote(self.name));
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
@@ -105,7 +136,8 @@ impl<'a> Hypervisor<'a> {
     /// What the switch would do with a packet of this flow, and which rule decides.
     pub fn trace(&self, flow: &str, note: &'static str) -> Result<Decision> {
         let text = self.tool("ovs-appctl", &["ofproto/trace", "br-int", flow])?;
-        Decision::from_trace(&text, note).with_context(|| format!("a trace without a rule:\n{text}"))
+        Decision::from_trace(&without_underlay(&text), note)
+            .with_context(|| format!("a trace without a rule:\n{text}"))
     }
 
     /// Packets counted by each rule so far.
@@ -193,6 +225,18 @@ impl<'a> Hypervisor<'a> {
             .collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
+}
+
+/// A trace without what happens below the tunnel: that has rules too, and decides nothing.
+fn without_underlay(trace: &str) -> String {
+    let mut below = false;
+    let lines = trace.lines().filter(|line| {
+        if line.starts_with("bridge(") || line.starts_with("Final flow") {
+            below = line.contains("br-phy");
+        }
+        !below
+    });
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 impl Drop for Hypervisor<'_> {

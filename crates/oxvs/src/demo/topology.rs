@@ -8,8 +8,45 @@ use anyhow::{Context, Result, ensure};
 
 use super::Offload;
 
+/// How the hypervisors are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// By a VXLAN tunnel, over a network that knows nothing of the machines.
+    #[default]
+    Vxlan,
+    /// By a VLAN trunk.
+    Trunk,
+}
+
+/// A hypervisor's address in the network between them.
+pub fn underlay(hypervisor: &str) -> &'static str {
+    if hypervisor == "hv1" { "192.168.9.1" } else { "192.168.9.2" }
+}
+
+/// The other hypervisor's address.
+pub fn remote(hypervisor: &str) -> &'static str {
+    if hypervisor == "hv1" { "192.168.9.2" } else { "192.168.9.1" }
+}
+
 /// Shown first.
-pub const PICTURE: &str = "
+pub const fn picture(link: Link) -> &'static str {
+    match link {
+        Link::Vxlan => TUNNEL_PICTURE,
+        Link::Trunk => TRUNK_PICTURE,
+    }
+}
+
+const TUNNEL_PICTURE: &str = "
+   hypervisor hv1                                hypervisor hv2
+
+   vm1 10.0.0.1 -- VLAN 10 +                  + VLAN 10 -- vm3 10.0.0.3
+                           br-int == VXLAN == br-int
+   vm2 10.0.0.2 -- VLAN 10 +                  + VLAN 20 -- vm4 10.0.0.4
+                           br-phy ---------- br-phy
+                      192.168.9.1              192.168.9.2
+";
+
+const TRUNK_PICTURE: &str = "
    hypervisor hv1                                hypervisor hv2
 
    vm1 10.0.0.1 -- VLAN 10 +                  + VLAN 10 -- vm3 10.0.0.3
@@ -81,7 +118,8 @@ pub fn build(offload: Offload) -> Result<()> {
         quieten(name);
     }
     ip("link add trunk netns hv1 type veth peer name trunk netns hv2")?;
-    HYPERVISORS.iter().try_for_each(|name| ip(&format!("-n {name} link set trunk up")))?;
+    // room for the tunnel's headers
+    HYPERVISORS.iter().try_for_each(|name| ip(&format!("-n {name} link set trunk mtu 1600 up")))?;
     for machine in &MACHINES {
         let Machine { name, hypervisor, address, mac, .. } = machine;
         ip(&format!("link add {name} netns {hypervisor} type veth peer name eth0 netns {name}"))?;
@@ -101,6 +139,12 @@ pub fn build(offload: Offload) -> Result<()> {
 fn quieten(namespace: &str) {
     let script = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6";
     let _ = inside(namespace, "sh").args(["-c", script]).stderr(std::process::Stdio::null()).status();
+}
+
+/// Gives a hypervisor its address in the network between them.
+pub fn address_underlay(hypervisor: &str) -> Result<()> {
+    ip(&format!("-n {hypervisor} addr add {}/24 dev br-phy", underlay(hypervisor)))?;
+    ip(&format!("-n {hypervisor} link set br-phy up"))
 }
 
 fn ip(words: &str) -> Result<()> {
