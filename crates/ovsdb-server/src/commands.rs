@@ -12,6 +12,7 @@ use daemon::unixctl::Commands;
 
 use crate::config_file;
 use crate::control::SharedControl;
+use crate::server::SERVER_DB;
 
 /// Registers all commands.
 pub fn register(handle: &Handle, control: &SharedControl) {
@@ -33,7 +34,8 @@ pub fn register(handle: &Handle, control: &SharedControl) {
             add("n-weak-refs", used.weak_refs);
         }
         add("monitors", server.monitor_count());
-        let history = server.databases.values().map(|served| served.history.len()).sum();
+        let users = server.databases.iter().filter(|(name, _)| *name != SERVER_DB);
+        let history = users.map(|(_, served)| served.history.len()).sum();
         for (name, n) in [
             ("sessions", server.session_count()),
             ("triggers", server.waiting_count()),

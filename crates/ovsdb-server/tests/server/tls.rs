@@ -122,23 +122,23 @@ fn bootstrapping_both_ways() {
     let Some(oracle) = testkit::oracle() else { return };
     let Some(pki) = pki(&oracle) else { return };
     let learned = Scratch::new();
-    // Our server learns from C's first client, whose connection it drops; the second one is served.
+    // Our server learns from C's server, which dials it, and whose first connection it drops.
+    let with_authority = format!("--peer-ca-cert={}", pki.join("ca.pem").display());
     let mut ours = identity(pki, "sc", "--ca-cert=");
     ours[2] = format!("--bootstrap-ca-cert={}", learned.join("server.pem").display());
-    ours.push(format!("--peer-ca-cert={}", pki.join("ca.pem").display()));
     let (server, port) = serve(None, &ours, &[]);
-    let mut client = identity(pki, "cl", "--ca-cert=");
-    client.push(format!("--peer-ca-cert={}", pki.join("ca.pem").display()));
-    assert!(!list_dbs(&oracle, port, &client).status.success());
+    let client = identity(pki, "cl", "--ca-cert=");
+    let dial = format!("--remote=ssl:127.0.0.1:{port}");
+    let (theirs, _) = serve(Some(&oracle), &client, &[&with_authority, &dial]);
     wait_for("the certificate", || learned.join("server.pem").is_file().then_some(()));
-    assert!(server.log().contains("successfully bootstrapped CA cert to"), "{}", server.log());
+    wait_for("the log", || server.log().contains("successfully bootstrapped CA cert to").then_some(()));
+    drop(theirs);
     let out = list_dbs(&oracle, port, &client);
     assert!(out.status.success(), "{}\n{}", said(&out), server.log());
     assert!(same_certificate(&learned.join("server.pem"), &pki.join("ca.pem")));
     // Our server dials C's, learns, and dials again.
     let listening = identity(pki, "cl", "--ca-cert=");
-    let (theirs, port) =
-        serve(Some(&oracle), &listening, &[&format!("--peer-ca-cert={}", pki.join("ca.pem").display())]);
+    let (theirs, port) = serve(Some(&oracle), &listening, &[&with_authority]);
     let mut dialling = identity(pki, "sc", "--ca-cert=");
     dialling[2] = format!("--bootstrap-ca-cert={}", learned.join("dial.pem").display());
     let folder = Scratch::new();
