@@ -15,8 +15,8 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address};
 use switch_ext::NicId;
 
-use crate::packets::{OutOfBand, to_driver};
-use crate::world::{Random, rule, with};
+use crate::packets::{Frames, OutOfBand, to_driver};
+use crate::world::{Random, World, rule, with};
 
 const ECHO: u16 = 7;
 const BUFFER: usize = 8192;
@@ -246,23 +246,35 @@ impl Guest {
     }
 }
 
-/// Polls guest `n` and gives what it sends to the driver.
+/// Polls guest `n`, sometimes another with it, and gives what they send to the driver.
 pub(crate) fn poll(n: usize) {
-    let (nic, packets) = with(|w| {
-        let (now, size) = (w.now_ns, w.transfer_size);
-        let mut random = Random::new(w.random.next());
-        let Some(guest) = w.guests.get_mut(n) else { return Default::default() };
-        let (frames, done) = guest.run(now, size);
-        w.counts.tcp_bytes += done as u64;
-        (guest.nic, grouped(frames, guest.is_external, &mut random))
+    let packets = with(|w| {
+        let now = w.now_ns;
+        let other = w.random.below(w.guests.len());
+        let both = w.random.once_in(4) && other != n && w.guests.get(other).is_some_and(|g| g.is_due(now));
+        let mut packets = send(w, n);
+        if both {
+            packets.extend(send(w, other));
+        }
+        packets
     });
-    // At rest or going: what a guest sends then is lost, as on a cable that is unplugged.
-    to_driver(nic, &packets);
+    to_driver(&packets);
+}
+
+/// Runs a guest's stack.
+fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
+    let (now, size) = (w.now_ns, w.transfer_size);
+    let mut random = Random::new(w.random.next());
+    let Some(guest) = w.guests.get_mut(n) else { return Vec::new() };
+    let (frames, done) = guest.run(now, size);
+    let (nic, external) = (guest.nic, guest.is_external);
+    w.counts.tcp_bytes += done as u64;
+    grouped(frames, external, &mut random).into_iter().map(|(frames, oob)| (nic, frames, oob)).collect()
 }
 
 /// Frames as packets: some of one flow together, some with work left to hardware.
-fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Vec<Vec<u8>>, OutOfBand)> {
-    let mut packets: Vec<(Vec<Vec<u8>>, OutOfBand)> = Vec::new();
+fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
+    let mut packets: Vec<(Frames, OutOfBand)> = Vec::new();
     for mut frame in frames {
         let checksum = match transport(&frame) {
             Some(_) if external => u64::from(random.once_in(2)) * (1 << 3 | 1 << 5),

@@ -232,14 +232,18 @@ unsafe fn free(list: *mut NET_BUFFER_LIST) {
     }
 }
 
-/// Sends packets from `source` into the switch. Returns false if there is no driver to take them.
-pub(crate) fn to_driver(source: NicId, packets: &[(Vec<Vec<u8>>, OutOfBand)]) -> bool {
+/// The frames of one packet.
+pub(crate) type Frames = Vec<Vec<u8>>;
+
+/// Sends packets into the switch, each from an adapter. What comes when there is no driver to take it is lost.
+pub(crate) fn to_driver(packets: &[(NicId, Frames, OutOfBand)]) {
     let Some((first, raised)) = with(|w| {
         if packets.is_empty() || w.module.context == 0 || w.module.closing {
             return None;
         }
         w.module.inside += 1;
-        let lists: Vec<usize> = packets.iter().map(|(frames, oob)| make(w, source, frames, oob)).collect();
+        let lists: Vec<usize> =
+            packets.iter().map(|(source, frames, oob)| make(w, *source, frames, oob)).collect();
         w.counts.sent += lists.len() as u64;
         for pair in lists.windows(2) {
             // SAFETY: made just now.
@@ -247,18 +251,19 @@ pub(crate) fn to_driver(source: NicId, packets: &[(Vec<Vec<u8>>, OutOfBand)]) ->
         }
         Some((lists[0], w.random.once_in(2)))
     }) else {
-        return false;
+        return;
     };
     let f = callbacks().SendNetBufferListsHandler.expect("the driver handles sends");
     let (to, flag) =
         if raised { (DISPATCH_LEVEL, NDIS_SEND_FLAGS_DISPATCH_LEVEL) } else { (PASSIVE_LEVEL, 0) };
     let flag = if level() >= DISPATCH_LEVEL { NDIS_SEND_FLAGS_DISPATCH_LEVEL } else { flag };
+    let one_source = packets.iter().all(|(source, ..)| *source == packets[0].0);
+    let flag = flag | if one_source { NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE } else { 0 };
     at_level(to, || {
         // SAFETY: the packets are given away.
-        unsafe { f(context(), first as *mut _, 0, flag | NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE) }
+        unsafe { f(context(), first as *mut _, 0, flag) }
     });
     with(|w| w.module.inside -= 1);
-    true
 }
 
 /// Packets that the driver sent on arrive where they are to go.
