@@ -45,6 +45,21 @@ fn driver_makes_a_windows_image() {
     check("ovsext", &DRIVER);
 }
 
+#[test]
+fn driver_lives_in_the_simulator() {
+    if let Err(reason) = build::toolchain() {
+        skip!("{reason}");
+    }
+    let built = build::image("ovsext", "win").unwrap_or_else(|error| panic!("{error:#}"));
+    let seeds = if std::env::var_os("OXVS_LONG").is_some() { "2000" } else { "100" };
+    let mut command = crate::shell::cargo();
+    command.args(["run", "--quiet", "-p", "hyperv-sim", "--", "--seeds", seeds, "--image"]).arg(&built.image);
+    let out = command.output().expect("cargo runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    println!("{}", String::from_utf8_lossy(&out.stdout).trim());
+}
+
 /// Links `package` and complains about everything in the image at once.
 #[cfg(test)]
 fn check(package: &str, kept: &[&str]) {

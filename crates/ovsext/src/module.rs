@@ -51,7 +51,7 @@ pub fn with_extension<R>(f: impl FnOnce(&Extension<SwitchHost>) -> R) -> Option<
 /// # Safety
 /// `context` is what `attach` set, and the module is not detached.
 unsafe fn module<'a>(context: NDIS_HANDLE) -> &'a Module {
-    // SAFETY: see above.
+    // SAFETY: the caller's promise: the context points to a module that is there.
     unsafe { &*context.cast::<Module>() }
 }
 

@@ -26,37 +26,37 @@ impl<P: Platform> Default for Plan<P> {
 /// Packets in order, and what they have in common.
 pub(crate) struct Group<P: Platform> {
     chain: P::Chain,
-    common: Common,
+    shared: Shared,
 }
 
 impl<P: Platform> Default for Group<P> {
     fn default() -> Self {
-        Group { chain: P::Chain::default(), common: Common::default() }
+        Group { chain: P::Chain::default(), shared: Shared::default() }
     }
 }
 
 impl<P: Platform> Group<P> {
     /// Appends a packet from `source` with destinations `to`.
     pub fn push(&mut self, nbl: P::Nbl, source: NicId, to: &[Destination]) {
-        self.common.add(source, to);
+        self.shared.add(source, to);
         self.chain.push(nbl);
     }
 
     /// The packets, if there are any.
     pub fn take(self) -> Option<(P::Chain, SendFlags)> {
-        (!self.chain.is_empty()).then_some((self.chain, self.common.flags()))
+        (!self.chain.is_empty()).then_some((self.chain, self.shared.flags()))
     }
 }
 
 /// What packets have in common.
 #[derive(Clone, Copy, Debug, Default)]
-struct Common {
+struct Shared {
     first: Option<(NicId, Option<Destination>)>,
     sources_differ: bool,
     destinations_differ: bool,
 }
 
-impl Common {
+impl Shared {
     fn add(&mut self, source: NicId, to: &[Destination]) {
         let only = if let [one] = to { Some(*one) } else { None };
         let (first_source, first_to) = *self.first.get_or_insert((source, only));
@@ -81,12 +81,12 @@ mod tests {
     }
 
     fn flags(packets: &[(u32, &[u32])]) -> (bool, bool) {
-        let mut common = Common::default();
+        let mut shared = Shared::default();
         for (source, to) in packets {
             let to: alloc::vec::Vec<_> = to.iter().map(|p| Destination(nic(*p))).collect();
-            common.add(nic(*source), &to);
+            shared.add(nic(*source), &to);
         }
-        (common.flags().single_source, common.flags().destination_group)
+        (shared.flags().single_source, shared.flags().destination_group)
     }
 
     #[test]

@@ -6,11 +6,15 @@
 use super::{none, rust_sources};
 
 /// Folders and files that may hold unsafe code, and why they need it.
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 9] = [
     ("crates/sync/src/", "published tables and rings: the concurrency under the packet path"),
     ("crates/netdev-linux/src/sys", "sockets, rings and device control of Linux"),
     ("crates/dpif-netdev/src/sys", "processor affinity"),
     ("crates/daemon/src/sys", "detaching, signals, file locks"),
+    ("crates/ndis-sys/src/", "declarations of the kernel's functions"),
+    ("crates/ndis/src/", "NDIS's functions and memory, made safe"),
+    ("crates/ovsext/src/", "callbacks that the kernel calls, and the image's entry"),
+    ("crates/hyperv-sim/src/", "the kernel's functions, simulated, and the loader of the driver's image"),
     ("crates/kernel-probe/src/", "the kernel's own functions, and the allocator over them"),
 ];
 
