@@ -123,6 +123,14 @@ const PLACES: [Place; 4] = [
     },
 ];
 
+/// What a run's bridge does beside learning: nothing; track connections; change every packet.
+const RULES: [&[&str]; 4] = [
+    &[],
+    &["tcp,actions=ct(commit,zone=1,table=1)", "table=1,actions=NORMAL"],
+    &["tcp,actions=dec_ttl,NORMAL"],
+    &["tcp,actions=ct(zone=7,table=1)", "table=1,tcp,actions=ct(commit,zone=7),mod_nw_tos:16,NORMAL"],
+];
+
 fn nic_of(place: &Place) -> NicId {
     NicId { port: place.port, index: place.index }
 }
@@ -229,6 +237,9 @@ fn converse() {
         rule(user_space.add_port(place.name), "an adapter that is there cannot be added to the bridge");
     }
     rule(!user_space.add_port("nobody"), "an adapter that is not there was added to the bridge");
+    for rule in with(|w| RULES[w.random.below(RULES.len())]) {
+        user_space.add_flow(rule);
+    }
     // User space is one thread: it begins to answer when it is set up.
     with(|w| w.user_space = Some(user_space));
     make_guests();

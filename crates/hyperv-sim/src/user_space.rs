@@ -8,9 +8,11 @@ use conntrack::Conntrack;
 use datapath::{Command, CommandError, Reply};
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use odp::Action;
+use openflow::msg::{Dialect, Message, VersionSet, header};
+use openflow::{FlowModCommand, Names, Version};
 use ovsext::with_extension;
 use packet::{FlatPacket, Instant, Now, OdpPort, PacketMeta};
-use switch::{BridgeConfig, BundleConfig, FailMode, PortConfig, Switch};
+use switch::{BridgeConfig, BundleConfig, ControllerKind, FailMode, PortConfig, Switch};
 use switch_ext::VportError;
 use wire::EthAddr;
 
@@ -66,6 +68,24 @@ impl UserSpace {
         let ports = self.switch.ports(BRIDGE);
         self.switch.set_bundles(BRIDGE, ports.iter().map(|p| BundleConfig::trunk(&p.name)).collect());
         added
+    }
+}
+
+impl UserSpace {
+    /// Adds a rule, as ovs-ofctl writes it.
+    pub fn add_flow(&self, text: &str) {
+        let (rule, _) = openflow::text::flow::parse(text, FlowModCommand::Add, &Names::none())
+            .unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        let conn = self.switch.connect(BRIDGE, ControllerKind::Service).expect("the bridge is there");
+        let hello = Message::Hello(openflow::msg::Hello::new(VersionSet::one(Version::V13)));
+        for message in [hello, Message::FlowMod(rule)] {
+            let mut bytes = Vec::new();
+            message.encode(Dialect::new(Version::V13), 1, &mut bytes).expect("it fits a message");
+            for one in header::messages(&bytes) {
+                self.switch.handle_message(conn, one, now());
+            }
+        }
+        self.switch.disconnect(conn);
     }
 }
 

@@ -70,6 +70,7 @@ const LAYERS: &[Allowed] = &[
             "odp",
             "conntrack",
             "datapath",
+            "openflow",
             "dpif",
             "switch",
             "switch-ext",
