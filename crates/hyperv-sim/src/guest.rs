@@ -268,8 +268,10 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     let Some(guest) = w.guests.get_mut(n) else { return Vec::new() };
     let (frames, done) = guest.run(now, size);
     let (nic, external) = (guest.nic, guest.is_external);
+    let vlan = w.vlan.filter(|_| external).map_or(0, |id| u64::from(id) << 4);
     w.counts.tcp_bytes += done as u64;
-    grouped(frames, external, &mut random).into_iter().map(|(frames, oob)| (nic, frames, oob)).collect()
+    let packets = grouped(frames, external, &mut random).into_iter();
+    packets.map(|(frames, oob)| (nic, frames, OutOfBand { vlan, ..oob })).collect()
 }
 
 /// Frames as packets: some of one flow together, some with work left to hardware.
@@ -324,8 +326,8 @@ fn leave_checksum(frame: &mut [u8], at: usize) -> u64 {
     1 | 1 << 2 | 1 << 4 | (at as u64) << 16
 }
 
-/// A frame as it arrives: with what hardware was to do done, and its tag in it.
-pub(crate) fn finished(frame: &[u8], checksum: u64, vlan: u64, outside: bool) -> Vec<u8> {
+/// A frame as it arrives: with what hardware was to do done.
+pub(crate) fn finished(frame: &[u8], checksum: u64, outside: bool) -> Vec<u8> {
     let mut frame = frame.to_vec();
     if !outside && checksum & (1 << 2) != 0 {
         let at = (checksum >> 16 & 0x3ff) as usize;
@@ -339,11 +341,6 @@ pub(crate) fn finished(frame: &[u8], checksum: u64, vlan: u64, outside: bool) ->
         let end = 14 + usize::from(frame[14] & 15) * 4;
         let whole = !sum(&frame[14..end], 0);
         frame[24..26].copy_from_slice(&whole.to_be_bytes());
-    }
-    if vlan != 0 {
-        let tci = (vlan as u16 & 7) << 13 | (vlan as u16 >> 4);
-        let [a, b] = tci.to_be_bytes();
-        frame.splice(12..12, [0x81, 0, a, b]);
     }
     frame
 }

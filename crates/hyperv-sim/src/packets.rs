@@ -266,6 +266,13 @@ pub(crate) fn to_driver(packets: &[(NicId, Frames, OutOfBand)]) {
     with(|w| w.module.inside -= 1);
 }
 
+/// Ends the run unless `holds`, from where the world is locked.
+fn rule_of(w: &World, holds: bool, text: &str) {
+    if !holds {
+        crate::world::broken_in(w.seed, text);
+    }
+}
+
 /// Packets that the driver sent on arrive where they are to go.
 pub(crate) fn deliver() {
     let some = with(|w| {
@@ -286,8 +293,12 @@ pub(crate) fn deliver() {
             let outside = w.guest_at(source).is_some_and(|g| w.guests[g].is_external);
             for nic in to {
                 let Some(guest) = w.guest_at(nic) else { continue };
+                // The wire has tags, all others have none.
+                let wanted = w.vlan.filter(|_| w.guests[guest].is_external);
                 for frame in &frames {
-                    let frame = crate::guest::finished(frame, checksum, vlan, outside);
+                    let as_wanted = wanted.map_or(0, |id| u64::from(id) << 4) == vlan;
+                    rule_of(w, as_wanted, "a tag on the wrong side of the bridge");
+                    let frame = crate::guest::finished(frame, checksum, outside);
                     w.counts.delivered += 1;
                     w.guests[guest].inbox.push_back(frame);
                 }

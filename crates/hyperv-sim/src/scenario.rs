@@ -72,6 +72,7 @@ pub fn run(plan: &Plan) -> Report {
         transfer_size: 0,
         driver: plan.driver.clone(),
         fault: plan.fault,
+        vlan: None,
         wanted_failures: plan.fail_one_in,
     });
     processors::run(processors);
@@ -233,10 +234,14 @@ fn make_guests() {
 /// Guests talk while ports come and go and the extension is paused.
 fn converse() {
     let user_space = Arc::new(UserSpace::new());
+    let vlan = with(|w| {
+        w.vlan = w.random.once_in(2).then_some(5);
+        w.vlan
+    });
     for place in &PLACES {
-        rule(user_space.add_port(place.name), "an adapter that is there cannot be added to the bridge");
+        rule(user_space.add_port(place.name, vlan), "an adapter that is there cannot be added to the bridge");
     }
-    rule(!user_space.add_port("nobody"), "an adapter that is not there was added to the bridge");
+    rule(!user_space.add_port("nobody", vlan), "an adapter that is not there was added to the bridge");
     for rule in with(|w| RULES[w.random.below(RULES.len())]) {
         user_space.add_flow(rule);
     }

@@ -53,8 +53,9 @@ impl UserSpace {
         UserSpace { switch, datapath }
     }
 
-    /// Adds the adapter called `name` to the bridge; true if it is there.
-    pub fn add_port(&self, name: &str) -> bool {
+    /// Adds the adapter called `name` to the bridge; true if it is there. With a VLAN the way out is a trunk, and all others
+    /// are its access ports.
+    pub fn add_port(&self, name: &str, vlan: Option<u16>) -> bool {
         let config = PortConfig {
             name: name.into(),
             kind: "system".into(),
@@ -66,7 +67,13 @@ impl UserSpace {
         };
         let added = self.switch.add_port(BRIDGE, config, now()).is_ok();
         let ports = self.switch.ports(BRIDGE);
-        self.switch.set_bundles(BRIDGE, ports.iter().map(|p| BundleConfig::trunk(&p.name)).collect());
+        let bundle = |name: &str| match vlan {
+            Some(tag) if !name.starts_with("Ethernet") => {
+                BundleConfig { mode: xlate::VlanMode::Access, tag, ..BundleConfig::trunk(name) }
+            }
+            _ => BundleConfig::trunk(name),
+        };
+        self.switch.set_bundles(BRIDGE, ports.iter().map(|p| bundle(&p.name)).collect());
         added
     }
 }

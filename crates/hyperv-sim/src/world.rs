@@ -158,6 +158,8 @@ pub(crate) struct World {
     /// Bytes of each conversation.
     pub transfer_size: usize,
     pub driver: Driver,
+    /// The VLAN in which everybody talks; on the wire it is a tag.
+    pub vlan: Option<u16>,
     /// What goes wrong, if anything.
     pub fault: Option<Fault>,
     /// What `fail_one_in` is while guests talk.

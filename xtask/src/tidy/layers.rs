@@ -71,6 +71,7 @@ const LAYERS: &[Allowed] = &[
             "conntrack",
             "datapath",
             "openflow",
+            "xlate",
             "dpif",
             "switch",
             "switch-ext",
