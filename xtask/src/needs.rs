@@ -35,8 +35,18 @@ const TEST: [Need; 2] = [
     },
     Need {
         purpose: "the Windows kernel image",
-        programs: &["rustc", "cargo", "lld-link-22", "objdump"],
-        packages: &["rustc-web", "cargo-web", "rust-web-src", "lld-22", "gcc", "libc6-dev", "binutils"],
+        programs: &["rustc", "cargo", "lld-link-22", "objdump", "openssl", "osslsigncode"],
+        packages: &[
+            "rustc-web",
+            "cargo-web",
+            "rust-web-src",
+            "lld-22",
+            "gcc",
+            "libc6-dev",
+            "binutils",
+            "openssl",
+            "osslsigncode",
+        ],
     },
 ];
 

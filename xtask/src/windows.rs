@@ -3,6 +3,8 @@
 //! Where it sits: links `crates/ovsext`, puts its INF beside it and, where osslsigncode is, signs with a certificate made for
 //! the purpose. Such a driver loads only where test signing is on; docs/windows.md says how.
 
+mod catalog;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -24,7 +26,14 @@ pub fn run() -> Result<()> {
     fs::copy(workspace().join("crates/ovsext/ovsext.inf"), folder.join("ovsext.inf"))?;
     match which("osslsigncode") {
         None => eprintln!("xtask: no osslsigncode: the driver is not signed, and has no catalog"),
-        Some(_) => sign(&folder, &sys)?,
+        Some(_) => {
+            let certificate = certificate(&folder)?;
+            sign(&certificate, &sys)?;
+            let catalog = folder.join("ovsext.cat");
+            catalog::write(&catalog, &[&sys, &folder.join("ovsext.inf")])?;
+            sign(&certificate, &catalog)?;
+            verify(&certificate, &sys, &catalog)?;
+        }
     }
     for file in ["ovsext.sys", "ovsext.pdb", "ovsext.inf", "ovsext.cat", "test.crt"] {
         let path = folder.join(file);
@@ -48,28 +57,42 @@ pub fn driver() -> Result<PathBuf> {
     Ok(sys)
 }
 
-/// Signs the driver with a certificate of our own, made at the first time.
-fn sign(folder: &Path, sys: &Path) -> Result<()> {
-    let (key, certificate) = (folder.join("test.key"), folder.join("test.crt"));
+/// A certificate of our own, made at the first time.
+fn certificate(folder: &Path) -> Result<PathBuf> {
+    let certificate = folder.join("test.crt");
     if !certificate.exists() {
         let mut command = Command::new("openssl");
         command.args(["req", "-x509", "-newkey", "rsa:2048", "-sha256", "-nodes", "-days", "3650"]);
         command.args(["-subj", "/CN=oxvs test signing", "-addext", "extendedKeyUsage=codeSigning"]);
-        command
-            .args(["-addext", "keyUsage=digitalSignature", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate);
-        capture(&mut command)?;
+        command.args(["-addext", "keyUsage=digitalSignature", "-keyout"]).arg(folder.join("test.key"));
+        capture(command.arg("-out").arg(&certificate))?;
     }
-    let signed = folder.join("ovsext.signed");
+    Ok(certificate)
+}
+
+/// Signs a file in its place.
+fn sign(certificate: &Path, file: &Path) -> Result<()> {
+    let signed = file.with_extension("signed");
     drop(fs::remove_file(&signed));
     let mut command = Command::new("osslsigncode");
-    command.args(["sign", "-h", "sha256", "-ph", "-n", "ovsext", "-certs"]).arg(&certificate);
-    command.arg("-key").arg(&key).arg("-in").arg(sys).arg("-out").arg(&signed);
-    capture(&mut command)?;
-    fs::rename(&signed, sys)?;
-    let mut verify = Command::new("osslsigncode");
-    capture(verify.arg("verify").arg("-CAfile").arg(&certificate).arg("-in").arg(sys))?;
+    command.args(["sign", "-h", "sha256", "-n", "ovsext", "-certs"]).arg(certificate);
+    command.arg("-key").arg(certificate.with_extension("key"));
+    capture(command.arg("-in").arg(file).arg("-out").arg(&signed))?;
+    fs::rename(&signed, file)?;
+    Ok(())
+}
+
+/// Looks at both signatures, and whether the catalog has the driver.
+fn verify(certificate: &Path, sys: &Path, catalog: &Path) -> Result<()> {
+    let by = |extra: &[&Path]| {
+        let mut command = Command::new("osslsigncode");
+        command.arg("verify").arg("-CAfile").arg(certificate);
+        if let [catalog] = extra {
+            command.arg("-catalog").arg(catalog);
+        }
+        capture(command.arg("-in").arg(sys))
+    };
+    by(&[])?;
+    by(&[catalog])?;
     Ok(())
 }
