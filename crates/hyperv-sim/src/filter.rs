@@ -288,7 +288,10 @@ exports! {
         rule(header.Type == NDIS_OBJECT_TYPE_OID_REQUEST, "NdisFOidRequest: a wrong header");
         let original = with(|w| w.module.request.map(|(original, _)| original));
         rule(original != Some(request as usize), "a request was passed on without being cloned (rule 14)");
-        if with(|w| w.ledger.clones.contains_key(&(request as usize))) {
+        // A copy of the request that is under way, a clone or the driver's own.
+        // SAFETY: both are whole requests.
+        let same = |o: usize| unsafe { (*request).DATA.Set.Oid == (*(o as *mut NDIS_OID_REQUEST)).DATA.Set.Oid };
+        if original.is_some_and(same) {
             with(|w| w.module.request_forwarded = true);
         }
         answer(filter, request)
@@ -320,6 +323,9 @@ exports! {
     ) -> NDIS_STATUS {
         at_most(DISPATCH_LEVEL, "NdisAllocateCloneOidRequest");
         is_filter(source, "NdisAllocateCloneOidRequest");
+        if with(|w| w.fails()) {
+            return NDIS_STATUS_RESOURCES;
+        }
         let mut copy = Box::new(*request);
         copy.SourceReserved = [0; 16];
         let copy = Box::into_raw(copy);

@@ -31,7 +31,7 @@ pub use block::{BLOCK, Block, BlockPool};
 pub use device::{Device, Dispatch};
 pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
 pub use memory::{KernelPool, TAG};
-pub use oid::{OidKind, OidRequest, Query, forward_oid, oid_answered, query};
+pub use oid::{OidKind, OidRequest, Query, SpareRequest, forward_oid, oid_answered, query};
 pub use packet::{Chain, Nbl, View};
 pub use switch::{PortNic, Switch, SwitchError};
 pub use text::{Utf16, unicode};

@@ -4,9 +4,13 @@
 //! is told apart by what the clone says of its issuer.
 //!
 //! I1  A received request is never passed on itself: its clone is, and what was written there is copied back.
-//! I2  A request that is passed on is answered through [`oid_answered`], whether the answer comes at once or later; so
+//! I2  Some requests must be passed on whatever happens. For when a clone cannot be had, a module keeps a [`SpareRequest`]:
+//!     NDIS gives it one request at a time, so that one is enough.
+//! I3  A request that is passed on is answered through [`oid_answered`], whether the answer comes at once or later; so
 //!     FilterOidRequest answers PENDING in both cases.
 
+use alloc::boxed::Box;
+use core::cell::UnsafeCell;
 use core::ptr;
 
 use ndis_sys::*;
@@ -77,29 +81,73 @@ struct Issuer {
     note: [u32; 2],
 }
 
+/// A request that was allocated in advance, in place of a clone that cannot be had.
+pub struct SpareRequest(Box<UnsafeCell<NDIS_OID_REQUEST>>);
+
+// SAFETY: it is used for one request at a time, which NDIS serialises.
+unsafe impl Send for SpareRequest {}
+// SAFETY: as above.
+unsafe impl Sync for SpareRequest {}
+
+impl SpareRequest {
+    /// A spare request; `None` if memory is short.
+    pub fn try_new() -> Option<SpareRequest> {
+        // SAFETY: zeros are a valid value.
+        sync::try_box_with(|| Some(UnsafeCell::new(unsafe { core::mem::zeroed() }))).map(SpareRequest)
+    }
+
+    /// What a clone of `request` would be.
+    ///
+    /// # Safety
+    /// `request` is whole, and the spare is not in use.
+    unsafe fn copy_of(&self, request: *mut NDIS_OID_REQUEST) -> *mut NDIS_OID_REQUEST {
+        let spare = self.0.get();
+        // SAFETY: nobody else uses the spare; of the request only what revision 1 has is read.
+        unsafe {
+            spare.write(core::mem::zeroed());
+            (*spare).Header = NDIS_OBJECT_HEADER {
+                Type: NDIS_OBJECT_TYPE_OID_REQUEST,
+                Revision: 1,
+                Size: NDIS_SIZEOF_OID_REQUEST_REVISION_1,
+            };
+            (*spare).RequestType = (*request).RequestType;
+            (*spare).PortNumber = (*request).PortNumber;
+            (*spare).Timeout = (*request).Timeout;
+            (*spare).RequestId = (*request).RequestId;
+            (*spare).RequestHandle = (*request).RequestHandle;
+            (*spare).DATA = (*request).DATA;
+        }
+        spare
+    }
+}
+
 /// Passes a request on. `note` comes back with the answer, through `answered`.
 ///
 /// # Safety
-/// `filter` is this module's handle and `request` came by FilterOidRequest, which returns what this returns.
+/// `filter` is this module's handle and `request` came by FilterOidRequest, which returns what this returns; `spare` is the
+/// module's and used for nothing else.
 pub unsafe fn forward_oid(
     filter: NDIS_HANDLE,
     request: *mut NDIS_OID_REQUEST,
+    spare: &SpareRequest,
     note: [u32; 2],
     answered: impl FnOnce([u32; 2], NDIS_STATUS),
 ) -> NDIS_STATUS {
     let mut clone = ptr::null_mut();
-    // SAFETY: the request is there until it is completed; the out pointer is to a local.
-    let status = unsafe { NdisAllocateCloneOidRequest(filter, request, TAG, &mut clone) };
-    if status != NDIS_STATUS_SUCCESS || clone.is_null() {
-        answered(note, NDIS_STATUS_RESOURCES);
-        return NDIS_STATUS_RESOURCES;
+    // SAFETY: the request is there until it is completed; the out pointer is to a local; NDIS gives no second request before
+    // this one is completed, so the spare is free.
+    unsafe {
+        let status = NdisAllocateCloneOidRequest(filter, request, TAG, &mut clone);
+        if status != NDIS_STATUS_SUCCESS || clone.is_null() {
+            clone = spare.copy_of(request);
+        }
     }
     // SAFETY: the clone is ours; its sixteen bytes for the issuer are aligned for pointers.
     unsafe {
         (&raw mut (*clone).SourceReserved).cast::<Issuer>().write(Issuer { original: request, note });
         match NdisFOidRequest(filter, clone) {
             NDIS_STATUS_PENDING => {}
-            status => oid_answered(filter, clone, status, answered),
+            status => oid_answered(filter, clone, spare, status, answered),
         }
     }
     NDIS_STATUS_PENDING
@@ -112,6 +160,7 @@ pub unsafe fn forward_oid(
 pub unsafe fn oid_answered(
     filter: NDIS_HANDLE,
     request: *mut NDIS_OID_REQUEST,
+    spare: &SpareRequest,
     status: NDIS_STATUS,
     answered: impl FnOnce([u32; 2], NDIS_STATUS),
 ) {
@@ -126,7 +175,9 @@ pub unsafe fn oid_answered(
         }
         answered(note, status);
         copy_back(request, original);
-        NdisFreeCloneOidRequest(filter, request);
+        if !ptr::eq(request, spare.0.get()) {
+            NdisFreeCloneOidRequest(filter, request);
+        }
         NdisFOidRequestComplete(filter, original, status);
     }
 }

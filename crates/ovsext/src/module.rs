@@ -10,7 +10,7 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use ndis::{BlockPool, Chain, OidRequest, Switch, Timer, forward_oid, oid_answered, unicode};
+use ndis::{BlockPool, Chain, OidRequest, SpareRequest, Switch, Timer, forward_oid, oid_answered, unicode};
 use ndis_sys::*;
 use switch_ext::{After, Decision, Extension, Pause, SendFlags, Setup, Veto};
 use sync::try_box_with;
@@ -27,6 +27,7 @@ const HOUSEKEEPING: u32 = 1000;
 
 struct Module {
     extension: Extension<SwitchHost>,
+    spare: SpareRequest,
     /// Stopped before the extension goes: it is declared after, so it is taken out first.
     timer: Option<Timer>,
 }
@@ -76,7 +77,10 @@ unsafe fn make(filter: NDIS_HANDLE) -> Result<Box<Module>, NDIS_STATUS> {
 
 #[inline(never)]
 fn boxed(host: SwitchHost, setup: &Setup) -> Option<Box<Module>> {
-    try_box_with(|| Some(Module { extension: Extension::try_new(host, setup)?, timer: None }))
+    try_box_with(|| {
+        let spare = SpareRequest::try_new()?;
+        Some(Module { extension: Extension::try_new(host, setup)?, spare, timer: None })
+    })
 }
 
 pub(crate) unsafe extern "win64" fn attach(
@@ -197,7 +201,9 @@ pub(crate) unsafe extern "win64" fn oid_request(
             let filter = module.extension.platform().switch.filter();
             // SAFETY: the request came by this callback, which returns what this returns.
             unsafe {
-                forward_oid(filter, request, after.to_words(), |note, status| done(module, note, status))
+                forward_oid(filter, request, &module.spare, after.to_words(), |note, status| {
+                    done(module, note, status)
+                })
             }
         }
     }
@@ -212,7 +218,7 @@ pub(crate) unsafe extern "win64" fn oid_request_complete(
     unsafe {
         let module = module(context);
         let filter = module.extension.platform().switch.filter();
-        oid_answered(filter, request, status, |note, status| done(module, note, status));
+        oid_answered(filter, request, &module.spare, status, |note, status| done(module, note, status));
     }
 }
 
