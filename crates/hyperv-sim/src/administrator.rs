@@ -15,6 +15,9 @@ use crate::filter;
 use crate::processors::wait_until;
 use crate::world::{rule, with};
 
+/// Bytes that whoever answers a method says it wrote.
+pub(crate) const METHOD_WRITES: u32 = 77;
+
 /// How far an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plug {
@@ -235,6 +238,34 @@ pub(crate) fn delete_port(id: u32) {
     with(|w| w.administrator.as_mut().expect("running").ports.remove(&id));
 }
 
+/// NIC_REQUEST with a request of `oid` to the physical adapter in it; the status, and what was written.
+pub(crate) fn nic_request(oid: u32) -> (i32, u32) {
+    // SAFETY: zeros are a valid value of all three.
+    let (mut inner, mut outer, mut request): (
+        NDIS_OID_REQUEST,
+        NDIS_SWITCH_NIC_OID_REQUEST,
+        NDIS_OID_REQUEST,
+    ) = unsafe { std::mem::zeroed() };
+    let header_of_request = NDIS_OBJECT_HEADER {
+        Type: NDIS_OBJECT_TYPE_OID_REQUEST,
+        Revision: 1,
+        Size: NDIS_SIZEOF_OID_REQUEST_REVISION_1,
+    };
+    inner.Header = header_of_request;
+    inner.RequestType = NdisRequestMethod;
+    inner.DATA.Method.Oid = oid;
+    outer.Header = header(NDIS_SIZEOF_NDIS_SWITCH_NIC_OID_REQUEST_REVISION_1);
+    outer.OidRequest = &mut inner;
+    request.Header = header_of_request;
+    request.RequestType = NdisRequestMethod;
+    request.DATA.Method.Oid = OID_SWITCH_NIC_REQUEST;
+    request.DATA.Method.InformationBuffer = ptr::from_mut(&mut outer).cast();
+    request.DATA.Method.InputBufferLength = size_of::<NDIS_SWITCH_NIC_OID_REQUEST>() as u32;
+    let status = filter::request(&mut request);
+    // SAFETY: a method's data.
+    (status, unsafe { request.DATA.Method.BytesWritten })
+}
+
 /// PORT_PROPERTY_ADD of a VLAN; the status.
 pub(crate) fn add_vlan_policy(port: u32) -> i32 {
     // SAFETY: zeros are a valid value.
@@ -270,7 +301,10 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
                     NDIS_STATUS_SUCCESS
                 }
             }
-            _ => NDIS_STATUS_SUCCESS,
+            _ => {
+                (*request).DATA.Method.BytesWritten = METHOD_WRITES;
+                NDIS_STATUS_SUCCESS
+            }
         }
     }
 }

@@ -289,11 +289,14 @@ fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Fr
             })
         };
         let unsafe_data = random.once_in(6);
+        // What the switch forwards by itself goes to nobody here: the sender sends it again.
+        let native = random.once_in(60);
         match packets.last_mut() {
-            Some((group, oob)) if oob.checksum == checksum && same(group) && random.once_in(3) => {
+            Some((group, oob)) if oob.checksum == checksum && !native && same(group) && random.once_in(3) => {
                 group.push(frame)
             }
-            _ => packets.push((vec![frame], OutOfBand { checksum, unsafe_data, ..OutOfBand::default() })),
+            _ => packets
+                .push((vec![frame], OutOfBand { checksum, unsafe_data, native, ..OutOfBand::default() })),
         }
     }
     packets

@@ -8,7 +8,8 @@ use ndis_sys::*;
 use switch_ext::NicId;
 
 use crate::administrator::{
-    Administrator, add_vlan_policy, create_port, delete_port, plug_in, sleep, unplug,
+    Administrator, METHOD_WRITES, add_vlan_policy, create_port, delete_port, nic_request, plug_in, sleep,
+    unplug,
 };
 use crate::filter;
 use crate::guest::Guest;
@@ -250,6 +251,13 @@ fn converse() {
     make_guests();
     with(|w| w.transfer_size = 2000 + w.random.below(30_000));
     rule(add_vlan_policy(PLACES[0].port) != NDIS_STATUS_SUCCESS, "a VLAN policy was accepted");
+    const ALLOCATE_VF: u32 = 0x0001_0245;
+    const STATISTICS: u32 = 0x0002_0106;
+    rule(nic_request(ALLOCATE_VF).0 != NDIS_STATUS_SUCCESS, "packets may pass by the extension (VF)");
+    rule(
+        nic_request(STATISTICS) == (NDIS_STATUS_SUCCESS, METHOD_WRITES),
+        "a method's answer is not copied back (rule 16)",
+    );
     traffic(0, 1);
     traffic(2, 0);
     traffic(3, 2);
