@@ -152,7 +152,7 @@ exports! {
         me().unwrap_or(0) as u32
     }
 
-    fn KeQueryMaximumProcessorCountEx(_group: u16) -> u32 {
+    fn KeQueryActiveProcessorCountEx(_group: u16) -> u32 {
         with(|w| w.processors as u32)
     }
 

@@ -92,7 +92,7 @@ unsafe extern "win64" {
     pub fn KeRaiseIrqlToDpcLevel() -> u8;
     pub fn KeLowerIrql(irql: u8);
     pub fn KeGetCurrentProcessorNumberEx(number: *mut c_void) -> u32;
-    pub fn KeQueryMaximumProcessorCountEx(group: u16) -> u32;
+    pub fn KeQueryActiveProcessorCountEx(group: u16) -> u32;
     pub fn KeQueryInterruptTimePrecise(counter: *mut u64) -> u64;
     pub fn KeQuerySystemTimePrecise(time: *mut i64);
     pub fn KeFlushQueuedDpcs();

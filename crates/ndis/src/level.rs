@@ -33,11 +33,11 @@ pub fn processor() -> usize {
     unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) as usize }
 }
 
-/// How many processors there may be.
+/// How many processors there are; more may come.
 pub fn processors() -> usize {
     const ALL_GROUPS: u16 = 0xffff;
     // SAFETY: any group number may be given.
-    unsafe { KeQueryMaximumProcessorCountEx(ALL_GROUPS) as usize }
+    unsafe { KeQueryActiveProcessorCountEx(ALL_GROUPS) as usize }
 }
 
 /// Nanoseconds since the system started.

@@ -20,7 +20,7 @@ use crate::host::SwitchHost;
 use crate::oid;
 use crate::upcalls::Upcalls;
 
-/// Blocks of a switch: frames of full batches on 64 processors, and packets of ours on their way.
+/// Blocks for each processor: heads of a full batch and of its clones, and packets of ours on their way.
 const BLOCKS_PER_PROCESSOR: usize = 256;
 /// How often housekeeping is due, in milliseconds.
 const HOUSEKEEPING: u32 = 1000;
