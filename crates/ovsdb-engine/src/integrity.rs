@@ -228,7 +228,8 @@ impl<'t, 'a> Integrity<'t, 'a> {
         let place = &db.tables[table];
         let Some(row) = place.rows.get(&uuid) else { return Ok(()) };
         let mut new: Option<Row> = None;
-        for reference in &place.references {
+        let is_weak = |target: Option<Target>| target.is_some_and(|t| t.kind == RefType::Weak);
+        for reference in place.references.iter().filter(|r| is_weak(r.key) || is_weak(r.value)) {
             let dangling = |target: Option<Target>, atom: Option<&ovsdb::Atom>| {
                 let weak = target.filter(|t| t.kind == RefType::Weak);
                 let to = weak.and_then(|t| Some((t, atom?.as_uuid()?)));
@@ -293,7 +294,8 @@ impl<'t, 'a> Integrity<'t, 'a> {
     }
 }
 
-/// The references of one kind that a change takes away (−1 each) and adds (+1 each).
+/// The references of one kind that a change takes away (−1 each) and adds (+1 each). What both versions of a set have in common
+/// is passed over, so a port added to a thousand costs one.
 fn reference_changes(
     db: &Database,
     table: usize,
@@ -301,19 +303,38 @@ fn reference_changes(
     kind: RefType,
 ) -> Vec<(usize, Target, Uuid, i64)> {
     let place = &db.tables[table];
-    let shared = |column: usize| match (&change.old, &change.new) {
-        (Some(old), Some(new)) => old.fields[column].is_same(&new.fields[column]),
-        _ => false,
-    };
     let mut out = Vec::new();
-    for (row, delta) in [(&change.old, -1), (&change.new, 1)] {
-        let Some(row) = row else { continue };
-        // A strong reference of a row to itself keeps nothing alive, so it does not count.
-        let own =
-            |target: &Target, to: &Uuid| kind == RefType::Strong && target.table == table && *to == row.uuid;
-        let changed = references(&place.references, row)
-            .filter(|(column, target, to)| target.kind == kind && !shared(*column) && !own(target, to));
-        out.extend(changed.map(|(column, target, to)| (column, target, to, delta)));
+    let relevant = |target: Option<Target>| target.is_some_and(|target| target.kind == kind);
+    for column in place.references.iter().filter(|c| relevant(c.key) || relevant(c.value)) {
+        let fields = [&change.old, &change.new].map(|row| row.as_ref().map(|row| &row.fields[column.column]));
+        let mut add = |field: &Datum, delta| {
+            for (key, value) in field.elements() {
+                for (target, atom) in [(column.key, Some(key)), (column.value, value)] {
+                    let target = target.filter(|target| target.kind == kind);
+                    let Some((target, to)) = target.zip(atom.and_then(ovsdb::Atom::as_uuid)) else {
+                        continue;
+                    };
+                    out.push((column.column, target, to, delta));
+                }
+            }
+        };
+        match fields {
+            [Some(old), Some(new)] if old.is_same(new) => {}
+            [Some(old), Some(new)] => {
+                let (gone, come) = old.changes(new);
+                add(&gone, -1);
+                add(&come, 1);
+            }
+            [old, new] => {
+                old.into_iter().for_each(|field| add(field, -1));
+                new.into_iter().for_each(|field| add(field, 1));
+            }
+        }
+    }
+    // A strong reference of a row to itself keeps nothing alive, so it does not count.
+    if kind == RefType::Strong {
+        let own = change.old.as_ref().or(change.new.as_ref()).map(|row| row.uuid);
+        out.retain(|(_, target, to, _)| target.table != table || Some(*to) != own);
     }
     out
 }

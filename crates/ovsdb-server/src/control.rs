@@ -123,10 +123,10 @@ impl Control {
             kept
         });
         for (name, (source, outbox)) in wanted {
-            if !followers.contains_key(&name) {
-                let task = source::follow(self.server.clone(), name.clone(), source.clone(), outbox);
-                followers.insert(name, (source, tokio::task::spawn_local(task)));
-            }
+            followers.entry(name.clone()).or_insert_with(|| {
+                let task = source::follow(self.server.clone(), name, source.clone(), outbox);
+                (source, tokio::task::spawn_local(task))
+            });
         }
     }
 }

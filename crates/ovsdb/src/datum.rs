@@ -164,10 +164,15 @@ impl Datum {
 
     /// Adds the elements of `other` whose keys are not here yet.
     pub fn union(&mut self, other: &Datum) {
-        self.merge(other, |a, b| match (a, b) {
-            (None, Some(b)) => Some(b.clone()),
-            (a, _) => a.cloned(),
-        });
+        if other.len() < self.len() / 8 {
+            for (key, value) in
+                other.elements().filter(|(key, _)| self.find_key(key).is_none()).collect::<Vec<_>>()
+            {
+                self.insert(key.clone(), value.cloned());
+            }
+            return;
+        }
+        self.merge(other, |a, b| a.or(b));
     }
 
     /// Takes out the elements of `other`: of a map, the pairs that are equal, or the keys if `other` is a set.
@@ -190,13 +195,15 @@ impl Datum {
         if !kind.is_composite() {
             return new.clone();
         }
-        let mut out = self.clone();
-        out.merge(new, |a, b| match (a, b) {
-            (Some(a), Some(b)) if a == b => None,
-            (_, Some(b)) => Some(b.clone()),
-            (a, None) => a.cloned(),
-        });
-        out
+        let (keys, values) = self.merged(new, |a, b| if a == b { None } else { b.or(a) });
+        Datum { keys, values }
+    }
+
+    /// The elements that only `self` has, and those that only `new` has.
+    pub fn changes(&self, new: &Datum) -> (Datum, Datum) {
+        let (keys, values) = self.merged(new, |a, b| if a == b { None } else { a });
+        let (new_keys, new_values) = self.merged(new, |a, b| if a == b { None } else { b });
+        (Datum { keys, values }, Datum { keys: new_keys, values: new_values })
     }
 
     /// The inverse of `diff`.
@@ -213,42 +220,42 @@ impl Datum {
             }
             return out;
         }
-        out.merge(diff, |a, b| match (a, b) {
-            (Some(a), Some(b)) if a == b => None,
-            (_, Some(b)) => Some(b.clone()),
-            (a, None) => a.cloned(),
-        });
+        out.merge(diff, |a, b| if a == b { None } else { b.or(a) });
         out
     }
 
-    /// Merges in key order; `pick` sees the element of each side and says what stays.
-    fn merge<F>(&mut self, other: &Datum, pick: F)
-    where
-        F: Fn(Option<&Element>, Option<&Element>) -> Option<Element>,
-    {
-        let (mine, theirs): (Vec<_>, Vec<_>) = (self.owned(), other.owned());
-        let mut keys = Vec::with_capacity(mine.len() + theirs.len());
+    fn merge(
+        &mut self,
+        other: &Datum,
+        pick: impl for<'a> Fn(Option<Element<'a>>, Option<Element<'a>>) -> Option<Element<'a>>,
+    ) {
+        (self.keys, self.values) = self.merged(other, pick);
+    }
+
+    /// Merges in key order; `pick` sees the element of each side and says what there is to be.
+    fn merged(
+        &self,
+        other: &Datum,
+        pick: impl for<'a> Fn(Option<Element<'a>>, Option<Element<'a>>) -> Option<Element<'a>>,
+    ) -> (Vec<Atom>, Vec<Atom>) {
+        let mut keys = Vec::new();
         let mut values = Vec::new();
-        let (mut a, mut b) = (mine.iter().peekable(), theirs.iter().peekable());
+        let (mut a, mut b) = (self.elements().peekable(), other.elements().peekable());
         loop {
             let order = match (a.peek(), b.peek()) {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(x), Some(y)) => x.0.cmp(&y.0),
+                (Some(x), Some(y)) => x.0.cmp(y.0),
             };
             let left = if order.is_le() { a.next() } else { None };
             let right = if order.is_ge() { b.next() } else { None };
             if let Some((key, value)) = pick(left, right) {
-                keys.push(key);
-                values.extend(value);
+                keys.push(key.clone());
+                values.extend(value.cloned());
             }
         }
-        (self.keys, self.values) = (keys, values);
-    }
-
-    fn owned(&self) -> Vec<Element> {
-        self.elements().map(|(k, v)| (k.clone(), v.cloned())).collect()
+        (keys, values)
     }
 
     /// Elements, or pairs with their values.
@@ -321,7 +328,7 @@ impl Datum {
     }
 }
 
-type Element = (Atom, Option<Atom>);
+type Element<'a> = (&'a Atom, Option<&'a Atom>);
 
 /// The elements of `["set", […]]` or `["map", […]]`; nothing for a bare atom.
 fn unwrap<'a>(json: &'a Json, kind: &ColumnType) -> Result<Option<(&'static str, &'a [Json])>> {

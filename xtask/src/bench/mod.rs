@@ -3,6 +3,7 @@
 //! Where it sits: called by people. Numbers are printed, never gated: machines are shared and noisy, so runs of the two
 //! switches are interleaved and the ratio of the medians is what counts.
 
+mod ovsdb;
 mod veth;
 
 use std::process::ExitCode;
@@ -13,6 +14,10 @@ use anyhow::Result;
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
+    /// The database server.
+    Ovsdb,
+    /// The same, told where everything is.
+    OvsdbInside,
     /// TCP between two namespaces over veth.
     Veth,
     /// The same, in the sandbox that `Veth` entered.
@@ -24,9 +29,11 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "ovsdb" => Ok(Self::Ovsdb),
+            "ovsdb-inside" => Ok(Self::OvsdbInside),
             "veth" => Ok(Self::Veth),
             "veth-inside" => Ok(Self::VethInside),
-            other => Err(format!("no measurement is called '{other}'; there is: veth")),
+            other => Err(format!("no measurement is called '{other}'; there are: ovsdb, veth")),
         }
     }
 }
@@ -34,6 +41,8 @@ impl FromStr for Subject {
 /// Measures and prints.
 pub fn run(subject: Subject) -> Result<ExitCode> {
     match subject {
+        Subject::Ovsdb => ovsdb::outside(),
+        Subject::OvsdbInside => ovsdb::inside().map(|()| ExitCode::SUCCESS),
         Subject::Veth => veth::outside(),
         Subject::VethInside => veth::inside().map(|()| ExitCode::SUCCESS),
     }

@@ -5,8 +5,10 @@
 mod control;
 mod copies;
 mod differential;
+mod faults;
 mod generator;
 mod kill;
+mod python;
 mod schema;
 mod support;
 mod tls;

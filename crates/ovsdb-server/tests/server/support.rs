@@ -137,8 +137,8 @@ pub fn connect(path: &Path) -> Client {
     Client::new(Box::new(stream))
 }
 
-pub trait Duplex: Read + Write {}
-impl<T: Read + Write> Duplex for T {}
+pub trait Duplex: Read + Write + Send {}
+impl<T: Read + Write + Send> Duplex for T {}
 
 /// Speaks JSON-RPC.
 pub struct Client {

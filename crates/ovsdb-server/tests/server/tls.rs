@@ -21,7 +21,7 @@ const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{
    "insert_delete":{"type":"boolean"},"update":{"type":{"key":"string","min":0,"max":"unlimited"}}},"isRoot":true}}}"#;
 
 /// Keys and certificates of one authority, made once.
-fn pki(oracle: &Suite) -> Option<&'static Scratch> {
+pub fn pki(oracle: &Suite) -> Option<&'static Scratch> {
     static MADE: OnceLock<Option<Scratch>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         Command::new("openssl").arg("version").output().ok().filter(|out| out.status.success())?;
@@ -48,7 +48,7 @@ fn pki(oracle: &Suite) -> Option<&'static Scratch> {
     made.as_ref()
 }
 
-fn identity(pki: &Scratch, name: &str, authority: &str) -> Vec<String> {
+pub fn identity(pki: &Scratch, name: &str, authority: &str) -> Vec<String> {
     let file = |name: &str| pki.join(name).display().to_string();
     vec![
         format!("--private-key={}", file(&format!("{name}-privkey.pem"))),
