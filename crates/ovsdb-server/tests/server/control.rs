@@ -2,7 +2,7 @@
 
 use testkit::Scratch;
 
-use crate::support::{Server, create, start};
+use crate::support::{Server, create, start, wait_for};
 
 const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{
  "T":{"columns":{"n":{"type":"integer"},"text":{"type":"string"},
@@ -70,6 +70,11 @@ fn serve(suite: Option<&testkit::Suite>) -> Server {
 fn replies_are_those_of_open_vswitch() {
     let Some(oracle) = testkit::oracle() else { return };
     let (ours, theirs) = (serve(None), serve(Some(&oracle)));
+    // The connection that found out whether they listen is closed, but they may not have noticed.
+    for server in [&ours, &theirs] {
+        let idle = || !server.appctl("memory/show", &[]).is_ok_and(|text| text.contains("sessions"));
+        wait_for("an idle server", || idle().then_some(()));
+    }
     for line in COMMANDS {
         let mut words = line.split(' ');
         let name = words.next().unwrap_or_default();
