@@ -119,12 +119,12 @@ fn vlan_of10(m: &Match) -> (u16, u8, u32) {
         return (VLAN_NONE, 0, 0);
     }
     let (mut vlan, mut pcp, mut wild) = (0, 0, 0);
-    if mask & VLAN_VID_MASK == VLAN_VID_MASK {
+    if mask & VLAN_VID_MASK != 0 {
         vlan = tci & VLAN_VID_MASK;
     } else {
         wild |= fw10::DL_VLAN;
     }
-    if mask & VLAN_PCP_MASK == VLAN_PCP_MASK {
+    if mask & VLAN_PCP_MASK != 0 {
         pcp = (tci >> 13) as u8;
     } else {
         wild |= fw10::DL_VLAN_PCP;

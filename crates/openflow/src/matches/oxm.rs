@@ -299,7 +299,7 @@ fn put_vlan(m: &Match, numbering: Numbering, out: &mut Vec<u8>) {
     if mask & 0x1fff != 0 {
         put_entry(Field::VlanVid, tci & 0x1fff, mask & 0x1fff, numbering, out);
     }
-    if tci >> 13 != 0 || mask & 0xe000 != 0 && tci & 0x1000 != 0 {
+    if mask & 0xe000 != 0 && tci & mask & 0x1fff != 0 {
         put_entry(Field::VlanPcp, tci >> 13, 7, numbering, out);
     }
 }

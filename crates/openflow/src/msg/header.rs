@@ -60,18 +60,26 @@ pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Finds the row of one whole message and its body.
-pub fn parse(message: &[u8]) -> Result<(Header, &[u8])> {
+/// Finds the row of a message whose headers are there, whatever its length; the body is what follows them.
+pub fn peek(message: &[u8]) -> Result<(Header, &[u8])> {
     let mut r = Reader::new(message);
     let version = r.u8()?;
     let kind = r.u8()?;
-    if usize::from(r.u16()?) != message.len() {
-        return Err(OfpError::OFPBRC_BAD_LEN);
-    }
+    r.skip(2)?;
     let xid = r.u32()?;
     let (class, flags) = class(version, kind, &mut r)?;
     let raw = Raw::find(class, version).ok_or(unknown(class))?;
-    let def = raw.def();
+    Ok((Header { version, xid, raw, flags }, r.rest()))
+}
+
+/// Finds the row of one whole message and its body.
+pub fn parse(message: &[u8]) -> Result<(Header, &[u8])> {
+    if message_len(message) != Some(message.len()) {
+        return Err(OfpError::OFPBRC_BAD_LEN);
+    }
+    let (header, body) = peek(message)?;
+    let r = Reader::new(body);
+    let def = header.raw.def();
     let extra = r.len().checked_sub(def.min_body).ok_or(OfpError::OFPBRC_BAD_LEN)?;
     let fits = match def.step {
         Step::Exact => extra == 0,
@@ -81,7 +89,7 @@ pub fn parse(message: &[u8]) -> Result<(Header, &[u8])> {
     if !fits {
         return Err(OfpError::OFPBRC_BAD_LEN);
     }
-    Ok((Header { version, xid, raw, flags }, r.rest()))
+    Ok((header, body))
 }
 
 fn class(version: u8, kind: u8, r: &mut Reader<'_>) -> Result<(Class, u16)> {

@@ -31,7 +31,7 @@ use crate::{Names, OfpError, Version};
 
 pub use flows::{flow_mod, flow_stats, flow_stats_without_counters};
 pub use groups::group_desc;
-pub use packet::packet;
+pub use packet::{flow, packet};
 pub use table_features::table_features;
 
 /// How much is said.
@@ -63,7 +63,7 @@ fn print_message(out: &mut String, bytes: &[u8], names: &Names, verbosity: Verbo
         return hex_dump(out, bytes);
     }
     if len > bytes.len() {
-        if let Some(header) = retitled(bytes) {
+        if let Ok((header, _)) = header::peek(bytes) {
             title(out, &header);
             out.push('\n');
         }
@@ -102,13 +102,6 @@ fn end_line(out: &mut String) {
 fn decode_error(out: &mut String, error: OfpError, bytes: &[u8]) {
     let _ = writeln!(out, "***decode error: {error}***");
     hex_dump(out, bytes);
-}
-
-/// The headers of a truncated message, read as if what is missing were there.
-fn retitled(bytes: &[u8]) -> Option<Header> {
-    let mut copy = bytes.to_vec();
-    copy.resize(header::message_len(bytes)?, 0);
-    header::parse(&copy).ok().map(|(header, _)| header)
 }
 
 /// `NAME (OF1.3) (xid=0x1):`

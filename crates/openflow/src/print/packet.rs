@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use flow::{FlowKey, Frag, Match, Slot, extract, slot};
+use flow::{Field, FlowKey, Frag, Match, Slot, extract, slot};
 use packet::PacketMeta;
 use wire::{bytes, eth};
 
@@ -135,6 +135,21 @@ pub fn packet(data: &[u8]) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The text of a packet's flow with its ingress port and what else is not zero of its metadata.
+pub fn flow(key: &FlowKey) -> String {
+    let mut m = exact(key);
+    limit_labels(&mut m, key);
+    m.set_exact(slot::in_port, key.get(slot::in_port));
+    for def in Field::all().filter(|def| def.slot.word < slot::eth_dst.word) {
+        // Registers are shown once, under their own names.
+        let again = def.name.starts_with("xreg") || def.name.starts_with("xxreg");
+        if !again && def.slot != slot::in_port && key.get(def.slot) != 0 {
+            m.set_exact(def.slot, key.get(def.slot));
+        }
+    }
+    matches::format(&m, FlowMod::DEFAULT_PRIORITY, &Names::none())
 }
 
 /// Leaves out the MPLS labels below the bottom of the stack.

@@ -9,6 +9,7 @@
 //! Pairs are separated by commas and white space; parentheses protect both.
 
 pub mod ct;
+pub mod exact;
 pub mod flow;
 pub mod group;
 pub mod meter;

@@ -12,6 +12,7 @@
 mod bundle;
 mod diff;
 mod flows;
+mod frames;
 mod groups;
 mod meters;
 mod names;
@@ -135,6 +136,11 @@ commands! {
     "ct-flush", 1, 6, Writes, tables::ct_flush;
     "parse-group", 1, 1, Reads, groups::parse_group;
     "ofp-print", 1, 2, Reads, offline::ofp_print;
+    "check-vlan", 2, 2, Reads, frames::check_vlan;
+    "compose-packet", 1, 2, Reads, frames::compose_packet;
+    "parse-pcap", 1, ANY, Reads, frames::parse_pcap;
+    "ofp-parse-pcap", 1, ANY, Reads, frames::ofp_parse_pcap;
+    "parse-key-value", 1, ANY, Reads, offline::parse_key_value;
     "ofp-parse", 1, 1, Reads, offline::ofp_parse;
     "parse-flow", 1, 1, Reads, offline::parse_flow;
     "parse-flows", 1, 1, Reads, offline::parse_flows;

@@ -77,6 +77,16 @@ fn say_flow_mod(fm: FlowMod, protocol: Protocols) -> Result<(), Fatal> {
     Ok(())
 }
 
+/// parse-key-value
+pub async fn parse_key_value(_: &Context, args: &[String]) -> Result<(), Fatal> {
+    for arg in args {
+        let pairs = openflow::text::Pairs::new(arg)
+            .map(|(key, value)| if value.is_empty() { key.to_owned() } else { format!("{key}={value}") });
+        say(&format!("{}\n", pairs.collect::<Vec<String>>().join(", ")));
+    }
+    Ok(())
+}
+
 /// parse-flow
 pub async fn parse_flow(cx: &Context, args: &[String]) -> Result<(), Fatal> {
     let parsed = flow::parse(&args[0], FlowModCommand::Add, &Names::none());
@@ -268,7 +278,7 @@ pub async fn print_error(_: &Context, args: &[String]) -> Result<(), Fatal> {
 }
 
 /// Sixteen bytes a line, without text.
-fn say_hex(bytes: &[u8]) {
+pub fn say_hex(bytes: &[u8]) {
     for (row, line) in bytes.chunks(16).enumerate() {
         let mut text = format!("{:08x} ", row * 16);
         for (i, byte) in line.iter().enumerate() {

@@ -35,6 +35,12 @@ pub struct Context {
     pub bundle: bool,
     /// `--may-create`.
     pub may_create: bool,
+    /// `--bare`.
+    pub bare: bool,
+    /// `--pcap`.
+    pub pcap: bool,
+    /// `--bad-csum`.
+    pub bad_csum: bool,
     /// `-P`.
     pub packet_in_format: Option<PacketInFormat>,
     /// `--sort` and `--rsort`, in order.
@@ -87,6 +93,9 @@ const OPTIONS: &[Opt] = &[
     Opt::required("unixctl"),
     Opt::optional("color"),
     Opt::flag("may-create"),
+    Opt::flag("bare"),
+    Opt::flag("pcap"),
+    Opt::flag("bad-csum"),
     Opt::required("protocols").short('O'),
     Opt::flag("help").short('h'),
     Opt::flag("version").short('V'),
@@ -107,6 +116,9 @@ pub fn parse() -> Result<(Context, Vec<String>), Fatal> {
         names: None,
         bundle: false,
         may_create: false,
+        bare: false,
+        pcap: false,
+        bad_csum: false,
         packet_in_format: None,
         sort: Vec::new(),
         timeout_secs: 0,
@@ -154,6 +166,9 @@ fn accept(cx: &mut Context, name: &'static str, value: Option<String>) -> Result
             return accept_daemon(cx, name, Some(text));
         }
         "may-create" => cx.may_create = true,
+        "bare" => cx.bare = true,
+        "pcap" => cx.pcap = true,
+        "bad-csum" => cx.bad_csum = true,
         "color" => {}
         "flow-format" => cx.allowed = parse_flow_format(&text)?,
         "packet-in-format" => {
