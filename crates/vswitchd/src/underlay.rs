@@ -67,7 +67,10 @@ pub(crate) fn take_over(switch: &Switch, tables: &RouteTables, now: Now) {
     switch.change_underlay(|u| {
         let mut changed = u.set_system(addresses.clone(), routes.clone());
         for n in &tables.neighbours {
-            if let Some(bridge) = tables.links.get(&n.link) {
+            // What was heard on the bridge is newer than what the system remembers.
+            if let Some(bridge) = tables.links.get(&n.link)
+                && u.neighbour(bridge, n.address).is_none()
+            {
                 changed |= u.learn(bridge, n.address, n.mac, now.mono);
             }
         }

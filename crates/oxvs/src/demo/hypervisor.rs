@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     security_group,
-    topology::{Link, MACHINES, address_underlay, inside, remote},
+    topology::{Link, MACHINES, address_underlay, inside, remote, underlay_mac},
     verdict::{Counters, Decision},
 };
 use crate::programs::Programs;
@@ -58,7 +58,10 @@ impl<'a> Hypervisor<'a> {
 
     /// The bridge that the tunnel's packets leave by.
     fn make_underlay(&self) -> Result<()> {
-        let words = "add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy trunk";
+        let words = format!(
+            "add-br br-phy -- set bridge br-phy datapath_type=netdev other_config:hwaddr={} -- add-port br-phy trunk",
+            underlay_mac(self.name)
+        );
         println!("{}# ovs-vsctl {}", self.name, words.replace(" -- ", " \\\n        -- "));
         self.tool("ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>())?;
         address_underlay(self.name)

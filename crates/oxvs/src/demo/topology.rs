@@ -23,6 +23,11 @@ pub fn underlay(hypervisor: &str) -> &'static str {
     if hypervisor == "hv1" { "192.168.9.1" } else { "192.168.9.2" }
 }
 
+/// The Ethernet address that goes with it.
+pub fn underlay_mac(hypervisor: &str) -> &'static str {
+    if hypervisor == "hv1" { "02:00:00:00:09:01" } else { "02:00:00:00:09:02" }
+}
+
 /// The other hypervisor's address.
 pub fn remote(hypervisor: &str) -> &'static str {
     if hypervisor == "hv1" { "192.168.9.2" } else { "192.168.9.1" }
