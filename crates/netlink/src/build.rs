@@ -28,6 +28,12 @@ impl Builder {
         Builder::default()
     }
 
+    /// One that writes into `memory`, which is emptied first; nothing is allocated while that is enough.
+    pub fn with_memory(mut memory: Vec<u8>) -> Builder {
+        memory.clear();
+        Builder { bytes: memory, message: 0, failed: false }
+    }
+
     /// Begins a message; `family` is the family's own header.
     pub fn begin(&mut self, header: &Header, family: &[u8]) {
         self.end_message();
@@ -45,6 +51,19 @@ impl Builder {
     pub fn put(&mut self, kind: u16, payload: &[u8]) {
         let at = self.open(kind);
         self.push(payload);
+        self.close(at);
+    }
+
+    /// Adds an attribute of `len` bytes that `fill` writes.
+    pub fn put_with(&mut self, kind: u16, len: usize, fill: impl FnOnce(&mut [u8])) {
+        let at = self.open(kind);
+        if self.failed || self.bytes.try_reserve(len).is_err() {
+            self.failed = true;
+            return;
+        }
+        let from = self.bytes.len();
+        self.bytes.resize(from.saturating_add(len), 0);
+        fill(self.bytes.get_mut(from..).unwrap_or_default());
         self.close(at);
     }
 
@@ -126,6 +145,12 @@ impl Builder {
     pub fn finish(mut self) -> Option<Vec<u8>> {
         self.end_message();
         (!self.failed).then_some(self.bytes)
+    }
+
+    /// The memory with the messages' bytes in it, and whether they are whole.
+    pub fn into_memory(mut self) -> (Vec<u8>, bool) {
+        self.end_message();
+        (self.bytes, !self.failed)
     }
 
     fn open(&mut self, kind: u16) -> usize {

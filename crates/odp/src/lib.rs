@@ -1,4 +1,4 @@
-//! Datapath actions and keys: types, validation and text form.
+//! Datapath actions and keys: types, validation, text form and netlink form.
 //!
 //! Where it sits: the language between the switch and the datapath. Translation writes it, `datapath` executes it,
 //! `dpctl/dump-flows` and `ofproto/trace` print it. It knows nothing of OpenFlow.
@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod action;
 pub mod cookie;
 pub mod header;
+pub mod netlink;
 pub mod text;
 mod ufid;
 mod validate;
