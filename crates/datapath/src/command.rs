@@ -1,11 +1,11 @@
 //! Commands to a datapath and their replies: the typed form of what user space asks.
 //!
-//! Where it sits: `dpif` sends them in process; the pseudo device will translate messages into them. Each is bounded:
+//! Where it sits: `dpif` sends them in process; the pseudo device translates messages into them. Each is bounded:
 //! long work is a cursor.
 
 use alloc::vec::Vec;
 
-use flow::Match;
+use flow::{FlowKey, Match};
 use odp::{Action, InvalidActions, TunnelKind, Ufid};
 use packet::OdpPort;
 
@@ -22,6 +22,8 @@ pub enum Command<'a> {
     GetFlow(Ufid),
     /// Look a megaflow up by its match.
     FindFlow(&'a Match),
+    /// Look up the megaflow that a packet with this key hits; it counts nothing.
+    LookupFlow(&'a FlowKey),
     /// Remove all megaflows.
     FlushFlows,
     /// List megaflows from `cursor` (0 at first) on: at most `max`.

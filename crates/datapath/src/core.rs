@@ -106,6 +106,7 @@ impl Datapath {
             Command::DelFlow(ufid) => self.flows.write().remove(ufid),
             Command::GetFlow(ufid) => self.flows.read().get(ufid),
             Command::FindFlow(m) => self.flows.read().find(m),
+            Command::LookupFlow(key) => self.flows.read().hit(key),
             Command::FlushFlows => {
                 self.flows.write().clear();
                 Ok(Reply::Done)

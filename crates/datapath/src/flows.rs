@@ -235,6 +235,12 @@ impl FlowTable {
         self.one(self.by_match(m))
     }
 
+    /// The flow that a packet with this key hits.
+    pub fn hit(&self, key: &FlowKey) -> Result<Reply, CommandError> {
+        let (hit, _) = self.lookup(key);
+        self.one(hit.map(|(id, _)| id))
+    }
+
     pub fn clear(&mut self) {
         self.tuples.clear();
         self.ufids.clear();

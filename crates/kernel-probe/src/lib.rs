@@ -15,12 +15,13 @@
 extern crate alloc;
 
 mod bytes;
+mod messages;
 mod packets;
 
 /// Calls every crate of the kernel set; the number depends on all answers.
 #[inline(never)]
 pub fn exercise(seed: u64) -> u64 {
-    bytes::exercise(seed) ^ packets::exercise(seed).rotate_left(7)
+    bytes::exercise(seed) ^ packets::exercise(seed).rotate_left(7) ^ messages::exercise(seed).rotate_left(13)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const LAYERS: &[Allowed] = &[
     ("classifier", &["sync", "flow"]),
     ("conntrack", &["sync", "wire", "packet", "flow"]),
     ("datapath", &["sync", "wire", "packet", "flow", "odp", "tunnel", "classifier", "conntrack"]),
+    ("device", &["sync", "wire", "netlink", "packet", "flow", "odp", "classifier", "conntrack", "datapath"]),
     ("switch-ext", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath"]),
     // L3: the control plane, pure
     ("openflow", &["wire", "packet", "flow"]),
@@ -127,7 +128,18 @@ const LAYERS: &[Allowed] = &[
     // links the whole kernel set into a Windows image
     (
         "kernel-probe",
-        &["sync", "wire", "netlink", "packet", "flow", "odp", "classifier", "conntrack", "datapath"],
+        &[
+            "sync",
+            "wire",
+            "netlink",
+            "packet",
+            "flow",
+            "odp",
+            "classifier",
+            "conntrack",
+            "datapath",
+            "device",
+        ],
     ),
     // for tests only
     ("testkit", &["sandbox"]),

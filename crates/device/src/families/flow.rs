@@ -1,0 +1,280 @@
+//! The flow family: megaflows.
+//!
+//! Where it sits: under `families`. A flow is named by its identifier; one that came without gets one made from its match,
+//! and is found by its key as well.
+
+use alloc::vec::Vec;
+
+use ::datapath::{Command, CommandError, FlowInfo, FlowPut, PutMode, Reply};
+use ::flow::Match;
+use classifier::hash_key;
+use netlink::{Attr, Builder, Header, flags};
+use odp::netlink::flow::{self as attrs, FlowAttrs, FlowCounters, omit};
+use odp::netlink::ids::{self, cmd};
+use odp::netlink::{AttrError, AttrErrorKind, actions::take_actions};
+use odp::{Action, Ufid};
+
+use super::{Answer, Call, Probe};
+use crate::handle::Listing;
+use crate::request::{begin, begin_done};
+use crate::{Env, Errno, Status, VportHost};
+
+/// Flows that are only tried, at most.
+const MAX_PROBES: usize = 64;
+
+pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
+    let flow = FlowAttrs::decode(call.request.attrs.clone()).map_err(|e| errno(&e))?;
+    match call.request.command {
+        cmd::NEW | cmd::SET => put(call, &flow),
+        cmd::DEL if flow.is_empty() => {
+            call.env.datapath.apply(Command::FlushFlows).map_err(refusal)?;
+            let mut b = Builder::new();
+            begin(&mut b, ids::FLOW, &call.header(0), cmd::DEL);
+            Ok(Answer::Message(b))
+        }
+        cmd::DEL => del(call, &flow),
+        _ => get(call, &flow),
+    }
+}
+
+pub(crate) fn errno(e: &AttrError) -> Errno {
+    if e.kind == AttrErrorKind::NoMemory { Errno::NoMem } else { Errno::Inval }
+}
+
+pub(crate) fn refusal(e: CommandError) -> Errno {
+    match e {
+        CommandError::InvalidActions(_) | CommandError::InvalidMeter => Errno::Inval,
+        CommandError::Exists => Errno::Exist,
+        CommandError::NotFound => Errno::NoEnt,
+        CommandError::Full => Errno::FBig,
+        CommandError::NoMemory => Errno::NoMem,
+    }
+}
+
+/// Room for one flow on the heap: a match is too large for a kernel's stack.
+#[inline(never)]
+fn room() -> Result<Vec<FlowPut>, Errno> {
+    let mut one = Vec::new();
+    one.try_reserve_exact(1).map_err(|_| Errno::NoMem)?;
+    one.push(FlowPut { ufid: Ufid(0), matched: Match::ANY, actions: Vec::new(), mode: PutMode::Create });
+    Ok(one)
+}
+
+/// The identifier of a flow that came without: from its match.
+fn derived(m: &Match) -> Ufid {
+    let (key, mask) = (hash_key(&m.key, 0x6f78_7673), hash_key(&m.wc, 0x7566_6964));
+    Ufid(u128::from(key ^ mask.rotate_left(17)) << 64 | u128::from(mask ^ key.rotate_left(29)))
+}
+
+/// The one flow of a reply.
+fn first(reply: &Reply) -> Result<&FlowInfo, Errno> {
+    match reply {
+        Reply::Flows { flows, .. } => flows.first().ok_or(Errno::NoEnt),
+        _ => Err(Errno::NoEnt),
+    }
+}
+
+/// Finds the flow that a request names.
+fn find<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Reply, Errno> {
+    let dp = call.env.datapath;
+    if let Some(ufid) = flow.ufid {
+        return dp.apply(Command::GetFlow(ufid)).map_err(refusal);
+    }
+    let mut one = room()?;
+    let m = &mut one.first_mut().ok_or(Errno::NoMem)?.matched;
+    flow.take_match(m).map_err(|e| errno(&e))?;
+    match dp.apply(Command::FindFlow(m)) {
+        // Without a mask, the flow that a packet with this key hits is meant.
+        Err(CommandError::NotFound) if flow.mask.is_none() => {
+            dp.apply(Command::LookupFlow(&m.key)).map_err(refusal)
+        }
+        other => other.map_err(refusal),
+    }
+}
+
+fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Errno> {
+    let is_new = call.request.command == cmd::NEW;
+    let mut one = room()?;
+    let put = one.first_mut().ok_or(Errno::NoMem)?;
+    let existing = if is_new { None } else { Some(find(call, flow)?) };
+    match (&existing, flow.key) {
+        (Some(reply), _) => {
+            let info = first(reply)?;
+            put.ufid = info.ufid;
+            put.matched = info.matched;
+        }
+        (None, _) => {
+            flow.take_match(&mut put.matched).map_err(|e| errno(&e))?;
+            put.ufid = flow.ufid.unwrap_or_else(|| derived(&put.matched));
+        }
+    }
+    put.actions = match (flow.actions, &existing) {
+        (Some(list), _) => take_actions(list.nested()).map_err(|e| errno(&e))?,
+        (None, Some(reply)) => copy(&first(reply)?.actions),
+        // No actions at all are not an empty list, which drops.
+        (None, None) => return Err(Errno::Inval),
+    };
+    put.mode = match (is_new, flow.clear) {
+        (false, false) => PutMode::Modify,
+        (false, true) => PutMode::ModifyAndZero,
+        (true, _) if call.request.header.flags & (flags::CREATE | flags::EXCL) != 0 => PutMode::Create,
+        (true, _) => PutMode::CreateOrModify,
+    };
+    let ufid = put.ufid;
+    if flow.probe && is_new {
+        return probe(call, one);
+    }
+    call.env.datapath.apply(Command::PutFlow(put)).map_err(refusal)?;
+    let reply = call.env.datapath.apply(Command::GetFlow(ufid)).map_err(refusal)?;
+    Ok(Answer::Message(brief(call, first(&reply)?)))
+}
+
+fn copy(actions: &[Action]) -> Vec<Action> {
+    actions.to_vec()
+}
+
+/// Keeps a flow that is only tried apart from those that packets hit.
+fn probe<H: ?Sized>(call: &Call<'_, H>, flow: Vec<FlowPut>) -> Result<Answer, Errno> {
+    let put = flow.first().ok_or(Errno::NoMem)?;
+    odp::validate(&put.actions).map_err(|_| Errno::Inval)?;
+    let mut b = Builder::new();
+    begin(&mut b, ids::FLOW, &call.header(0), cmd::NEW);
+    attrs::put_ufid(&mut b, put.ufid);
+    attrs::put_key(&mut b, &put.matched);
+    attrs::put_counters(&mut b, &FlowCounters::default());
+    let mut probes = call.device.probes.lock();
+    if probes.len() >= MAX_PROBES {
+        return Err(Errno::NoSpc);
+    }
+    probes.try_reserve(1).map_err(|_| Errno::NoMem)?;
+    probes.push(Probe { handle: call.handle, flow });
+    Ok(Answer::Message(b))
+}
+
+/// Reads or removes a flow that is only tried; `None` if the request names none such.
+fn probed<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Option<Answer>, Errno> {
+    if call.device.probes.lock().is_empty() {
+        return Ok(None);
+    }
+    let mut one = room()?;
+    let wanted = &mut one.first_mut().ok_or(Errno::NoMem)?.matched;
+    if flow.ufid.is_none() {
+        flow.take_match(wanted).map_err(|e| errno(&e))?;
+    }
+    let mut probes = call.device.probes.lock();
+    let is_it = |p: &Probe| match (flow.ufid, p.flow.first()) {
+        (Some(ufid), Some(put)) => put.ufid == ufid,
+        (None, Some(put)) => put.matched == *wanted,
+        _ => false,
+    };
+    let Some(at) = probes.iter().position(is_it) else { return Ok(None) };
+    let mut b = Builder::new();
+    begin(&mut b, ids::FLOW, &call.header(0), call.request.command);
+    if let Some(put) = probes.get(at).and_then(|p| p.flow.first()) {
+        attrs::put_ufid(&mut b, put.ufid);
+        attrs::put_key(&mut b, &put.matched);
+        attrs::put_mask(&mut b, &put.matched);
+        attrs::put_counters(&mut b, &FlowCounters::default());
+        attrs::put_actions(&mut b, &put.actions);
+    }
+    if call.request.command == cmd::DEL {
+        probes.remove(at);
+    }
+    Ok(Some(Answer::Message(b)))
+}
+
+fn del<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Errno> {
+    if let Some(answer) = probed(call, flow)? {
+        return Ok(answer);
+    }
+    let ufid = match flow.ufid {
+        Some(ufid) => ufid,
+        None => first(&find(call, flow)?)?.ufid,
+    };
+    let reply = call.env.datapath.apply(Command::DelFlow(ufid)).map_err(refusal)?;
+    Ok(Answer::Message(brief(call, first(&reply)?)))
+}
+
+fn get<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Errno> {
+    if let Some(answer) = probed(call, flow)? {
+        return Ok(answer);
+    }
+    let reply = find(call, flow)?;
+    let mut b = Builder::new();
+    begin(&mut b, ids::FLOW, &call.header(0), cmd::GET);
+    whole(&mut b, first(&reply)?, flow.omit);
+    Ok(Answer::Message(b))
+}
+
+fn counters(info: &FlowInfo) -> FlowCounters {
+    let s = &info.stats;
+    FlowCounters { packets: s.packets, bytes: s.bytes, used_ms: s.used_ms, tcp_flags: s.tcp_flags as u8 }
+}
+
+/// The answer to a change: which flow, and its counters.
+fn brief<H: ?Sized>(call: &Call<'_, H>, info: &FlowInfo) -> Builder {
+    let mut b = Builder::new();
+    begin(&mut b, ids::FLOW, &call.header(0), call.request.command);
+    attrs::put_ufid(&mut b, info.ufid);
+    attrs::put_key(&mut b, &info.matched);
+    attrs::put_counters(&mut b, &counters(info));
+    b
+}
+
+fn whole(b: &mut Builder, info: &FlowInfo, omitted: u32) {
+    attrs::put_ufid(b, info.ufid);
+    if omitted & omit::KEY == 0 {
+        attrs::put_key(b, &info.matched);
+    }
+    if omitted & omit::MASK == 0 {
+        attrs::put_mask(b, &info.matched);
+    }
+    attrs::put_counters(b, &counters(info));
+    if omitted & omit::ACTIONS == 0 {
+        attrs::put_actions(b, &info.actions);
+    }
+}
+
+/// As many flows as fit; the end is said in a message of its own, where it fits.
+pub(super) fn dump<H: ?Sized>(
+    env: Env<'_, H>,
+    header: &Header,
+    mut next: Option<u32>,
+    omitted: u32,
+    out: &mut [u8],
+) -> Result<(usize, Option<Listing>), Status> {
+    let mut written = 0usize;
+    let more = |next| Some(Listing::Flows { next, omit: omitted });
+    while let Some(cursor) = next {
+        let reply = env.datapath.apply(Command::DumpFlows { cursor, max: 1 });
+        let Ok(Reply::Flows { flows, next: after }) = reply else { return Err(Status::NoResources) };
+        if let Some(info) = flows.first() {
+            let mut b = Builder::new();
+            begin(&mut b, ids::FLOW, header, cmd::GET);
+            whole(&mut b, info, omitted);
+            let message = b.finish().ok_or(Status::NoResources)?;
+            let Some(to) = out.get_mut(written..).and_then(|o| o.get_mut(..message.len())) else {
+                // One that never fits must not look like the end.
+                return if written == 0 { Err(Status::InvalidLength) } else { Ok((written, more(next))) };
+            };
+            to.copy_from_slice(&message);
+            written = written.saturating_add(message.len());
+        }
+        next = after;
+    }
+    let done = begin_done(header);
+    match out.get_mut(written..).and_then(|o| o.get_mut(..done.len())) {
+        Some(to) => {
+            to.copy_from_slice(&done);
+            Ok((written.saturating_add(done.len()), None))
+        }
+        None => Ok((written, more(None))),
+    }
+}
+
+/// The nested list of an attribute, as actions that may be executed.
+pub(super) fn valid_actions(list: Attr<'_>) -> Result<Vec<Action>, Errno> {
+    let actions = take_actions(list.nested()).map_err(|e| errno(&e))?;
+    odp::validate(&actions).map_err(|_| Errno::Inval)?;
+    Ok(actions)
+}

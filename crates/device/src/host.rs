@@ -1,0 +1,91 @@
+//! What the device asks of its host: real ports, and packets to be executed.
+//!
+//! Where it sits: implemented by `ovsextd` over polled ports and by the Hyper-V extension over its switch ports; called by
+//! the families in the middle of a request, with no lock of the device held.
+//!
+//! Opening and closing a real port may take long or need another context (a worker thread, PASSIVE_LEVEL). The host then
+//! answers [`Progress::Later`], the operation becomes pending ([`crate::Outcome::Pending`]), and the host finishes it with
+//! [`crate::Device::finish_port`], which makes the reply.
+
+use odp::Action;
+use odp::netlink::vport::{VportKind, VportStats};
+use packet::{OdpPort, PacketMeta};
+use wire::EthAddr;
+
+use crate::{Errno, Handle};
+
+/// A port as the device knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRef<'a> {
+    /// Its number.
+    pub number: OdpPort,
+    /// Its type.
+    pub kind: VportKind,
+    /// Its name.
+    pub name: &'a str,
+    /// Destination port of a tunnel, if one is set.
+    pub tunnel_port: Option<u16>,
+}
+
+/// An answer now, or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<T> {
+    /// It is done.
+    Done(T),
+    /// It will be told to [`crate::Device::finish_port`] with the ticket that came with the question.
+    Later,
+}
+
+/// A request whose answer waits for the host: kept by the host, given back once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Who asked.
+    pub handle: Handle,
+    /// Which port it is about.
+    pub number: OdpPort,
+    pub(crate) seq: u32,
+    pub(crate) command: u8,
+}
+
+/// Which queue of a handle a waiter waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Events.
+    Events,
+    /// Upcalls.
+    Packets,
+}
+
+/// What `OVS_WIN_NETDEV` tells of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetdevInfo {
+    /// Its Ethernet address.
+    pub mac: EthAddr,
+    /// Its MTU.
+    pub mtu: u32,
+    /// It has a carrier and may carry traffic.
+    pub up: bool,
+    /// It receives what is not addressed to it.
+    pub promiscuous: bool,
+}
+
+/// The host of the ports.
+pub trait VportHost {
+    /// Opens the device behind a port. An error is the reply's.
+    fn open_port(&self, port: &PortRef<'_>, ticket: Ticket) -> Progress<Result<(), Errno>>;
+
+    /// Closes the device behind a port.
+    fn close_port(&self, port: &PortRef<'_>, ticket: Ticket) -> Progress<Result<(), Errno>>;
+
+    /// A port's counters; zero where the host keeps none.
+    fn port_stats(&self, number: OdpPort) -> VportStats;
+
+    /// What is known of the device of that name, bound or not; `None` if there is none.
+    fn netdev(&self, name: &str) -> Option<NetdevInfo>;
+
+    /// Executes valid actions on a frame: it has left, or is counted as dropped, when this returns.
+    fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno>;
+
+    /// A queue of `handle`, for which somebody waits, is no longer empty. Called with no lock held.
+    fn wake(&self, handle: Handle, queue: Queue);
+}
