@@ -227,6 +227,7 @@ fn wanted(request: &Request<'_>) -> Option<Flush> {
 }
 
 /// Removes connections.
+#[inline(never)]
 pub(crate) fn delete<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let what = wanted(call.request).ok_or(Errno::Inval)?;
     let ended = call.env.datapath.conntrack().flush(call.env.now, &what);
@@ -254,6 +255,7 @@ pub(crate) fn listing(request: &Request<'_>) -> Listing {
 }
 
 /// One connection of a dump.
+#[inline(never)]
 pub(crate) fn dump<H: ?Sized>(
     env: Env<'_, H>,
     header: &Header,

@@ -170,6 +170,7 @@ impl Device {
     }
 
     /// Writes a message: begins a dump, subscribes, or waits (`WRITE`).
+    #[inline(never)]
     pub fn write<H: VportHost + ?Sized>(
         &self,
         _env: Env<'_, H>,
@@ -182,6 +183,7 @@ impl Device {
     }
 
     /// Carries a request out and writes the answer to `reply` (`TRANSACT`).
+    #[inline(never)]
     pub fn transact<H: VportHost + ?Sized>(
         &self,
         env: Env<'_, H>,
@@ -206,6 +208,7 @@ impl Device {
     }
 
     /// The next part of a dump; zero bytes at its end, or without one (`READ`).
+    #[inline(never)]
     pub fn read<H: VportHost + ?Sized>(
         &self,
         env: Env<'_, H>,
@@ -261,6 +264,7 @@ impl Device {
     }
 
     /// Finishes a request whose answer the host owed; writes it to `reply`.
+    #[inline(never)]
     pub fn finish_port<H: VportHost + ?Sized>(
         &self,
         env: Env<'_, H>,
@@ -284,6 +288,7 @@ impl Device {
     }
 
     /// Tells every subscriber that a port came (`OVS_VPORT_CMD_NEW`) or went (`OVS_VPORT_CMD_DEL`).
+    #[inline(never)]
     pub fn port_event<H: VportHost + ?Sized>(&self, host: &H, port: &PortRef<'_>, command: u8) {
         let attrs = VportAttrs {
             number: Some(port.number.0),
@@ -305,6 +310,7 @@ impl Device {
     }
 
     /// Hands the connection table's events to their subscribers.
+    #[inline(never)]
     pub fn publish_connections<H: VportHost + ?Sized>(&self, env: Env<'_, H>) {
         while let Some(event) = env.datapath.conntrack().poll_event() {
             let bit = match event.kind {
@@ -317,6 +323,7 @@ impl Device {
         }
     }
 
+    #[inline(never)]
     fn publish<H: VportHost + ?Sized>(
         &self,
         host: &H,
@@ -347,6 +354,7 @@ impl Device {
     }
 
     /// Queues an upcall for the receiver of its port; false if it is lost, and counted. Allocates nothing.
+    #[inline(never)]
     pub fn upcall<B: PacketBuf, H: VportHost + ?Sized>(&self, host: &H, upcall: &Upcall<B>) -> bool {
         let hash = classifier::hash_key(&upcall.key, 0);
         let pid = self.ports.read().get(OdpPort(upcall.key.in_port())).and_then(|p| p.receiver(hash));
@@ -389,6 +397,7 @@ impl Device {
 }
 
 /// Writes an upcall's message; tells whether it is whole.
+#[inline(never)]
 fn encode_upcall<B: PacketBuf>(memory: Vec<u8>, upcall: &Upcall<B>, pid: u32) -> (Vec<u8>, bool) {
     let command = match upcall.kind {
         UpcallKind::Miss => packet_cmd::MISS,

@@ -4,7 +4,8 @@
 
 use alloc::vec::Vec;
 
-use datapath::{Config, Datapath, Upcall, UpcallKind};
+use crate::packets;
+use datapath::{Upcall, UpcallKind};
 use device::{Device, Env, Errno, Handle, NetdevInfo, PortRef, Progress, Queue, Ticket, VportHost};
 use flow::FlowKey;
 use odp::Action;
@@ -49,14 +50,6 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
     core::iter::repeat_with(next).take(len).collect()
 }
 
-/// A datapath, on the heap.
-#[inline(never)]
-fn datapath() -> Option<Vec<Datapath>> {
-    let mut one = Vec::new();
-    one.push(Datapath::try_new(&Config::default())?);
-    Some(one)
-}
-
 /// Sends one message by every operation.
 #[inline(never)]
 fn one(device: &Device, env: Env<'_, NoPorts>, handle: Handle, bytes: &[u8], out: &mut [u8]) -> u64 {
@@ -69,16 +62,25 @@ fn one(device: &Device, env: Env<'_, NoPorts>, handle: Handle, bytes: &[u8], out
 #[inline(never)]
 fn upcall(device: &Device, frame: &[u8]) -> u64 {
     let Some(packet) = FlatPacket::try_from_frame(frame) else { return 0 };
-    let upcall = Upcall { kind: UpcallKind::Miss, key: FlowKey::ZERO, meta: PacketMeta::default(), packet };
-    u64::from(device.upcall(&NoPorts, &upcall))
+    let made = sync::try_box_with(|| {
+        Some(Upcall { kind: UpcallKind::Miss, key: FlowKey::ZERO, meta: PacketMeta::default(), packet })
+    });
+    made.map_or(0, |upcall| queue(device, &upcall))
+}
+
+#[inline(never)]
+fn queue(device: &Device, upcall: &Upcall<FlatPacket>) -> u64 {
+    u64::from(device.upcall(&NoPorts, upcall))
 }
 
 /// Sends each operation messages and folds the answers.
 #[inline(never)]
 pub fn exercise(seed: u64) -> u64 {
-    let (Some(device), Some(dp)) = (Device::try_new(device::Config::default()), datapath()) else { return 1 };
-    let Some(dp) = dp.first() else { return 1 };
-    let env = Env { datapath: dp, host: &NoPorts, now: Now::default() };
+    let (Some(device), Some(dp)) = (Device::try_new(device::Config::default()), packets::datapath(seed))
+    else {
+        return 1;
+    };
+    let env = Env { datapath: &dp, host: &NoPorts, now: Now::default() };
     let Ok(handle) = device.open() else { return 2 };
     let local = PortRef { number: OdpPort::LOCAL, kind: VportKind::Internal, name: "p", tunnel_port: None };
     let mut answer = device.adopt_port(&local).map_or(3, |p| u64::from(p.0));

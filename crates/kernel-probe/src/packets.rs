@@ -48,7 +48,7 @@ fn run(seed: u64) -> Option<u64> {
 }
 
 #[inline(never)]
-fn datapath(seed: u64) -> Option<Box<Datapath>> {
+pub(crate) fn datapath(seed: u64) -> Option<Box<Datapath>> {
     sync::try_box_with(|| flat_datapath(seed))
 }
 

@@ -12,6 +12,7 @@ use crate::ring::Ring;
 use crate::{Device, Errno, Handle, Queue, Status, Written};
 
 /// `SOCK_PROP`: sets the protocol and tells the handle's number.
+#[inline(never)]
 pub(super) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let find = |kind| call.request.attrs.find(kind).and_then(netlink::Attr::u32).ok_or(Errno::Inval);
     let (protocol, pid) = (find(attr::SOCK_PROTO)?, find(attr::SOCK_PID)?);

@@ -13,6 +13,7 @@ use super::{Answer, Call};
 use crate::request::begin;
 use crate::{DATAPATH_NAME, Device, Env, Errno, Status};
 
+#[inline(never)]
 pub(super) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let attrs = DpAttrs::decode(call.request.attrs.clone()).map_err(|_| Errno::Inval)?;
     let named = attrs.name.map(|n| n == DATAPATH_NAME);
@@ -59,6 +60,7 @@ fn message(b: &mut Builder, device: &Device, dp: &Datapath, header: &Header) -> 
     Ok(())
 }
 
+#[inline(never)]
 pub(super) fn dump<H: ?Sized>(
     device: &Device,
     env: Env<'_, H>,

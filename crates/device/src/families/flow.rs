@@ -22,6 +22,7 @@ use crate::{Env, Errno, Status, VportHost};
 /// Flows that are only tried, at most.
 const MAX_PROBES: usize = 64;
 
+#[inline(never)]
 pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let flow = FlowAttrs::decode(call.request.attrs.clone()).map_err(|e| errno(&e))?;
     match call.request.command {
@@ -75,6 +76,7 @@ fn first(reply: &Reply) -> Result<&FlowInfo, Errno> {
 }
 
 /// Finds the flow that a request names.
+#[inline(never)]
 fn find<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Reply, Errno> {
     let dp = call.env.datapath;
     if let Some(ufid) = flow.ufid {
@@ -92,6 +94,7 @@ fn find<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Reply, Er
     }
 }
 
+#[inline(never)]
 fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Errno> {
     let is_new = call.request.command == cmd::NEW;
     let mut one = room()?;
@@ -125,6 +128,12 @@ fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Resul
         return probe(call, one);
     }
     call.env.datapath.apply(Command::PutFlow(put)).map_err(refusal)?;
+    changed(call, ufid)
+}
+
+/// The answer to a change that was made.
+#[inline(never)]
+fn changed<H: ?Sized>(call: &Call<'_, H>, ufid: Ufid) -> Result<Answer, Errno> {
     let reply = call.env.datapath.apply(Command::GetFlow(ufid)).map_err(refusal)?;
     Ok(Answer::Message(brief(call, first(&reply)?)))
 }
@@ -134,6 +143,7 @@ fn copy(actions: &[Action]) -> Vec<Action> {
 }
 
 /// Keeps a flow that is only tried apart from those that packets hit.
+#[inline(never)]
 fn probe<H: ?Sized>(call: &Call<'_, H>, flow: Vec<FlowPut>) -> Result<Answer, Errno> {
     let put = flow.first().ok_or(Errno::NoMem)?;
     odp::validate(&put.actions).map_err(|_| Errno::Inval)?;
@@ -152,6 +162,7 @@ fn probe<H: ?Sized>(call: &Call<'_, H>, flow: Vec<FlowPut>) -> Result<Answer, Er
 }
 
 /// Reads or removes a flow that is only tried; `None` if the request names none such.
+#[inline(never)]
 fn probed<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Option<Answer>, Errno> {
     if call.device.probes.lock().is_empty() {
         return Ok(None);
@@ -183,6 +194,7 @@ fn probed<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Option<
     Ok(Some(Answer::Message(b)))
 }
 
+#[inline(never)]
 fn del<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Errno> {
     if let Some(answer) = probed(call, flow)? {
         return Ok(answer);
@@ -195,6 +207,7 @@ fn del<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Er
     Ok(Answer::Message(brief(call, first(&reply)?)))
 }
 
+#[inline(never)]
 fn get<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Errno> {
     if let Some(answer) = probed(call, flow)? {
         return Ok(answer);
@@ -212,6 +225,7 @@ fn counters(info: &FlowInfo) -> FlowCounters {
 }
 
 /// The answer to a change: which flow, and its counters.
+#[inline(never)]
 fn brief<H: ?Sized>(call: &Call<'_, H>, info: &FlowInfo) -> Builder {
     let mut b = Builder::new();
     begin(&mut b, ids::FLOW, &call.header(0), call.request.command);
@@ -236,6 +250,7 @@ fn whole(b: &mut Builder, info: &FlowInfo, omitted: u32) {
 }
 
 /// As many flows as fit; the end is said in a message of its own, where it fits.
+#[inline(never)]
 pub(super) fn dump<H: ?Sized>(
     env: Env<'_, H>,
     header: &Header,

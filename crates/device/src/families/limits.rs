@@ -5,7 +5,8 @@
 use alloc::vec::Vec;
 
 use ::datapath::{
-    BandKind, Command, CommandError, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterUnit, Reply,
+    BandKind, Command, CommandError, Datapath, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterUnit,
+    Reply,
 };
 use netlink::{Builder, flags};
 use odp::netlink::ct_limit::{self, DEFAULT_ZONE, ZoneLimit};
@@ -22,6 +23,7 @@ const FEATURES: u8 = 1;
 const METER_SET: u8 = 2;
 const METER_DEL: u8 = 3;
 
+#[inline(never)]
 pub(super) fn meter<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let command = call.request.command;
     let unreadable = if command == METER_DEL { Errno::Inval } else { Errno::NoMsg };
@@ -36,12 +38,11 @@ pub(super) fn meter<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let dp = call.env.datapath;
     let reply = match command {
         METER_SET => {
-            let config = config(&meter)?;
-            dp.apply(Command::SetMeter { id, config: &config }).map_err(refusal)?;
-            dp.apply(Command::GetMeter(id))
+            set_meter(dp, id, &meter)?;
+            read_meter(dp, Command::GetMeter(id))
         }
-        METER_DEL => dp.apply(Command::DelMeter(id)),
-        _ => dp.apply(Command::GetMeter(id)),
+        METER_DEL => read_meter(dp, Command::DelMeter(id)),
+        _ => read_meter(dp, Command::GetMeter(id)),
     };
     begin(&mut b, ids::METER, &call.header(0), command);
     match reply {
@@ -55,6 +56,17 @@ pub(super) fn meter<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
         Ok(_) => return Err(Errno::Other),
     }
     Ok(Answer::Message(b))
+}
+
+#[inline(never)]
+fn read_meter(dp: &Datapath, command: Command<'_>) -> Result<Reply, CommandError> {
+    dp.apply(command)
+}
+
+#[inline(never)]
+fn set_meter(dp: &Datapath, id: u32, meter: &MeterAttrs<'_>) -> Result<(), Errno> {
+    let config = config(meter)?;
+    dp.apply(Command::SetMeter { id, config: &config }).map(|_| ()).map_err(refusal)
 }
 
 fn config(meter: &MeterAttrs<'_>) -> Result<MeterConfig, Errno> {
@@ -81,6 +93,7 @@ fn zone(n: i32) -> Result<Option<u16>, Errno> {
     }
 }
 
+#[inline(never)]
 pub(super) fn ct_limit<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let list = ct_limit::decode(call.request.attrs.clone()).map_err(|_| Errno::Inval)?;
     let ct = call.env.datapath.conntrack();

@@ -51,6 +51,7 @@ impl<H: ?Sized> Call<'_, H> {
     }
 }
 
+#[inline(never)]
 pub(crate) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     match call.request.target {
         Target::Control => control::transact(call),
@@ -82,6 +83,7 @@ pub(crate) fn write(device: &Device, handle: Handle, request: &Request<'_>) -> R
 }
 
 /// One part of a dump: bytes written, and what is left.
+#[inline(never)]
 pub(crate) fn read<H: VportHost + ?Sized>(
     device: &Device,
     env: Env<'_, H>,

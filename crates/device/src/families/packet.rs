@@ -14,6 +14,7 @@ use super::{Answer, Call, flow};
 use crate::request::begin;
 use crate::{Errno, VportHost};
 
+#[inline(never)]
 pub(super) fn execute<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let attrs = PacketAttrs::decode(call.request.attrs.clone()).map_err(|e| flow::errno(&e))?;
     let (Some(frame), Some(key), Some(list)) = (attrs.packet, attrs.key, attrs.actions) else {

@@ -18,6 +18,7 @@ use crate::ports::{self, MAX_PIDS, Stage, Vport};
 use crate::request::begin;
 use crate::{Device, Env, Errno, Progress, Status, Ticket, VportHost};
 
+#[inline(never)]
 pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let attrs = VportAttrs::decode(call.request.attrs.clone()).map_err(|_| Errno::Inval)?;
     match call.request.command {
@@ -47,6 +48,7 @@ fn receivers(attrs: &VportAttrs<'_>) -> Result<Option<Vec<u8>>, Errno> {
     }
 }
 
+#[inline(never)]
 fn new<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Result<Answer, Errno> {
     let (Some(name), Some(kind), Some(pids)) = (attrs.name, attrs.kind, receivers(attrs)?) else {
         return Err(Errno::Inval);
@@ -67,6 +69,7 @@ fn new<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Res
     }
 }
 
+#[inline(never)]
 fn ticket<H: ?Sized>(call: &Call<'_, H>, number: OdpPort) -> Ticket {
     Ticket { handle: call.handle, number, seq: call.request.header.seq, command: call.request.command }
 }
@@ -75,6 +78,7 @@ fn copy_of(device: &Device, number: OdpPort) -> Result<Vport, Errno> {
     device.ports.read().get(number).ok_or(Errno::NoDev)?.try_clone()
 }
 
+#[inline(never)]
 fn del<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Result<Answer, Errno> {
     let number = named(call.device, attrs)?;
     if number == OdpPort::LOCAL {
@@ -92,6 +96,7 @@ fn del<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Res
 }
 
 /// What a request becomes when its host has opened or closed the port.
+#[inline(never)]
 pub(crate) fn finish_port<H: VportHost + ?Sized>(
     device: &Device,
     env: Env<'_, H>,
@@ -121,6 +126,7 @@ pub(crate) fn finish_port<H: VportHost + ?Sized>(
     Ok(b)
 }
 
+#[inline(never)]
 fn set<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Result<Answer, Errno> {
     let number = named(call.device, attrs)?;
     if attrs.has_options {
@@ -140,10 +146,12 @@ fn set<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Res
     describe(call, number)
 }
 
+#[inline(never)]
 fn get<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Result<Answer, Errno> {
     describe(call, named(call.device, attrs)?)
 }
 
+#[inline(never)]
 fn describe<H: VportHost + ?Sized>(call: &Call<'_, H>, number: OdpPort) -> Result<Answer, Errno> {
     let port = copy_of(call.device, number)?;
     let mut b = Builder::new();
@@ -171,6 +179,7 @@ fn message(b: &mut Builder, header: &Header, command: u8, port: &Vport, stats: V
     attrs.encode(b);
 }
 
+#[inline(never)]
 pub(super) fn dump<H: VportHost + ?Sized>(
     device: &Device,
     env: Env<'_, H>,
@@ -199,6 +208,7 @@ mod netdev_attr {
     pub const IF_FLAGS: u16 = 6;
 }
 
+#[inline(never)]
 pub(super) fn netdev<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let name = call.request.attrs.find(netdev_attr::NAME).and_then(netlink::Attr::str);
     let name = name.filter(|n| !n.is_empty()).ok_or(Errno::Inval)?;
