@@ -103,8 +103,7 @@ fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Resul
     match (&existing, flow.key) {
         (Some(reply), _) => {
             let info = first(reply)?;
-            put.ufid = info.ufid;
-            put.matched = info.matched;
+            take_over(put, info);
         }
         (None, _) => {
             flow.take_match(&mut put.matched).map_err(|e| errno(&e))?;
@@ -127,7 +126,7 @@ fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Resul
     if flow.probe && is_new {
         return probe(call, one);
     }
-    call.env.datapath.apply(Command::PutFlow(put)).map_err(refusal)?;
+    install(call, put)?;
     changed(call, ufid)
 }
 
@@ -136,6 +135,18 @@ fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Resul
 fn changed<H: ?Sized>(call: &Call<'_, H>, ufid: Ufid) -> Result<Answer, Errno> {
     let reply = call.env.datapath.apply(Command::GetFlow(ufid)).map_err(refusal)?;
     Ok(Answer::Message(brief(call, first(&reply)?)))
+}
+
+/// Names an existing flow.
+#[inline(never)]
+fn take_over(put: &mut FlowPut, info: &FlowInfo) {
+    put.ufid = info.ufid;
+    put.matched.clone_from(&info.matched);
+}
+
+#[inline(never)]
+fn install<H: ?Sized>(call: &Call<'_, H>, put: &mut FlowPut) -> Result<(), Errno> {
+    call.env.datapath.apply(Command::PutFlow(put)).map(|_| ()).map_err(refusal)
 }
 
 fn copy(actions: &[Action]) -> Vec<Action> {
