@@ -72,6 +72,19 @@ fn packets(capture: &[u8]) -> Vec<Vec<u8>> {
     out
 }
 
+/// A frame in hexadecimal. Open vSwitch 3.1 sums GTP-U's datagrams also where its own header says that it does not.
+fn comparable(frame: &[u8]) -> String {
+    let mut frame = frame.to_vec();
+    if frame[23] == 17 && frame[36..38] == 2152u16.to_be_bytes() {
+        frame[40..42].fill(0);
+    }
+    // ERSPAN's second version has the time at which the header was made.
+    if frame[23] == 47 && frame[36..38] == [0x22, 0xeb] {
+        frame[46..50].fill(0);
+    }
+    testkit::to_hex(&frame)
+}
+
 #[test]
 fn headers_are_open_vswitchs_byte_for_byte() {
     let (Some(ours), Some(c)) = (ours(), oracle()) else { return };
@@ -81,7 +94,7 @@ fn headers_are_open_vswitchs_byte_for_byte() {
     }
     assert_eq!(ours.0.len(), theirs.0.len());
     for (i, (a, b)) in ours.0.iter().zip(&theirs.0).enumerate() {
-        assert_eq!(testkit::to_hex(a), testkit::to_hex(b), "tunnel {}", i + 1);
+        assert_eq!(comparable(a), comparable(b), "tunnel {}", i + 1);
     }
 }
 
