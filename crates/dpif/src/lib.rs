@@ -15,7 +15,6 @@
 //!
 //! Next: `dpif-netdev/src/lib.rs`, then the switch's upcall handler.
 
-mod meter;
 mod port;
 pub mod text;
 mod upcall;
@@ -23,12 +22,11 @@ mod upcall;
 use std::sync::Arc;
 
 use conntrack::Conntrack;
-use datapath::{Command, CommandError, Reply, Stats};
+use datapath::{Command, CommandError, MeterInfo, Reply, Stats};
 use odp::Action;
 use packet::{FlatPacket, OdpPort, PacketMeta};
 use wire::EthAddr;
 
-pub use meter::{Meter, MeterCounts, MeterLimits, MeterRate, MeterUnit};
 pub use port::{DpifError, Port, PortStats};
 pub use upcall::{UpcallHandler, Verdict};
 
@@ -72,22 +70,12 @@ pub trait Dpif: Send + Sync {
     /// Executes `actions` on a packet; the packet has left when this returns.
     fn execute(&self, meta: PacketMeta, packet: FlatPacket, actions: &[Action]) -> Result<(), CommandError>;
 
-    /// What meters it can have; a datapath that does not say has none.
-    fn meter_features(&self) -> MeterLimits {
-        MeterLimits::default()
-    }
-
-    /// Makes a meter, or changes it; its counters are kept.
-    fn set_meter(&self, _id: u32, _meter: &Meter) -> Result<(), DpifError> {
-        Err(DpifError::Full)
-    }
-
-    /// Removes a meter, if it is there.
-    fn del_meter(&self, _id: u32) {}
-
-    /// What a meter counted.
-    fn meter_stats(&self, _id: u32) -> Option<MeterCounts> {
-        None
+    /// What a meter counted; `None` if it is not there.
+    fn meter_stats(&self, id: u32) -> Option<MeterInfo> {
+        match self.apply(Command::GetMeter(id)) {
+            Ok(Reply::Meter(info)) => Some(info),
+            _ => None,
+        }
     }
 
     /// The connection table.

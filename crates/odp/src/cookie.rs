@@ -132,16 +132,25 @@ impl fmt::Display for Cookie {
             Cookie::SlowPath(reasons) => write!(f, "slow_path({reasons})"),
             Cookie::Controller(c) => write!(
                 f,
-                "controller(reason={},dont_send={},continuation={},recirc_id={},rule_cookie={:#x},controller_id={},max_len={})",
+                "controller(reason={},dont_send={},continuation={},recirc_id={},rule_cookie={},controller_id={},max_len={})",
                 c.reason,
                 u8::from(c.dont_send),
                 u8::from(c.continuation),
                 c.recirc_id,
-                c.rule_cookie,
+                Cookie64(c.rule_cookie),
                 c.controller_id,
                 c.max_len
             ),
         }
+    }
+}
+
+/// A cookie in hexadecimal; zero is bare.
+struct Cookie64(u64);
+
+impl fmt::Display for Cookie64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Spec: OpenFlow 1.5.1 sections 5.11 and 7.3.4.5.
 
-use dpif::{MeterRate, MeterUnit};
+use datapath::{Command, MAX_BANDS, MAX_METERS, MeterUnit};
 use ofproto::{MeterRule, age};
 use openflow::OfpError;
 use openflow::msg::meter::meter_id;
@@ -20,16 +20,12 @@ const BAND_DROP: u32 = 1 << 1;
 impl Switch {
     /// What meters there can be.
     pub(crate) fn meter_features(&self) -> MeterFeatures {
-        let f = self.dpif.meter_features();
-        if f.max_meters == 0 {
-            return MeterFeatures::default();
-        }
         let capabilities = MeterFlags::KBPS | MeterFlags::PKTPS | MeterFlags::BURST | MeterFlags::STATS;
         MeterFeatures {
-            max_meters: f.max_meters,
+            max_meters: MAX_METERS,
             band_types: BAND_DROP,
             capabilities: capabilities.bits().into(),
-            max_bands: f.max_bands,
+            max_bands: MAX_BANDS as u8,
             max_color: 0,
         }
     }
@@ -47,7 +43,8 @@ impl Switch {
         match mm.command {
             MeterCommand::Delete => {
                 let (changes, gone) = bridge.ofproto.delete_meters(id);
-                gone.iter().for_each(|m| self.dpif.del_meter(m.datapath_id));
+                // One that the datapath lost needs no removal.
+                gone.iter().for_each(|m| drop(self.dpif.apply(Command::DelMeter(m.datapath_id))));
                 bridge.tell_changes(&changes, Some(asked.cause()), asked.now);
             }
             MeterCommand::Add | MeterCommand::Modify => {
@@ -56,15 +53,14 @@ impl Switch {
                 let (datapath_id, created) = match (mm.command, &old) {
                     (MeterCommand::Add, Some(_)) => return Err(OfpError::OFPMMFC_METER_EXISTS),
                     (MeterCommand::Add, None) => {
-                        let free = (0..self.dpif.meter_features().max_meters).find(|n| !used.contains(n));
+                        let free = (0..MAX_METERS).find(|n| !used.contains(n));
                         (free.ok_or(OfpError::OFPMMFC_OUT_OF_METERS)?, asked.now)
                     }
                     (_, Some(old)) => (old.datapath_id, old.created),
                     (_, None) => return Err(OfpError::OFPMMFC_UNKNOWN_METER),
                 };
-                self.dpif
-                    .set_meter(datapath_id, &measured(&mm.meter))
-                    .map_err(|_| OfpError::OFPMMFC_OUT_OF_METERS)?;
+                let set = Command::SetMeter { id: datapath_id, config: &measured(&mm.meter) };
+                self.dpif.apply(set).map_err(|_| OfpError::OFPMMFC_OUT_OF_METERS)?;
                 bridge.ofproto.put_meter(MeterRule { config: mm.meter.clone(), datapath_id, created });
             }
         }
@@ -100,13 +96,13 @@ impl Switch {
         let snapshot = bridge.ofproto.current();
         let stats = |m: &MeterRule| {
             let counted = self.dpif.meter_stats(m.datapath_id).unwrap_or_default();
-            let mut bands = counted.bands;
+            let mut bands: Vec<_> = counted.bands.iter().map(|b| (b.packets, b.bytes)).collect();
             bands.resize(m.config.bands.len(), (0, 0));
             MeterStats {
                 meter_id: m.config.meter_id,
                 flow_count: snapshot.rules_with_meter(m.config.meter_id).len() as u32,
-                packet_in_count: counted.packets,
-                byte_in_count: counted.bytes,
+                packet_in_count: counted.total.packets,
+                byte_in_count: counted.total.bytes,
                 duration: age(now.mono.since(m.created.mono)),
                 bands,
             }
@@ -137,9 +133,13 @@ impl BridgeState {
 }
 
 /// A meter as the datapath has it.
-fn measured(meter: &MeterConfig) -> dpif::Meter {
-    let unit = if meter.flags.contains(MeterFlags::PKTPS) { MeterUnit::Packets } else { MeterUnit::Kilobits };
+fn measured(meter: &MeterConfig) -> datapath::MeterConfig {
+    let unit = if meter.flags.contains(MeterFlags::PKTPS) { MeterUnit::Pktps } else { MeterUnit::Kbps };
     let burst = |b: u32| if meter.flags.contains(MeterFlags::BURST) { b } else { 0 };
-    let bands = meter.bands.iter().map(|b| MeterRate { rate: b.rate, burst: burst(b.burst_size) });
-    dpif::Meter { unit, bands: bands.collect() }
+    let band = |b: &openflow::msg::MeterBand| datapath::MeterBand {
+        kind: datapath::BandKind::Drop,
+        rate: b.rate,
+        burst: burst(b.burst_size),
+    };
+    datapath::MeterConfig { unit, bands: meter.bands.iter().map(band).collect() }
 }

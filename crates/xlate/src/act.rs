@@ -91,7 +91,7 @@ impl Xlate<'_> {
                 self.set_field(flow::Field::Metadata, u128::from(a.metadata), u128::from(a.mask));
             }
             Action::WriteActions(a) => self.write_actions(&a.0),
-            Action::ClearActions(_) => self.action_set.clear(),
+            Action::ClearActions(_) => self.clear_actions(),
             Action::CloneActions(a) => self.cloned(|x| x.actions(&a.0, false)),
             Action::Exit(_) => self.exit = true,
             Action::Ct(ct) => self.ct(ct),
@@ -446,6 +446,15 @@ impl Xlate<'_> {
         self.flow.set_skb_priority(queue);
         self.output(port, 0);
         self.flow.set_skb_priority(before);
+    }
+
+    fn clear_actions(&mut self) {
+        let set = ordered(&std::mem::take(&mut self.action_set));
+        let names = &self.bridge.names;
+        self.note(NodeKind::Detail, || match set.as_slice() {
+            [] => "action set was empty".into(),
+            set => format!("action set was: {}", actions::format(set, names)),
+        });
     }
 
     fn write_actions(&mut self, list: &[Action]) {

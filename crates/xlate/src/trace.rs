@@ -136,7 +136,9 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
     let present =
         |prereq: Prereq| !matches!(prereq, Prereq::None | Prereq::VlanVid | Prereq::Ct | Prereq::Ethernet);
     let exact = Match { key: *key, wc: all_ones() };
-    m.set_exact(slot::in_port, u128::from(key.in_port()));
+    if key.in_port() != 0 {
+        m.set_exact(slot::in_port, u128::from(key.in_port()));
+    }
     for s in [slot::eth_src, slot::eth_dst, slot::eth_type, slot::vlan_tci] {
         m.set_exact(s, key.get(s));
     }

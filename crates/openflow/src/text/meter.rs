@@ -10,7 +10,7 @@ use crate::msg::{BandKind, MeterBand, MeterCommand, MeterConfig, MeterFlags, Met
 
 /// Parses a meter to add or to change.
 pub fn parse(text: &str, command: MeterCommand) -> Result<MeterMod, TextError> {
-    let (fields, bands) = match text.split_once("bands") {
+    let (fields, bands) = match text.split_once("band") {
         None => return Err(TextError::new("must specify bands")),
         Some((fields, rest)) => {
             let bands = rest.split_once('=').ok_or_else(|| TextError::new("must specify bands"))?.1;
