@@ -6,6 +6,7 @@ mod link;
 mod route;
 mod socket;
 mod table;
+mod watch;
 
 pub(crate) use link::{LinkChange, LinkInfo, Which};
 pub use route::{Address, Neighbour, Route, RouteTables, Routes};

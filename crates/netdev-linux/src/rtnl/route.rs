@@ -7,18 +7,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 use netlink::{Attrs, Builder, Header, Message, flags};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use wire::EthAddr;
 
 use super::OnChange;
 use super::link::{self, LinkEvent};
 use super::socket::RouteSocket;
+use super::watch::Watch;
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
@@ -131,52 +129,26 @@ impl RouteTables {
 /// Says when the tables changed.
 pub struct Routes {
     generation: Arc<AtomicU64>,
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _watch: Watch,
 }
 
 impl Routes {
     /// Starts to follow the tables; `on_change` is called on a thread of its own after each change.
     pub fn follow(on_change: OnChange) -> io::Result<Routes> {
-        let notifications = RouteSocket::for_routes()?;
         let generation = Arc::new(AtomicU64::new(1));
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (counter, end) = (generation.clone(), stop.clone());
-        let thread = std::thread::Builder::new()
-            .name("routes".to_owned())
-            .spawn(move || run(&counter, notifications, &end, &on_change))?;
-        Ok(Routes { generation, stop, thread: Some(thread) })
+        let counter = generation.clone();
+        let watch = Watch::start("routes", RouteSocket::for_routes()?, move |notifications| {
+            // What was said does not matter: the tables are read anew. An error tells that messages were lost.
+            while notifications.read(|_| {}).is_ok() {}
+            counter.fetch_add(1, Ordering::Release);
+            on_change();
+        })?;
+        Ok(Routes { generation, _watch: watch })
     }
 
     /// Grows with each change; never zero.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Routes {
-    fn drop(&mut self) {
-        // An eventfd takes one more unless its counter is full, which wakes the thread as well.
-        let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run(generation: &AtomicU64, mut notifications: RouteSocket, stop: &OwnedFd, on_change: &OnChange) {
-    loop {
-        let mut fds = [PollFd::new(&notifications, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
-        if poll(&mut fds, None).is_err_and(|e| e != rustix::io::Errno::INTR) || !fds[1].revents().is_empty() {
-            return;
-        }
-        if fds[0].revents().is_empty() {
-            continue;
-        }
-        // What was said does not matter: the tables are read anew. An error tells that messages were lost.
-        while notifications.read(|_| {}).is_ok() {}
-        generation.fetch_add(1, Ordering::Release);
-        on_change();
     }
 }
 

@@ -3,22 +3,20 @@
 //! Where it sits: asked by every Linux device; receive queues compare [`Links::generation`] before each batch, which
 //! is how a port notices that its device was replaced.
 //!
-//! The thread sleeps in poll(2) until the kernel notifies. A change made through [`Links::change`] is read back at
+//! The thread is a [`Watch`]. A change made through [`Links::change`] is read back at
 //! once, so that whoever made it sees it.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use netdev::{NetdevError, NetdevStats};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use super::OnChange;
 use super::link::{self, LinkChange, LinkEvent, LinkInfo, Which};
 use super::socket::RouteSocket;
+use super::watch::Watch;
 
 /// A link with its history.
 #[derive(Clone, Debug)]
@@ -40,8 +38,7 @@ struct Shared {
 pub(crate) struct Links {
     shared: Arc<Shared>,
     requests: Mutex<RouteSocket>,
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _watch: Watch,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,12 +99,13 @@ impl Links {
         let mut requests = RouteSocket::for_requests()?;
         let shared = Arc::new(Shared::default());
         shared.replace(dump(&mut requests)?);
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (thread_shared, thread_stop) = (shared.clone(), stop.clone());
-        let thread = std::thread::Builder::new()
-            .name("links".to_owned())
-            .spawn(move || run(&thread_shared, notifications, &thread_stop, &on_change))?;
-        Ok(Links { shared, requests: Mutex::new(requests), stop, thread: Some(thread) })
+        let followed = shared.clone();
+        let watch = Watch::start("links", notifications, move |notifications| {
+            if catch_up(&followed, notifications) {
+                on_change();
+            }
+        })?;
+        Ok(Links { shared, requests: Mutex::new(requests), _watch: watch })
     }
 
     /// A number that grows whenever any link changes.
@@ -159,31 +157,6 @@ impl Links {
     /// Removes a link.
     pub(crate) fn remove(&self, index: u32) -> Result<(), NetdevError> {
         Ok(lock(&self.requests).request(|seq| link::delete(seq, index), |_| {})?)
-    }
-}
-
-impl Drop for Links {
-    fn drop(&mut self) {
-        // An eventfd takes one more unless its counter is full, which wakes the thread as well.
-        let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run(shared: &Shared, mut notifications: RouteSocket, stop: &OwnedFd, on_change: &OnChange) {
-    loop {
-        let mut fds = [PollFd::new(&notifications, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
-        if poll(&mut fds, None).is_err_and(|e| e != rustix::io::Errno::INTR) || !fds[1].revents().is_empty() {
-            return;
-        }
-        if fds[0].revents().is_empty() {
-            continue;
-        }
-        if catch_up(shared, &mut notifications) {
-            on_change();
-        }
     }
 }
 
