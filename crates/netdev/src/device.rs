@@ -24,7 +24,8 @@ pub enum AdminState {
     Down,
 }
 
-/// A network device: state that any thread may read and change.
+/// A network device: state that any thread may read and change. What is written out here is what a device does that has
+/// nothing to change: it is always up.
 pub trait Netdev: Send + Sync {
     /// Its name, unique in this process.
     fn name(&self) -> &str;
@@ -59,22 +60,32 @@ pub trait Netdev: Send + Sync {
     fn mac(&self) -> Result<EthAddr, NetdevError>;
 
     /// Gives it another Ethernet address.
-    fn set_mac(&self, mac: EthAddr) -> Result<(), NetdevError>;
+    fn set_mac(&self, _mac: EthAddr) -> Result<(), NetdevError> {
+        Err(NetdevError::NotSupported)
+    }
 
     /// Bytes of the largest packet it sends, without the Ethernet header.
     fn mtu(&self) -> Result<u32, NetdevError>;
 
     /// Changes the MTU.
-    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError>;
+    fn set_mtu(&self, _mtu: u32) -> Result<(), NetdevError> {
+        Err(NetdevError::NotSupported)
+    }
 
     /// Whether an administrator wants it up.
-    fn admin_state(&self) -> Result<AdminState, NetdevError>;
+    fn admin_state(&self) -> Result<AdminState, NetdevError> {
+        Ok(AdminState::Up)
+    }
 
     /// Brings it up or down.
-    fn set_admin_state(&self, state: AdminState) -> Result<(), NetdevError>;
+    fn set_admin_state(&self, _state: AdminState) -> Result<(), NetdevError> {
+        Err(NetdevError::NotSupported)
+    }
 
     /// True if the link has a carrier.
-    fn carrier(&self) -> bool;
+    fn carrier(&self) -> bool {
+        true
+    }
 
     /// How often the carrier came or went.
     fn carrier_resets(&self) -> u64 {
@@ -100,10 +111,14 @@ pub trait Netdev: Send + Sync {
     }
 
     /// Applies `Interface.options`; on error nothing is changed.
-    fn set_options(&self, options: &Options) -> Result<(), NetdevError>;
+    fn set_options(&self, _options: &Options) -> Result<(), NetdevError> {
+        Ok(())
+    }
 
     /// A number that differs whenever MAC, MTU, admin state, carrier or existence changed since it was last read.
-    fn change_seq(&self) -> u64;
+    fn change_seq(&self) -> u64 {
+        0
+    }
 
     /// The dummy device behind this one, if it is a dummy: tests feed it.
     fn as_dummy(&self) -> Option<&crate::dummy::DummyNetdev> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use packet::PacketBuf;
 use wire::EthAddr;
 
-use crate::device::{AdminState, Netdev, Options, Queues, RxQueue, TxDrops, TxQueue};
+use crate::device::{Netdev, Queues, RxQueue, TxDrops, TxQueue};
 use crate::{BufferPool, FrameBatch, NetdevError, NetdevStats};
 
 #[derive(Default)]
@@ -44,35 +44,15 @@ impl Netdev for NullNetdev {
         if self.counters.taken.swap(true, Relaxed) {
             return None;
         }
-        Some(Queues::pair(Nothing, Sink(self.counters.clone())))
+        Some(Queues::pair(Silent, Sink(self.counters.clone())))
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {
         Ok(EthAddr::ZERO)
     }
 
-    fn set_mac(&self, _mac: EthAddr) -> Result<(), NetdevError> {
-        Err(NetdevError::NotSupported)
-    }
-
     fn mtu(&self) -> Result<u32, NetdevError> {
         Ok(65_535)
-    }
-
-    fn set_mtu(&self, _mtu: u32) -> Result<(), NetdevError> {
-        Err(NetdevError::NotSupported)
-    }
-
-    fn admin_state(&self) -> Result<AdminState, NetdevError> {
-        Ok(AdminState::Up)
-    }
-
-    fn set_admin_state(&self, _state: AdminState) -> Result<(), NetdevError> {
-        Err(NetdevError::NotSupported)
-    }
-
-    fn carrier(&self) -> bool {
-        true
     }
 
     fn stats(&self) -> Result<NetdevStats, NetdevError> {
@@ -82,19 +62,12 @@ impl Netdev for NullNetdev {
             ..NetdevStats::default()
         })
     }
-
-    fn set_options(&self, _options: &Options) -> Result<(), NetdevError> {
-        Ok(())
-    }
-
-    fn change_seq(&self) -> u64 {
-        0
-    }
 }
 
-struct Nothing;
+/// A queue that nothing comes in by.
+pub(crate) struct Silent;
 
-impl RxQueue for Nothing {
+impl RxQueue for Silent {
     fn receive(&mut self, _pool: &mut BufferPool, _out: &mut FrameBatch) -> usize {
         0
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use wire::EthAddr;
 
-use crate::device::{AdminState, Netdev, Options, Queues, RxQueue, TxDrops, TxQueue};
+use crate::device::{Netdev, Queues, TxDrops, TxQueue};
+use crate::null::Silent;
 use crate::{BufferPool, FrameBatch, NetdevError, NetdevStats, OpenNetdev};
 
 /// Opens tunnels' ports of type `kind`.
@@ -43,48 +44,12 @@ impl Netdev for Vport {
         Ok(EthAddr::ZERO)
     }
 
-    fn set_mac(&self, _mac: EthAddr) -> Result<(), NetdevError> {
-        Err(NetdevError::NotSupported)
-    }
-
     fn mtu(&self) -> Result<u32, NetdevError> {
         Err(NetdevError::NotSupported)
     }
 
-    fn set_mtu(&self, _mtu: u32) -> Result<(), NetdevError> {
-        Err(NetdevError::NotSupported)
-    }
-
-    fn admin_state(&self) -> Result<AdminState, NetdevError> {
-        Ok(AdminState::Up)
-    }
-
-    fn set_admin_state(&self, _state: AdminState) -> Result<(), NetdevError> {
-        Err(NetdevError::NotSupported)
-    }
-
-    fn carrier(&self) -> bool {
-        true
-    }
-
     fn stats(&self) -> Result<NetdevStats, NetdevError> {
         Ok(NetdevStats::default())
-    }
-
-    fn set_options(&self, _options: &Options) -> Result<(), NetdevError> {
-        Ok(())
-    }
-
-    fn change_seq(&self) -> u64 {
-        0
-    }
-}
-
-struct Silent;
-
-impl RxQueue for Silent {
-    fn receive(&mut self, _pool: &mut BufferPool, _out: &mut FrameBatch) -> usize {
-        0
     }
 }
 
