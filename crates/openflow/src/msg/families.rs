@@ -88,16 +88,25 @@ fn decode_others(raw: Raw, version: Version, mut r: Reader<'_>) -> Result<Option
     }))
 }
 
+/// Appends the message of `rows` that this version has, with what `body` writes.
+fn put(
+    rows: &[Raw],
+    version: Version,
+    xid: u32,
+    out: &mut Vec<u8>,
+    body: &dyn Fn(&mut Vec<u8>),
+) -> Result<()> {
+    let raw = Raw::pick(rows, version.wire()).ok_or(OfpError::OFPBRC_BAD_VERSION)?;
+    let at = header::start(out, raw, version.wire(), xid);
+    body(out);
+    header::finish(out, at);
+    Ok(())
+}
+
 /// Appends `message` if it is of these families.
 pub(super) fn encode(message: &Message, dialect: Dialect, xid: u32, out: &mut Vec<u8>) -> Option<Result<()>> {
     let version = dialect.version();
-    let mut row = |rows: &[Raw], body: &dyn Fn(&mut Vec<u8>)| {
-        let raw = Raw::pick(rows, version.wire()).ok_or(OfpError::OFPBRC_BAD_VERSION)?;
-        let at = header::start(out, raw, version.wire(), xid);
-        body(out);
-        header::finish(out, at);
-        Ok(())
-    };
+    let mut row = |rows: &[Raw], body: &dyn Fn(&mut Vec<u8>)| put(rows, version, xid, out, body);
     let number = |n: u32| {
         move |out: &mut Vec<u8>| {
             out.put_u32(n);
@@ -150,13 +159,7 @@ pub(super) fn encode(message: &Message, dialect: Dialect, xid: u32, out: &mut Ve
 }
 
 fn encode_others(message: &Message, version: Version, xid: u32, out: &mut Vec<u8>) -> Option<Result<()>> {
-    let mut row = |rows: &[Raw], body: &dyn Fn(&mut Vec<u8>)| {
-        let raw = Raw::pick(rows, version.wire()).ok_or(OfpError::OFPBRC_BAD_VERSION)?;
-        let at = header::start(out, raw, version.wire(), xid);
-        body(out);
-        header::finish(out, at);
-        Ok(())
-    };
+    let mut row = |rows: &[Raw], body: &dyn Fn(&mut Vec<u8>)| put(rows, version, xid, out, body);
     Some(match message {
         Message::TableMod(tm) => tm.encode(version, xid, out),
         Message::TableDescRequest => row(&[Raw::Ofpst14TableDescRequest], &|_| {}),
