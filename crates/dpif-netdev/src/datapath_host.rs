@@ -330,7 +330,8 @@ impl DpifNetdev {
             let Some(device) = devices.get(number) else { continue };
             let (wanted, have) = (device.wanted_queues(), port.counts());
             let dedicated = port.polling == Polling::Dedicated;
-            if have.rx == wanted.rx
+            if !device.queues_are_stale()
+                && have.rx == wanted.rx
                 && (!dedicated || (have.tx == wanted.tx && port.numa_id == device.numa_id()))
             {
                 continue;

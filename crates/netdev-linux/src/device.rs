@@ -1,14 +1,17 @@
 //! A Linux device as a netdev, and how they are opened.
 //!
 //! Where it sits: the crate's surface. State comes from the table of links and from ethtool; packets go through
-//! `packet_port`, `tap` or `veth`.
+//! `packet_port`, `xdp_port`, `tap` or `veth`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use netdev::{AdminState, LinkFeatures, Netdev, NetdevError, NetdevStats, OpenNetdev, Options, Queues};
+use netdev::{
+    AdminState, LinkFeatures, Netdev, NetdevError, NetdevStats, OpenNetdev, Options, Polling, QueueCounts,
+    Queues,
+};
 use wire::EthAddr;
 
 use crate::ethtool;
@@ -16,6 +19,7 @@ use crate::packet_port::PacketPort;
 use crate::rtnl::{LinkChange, LinkInfo, Links, OnChange, Which};
 use crate::tap::Tap;
 use crate::veth::{self, VethPair};
+use crate::xdp_port::XdpPort;
 
 /// The devices of this network namespace.
 #[derive(Clone)]
@@ -51,6 +55,16 @@ impl LinuxDevices {
         self.opener("tap")
     }
 
+    /// Opens existing devices past the kernel's stack, for poll-mode threads: type `afxdp`.
+    pub fn afxdp(&self) -> Arc<dyn OpenNetdev> {
+        self.opener("afxdp")
+    }
+
+    /// The same for threads that wait: type `afxdp-nonpmd`.
+    pub fn afxdp_nonpmd(&self) -> Arc<dyn OpenNetdev> {
+        self.opener("afxdp-nonpmd")
+    }
+
     /// A number that grows whenever any link of the namespace changes: a device that could not be opened may be there.
     pub fn generation(&self) -> u64 {
         self.0.links.generation()
@@ -71,6 +85,11 @@ impl LinuxDevices {
             "system" => {
                 let index = links.refresh(Which::Name(name))?.index;
                 Io::Packet(PacketPort::open(name, index, links.clone())?)
+            }
+            "afxdp" | "afxdp-nonpmd" => {
+                links.refresh(Which::Name(name))?;
+                let polling = if kind == "afxdp" { Polling::Dedicated } else { Polling::Waiting };
+                Io::Xdp(XdpPort::new(name, polling, links.clone()))
             }
             _ => make(name, &links)?,
         };
@@ -102,6 +121,7 @@ fn make(name: &str, links: &Arc<Links>) -> Result<Io, NetdevError> {
 
 enum Io {
     Packet(Arc<PacketPort>),
+    Xdp(Arc<XdpPort>),
     Tap(Arc<Tap>),
     Veth(VethPair),
 }
@@ -118,6 +138,13 @@ impl LinuxNetdev {
     fn link(&self) -> Result<LinkInfo, NetdevError> {
         self.links.find(&self.name).map(|l| l.info).ok_or(NetdevError::Os(libc::ENODEV))
     }
+
+    fn xdp(&self) -> Option<&Arc<XdpPort>> {
+        match &self.io {
+            Io::Xdp(port) => Some(port),
+            _ => None,
+        }
+    }
 }
 
 impl Netdev for LinuxNetdev {
@@ -132,9 +159,26 @@ impl Netdev for LinuxNetdev {
     fn queues(&self) -> Option<Queues> {
         match &self.io {
             Io::Packet(port) => port.queues(),
+            Io::Xdp(port) => port.queues(),
             Io::Tap(tap) => tap.queues(),
             Io::Veth(pair) => pair.port().queues(),
         }
+    }
+
+    fn wanted_queues(&self) -> QueueCounts {
+        self.xdp().map_or(QueueCounts::default(), |port| port.counts())
+    }
+
+    fn queues_are_stale(&self) -> bool {
+        self.xdp().is_some_and(|port| port.is_stale())
+    }
+
+    fn polling(&self) -> Polling {
+        self.xdp().map_or(Polling::Waiting, |port| port.polling())
+    }
+
+    fn config(&self) -> Options {
+        self.xdp().map_or_else(Options::new, |port| port.config())
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {
@@ -185,6 +229,8 @@ impl Netdev for LinuxNetdev {
         let kernel = self.links.stats(&self.name);
         match &self.io {
             Io::Packet(_) => kernel,
+            Io::Xdp(port) => kernel
+                .map(|stats| NetdevStats { rx_dropped: stats.rx_dropped.map(|n| n + port.lost()), ..stats }),
             // What the device sends, the switch receives.
             Io::Tap(tap) => Ok(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped)),
             // What the device sends, our end receives.
@@ -193,11 +239,15 @@ impl Netdev for LinuxNetdev {
     }
 
     fn status(&self) -> Options {
-        ethtool::driver_status(&self.control, &self.name)
+        let mut status = ethtool::driver_status(&self.control, &self.name);
+        if let Some(port) = self.xdp() {
+            port.add_status(&mut status);
+        }
+        status
     }
 
-    fn set_options(&self, _options: &Options) -> Result<(), NetdevError> {
-        Ok(())
+    fn set_options(&self, options: &Options) -> Result<(), NetdevError> {
+        self.xdp().map_or(Ok(()), |port| port.set_options(options))
     }
 
     fn change_seq(&self) -> u64 {

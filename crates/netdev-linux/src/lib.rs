@@ -1,10 +1,11 @@
-//! Linux ports: AF_PACKET and TAP, with offloads; links by rtnetlink.
+//! Linux ports: AF_PACKET, AF_XDP and TAP, with offloads; links by rtnetlink.
 //!
 //! Where it sits: a daemon makes one [`LinuxDevices`] and registers its openers; `dpif-netdev` opens ports through
 //! them. It knows no flows and no bridges.
 //!
 //! ~~~text
 //!   type system           an existing device, through a packet socket        packet_port
+//!   type afxdp            the same, past the kernel's stack (AF_XDP)         xdp_port
 //!   type internal, tap    a device that is made, and lives with its handle   tap, or veth where TAP is closed to us
 //!                                     │
 //!          virtio-net header before each frame, both ways (vnet)  ⇄  packet::Offload
@@ -20,7 +21,7 @@
 //! I2  A device that vanishes keeps its port: when a device of that name returns, the port uses it.
 //! I3  Unsafe code is in `sys`, and behind functions that are safe for every argument.
 //!
-//! Spec: packet(7), rtnetlink(7), the kernel's networking/tuntap; virtio 1.1 §5.1.6. Next: `dpif-netdev/src/lib.rs`.
+//! Spec: packet(7), the kernel's networking/af_xdp, rtnetlink(7), the kernel's networking/tuntap; virtio 1.1 §5.1.6. Next: `dpif-netdev/src/lib.rs`.
 #![cfg(target_os = "linux")]
 
 mod device;
@@ -31,6 +32,7 @@ mod sys;
 mod tap;
 mod veth;
 mod vnet;
+mod xdp_port;
 
 pub use device::LinuxDevices;
 pub use rtnl::{Address, Neighbour, OnChange, Route, RouteTables, Routes};

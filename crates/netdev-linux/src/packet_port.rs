@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
-use netdev::{BufferPool, Frame, FrameBatch, Queues, RxQueue, TxDrops, TxQueue};
+use netdev::{BufferPool, Frame, FrameBatch, QueueCounts, Queues, RxQueue, TxDrops, TxQueue};
 use packet::{BATCH, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
 
 use crate::rtnl::Links;
@@ -19,7 +19,7 @@ use crate::sys::{PacketSocket, Received};
 use crate::vnet;
 
 /// Transmit queues of a port: the kernel lets threads send on one socket side by side, each needs only memory of its own.
-const TX_QUEUES: usize = 8;
+const TX_QUEUES: u32 = 8;
 /// Bytes of a frame's two addresses, and of the tag behind them.
 const ADDRESSES: usize = 12;
 const TAG: usize = 4;
@@ -35,6 +35,9 @@ pub(crate) struct PacketPort {
 }
 
 impl PacketPort {
+    /// The queues of a port.
+    pub(crate) const COUNTS: QueueCounts = QueueCounts { rx: 1, tx: TX_QUEUES };
+
     pub(crate) fn open(name: &str, ifindex: u32, links: Arc<Links>) -> io::Result<Arc<PacketPort>> {
         let socket = PacketSocket::open()?;
         socket.bind(ifindex)?;

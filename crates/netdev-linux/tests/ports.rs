@@ -161,6 +161,104 @@ fn tcp_between_veths_goes_in_super_packets() {
     assert!(stats.rx_bytes > Some(20_000_000) && stats.tx_bytes > Some(1_000_000), "{stats:?}");
 }
 
+/// Sends TCP both ways between two ports of this mode, over devices whose offloads are left on.
+fn tcp_by_afxdp(mode: &str) {
+    guest("a", "va", "10.0.0.1");
+    guest("b", "vb", "10.0.0.2");
+    let d = devices();
+    let (va, vb) = (d.afxdp_nonpmd().open("va").unwrap(), d.afxdp_nonpmd().open("vb").unwrap());
+    for port in [&va, &vb] {
+        port.set_options(&[("xdp-mode".to_owned(), mode.to_owned())].into()).unwrap();
+    }
+    let wire = Wire::between(&va, &vb);
+    let status = va.status();
+    if let Some(why) = status.get("xdp-error") {
+        skip!("no AF_XDP here: {why}");
+    }
+    if mode != "best-effort" {
+        assert_eq!(status["xdp-mode"], mode);
+    }
+    if mode == "generic" {
+        // The program sees what the guests' stacks send, which fits a socket's frames only if it is not a super-packet.
+        for ns in ["a", "b"] {
+            run(&format!("ip -n {ns} link set eth0 gso_max_segs 1"));
+        }
+    }
+    tcp("a", "b", "10.0.0.2", 5_000_000);
+    tcp("b", "a", "10.0.0.1", 1_000_000);
+    let seen = &wire.seen;
+    assert!(seen.get(|s| &s.partial) > 100, "{} partial", seen.get(|s| &s.partial));
+    assert!(va.queues().is_none(), "the queues are taken");
+    drop(wire);
+    assert!(!va.queues_are_stale());
+    va.set_options(&[("xdp-mode".to_owned(), "generic".to_owned())].into()).unwrap();
+    assert_eq!(va.queues_are_stale(), mode != "generic");
+    drop(va.queues().unwrap());
+    assert_eq!(va.status()["xdp-mode"], "generic");
+}
+
+#[test]
+fn tcp_by_afxdp_in_the_best_mode() {
+    sandboxed!();
+    tcp_by_afxdp("best-effort");
+}
+
+#[test]
+fn tcp_by_afxdp_in_the_driver() {
+    sandboxed!();
+    tcp_by_afxdp("native");
+}
+
+#[test]
+fn tcp_by_afxdp_in_the_stack() {
+    sandboxed!();
+    tcp_by_afxdp("generic");
+}
+
+#[test]
+fn where_afxdp_is_not_to_be_had_a_packet_socket_works() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    guest("b", "vb", "10.0.0.2");
+    let d = devices();
+    let (va, vb) = (d.afxdp().open("va").unwrap(), d.afxdp().open("vb").unwrap());
+    for port in [&va, &vb] {
+        // No veth device has as many queues.
+        port.set_options(&[("n_rxq".to_owned(), "50".to_owned())].into()).unwrap();
+    }
+    let wrong = va.set_options(&[("xdp-mode".to_owned(), "fast".to_owned())].into());
+    assert_eq!(wrong.unwrap_err().to_string(), "Invalid argument");
+    let wire = Wire::between(&va, &vb);
+    tcp("a", "b", "10.0.0.2", 5_000_000);
+    let status = va.status();
+    assert_eq!(status["xdp-mode"], "af-packet");
+    assert!(status["xdp-error"].contains("generic: "), "{status:?}");
+    assert!(wire.seen.get(|s| &s.super_packets) > 10);
+}
+
+#[test]
+fn a_device_by_afxdp_that_returns_has_other_queues() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    let d = devices();
+    let va = d.afxdp().open("va").unwrap();
+    let queues = va.queues().unwrap();
+    run("ip link del va");
+    run("ip netns del a");
+    eventually("the loss is seen", || va.mtu().is_err());
+    assert!(!va.queues_are_stale(), "there is nothing better");
+    guest("a", "va", "10.0.0.1");
+    eventually("the return is seen", || va.queues_are_stale());
+    drop(queues);
+    let mut queues = va.queues().unwrap();
+    assert!(!va.queues_are_stale());
+    // It asks who has the address.
+    let ask = || std::net::UdpSocket::bind("10.0.0.1:0").unwrap().send_to(b"?", "10.0.0.9:9");
+    inside("a", ask).join().unwrap().unwrap();
+    let (mut pool, mut batch) = (BufferPool::new(), FrameBatch::default());
+    eventually("packets come", || queues.rx[0].receive(&mut pool, &mut batch) != 0);
+}
+
 /// A tagged TCP segment of 3000 bytes of payload, its checksum partial, to be cut into segments of 1000.
 fn tagged_super_packet() -> netdev::Frame {
     let mut f = vec![0xff; 6];

@@ -41,6 +41,12 @@ pub trait Netdev: Send + Sync {
         QueueCounts::default()
     }
 
+    /// True if the queues that were taken serve no more, or worse than others would: they must be given back and taken
+    /// anew.
+    fn queues_are_stale(&self) -> bool {
+        false
+    }
+
     /// Who polls it.
     fn polling(&self) -> Polling {
         Polling::Waiting

@@ -351,6 +351,8 @@ fn registry(level: DummyLevel, dummies: &DummyDevices, linux: Option<&LinuxDevic
         registry.register("system", linux.system());
         registry.register("internal", linux.internal());
         registry.register("tap", linux.tap());
+        registry.register("afxdp", linux.afxdp());
+        registry.register("afxdp-nonpmd", linux.afxdp_nonpmd());
     }
     for kind in odp::TunnelKind::ALL.iter().filter(|k| **k != odp::TunnelKind::Stt) {
         registry.register(kind.name(), netdev::vport_opener(kind.name()));

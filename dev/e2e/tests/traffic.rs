@@ -12,7 +12,8 @@ fn two_machines(suite: &Suite) -> SwitchUnderTest {
         system(&format!("ip link add port-{name} type veth peer name eth0 netns {name}"));
         system(&format!("ip -n {name} addr add {address}/24 dev eth0"));
         system(&format!("ip -n {name} link set lo up"));
-        system(&format!("ip -n {name} link set eth0 up"));
+        let last = &address[address.len() - 1..];
+        system(&format!("ip -n {name} link set eth0 address 02:00:00:00:00:0{last} up"));
         system(&format!("ip link set port-{name} up"));
     }
     let pair = SwitchUnderTest::started(suite, &[]);
@@ -80,6 +81,40 @@ fn much_tcp_with_offloads_left_on() {
     });
     assert!(server.wait().expect("our child").success());
     assert!(said.contains("receiver"), "{said}");
+}
+
+#[test]
+fn afxdp_ports_carry_traffic_and_heal() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    let status = |port: &str, key: &str| {
+        pair.ok(&suite, "ovs-vsctl", &["--if-exists", "get", "interface", port, &format!("status:{key}")])
+    };
+    let set = "set interface port-a type=afxdp -- set interface port-b type=afxdp options:xdp-mode=native";
+    pair.ok(&suite, "ovs-vsctl", &set.split_whitespace().collect::<Vec<_>>());
+    pair.await_true("the mode is told", || !status("port-b", "xdp-mode").trim().is_empty());
+    if status("port-b", "xdp-mode").contains("af-packet") {
+        skip!("no AF_XDP here: {}", status("port-b", "xdp-error").trim());
+    }
+    let mut answering = answer_in_b(&suite);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    assert!(probe(&suite, "tcp 10.0.0.2 80"), "TCP\n{}", pair.logs());
+    assert!(probe(&suite, "udp 10.0.0.2 53"), "UDP\n{}", pair.logs());
+    let queues = pair.ok(&suite, "ovs-appctl", &["dpif-netdev/pmd-rxq-show"]);
+    assert!(queues.contains("port: port-a") && queues.contains("port: port-b"), "{queues}");
+    // Another mode, and another device of the same name; b still knows the address.
+    pair.ok(&suite, "ovs-vsctl", &["set", "interface", "port-b", "options:xdp-mode=generic"]);
+    pair.await_true("the mode changes", || status("port-b", "xdp-mode").contains("generic"));
+    pair.await_true("a ping is answered in generic mode", || probe(&suite, "ping 10.0.0.2"));
+    system("ip -n a link del eth0");
+    system("ip link add port-a type veth peer name eth0 netns a");
+    system("ip -n a addr add 10.0.0.1/24 dev eth0");
+    system("ip -n a link set eth0 address 02:00:00:00:00:01 up");
+    system("ip link set port-a up");
+    pair.await_true("a ping is answered by the new device", || probe(&suite, "ping 10.0.0.2"));
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
 }
 
 #[test]

@@ -10,7 +10,7 @@
 mod checksum;
 mod segment;
 
-pub use checksum::complete_checksum;
+pub use checksum::{complete_checksum, partial_checksum};
 pub use segment::{SegmentError, segment};
 
 use packet::{L4Checksum, PacketBuf, Segmentation, SegmentationKind};

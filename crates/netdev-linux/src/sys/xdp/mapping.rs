@@ -1,0 +1,127 @@
+//! A piece of memory from mmap(2).
+//!
+//! Where it sits: holds a ring that the kernel shares, or a socket's packets.
+#![allow(unsafe_code)] // mmap, munmap, and access by offset
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::AtomicU32;
+
+/// Types of plain integers.
+///
+/// # Safety
+/// All bytes are a value of it.
+pub(super) unsafe trait Plain: Copy + Default {}
+
+// SAFETY: a plain integer.
+unsafe impl Plain for u64 {}
+
+/// A piece of memory, which is given back when this is dropped.
+pub(super) struct Mapping {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the memory belongs to the process, not to a thread; access is by atomics, and by copies whose
+// callers see to it that nobody else uses the same bytes.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Fresh memory of our own.
+    pub fn anonymous(len: usize) -> io::Result<Mapping> {
+        Mapping::new(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+    }
+
+    /// What the kernel shares under `offset` of `fd`.
+    pub fn shared(fd: BorrowedFd<'_>, len: usize, offset: u64) -> io::Result<Mapping> {
+        Mapping::new(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset as libc::off_t)
+    }
+
+    fn new(len: usize, flags: i32, fd: i32, offset: libc::off_t) -> io::Result<Mapping> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that is there already.
+        let at = unsafe { libc::mmap(null_mut(), len, protection, flags, fd, offset) };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let at = NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { at, len })
+    }
+
+    /// Its address, for the kernel.
+    pub fn address(&self) -> u64 {
+        self.at.as_ptr() as u64
+    }
+
+    /// Its bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A pointer to `size` bytes at `offset`, if there are so many.
+    fn pointer(&self, offset: u64, size: usize) -> Option<NonNull<u8>> {
+        let offset = usize::try_from(offset).ok()?;
+        if offset.checked_add(size)? > self.len {
+            return None;
+        }
+        // SAFETY: the offset is inside the mapping, as just checked.
+        Some(unsafe { self.at.add(offset) })
+    }
+
+    /// The counter at `offset`, which the kernel reads or writes as well.
+    pub fn counter(&self, offset: u64) -> Option<&AtomicU32> {
+        let at = self.pointer(offset, size_of::<AtomicU32>())?.cast::<AtomicU32>();
+        if !at.is_aligned() {
+            return None;
+        }
+        // SAFETY: inside the mapping, which lives as long as the borrow, and aligned; any bytes are an AtomicU32.
+        Some(unsafe { at.as_ref() })
+    }
+
+    /// The value at `offset`; zero outside.
+    pub fn load<T: Plain>(&self, offset: u64) -> T {
+        let Some(at) = self.pointer(offset, size_of::<T>()) else { return T::default() };
+        // SAFETY: inside the mapping; any bytes are a T.
+        unsafe { at.cast::<T>().read_unaligned() }
+    }
+
+    /// Stores a value at `offset`; nothing outside.
+    pub fn store<T: Plain>(&self, offset: u64, value: T) {
+        if let Some(at) = self.pointer(offset, size_of::<T>()) {
+            // SAFETY: inside the mapping.
+            unsafe { at.cast::<T>().write_unaligned(value) }
+        }
+    }
+
+    /// The bytes at `offset`; `None` outside.
+    ///
+    /// # Safety
+    /// Neither the kernel nor another thread writes them as long as the borrow lasts.
+    pub unsafe fn bytes(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let at = self.pointer(offset, len)?;
+        // SAFETY: inside the mapping and initialised (the kernel's pages are zeroed); the caller sees to the rest.
+        Some(unsafe { std::slice::from_raw_parts(at.as_ptr(), len) })
+    }
+
+    /// Copies `bytes`, which are of other memory, to `offset`; false, and no change, if they do not fit.
+    ///
+    /// # Safety
+    /// Neither the kernel nor another thread reads or writes the place meanwhile.
+    pub unsafe fn put(&self, offset: u64, bytes: &[u8]) -> bool {
+        let Some(at) = self.pointer(offset, bytes.len()) else { return false };
+        // SAFETY: inside the mapping; the caller sees to the rest.
+        unsafe { at.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        true
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping that `new` made, and borrows of it have ended.
+        unsafe { libc::munmap(self.at.as_ptr().cast::<c_void>(), self.len) };
+    }
+}

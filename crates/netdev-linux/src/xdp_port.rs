@@ -1,0 +1,329 @@
+//! A device whose packets bypass the kernel's stack: types afxdp and afxdp-nonpmd.
+//!
+//! Where it sits: made by `device`; polled by poll-mode threads (afxdp) or by threads that wait (afxdp-nonpmd).
+//!
+//! The queues are opened when they are taken, in the fastest mode that the device has, and taken anew when the mode, the
+//! number of queues or the device changed. Where AF_XDP is not to be had, a packet socket does the work, and
+//! `Interface.status` says why.
+//!
+//! AF_XDP says nothing of checksums: a packet of a guest's stack may come with the pseudo header's sum alone. Such sums are
+//! recognised here, and completed by the output that needs it; what we send is always complete.
+//!
+//! Spec: ovs-vswitchd.conf.db(5), `options:xdp-mode`, `options:n_rxq`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use netdev::offload::{SegmentError, TxCapabilities, deliver, partial_checksum};
+use netdev::{
+    BufferPool, Frame, FrameBatch, NetdevError, Options, Polling, QueueCounts, Queues, RxQueue, TxDrops,
+    TxQueue,
+};
+use packet::{BATCH, L4Checksum, PacketBuf, PacketMeta};
+
+use crate::packet_port::PacketPort;
+use crate::rtnl::Links;
+use crate::sys::xdp::{Attach, Bind, FRAME_MAX, Program, XdpRx, XdpTx, open};
+
+/// Receive queues of a port at most.
+const MAX_QUEUES: u32 = 64;
+/// How long a socket that was closed may keep its queue: half a second.
+const BUSY_TRIES: u32 = 250;
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+/// The mode in which `Interface.status` names the fallback.
+const FALLBACK: &str = "af-packet";
+
+/// How packets get from the device to us, fastest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    NativeZeroCopy,
+    Native,
+    Generic,
+}
+
+impl Mode {
+    const ALL: [Mode; 3] = [Mode::NativeZeroCopy, Mode::Native, Mode::Generic];
+
+    fn name(self) -> &'static str {
+        match self {
+            Mode::NativeZeroCopy => "native-with-zerocopy",
+            Mode::Native => "native",
+            Mode::Generic => "generic",
+        }
+    }
+
+    fn how(self) -> (Attach, Bind) {
+        match self {
+            Mode::NativeZeroCopy => (Attach::Driver, Bind::ZeroCopy),
+            Mode::Native => (Attach::Driver, Bind::Copy),
+            Mode::Generic => (Attach::Generic, Bind::Copy),
+        }
+    }
+}
+
+/// What `Interface.options` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    /// `None` is the best there is.
+    mode: Option<Mode>,
+    queues: u32,
+}
+
+/// What the queues that are taken came from.
+struct Taken {
+    ifindex: u32,
+    wanted: Wanted,
+    /// The mode, or why there is none.
+    mode: Result<Mode, String>,
+}
+
+struct State {
+    wanted: Wanted,
+    taken: Option<Taken>,
+    /// Queues that still live.
+    live: usize,
+}
+
+/// A device by AF_XDP.
+pub(crate) struct XdpPort {
+    name: String,
+    polling: Polling,
+    links: Arc<Links>,
+    state: Mutex<State>,
+    /// Packets that the kernel could not give us for want of room.
+    lost: AtomicU64,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl XdpPort {
+    pub(crate) fn new(name: &str, polling: Polling, links: Arc<Links>) -> Arc<XdpPort> {
+        let state = State { wanted: Wanted { mode: None, queues: 1 }, taken: None, live: 0 };
+        let (state, lost) = (Mutex::new(state), AtomicU64::new(0));
+        Arc::new(XdpPort { name: name.to_owned(), polling, links, state, lost })
+    }
+
+    pub(crate) fn polling(&self) -> Polling {
+        self.polling
+    }
+
+    pub(crate) fn counts(&self) -> QueueCounts {
+        let state = lock(&self.state);
+        match &state.taken {
+            // The packet socket has queues of its own number.
+            Some(Taken { mode: Err(_), wanted, .. }) if *wanted == state.wanted => PacketPort::COUNTS,
+            _ => QueueCounts { rx: state.wanted.queues, tx: state.wanted.queues },
+        }
+    }
+
+    /// True if other queues would serve better than those that were taken.
+    pub(crate) fn is_stale(&self) -> bool {
+        let now = self.links.find(&self.name).map(|l| l.info.index);
+        let state = lock(&self.state);
+        let Some(taken) = &state.taken else { return false };
+        taken.wanted != state.wanted || now.is_some_and(|index| index != taken.ifindex)
+    }
+
+    /// Packets lost before they came to us.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_options(&self, options: &Options) -> Result<(), NetdevError> {
+        let mode = match options.get("xdp-mode").map(String::as_str) {
+            None | Some("best-effort") => None,
+            Some(name) => match Mode::ALL.into_iter().find(|mode| mode.name() == name) {
+                Some(mode) => Some(mode),
+                None => {
+                    log::warn!(target: "netdev_afxdp", "{}: Incorrect xdp-mode ({name}).", self.name);
+                    return Err(NetdevError::Os(libc::EINVAL));
+                }
+            },
+        };
+        let queues = options.get("n_rxq").and_then(|n| n.parse::<u32>().ok()).unwrap_or(1).max(1);
+        if queues > MAX_QUEUES {
+            log::warn!(target: "netdev_afxdp", "{}: Too big 'n_rxq' ({queues} > {MAX_QUEUES}).", self.name);
+            return Err(NetdevError::Os(libc::EINVAL));
+        }
+        lock(&self.state).wanted = Wanted { mode, queues };
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Options {
+        let wanted = lock(&self.state).wanted;
+        let mode = wanted.mode.map_or("best-effort", Mode::name);
+        Options::from([
+            ("n_rxq".to_owned(), wanted.queues.to_string()),
+            ("xdp-mode".to_owned(), mode.to_owned()),
+        ])
+    }
+
+    /// Adds what is in use to `Interface.status`.
+    pub(crate) fn add_status(&self, status: &mut Options) {
+        let state = lock(&self.state);
+        let Some(taken) = &state.taken else { return };
+        let mode = match &taken.mode {
+            Ok(mode) => mode.name(),
+            Err(why) => {
+                status.insert("xdp-error".to_owned(), why.clone());
+                FALLBACK
+            }
+        };
+        status.insert("xdp-mode".to_owned(), mode.to_owned());
+    }
+
+    /// Opens the queues; `None` while somebody has them, or if there is no device.
+    pub(crate) fn queues(self: &Arc<Self>) -> Option<Queues> {
+        let mut state = lock(&self.state);
+        if state.live != 0 {
+            return None;
+        }
+        let ifindex = self.links.find(&self.name)?.info.index;
+        let wanted = state.wanted;
+        let (queues, mode) = match self.open(ifindex, wanted) {
+            Ok((mode, queues)) => {
+                log::info!(target: "netdev_afxdp", "{}: {} mode, {} queues", self.name, mode.name(), wanted.queues);
+                state.live = 2 * wanted.queues as usize;
+                (queues, Ok(mode))
+            }
+            Err(why) => {
+                log::warn!(target: "netdev_afxdp", "{}: AF_XDP cannot be used ({why}), using AF_PACKET", self.name);
+                let port = PacketPort::open(&self.name, ifindex, self.links.clone()).ok()?;
+                (port.queues()?, Err(why))
+            }
+        };
+        state.taken = Some(Taken { ifindex, wanted, mode });
+        Some(queues)
+    }
+
+    /// Opens the queues in the mode that is wanted, or the best.
+    fn open(self: &Arc<Self>, ifindex: u32, wanted: Wanted) -> Result<(Mode, Queues), String> {
+        let modes = Mode::ALL.into_iter().filter(|mode| wanted.mode.is_none_or(|only| only == *mode));
+        let mut errors = Vec::new();
+        for mode in modes {
+            match self.open_in(mode, ifindex, wanted.queues) {
+                Ok(queues) => return Ok((mode, queues)),
+                Err(e) => errors.push(format!("{}: {}", mode.name(), NetdevError::from(e))),
+            }
+        }
+        Err(errors.join(", "))
+    }
+
+    fn open_in(self: &Arc<Self>, mode: Mode, ifindex: u32, n: u32) -> io::Result<Queues> {
+        let (attach, bind) = mode.how();
+        let program = Arc::new(Program::attach(ifindex, n, attach)?);
+        let mut halves = Vec::new();
+        for queue in 0..n {
+            let (receive, send) = open_idle(ifindex, queue, bind)?;
+            program.steer(queue, receive.as_fd())?;
+            halves.push((receive, send));
+        }
+        // Only now, as each of these counts as live.
+        let mut queues = Queues { rx: Vec::new(), tx: Vec::new() };
+        for (receive, send) in halves {
+            let (port, program) = (self.clone(), program.clone());
+            queues.rx.push(Box::new(Rx { socket: receive, _program: program, port, calls: 0 }));
+            queues.tx.push(Box::new(Tx { socket: send, port: self.clone() }));
+        }
+        Ok(queues)
+    }
+
+    /// A queue has gone.
+    fn release(&self) {
+        let mut state = lock(&self.state);
+        state.live = state.live.saturating_sub(1);
+    }
+}
+
+/// Opens a socket on a receive queue. One that was closed just now keeps the queue until the kernel has cleared it away, which
+/// nothing tells of: this waits for it a while.
+fn open_idle(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, XdpTx)> {
+    let mut tries = 0;
+    loop {
+        match open(ifindex, queue, bind) {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && tries < BUSY_TRIES => tries += 1,
+            done => return done,
+        }
+        std::thread::sleep(BUSY_PAUSE);
+    }
+}
+
+struct Rx {
+    socket: XdpRx,
+    _program: Arc<Program>,
+    port: Arc<XdpPort>,
+    /// Calls since the counters of losses were read.
+    calls: u32,
+}
+
+/// Calls between two looks at a socket's losses.
+const LOOK_EVERY: u32 = 1 << 14;
+
+impl Drop for Rx {
+    fn drop(&mut self) {
+        self.port.lost.fetch_add(self.socket.take_lost(), Ordering::Relaxed);
+        self.port.release();
+    }
+}
+
+impl RxQueue for Rx {
+    fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
+        let mut pushed = 0;
+        self.socket.receive(BATCH - out.len(), |packet| {
+            // Without memory the packet is lost, as it would be on a full ring.
+            let Some(mut frame) = pool.copy_of(packet) else { return };
+            frame.offload_mut().l4 = partial_checksum(packet).unwrap_or(L4Checksum::Unknown);
+            pushed += usize::from(out.push(PacketMeta::default(), frame).is_ok());
+        });
+        self.calls += 1;
+        if self.calls >= LOOK_EVERY {
+            self.calls = 0;
+            self.port.lost.fetch_add(self.socket.take_lost(), Ordering::Relaxed);
+        }
+        pushed
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+}
+
+struct Tx {
+    socket: XdpTx,
+    port: Arc<XdpPort>,
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        self.port.release();
+    }
+}
+
+impl TxQueue for Tx {
+    fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
+        let mut drops = TxDrops::default();
+        for (_, frame) in batch.drain() {
+            let sent = deliver(frame, TxCapabilities::default(), pool, |frame: Frame, pool| {
+                if frame.len() > FRAME_MAX {
+                    drops.mtu += 1;
+                } else if !self.socket.push(frame.frame()) {
+                    drops.failed += 1;
+                }
+                pool.give(frame);
+            });
+            match sent {
+                Ok(()) => {}
+                Err(SegmentError::Malformed) => drops.failed += 1,
+                Err(SegmentError::NoMemory) => drops.memory += 1,
+            }
+        }
+        // What stands in line while the device is down leaves when it is up, or is lost with its queue.
+        let _ = self.socket.flush();
+        drops
+    }
+}
