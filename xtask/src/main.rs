@@ -34,7 +34,7 @@ usage: cargo xtask COMMAND
   demo [ARGS...]     build the release binaries and play the demonstration
   install DIR        put the release binaries into DIR/bin and DIR/sbin, the schema into DIR/share/openvswitch
   bench ovsdb        the database server beside C's: transactions, ports, monitors, memory, start-up
-  bench veth         TCP throughput between two namespaces: this switch and C Open vSwitch, one run
+  bench veth         two machines over veth: this switch, C Open vSwitch and the kernel's bridge, one run
   windows            link the driver into target/windows: ovsext.sys, .pdb, .inf; with osslsigncode a .cat, and test-signed
   sim [ARGS...]      run the driver in the simulated Hyper-V: --seeds N, --seed S to replay, --image for the real ovsext.sys
   needs              install or fetch what the tests need, and say what is missing

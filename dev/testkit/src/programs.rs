@@ -70,6 +70,8 @@ impl Suite {
         command.env("PATH", path.expect("folders without ':'")).stdin(Stdio::null());
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
+            // C's AF_XDP ports take their programs from files.
+            command.env("LIBXDP_OBJECT_PATH", libraries.join("bpf"));
         }
         command
     }

@@ -12,16 +12,18 @@ use std::str::FromStr;
 use anyhow::Result;
 
 /// What to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The database server.
     Ovsdb,
     /// The same, told where everything is.
     OvsdbInside,
-    /// TCP between two namespaces over veth.
+    /// Two machines over veth: streams, round trips, connections, small packets.
     Veth,
     /// The same, in the sandbox that `Veth` entered.
     VethInside,
+    /// A machine's own program there.
+    VethEnd(String),
 }
 
 impl FromStr for Subject {
@@ -33,6 +35,7 @@ impl FromStr for Subject {
             "ovsdb-inside" => Ok(Self::OvsdbInside),
             "veth" => Ok(Self::Veth),
             "veth-inside" => Ok(Self::VethInside),
+            other if other.starts_with("veth-end=") => Ok(Self::VethEnd(other.replacen("veth-end=", "", 1))),
             other => Err(format!("no measurement is called '{other}'; there are: ovsdb, veth")),
         }
     }
@@ -45,6 +48,7 @@ pub fn run(subject: Subject) -> Result<ExitCode> {
         Subject::OvsdbInside => ovsdb::inside().map(|()| ExitCode::SUCCESS),
         Subject::Veth => veth::outside(),
         Subject::VethInside => veth::inside().map(|()| ExitCode::SUCCESS),
+        Subject::VethEnd(what) => veth::end(&what).map(|()| ExitCode::SUCCESS),
     }
 }
 
