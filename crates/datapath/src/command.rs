@@ -138,6 +138,8 @@ pub struct Stats {
     pub lost: u64,
     /// Subtables searched.
     pub masks_searched: u64,
+    /// Packets that went round again.
+    pub recirculated: u64,
     /// Megaflows.
     pub flows: u64,
     /// Distinct masks.

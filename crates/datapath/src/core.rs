@@ -8,12 +8,15 @@ use alloc::vec::Vec;
 use conntrack::Conntrack;
 use odp::TunnelKind;
 use packet::{DropReason, OdpPort};
-use sync::RwSpin;
+use sync::{Qsbr, RwSpin};
 
-use crate::counters::{Tally, Totals};
+use crate::counters::Totals;
 use crate::flows::FlowTable;
 use crate::meter::Meters;
-use crate::{Command, CommandError, FlowPut, Reply};
+use crate::{Command, CommandError, FlowPut, Reply, Stats};
+
+/// Workers of a datapath at most, commands included.
+const MAX_WORKERS: usize = 128;
 
 /// How a datapath is set up.
 #[derive(Clone, Debug)]
@@ -42,7 +45,10 @@ impl Default for Config {
 /// A datapath's shared tables.
 pub struct Datapath {
     pub(crate) flows: RwSpin<FlowTable>,
-    pub(crate) totals: Totals,
+    /// Workers, each with what it has counted.
+    pub(crate) workers: Qsbr<Totals>,
+    /// What others count: hosts, at ports and upcall queues.
+    others: Totals,
     pub(crate) vlan_limit: u8,
     pub(crate) seed: u64,
     pub(crate) meters: RwSpin<Meters>,
@@ -59,7 +65,8 @@ impl Datapath {
     pub fn try_new(config: &Config) -> Option<Datapath> {
         Some(Datapath {
             flows: RwSpin::new(FlowTable::new(config.seed, config.flow_limit)),
-            totals: Totals::try_new()?,
+            workers: Qsbr::try_new(MAX_WORKERS, Totals::try_new)?,
+            others: Totals::try_new()?,
             vlan_limit: config.vlan_limit,
             seed: config.seed,
             meters: RwSpin::new(Meters::default()),
@@ -77,13 +84,22 @@ impl Datapath {
 
     /// Counts packets that the host dropped, at a port or an upcall queue.
     pub fn count_drops(&self, reason: DropReason, n: u64) {
-        self.totals.drop(reason, n);
+        self.others.drop(reason, n);
     }
 
     /// Counts upcalls that the host lost.
     pub fn count_lost(&self, n: u64) {
-        self.totals.take(&mut Tally { lost: n, ..Tally::default() });
-        self.totals.drop(DropReason::UpcallLost, n);
+        self.others.lose(n);
+        self.others.drop(DropReason::UpcallLost, n);
+    }
+
+    /// What the workers that have had this slot ([`crate::Worker::slot`]) have counted.
+    pub fn worker_stats(&self, slot: usize) -> Stats {
+        let mut stats = Stats::default();
+        if let Some(totals) = self.workers.locals().nth(slot) {
+            totals.add_to(&mut stats);
+        }
+        stats
     }
 
     #[inline(never)]
@@ -93,7 +109,9 @@ impl Datapath {
 
     #[inline(never)]
     fn stats(&self) -> Reply {
-        let mut stats = self.totals.read();
+        let mut stats = Stats::default();
+        self.others.add_to(&mut stats);
+        self.workers.locals().for_each(|totals| totals.add_to(&mut stats));
         let flows = self.flows.read();
         (stats.flows, stats.masks) = (flows.len() as u64, flows.masks() as u64);
         Reply::Stats(stats)

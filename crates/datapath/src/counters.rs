@@ -1,4 +1,4 @@
-//! Counters: kept by each worker for itself, added to the datapath's totals once a batch.
+//! Counters: kept by each worker for itself, on lines of its own, and summed when somebody reads them.
 //!
 //! Where it sits: `worker` counts, `Command::Stats` reads.
 
@@ -28,6 +28,11 @@ impl DropCounts {
         }
     }
 
+    /// True if any packet was dropped.
+    pub fn any(&self) -> bool {
+        self.0.iter().any(|n| *n != 0)
+    }
+
     /// Packets dropped for `reason`.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).copied().unwrap_or(0)
@@ -47,10 +52,11 @@ pub(crate) struct Tally {
     pub misses: u64,
     pub lost: u64,
     pub masks_searched: u64,
+    pub recirculated: u64,
     pub drops: DropCounts,
 }
 
-/// The datapath's totals.
+/// Totals: one worker's, which it alone changes, or those of everybody else, who add to them together.
 #[derive(Debug)]
 pub(crate) struct Totals {
     hits: AtomicU64,
@@ -58,6 +64,7 @@ pub(crate) struct Totals {
     misses: AtomicU64,
     lost: AtomicU64,
     masks_searched: AtomicU64,
+    recirculated: AtomicU64,
     /// By reason; on the heap, for a datapath is made on a kernel's stack.
     drops: Vec<AtomicU64>,
 }
@@ -65,6 +72,13 @@ pub(crate) struct Totals {
 fn bump(total: &AtomicU64, n: u64) {
     if n != 0 {
         total.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+/// Adds to a total that nobody else changes: no other processor has its line, and no locked instruction is needed.
+fn add(total: &AtomicU64, n: u64) {
+    if n != 0 {
+        total.store(total.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 }
 
@@ -80,21 +94,31 @@ impl Totals {
             misses: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             masks_searched: AtomicU64::new(0),
+            recirculated: AtomicU64::new(0),
             drops,
         })
     }
 
-    /// Takes over what a worker has counted.
+    /// Takes over what the worker that owns these totals has counted.
+    #[inline(never)]
     pub fn take(&self, tally: &mut Tally) {
-        let t = ::core::mem::take(tally);
-        bump(&self.hits, t.hits);
-        bump(&self.cache_hits, t.cache_hits);
-        bump(&self.misses, t.misses);
-        bump(&self.lost, t.lost);
-        bump(&self.masks_searched, t.masks_searched);
-        for (total, (_, n)) in self.drops.iter().zip(t.drops.iter()) {
-            bump(total, n);
+        add(&self.hits, tally.hits);
+        add(&self.cache_hits, tally.cache_hits);
+        add(&self.misses, tally.misses);
+        add(&self.lost, tally.lost);
+        add(&self.masks_searched, tally.masks_searched);
+        add(&self.recirculated, tally.recirculated);
+        if tally.drops.any() {
+            for (total, (_, n)) in self.drops.iter().zip(tally.drops.iter()) {
+                add(total, n);
+            }
         }
+        *tally = Tally::default();
+    }
+
+    /// Counts upcalls that were lost.
+    pub fn lose(&self, n: u64) {
+        bump(&self.lost, n);
     }
 
     /// Counts packets that a host dropped.
@@ -104,22 +128,17 @@ impl Totals {
         }
     }
 
-    /// The sums so far; `flows` and `masks` are the caller's.
-    pub fn read(&self) -> crate::Stats {
-        let get = |total: &AtomicU64| total.load(Ordering::Relaxed);
-        let mut drops = DropCounts::default();
+    /// Adds what was counted so far to `stats`.
+    pub fn add_to(&self, stats: &mut crate::Stats) {
+        let add = |to: &mut u64, total: &AtomicU64| *to = to.wrapping_add(total.load(Ordering::Relaxed));
         for (reason, total) in DropReason::ALL.iter().zip(&self.drops) {
-            drops.add(*reason, get(total));
+            stats.drops.add(*reason, total.load(Ordering::Relaxed));
         }
-        crate::Stats {
-            hits: get(&self.hits),
-            cache_hits: get(&self.cache_hits),
-            misses: get(&self.misses),
-            lost: get(&self.lost),
-            masks_searched: get(&self.masks_searched),
-            flows: 0,
-            masks: 0,
-            drops,
-        }
+        add(&mut stats.hits, &self.hits);
+        add(&mut stats.cache_hits, &self.cache_hits);
+        add(&mut stats.misses, &self.misses);
+        add(&mut stats.lost, &self.lost);
+        add(&mut stats.masks_searched, &self.masks_searched);
+        add(&mut stats.recirculated, &self.recirculated);
     }
 }

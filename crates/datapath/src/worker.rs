@@ -23,6 +23,7 @@ use classifier::hash_key;
 use flow::{FlowKey, Layers};
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, Now, PacketBuf, PacketMeta};
+use sync::Reader;
 
 use crate::cache::FlowCache;
 use crate::counters::Tally;
@@ -50,6 +51,8 @@ pub struct Worker<B> {
     found: Vec<Found>,
     tally: Tally,
     random: u64,
+    /// The slot among the datapath's workers; taken with the first batch.
+    reader: Option<Reader>,
 }
 
 /// What the stages before execution know of a packet.
@@ -93,7 +96,37 @@ impl<B: PacketBuf> Worker<B> {
             found,
             tally: Tally::default(),
             random: seed | 1,
+            reader: None,
         })
+    }
+
+    /// Takes a slot among the workers of `dp`, unless it has one; false if all are taken, in which case every packet is
+    /// dropped.
+    pub fn attach(&mut self, dp: &Datapath) -> bool {
+        if self.reader.as_ref().is_none_or(|reader| dp.workers.local(reader).is_none()) {
+            self.reader = dp.workers.register();
+        }
+        self.reader.is_some()
+    }
+
+    /// Gives the slot back: a worker that ends before its datapath must call this.
+    pub fn detach(&mut self, dp: &Datapath) {
+        if let Some(reader) = self.reader.take() {
+            dp.workers.leave(reader);
+        }
+    }
+
+    /// The slot among the datapath's workers, by which [`Datapath::worker_stats`] is asked.
+    pub fn slot(&self) -> Option<usize> {
+        self.reader.as_ref().map(Reader::slot)
+    }
+
+    /// Counts packets that the host dropped behind this worker.
+    pub fn count_drops(&mut self, dp: &Datapath, reason: DropReason, n: u64) {
+        self.tally.drops.add(reason, n);
+        if let Some(totals) = self.reader.as_ref().and_then(|reader| dp.workers.local(reader)) {
+            totals.take(&mut self.tally);
+        }
     }
 
     /// Consumes every packet of `batch` exactly once: into [`Worker::egress`], or counted as dropped.
@@ -132,10 +165,19 @@ impl<B: PacketBuf> Worker<B> {
 
     /// Runs passes until no packet recirculates any more.
     fn passes(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now) {
+        self.attach(dp);
+        let Some(reader) = self.reader.take() else {
+            dp.count_drops(DropReason::NoMemory, self.waiting.len() as u64);
+            self.waiting.clear();
+            return;
+        };
         let table = dp.flows.read();
-        for _ in 0..MAX_PASSES {
+        for pass in 0..MAX_PASSES {
             if self.waiting.is_empty() {
                 break;
+            }
+            if pass != 0 {
+                self.tally.recirculated += self.waiting.len() as u64;
             }
             ::core::mem::swap(&mut self.waiting, &mut self.work);
             let mut work = ::core::mem::take(&mut self.work);
@@ -147,7 +189,10 @@ impl<B: PacketBuf> Worker<B> {
         drop(table);
         self.tally.drops.add(DropReason::RecircLimit, self.waiting.len() as u64);
         self.waiting.clear();
-        dp.totals.take(&mut self.tally);
+        if let Some(totals) = dp.workers.local(&reader) {
+            totals.take(&mut self.tally);
+        }
+        self.reader = Some(reader);
     }
 
     // apart from `passes`, as `miss` and others are from this: kernel frames are small

@@ -4,21 +4,26 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use conntrack::Conntrack;
 use datapath::{Command, CommandError, Datapath, FlowPut, Reply};
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use flow::Match;
-use netdev::{Frame, Netdev, NetdevError, Registry};
+use netdev::{Frame, Netdev, NetdevError, Polling, Registry};
 use odp::Action;
 use odp::text::{ActionList, FlowText};
 use packet::{Instant, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
 
+use crate::cores::Cores;
+use crate::perf::Perf;
+use crate::pmd::Control;
 use crate::poller::{self, Poller};
-use crate::ports::{PortEntry, Ports, choose_number, lock};
+use crate::ports::{PortEntry, Ports, Settings, Steering, choose_number, lock};
 use crate::pump::Pump;
 
 /// The type of a datapath.
@@ -70,6 +75,8 @@ pub struct Setup {
     pub clock: Clock,
     /// Seeds and limits.
     pub config: datapath::Config,
+    /// The processor's cores: poll-mode threads are bound to them.
+    pub cores: Arc<Cores>,
 }
 
 /// Why a datapath could not be made.
@@ -112,13 +119,21 @@ pub(crate) struct Shared {
     name: String,
     registry: Arc<Registry>,
     clock: Clock,
-    seed: u64,
+    pub seed: u64,
+    pub cores: Arc<Cores>,
     pub datapath: Datapath,
     pub ports: Ports,
-    pub poller: Poller,
+    /// Threads that wait, each for its share of the ports.
+    pollers: Vec<(Arc<Poller>, Arc<Perf>)>,
+    /// Poll-mode threads.
+    pub control: Mutex<Control>,
+    /// Nanoseconds that a packet may wait for company on its way out.
+    patience: AtomicU64,
     handler: RwLock<Option<Arc<dyn UpcallHandler>>>,
     /// Pumps for calls from outside; one is made when all are in use.
-    idle: Mutex<Vec<Pump>>,
+    idle: Mutex<Vec<(Pump, Arc<Perf>)>>,
+    /// What all of those have done.
+    callers: Mutex<Vec<Arc<Perf>>>,
     /// Every port's device; locked while ports are added and removed.
     devices: Mutex<Devices>,
     housekeeping: Mutex<Instant>,
@@ -131,6 +146,11 @@ impl Shared {
 
     pub(crate) fn handler(&self) -> Option<Arc<dyn UpcallHandler>> {
         self.handler.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has a port's packets waited for, if it is one that waits.
+    fn wait_for(&self, port: &PortEntry) -> io::Result<()> {
+        if port.has_fd { self.poller_of(port.number).add(port) } else { Ok(()) }
     }
 
     /// Installs a megaflow; returns what it matches.
@@ -146,32 +166,60 @@ impl Shared {
         self.datapath.apply(Command::PutFlow(put)).map(|_| matched)
     }
 
+    /// How long a packet may wait for company on its way out.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_nanos(self.patience.load(Ordering::Relaxed))
+    }
+
+    /// The thread that waits for a port's packets.
+    pub(crate) fn poller_of(&self, port: OdpPort) -> &Poller {
+        &self.pollers[port.0 as usize % self.pollers.len()].0
+    }
+
+    /// The counters of everybody but poll-mode threads.
+    pub(crate) fn others(&self) -> Vec<Arc<Perf>> {
+        let pollers = self.pollers.iter().map(|(_, perf)| perf.clone());
+        pollers.chain(lock(&self.callers).iter().cloned()).collect()
+    }
+
     /// Lends a pump to `f`; false if memory is too short for one.
-    fn with_pump(&self, f: impl FnOnce(&mut Pump)) -> bool {
+    fn with_pump(&self, f: impl FnOnce(&mut Pump, &Perf)) -> bool {
+        let make = || {
+            let pump = Pump::try_new(self, 0)?;
+            let perf = Arc::new(Perf::default());
+            perf.set_slot(pump.slot());
+            lock(&self.callers).push(perf.clone());
+            Some((pump, perf))
+        };
         let idle = lock(&self.idle).pop();
-        let Some(mut pump) = idle.or_else(|| Pump::try_new(self.seed)) else { return false };
-        f(&mut pump);
-        lock(&self.idle).push(pump);
+        let Some((mut pump, perf)) = idle.or_else(make) else { return false };
+        f(&mut pump, &perf);
+        lock(&self.idle).push((pump, perf));
         true
     }
 }
 
+/// Threads that wait for ports at most.
+const MAX_POLLERS: usize = 4;
 /// Housekeeping is due this often.
-const HOUSEKEEPING: std::time::Duration = std::time::Duration::from_secs(1);
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Connections looked at in one part of a sweep, and parts of one turn.
 const SWEEP_PART: usize = 1024;
 const SWEEP_PARTS: usize = 64;
 
 /// A datapath in this process.
 pub struct DpifNetdev {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    pub(crate) shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl DpifNetdev {
     /// Makes a datapath with its local port, and starts its thread.
     pub fn open(setup: Setup) -> Result<DpifNetdev, OpenError> {
-        let Setup { class, registry, clock, config } = setup;
+        let Setup { class, registry, clock, config, cores } = setup;
+        // Half of the cores: guests and applications, whose packets these are, need the others.
+        let pollers = (cores.count() / 2).clamp(1, MAX_POLLERS);
+        let pollers = (0..pollers).map(|_| Ok((Arc::new(Poller::new()?), Arc::default())));
         let shared = Arc::new(Shared {
             class,
             name: format!("{}@{}", class.name(), class.local()),
@@ -180,18 +228,24 @@ impl DpifNetdev {
             seed: config.seed,
             datapath: Datapath::try_new(&config).ok_or(OpenError::NoMemory)?,
             ports: Ports::default(),
-            poller: Poller::new()?,
+            pollers: pollers.collect::<io::Result<_>>()?,
+            control: Mutex::default(),
+            patience: AtomicU64::new(0),
+            callers: Mutex::default(),
+            cores,
             handler: RwLock::default(),
             idle: Mutex::default(),
             devices: Mutex::default(),
             housekeeping: Mutex::default(),
         });
-        let pump = Pump::try_new(config.seed).ok_or(OpenError::NoMemory)?;
-        let of_thread = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("pmd".to_owned())
-            .spawn(move || poller::run(&of_thread, pump))?;
-        let dpif = DpifNetdev { shared, thread: Some(thread) };
+        let mut dpif = DpifNetdev { shared: shared.clone(), threads: Vec::new() };
+        for (number, (poller, perf)) in shared.pollers.iter().cloned().enumerate() {
+            let pump = Pump::try_new(&shared, number).ok_or(OpenError::NoMemory)?;
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name("ports".to_owned());
+            let run = move || poller::run(&shared, &poller, pump, &perf);
+            dpif.threads.push(thread.spawn(run)?);
+        }
         // Bridges work without it; only what talks to the datapath's own device misses it.
         if let Err(e) = dpif.add_port(class.local(), "internal", Some(OdpPort::LOCAL)) {
             log::warn!(target: "dpif_netdev", "could not open network device {} ({e})", class.local());
@@ -207,11 +261,21 @@ impl DpifNetdev {
     /// Pumps the ports that have no descriptor until they are dry: every packet fed to a dummy before this call has
     /// left, or is counted as dropped, when it returns.
     pub fn poll_ports(&self) {
-        self.shared.with_pump(|pump| {
+        let in_memory = |port: &&Arc<PortEntry>| port.polling == Polling::Waiting && !port.has_fd;
+        if !self.shared.ports.snapshot().values().any(|port| in_memory(&port)) {
+            return;
+        }
+        self.shared.with_pump(|pump, perf| {
             loop {
-                let table = pump.table(&self.shared);
-                let in_memory = table.values().filter(|p| !p.has_fd);
-                if in_memory.map(|port| pump.poll(&self.shared, port)).sum::<usize>() == 0 {
+                let table = pump.table(&self.shared).clone();
+                let mut moved = 0;
+                for port in table.values().filter(in_memory) {
+                    for queue in 0..port.counts().rx as usize {
+                        moved += pump.poll(&self.shared, port, queue, perf);
+                    }
+                }
+                if moved == 0 {
+                    pump.flush(&self.shared, perf);
                     break;
                 }
             }
@@ -220,7 +284,70 @@ impl DpifNetdev {
 
     /// Looks at every device again: to be called when links changed.
     pub fn links_changed(&self) {
-        self.shared.poller.wake();
+        self.shared.pollers.iter().for_each(|(poller, _)| poller.wake());
+    }
+
+    /// Takes over `Open_vSwitch.other_config`, as far as threads are concerned; [`DpifNetdev::reconfigure`] carries it
+    /// out.
+    pub fn set_config(&self, keys: &BTreeMap<String, String>) {
+        let mut control = lock(&self.shared.control);
+        control.configure(keys);
+        self.shared.patience.store(control.config.flush_us * 1000, Ordering::Relaxed);
+    }
+
+    /// Takes over `Interface.other_config` of a port, as far as its queues are concerned.
+    pub fn set_port_config(&self, number: OdpPort, keys: &BTreeMap<String, String>) {
+        let Some(port) = self.shared.ports.snapshot().get(&number).cloned() else { return };
+        let old = port.settings();
+        let mut new = Settings { steering: old.steering, ..Settings::default() };
+        match keys.get("pmd-rxq-affinity").map(|text| affinity(text)) {
+            Some(Some(affinity)) if port.polling == Polling::Dedicated => new.affinity = affinity,
+            Some(None) => {
+                let name = Dpif::name(self);
+                log::warn!(target: "dpif", "{name}: port_set_config failed (Invalid argument)");
+                new.affinity.clone_from(&old.affinity);
+            }
+            _ => {}
+        }
+        new.steering = match keys.get("tx-steering").map(String::as_str) {
+            Some("hash") => Steering::Hash,
+            _ => Steering::Thread,
+        };
+        if new.steering != old.steering {
+            let word = if new.steering == Steering::Hash { "hash" } else { "thread" };
+            log::info!(target: "dpif_netdev", "{}: Tx packet steering mode has been set to '{word}'.", port.name);
+        }
+        if new != old {
+            port.set(new);
+            lock(&self.shared.control).mark();
+        }
+    }
+
+    /// Makes queues and threads what devices, settings and configuration ask for; does nothing if nothing changed.
+    pub fn reconfigure(&self) {
+        let devices = lock(&self.shared.devices);
+        for (number, port) in self.shared.ports.snapshot().iter() {
+            let Some(device) = devices.get(number) else { continue };
+            let (wanted, have) = (device.wanted_queues(), port.counts());
+            let dedicated = port.polling == Polling::Dedicated;
+            if have.rx == wanted.rx
+                && (!dedicated || (have.tx == wanted.tx && port.numa_id == device.numa_id()))
+            {
+                continue;
+            }
+            self.shared.poller_of(*number).remove(port);
+            port.close();
+            let Some(fresh) = PortEntry::new(*number, &**device, port.settings()).map(Arc::new) else {
+                continue;
+            };
+            if let Err(e) = self.shared.wait_for(&fresh) {
+                log::warn!(target: "dpif_netdev", "{}: its queues cannot be waited for ({e})", port.name);
+            }
+            self.shared.ports.change(|table| drop(table.insert(*number, fresh)));
+            lock(&self.shared.control).mark();
+        }
+        drop(devices);
+        lock(&self.shared.control).carry_out(&self.shared);
     }
 
     /// Does what is due by the clock (expired connections, order of masks); returns when to call again.
@@ -237,6 +364,7 @@ impl DpifNetdev {
             }
             // Cannot fail.
             let _ = self.shared.datapath.apply(Command::SortMasks);
+            lock(&self.shared.control).balance(&self.shared);
         }
         *due
     }
@@ -248,8 +376,9 @@ impl DpifNetdev {
         }
         self.shared.ports.change(BTreeMap::clear);
         lock(&self.shared.devices).clear();
-        self.shared.poller.stop();
-        if let Some(thread) = self.thread.take() {
+        lock(&self.shared.control).end_all();
+        self.shared.pollers.iter().for_each(|(poller, _)| poller.stop());
+        for thread in self.threads.drain(..) {
             // A thread that panicked is ended as well.
             let _ = thread.join();
         }
@@ -260,6 +389,17 @@ impl Drop for DpifNetdev {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+/// The core of each queue that `pmd-rxq-affinity` names, `QUEUE:CORE,…`; `None` if it does not read so.
+fn affinity(text: &str) -> Option<BTreeMap<u32, u32>> {
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (queue, core) = pair.split_once(':')?;
+            Some((queue.trim().parse().ok()?, core.trim().parse().ok()?))
+        })
+        .collect()
 }
 
 fn device_error(e: &NetdevError) -> DpifError {
@@ -289,17 +429,21 @@ impl Dpif for DpifNetdev {
         };
         let kind = shared.class.device_kind(kind);
         let netdev = shared.registry.open(name, kind).map_err(|e| device_error(&e))?;
-        let port = Arc::new(PortEntry::new(number, &*netdev).ok_or(DpifError::Busy)?);
+        let port = PortEntry::new(number, &*netdev, Settings::default()).ok_or(DpifError::Busy)?;
+        let port = Arc::new(port);
         shared.ports.change(|table| {
             table.insert(number, port.clone());
         });
-        if let Err(e) = shared.poller.add(&port) {
+        if let Err(e) = shared.wait_for(&port) {
             shared.ports.change(|table| {
                 table.remove(&number);
             });
             return Err(device_error(&e.into()));
         }
         devices.insert(number, netdev);
+        if port.polling == Polling::Dedicated {
+            lock(&shared.control).mark();
+        }
         Ok(number)
     }
 
@@ -312,8 +456,11 @@ impl Dpif for DpifNetdev {
         self.shared.ports.change(|table| {
             table.remove(&number);
         });
-        self.shared.poller.remove(&port);
+        self.shared.poller_of(number).remove(&port);
         port.close();
+        if port.polling == Polling::Dedicated {
+            lock(&self.shared.control).mark();
+        }
         devices.remove(&number);
         Ok(())
     }
@@ -323,6 +470,7 @@ impl Dpif for DpifNetdev {
             number: *number,
             name: device.name().to_owned(),
             kind: device.kind().to_owned(),
+            config: device.config().into_iter().collect(),
         };
         lock(&self.shared.devices).iter().map(port).collect()
     }
@@ -357,7 +505,7 @@ impl Dpif for DpifNetdev {
 
     fn execute(&self, meta: PacketMeta, packet: Frame, actions: &[Action]) -> Result<(), CommandError> {
         odp::validate(actions).map_err(CommandError::InvalidActions)?;
-        if self.shared.with_pump(|pump| pump.execute(&self.shared, (meta, packet), actions)) {
+        if self.shared.with_pump(|pump, perf| pump.execute(&self.shared, (meta, packet), actions, perf)) {
             Ok(())
         } else {
             Err(CommandError::NoMemory)

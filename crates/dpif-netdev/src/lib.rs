@@ -4,9 +4,10 @@
 //! [`dpif::Dpif`]. It opens devices through a [`netdev::Registry`] and knows no OpenFlow.
 //!
 //! ~~~text
-//!   ports with a descriptor ──► polling thread: epoll, sleeps when idle ─┐
-//!   ports in memory (dummies) ──► whoever calls poll_ports()              ├─► Pump: a Worker, its buffers,
-//!   execute() ──► whoever calls it                                       ─┘        transmits, upcalls
+//!   ports with a descriptor ──► polling threads: epoll, sleep when idle  ─┐
+//!   ports with rings ──► poll-mode threads, each bound to a core (pmd)     ├─► Pump: a Worker, its buffers,
+//!   ports in memory (dummies) ──► whoever calls poll_ports()               │        transmits, upcalls
+//!   execute() ──► whoever calls it                                        ─┘
 //! ~~~
 //!
 //! A pump takes a batch from one port, runs it, sends what came out, and then answers upcalls one by one: the
@@ -27,6 +28,17 @@ mod poller;
 mod ports;
 mod pump;
 
+mod cores;
+mod pmd;
+mod schedule;
+
+mod config;
+mod perf;
+mod show;
+mod sys;
+mod usage;
+
+pub use cores::Cores;
 pub use datapath_host::{Class, Clock, DpifNetdev, OpenError, Setup};
 
 #[cfg(test)]

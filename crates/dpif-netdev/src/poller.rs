@@ -1,18 +1,20 @@
 //! The polling thread: sleeps in epoll until a port has packets, and pumps them.
 //!
-//! Where it sits: started by `datapath_host`, one for now; ports register their descriptors from outside.
+//! Where it sits: started by `datapath_host`, one or a few; ports register their descriptors from outside, each at the
+//! thread that its number says.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use packet::OdpPort;
+use packet::{BATCH, OdpPort};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
 
 use crate::datapath_host::Shared;
+use crate::perf::Perf;
 use crate::ports::PortEntry;
 use crate::pump::Pump;
 
@@ -20,6 +22,10 @@ use crate::pump::Pump;
 const WAKE: u64 = u64::MAX;
 /// Events of one turn.
 const EVENTS: usize = 64;
+/// Full batches that one queue may have in a turn.
+const BATCHES: usize = 4;
+/// Bits of a queue's number behind its port's.
+const QUEUE_BITS: u32 = 16;
 
 /// The descriptors that the thread waits for.
 pub(crate) struct Poller {
@@ -38,15 +44,19 @@ impl Poller {
 
     /// Waits for a port's packets from now on.
     pub(crate) fn add(&self, port: &PortEntry) -> io::Result<()> {
-        let data = EventData::new_u64(u64::from(port.number.0));
-        port.with_fd(|fd| epoll::add(&self.epoll, fd, data, EventFlags::IN)).transpose()?;
+        for queue in 0..port.counts().rx as usize {
+            let data = EventData::new_u64(u64::from(port.number.0) << QUEUE_BITS | queue as u64);
+            port.with_fd(queue, |fd| epoll::add(&self.epoll, fd, data, EventFlags::IN)).transpose()?;
+        }
         Ok(())
     }
 
     /// Does not wait for a port's packets any more; its descriptor may outlive the port in other hands.
     pub(crate) fn remove(&self, port: &PortEntry) {
         // A descriptor that is not registered any more is none the less not waited for.
-        port.with_fd(|fd| epoll::delete(&self.epoll, fd).ok());
+        for queue in 0..port.counts().rx as usize {
+            port.with_fd(queue, |fd| epoll::delete(&self.epoll, fd).ok());
+        }
     }
 
     /// Makes the thread look at every port once: a device may have returned under a port's name.
@@ -67,40 +77,70 @@ impl Poller {
     }
 }
 
+impl PartialEq for Poller {
+    fn eq(&self, other: &Poller) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
 /// The thread.
-pub(crate) fn run(shared: &Arc<Shared>, mut pump: Pump) {
-    let poller = &shared.poller;
+pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &Perf) {
     let mut events = Vec::with_capacity(EVENTS);
+    perf.set_slot(pump.slot());
     while !poller.stop.load(Ordering::Acquire) {
         events.clear();
-        match epoll::wait(poller.epoll.as_fd(), spare_capacity(&mut events), None) {
+        let timeout = pump.flush_in(shared);
+        let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as _, tv_nsec: t.subsec_nanos() as _ });
+        match epoll::wait(poller.epoll.as_fd(), spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => {
                 log::error!(target: "dpif_netdev", "epoll_wait failed ({e})");
-                return;
+                break;
             }
         }
-        let table = pump.table(shared);
+        let table = pump.table(shared).clone();
         for event in &events {
-            let (data, flags) = (event.data, event.flags);
-            if data.u64() == WAKE {
+            let (data, flags) = (event.data.u64(), event.flags);
+            if data == WAKE {
                 poller.woken();
-                for port in table.values().filter(|p| p.has_fd) {
-                    pump.poll(shared, port);
+                for port in table.values().filter(|p| p.has_fd && shared.poller_of(p.number) == poller) {
+                    for queue in 0..port.counts().rx as usize {
+                        pump.poll(shared, port, queue, perf);
+                    }
                     // It may have been given up; if it is still waited for, this changes nothing.
                     let _ = poller.add(port);
                 }
                 continue;
             }
-            let Some(port) = u32::try_from(data.u64()).ok().and_then(|n| table.get(&OdpPort(n))) else {
-                continue;
-            };
-            let got = pump.poll(shared, port);
+            let queue = (data & ((1 << QUEUE_BITS) - 1)) as usize;
+            let number = u32::try_from(data >> QUEUE_BITS).ok();
+            let Some(port) = number.and_then(|n| table.get(&OdpPort(n))) else { continue };
+            let got = drain(shared, &mut pump, (port, queue), perf);
             if got == 0 && flags.intersects(EventFlags::ERR | EventFlags::HUP) {
                 // Its device is gone. A descriptor that reports nothing else would keep us awake; a change of links
                 // wakes us to try again.
                 poller.remove(port);
             }
         }
+        pump.flush_due(shared, perf);
     }
+    pump.end(shared, perf);
+}
+
+/// Moves what waits in a queue, some batches at most: others wait as well.
+fn drain(
+    shared: &Arc<Shared>,
+    pump: &mut Pump,
+    (port, queue): (&Arc<PortEntry>, usize),
+    perf: &Perf,
+) -> usize {
+    let mut got = 0;
+    for _ in 0..BATCHES {
+        let n = pump.poll(shared, port, queue, perf);
+        got += n;
+        if n < BATCH {
+            break;
+        }
+    }
+    got
 }

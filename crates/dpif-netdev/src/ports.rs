@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use netdev::{BufferPool, FrameBatch, Netdev, RxQueue, TxDrops, TxQueue};
+use netdev::{BufferPool, Frame, FrameBatch, Netdev, Polling, QueueCounts, RxQueue, TxDrops, TxQueue};
 use packet::OdpPort;
 
 use crate::Class;
@@ -19,35 +19,92 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The queues of a port's device; they go when the port is removed, whoever still has the entry.
+/// How a thread chooses among a port's transmit queues (`other_config:tx-steering`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Steering {
+    /// Each thread has one.
+    #[default]
+    Thread,
+    /// Each flow has one.
+    Hash,
+}
+
+/// What the user asks of a port's queues.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The core that is to poll a queue.
+    pub affinity: BTreeMap<u32, u32>,
+    pub steering: Steering,
+}
+
+/// A port: the queues of its device, which go when the port is removed, whoever still has the entry.
 pub(crate) struct PortEntry {
     pub number: OdpPort,
-    rx: Mutex<Option<Box<dyn RxQueue>>>,
-    tx: Mutex<Option<Box<dyn TxQueue>>>,
-    /// The device has a descriptor: the polling thread's; without one, `poll_ports`'s.
+    pub name: Box<str>,
+    rx: Vec<Mutex<Option<Box<dyn RxQueue>>>>,
+    tx: Vec<Mutex<Option<Box<dyn TxQueue>>>>,
+    pub polling: Polling,
+    pub numa_id: u32,
+    settings: Mutex<Settings>,
+    hashes: AtomicBool,
+    /// A device that waits has a descriptor: a polling thread's; without one, `poll_ports`'s.
     pub has_fd: bool,
 }
 
 impl PortEntry {
     /// The port of an opened device; `None` if somebody else has its queues.
-    pub(crate) fn new(number: OdpPort, netdev: &dyn Netdev) -> Option<PortEntry> {
+    pub(crate) fn new(number: OdpPort, netdev: &dyn Netdev, settings: Settings) -> Option<PortEntry> {
         let queues = netdev.queues()?;
-        let has_fd = queues.rx.fd().is_some();
-        Some(PortEntry { number, rx: Mutex::new(Some(queues.rx)), tx: Mutex::new(Some(queues.tx)), has_fd })
+        let polling = netdev.polling();
+        let has_fd = polling == Polling::Waiting && queues.rx.iter().all(|rx| rx.fd().is_some());
+        let hashes = AtomicBool::new(settings.steering == Steering::Hash);
+        Some(PortEntry {
+            number,
+            name: netdev.name().into(),
+            rx: queues.rx.into_iter().map(|rx| Mutex::new(Some(rx))).collect(),
+            tx: queues.tx.into_iter().map(|tx| Mutex::new(Some(tx))).collect(),
+            polling,
+            numa_id: netdev.numa_id(),
+            settings: Mutex::new(settings),
+            hashes,
+            has_fd,
+        })
     }
 
-    pub(crate) fn receive(&self, pool: &mut BufferPool, batch: &mut FrameBatch) -> usize {
-        let n = lock(&self.rx).as_mut().map_or(0, |rx| rx.receive(pool, batch));
+    pub(crate) fn settings(&self) -> Settings {
+        lock(&self.settings).clone()
+    }
+
+    pub(crate) fn set(&self, settings: Settings) {
+        self.hashes.store(settings.steering == Steering::Hash, Ordering::Relaxed);
+        *lock(&self.settings) = settings;
+    }
+
+    /// How many queues it has.
+    pub(crate) fn counts(&self) -> QueueCounts {
+        QueueCounts { rx: self.rx.len() as u32, tx: self.tx.len() as u32 }
+    }
+
+    pub(crate) fn receive(&self, queue: usize, pool: &mut BufferPool, batch: &mut FrameBatch) -> usize {
+        let receive = |rx: &mut Box<dyn RxQueue>| rx.receive(pool, batch);
+        let n = self.rx.get(queue).and_then(|rx| lock(rx).as_mut().map(receive)).unwrap_or(0);
         for (meta, _) in batch.iter_mut() {
             meta.in_port = self.number;
         }
         n
     }
 
-    pub(crate) fn transmit(&self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
-        match lock(&self.tx).as_mut() {
-            Some(tx) => tx.transmit(pool, batch),
-            None => {
+    /// The transmit queue for a packet: the one of the thread with number `thread`, or of the packet's flow.
+    pub(crate) fn queue_for(&self, thread: usize, frame: &Frame) -> usize {
+        let n = self.tx.len().max(1);
+        if n > 1 && self.hashes.load(Ordering::Relaxed) { flow_hash(frame.frame()) % n } else { thread % n }
+    }
+
+    /// Sends `batch` by a queue.
+    pub(crate) fn transmit(&self, queue: usize, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
+        match self.tx.get(queue).map(lock).as_deref_mut() {
+            Some(Some(tx)) => tx.transmit(pool, batch),
+            _ => {
                 let down = batch.len() as u32;
                 batch.drain().for_each(|(_, frame)| pool.give(frame));
                 TxDrops { down, ..TxDrops::default() }
@@ -55,17 +112,27 @@ impl PortEntry {
         }
     }
 
-    /// Calls `f` with the receive queue's descriptor, if there is one.
-    pub(crate) fn with_fd<T>(&self, f: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        lock(&self.rx).as_ref().and_then(|rx| rx.fd().map(f))
+    /// Calls `f` with a receive queue's descriptor, if there is one.
+    pub(crate) fn with_fd<T>(&self, queue: usize, f: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        self.rx.get(queue).and_then(|rx| lock(rx).as_ref().and_then(|rx| rx.fd().map(f)))
     }
 
     /// Closes the queues.
     pub(crate) fn close(&self) {
-        // The receive queue last: with it the device may be opened again.
-        *lock(&self.tx) = None;
-        *lock(&self.rx) = None;
+        // Receive queues last: with them the device may be opened again.
+        self.tx.iter().for_each(|tx| *lock(tx) = None);
+        self.rx.iter().for_each(|rx| *lock(rx) = None);
     }
+}
+
+/// A number that all packets of a flow share: of the addresses and ports where plain IPv4 has them, else of the addresses
+/// of the frame.
+fn flow_hash(frame: &[u8]) -> usize {
+    let ipv4 = wire::bytes::u16_at(frame, 12) == Some(wire::eth::TYPE_IPV4);
+    let bytes = if ipv4 { frame.get(26..38) } else { frame.get(..12) };
+    let mix = |hash: usize, byte: &u8| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0193);
+    let hash = bytes.unwrap_or_default().iter().fold(0x811c_9dc5, mix);
+    hash ^ hash >> 15
 }
 
 /// Ports by number.
@@ -126,7 +193,7 @@ mod tests {
         let mut used = Table::new();
         let mut add = |class, name: &str| {
             let n = choose_number(class, name, &used).unwrap();
-            used.insert(n, Arc::new(PortEntry::new(n, &NullNetdev::new(name)).unwrap()));
+            used.insert(n, Arc::new(PortEntry::new(n, &NullNetdev::new(name), Settings::default()).unwrap()));
             n.0
         };
         assert_eq!(add(Class::Dummy, "br0"), 100);

@@ -13,16 +13,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datapath::{Host, NextHop, TunnelDst, UpcallKind, Worker};
 use dpif::Upcall;
 use flow::Match;
 use netdev::{BufferPool, Frame, FrameBatch};
 use odp::Action;
-use packet::{DropReason, Now, OdpPort, PacketMeta};
+use packet::{DropReason, Instant, Now, OdpPort, PacketMeta};
 
 use crate::datapath_host::Shared;
+use crate::perf::Perf;
 use crate::ports::{PortEntry, Table};
+use crate::sys;
 
 /// How often a packet may come back to the switch.
 const MAX_DEPTH: u8 = 16;
@@ -50,13 +53,26 @@ impl Host<Frame> for Services<'_> {
     }
 }
 
+/// Packets on their way out by one queue of one port.
+struct Output {
+    port: OdpPort,
+    queue: usize,
+    batch: FrameBatch,
+    /// When they leave at the latest.
+    due: Instant,
+}
+
 /// A worker with its buffers.
 pub(crate) struct Pump {
     worker: Worker<Frame>,
+    /// Number of the thread among all: it chooses the transmit queues.
+    thread: usize,
     pool: BufferPool,
     batch: FrameBatch,
-    /// Packets on their way out, by port; batches are empty between calls.
-    outputs: Vec<(OdpPort, FrameBatch)>,
+    /// Batches are empty between calls, unless packets may wait for company.
+    outputs: Vec<Output>,
+    /// How long they may.
+    patience: Duration,
     pending: VecDeque<(u8, Upcall)>,
     /// Megaflows installed since the last batch.
     fresh: Vec<Match>,
@@ -65,10 +81,16 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    /// A pump; `None` if memory is short.
-    pub(crate) fn try_new(seed: u64) -> Option<Pump> {
+    /// A pump for the thread with this number; `None` if memory is short.
+    pub(crate) fn try_new(shared: &Shared, thread: usize) -> Option<Pump> {
+        let mut worker = Worker::try_new(shared.seed)?;
+        if !worker.attach(&shared.datapath) {
+            return None;
+        }
         Some(Pump {
-            worker: Worker::try_new(seed)?,
+            worker,
+            thread,
+            patience: Duration::ZERO,
             pool: BufferPool::new(),
             batch: FrameBatch::try_new()?,
             outputs: Vec::new(),
@@ -79,43 +101,72 @@ impl Pump {
         })
     }
 
+    /// The worker's slot in the datapath.
+    pub(crate) fn slot(&self) -> Option<usize> {
+        self.worker.slot()
+    }
+
+    /// Sends what waits, and gives the worker's slot back.
+    pub(crate) fn end(&mut self, shared: &Shared, perf: &Perf) {
+        self.flush(shared, perf);
+        self.worker.detach(&shared.datapath);
+    }
+
     /// The ports as they are now.
-    pub(crate) fn table(&mut self, shared: &Shared) -> Arc<Table> {
+    pub(crate) fn table(&mut self, shared: &Shared) -> &Arc<Table> {
         let version = shared.ports.version();
         if version != self.version {
             self.table = shared.ports.snapshot();
             self.version = version;
-            self.outputs.retain(|(number, _)| self.table.contains_key(number));
+            let (worker, pool, table) = (&mut self.worker, &mut self.pool, &self.table);
+            self.outputs.retain_mut(|output| {
+                let stays = table.contains_key(&output.port);
+                if !stays && !output.batch.is_empty() {
+                    let n = output.batch.len() as u64;
+                    worker.count_drops(&shared.datapath, DropReason::InvalidPort, n);
+                    output.batch.drain().for_each(|(_, frame)| pool.give(frame));
+                }
+                stays
+            });
         }
-        self.table.clone()
+        &self.table
     }
 
-    /// Moves one batch from `port`; returns how many packets that were.
-    pub(crate) fn poll(&mut self, shared: &Shared, port: &PortEntry) -> usize {
-        let n = port.receive(&mut self.pool, &mut self.batch);
+    /// Moves one batch from a port's queue; returns how many packets that were.
+    pub(crate) fn poll(&mut self, shared: &Shared, port: &PortEntry, queue: usize, perf: &Perf) -> usize {
+        let n = port.receive(queue, &mut self.pool, &mut self.batch);
         if n != 0 {
+            perf.received(n);
+            self.table(shared);
+            self.patience = shared.patience();
             let now = shared.now();
             let connections = shared.datapath.conntrack();
             if connections.wants_maintenance() {
                 connections.maintain(now, MAINTENANCE);
             }
             self.process(shared, now);
-            self.finish(shared, now);
-            let conntrack = shared.datapath.conntrack();
-            if conntrack.wants_maintenance() {
+            self.finish(shared, now, perf);
+            if connections.wants_maintenance() {
                 // New connections must find memory before the next batch; expiry has its own time.
-                conntrack.maintain(now, 0);
+                connections.maintain(now, 0);
             }
         }
         n
     }
 
     /// Executes actions, already validated, on a packet.
-    pub(crate) fn execute(&mut self, shared: &Shared, packet: (PacketMeta, Frame), actions: &[Action]) {
+    pub(crate) fn execute(
+        &mut self,
+        shared: &Shared,
+        packet: (PacketMeta, Frame),
+        actions: &[Action],
+        perf: &Perf,
+    ) {
         let now = shared.now();
         self.table(shared);
+        self.patience = Duration::ZERO;
         self.run(shared, now, packet, actions);
-        self.finish(shared, now);
+        self.finish(shared, now, perf);
     }
 
     fn process(&mut self, shared: &Shared, now: Now) {
@@ -129,10 +180,10 @@ impl Pump {
     }
 
     /// Sends what the worker put out and answers its upcalls, until there is neither.
-    fn finish(&mut self, shared: &Shared, now: Now) {
+    fn finish(&mut self, shared: &Shared, now: Now, perf: &Perf) {
         let mut depth = 0;
         loop {
-            self.send(shared);
+            self.send(shared, now, perf);
             self.collect_upcalls(shared, depth);
             let Some((d, upcall)) = self.pending.pop_front() else { break };
             depth = d + 1;
@@ -140,7 +191,9 @@ impl Pump {
                 shared.datapath.count_drops(DropReason::RecircLimit, 1);
                 self.pool.give(upcall.packet);
             } else {
+                let before = sys::cycles();
                 self.answer(shared, now, upcall);
+                perf.upcall(sys::cycles().wrapping_sub(before));
             }
         }
         self.fresh.clear();
@@ -187,41 +240,96 @@ impl Pump {
         }
     }
 
-    /// Sends what the worker put out, in batches by port.
-    fn send(&mut self, shared: &Shared) {
-        let mut egress = self.worker.egress();
-        for (number, frame) in egress.transmits() {
-            let Some(port) = self.table.get(&number) else {
-                shared.datapath.count_drops(DropReason::InvalidPort, 1);
-                self.pool.give(frame);
+    /// Sends what the worker put out, in batches by port and queue; what may wait for company waits.
+    fn send(&mut self, shared: &Shared, now: Now, perf: &Perf) {
+        let Pump { worker, pool, outputs, table, thread, patience, .. } = self;
+        let (mut dropped, mut failed) = (0, Drops::default());
+        for (number, frame) in worker.egress().transmits() {
+            let Some(port) = table.get(&number) else {
+                dropped += 1;
+                pool.give(frame);
                 continue;
             };
-            let at = match self.outputs.iter().position(|(n, _)| *n == number) {
+            let queue = port.queue_for(*thread, &frame);
+            let at = match outputs.iter().position(|o| o.port == number && o.queue == queue) {
                 Some(at) => at,
                 None => {
-                    self.outputs.push((number, FrameBatch::default()));
-                    self.outputs.len() - 1
+                    let due = now.mono + *patience;
+                    outputs.push(Output { port: number, queue, batch: FrameBatch::default(), due });
+                    outputs.len() - 1
                 }
             };
-            let (_, batch) = &mut self.outputs[at];
-            if batch.is_full() {
-                flush(shared, port, &mut self.pool, batch);
+            let output = &mut outputs[at];
+            if output.batch.is_full() {
+                flush(port, output, pool, perf, &mut failed);
             }
-            if let Err((_, frame)) = batch.push(PacketMeta::default(), frame) {
-                self.pool.give(frame);
+            if output.batch.is_empty() {
+                output.due = now.mono + *patience;
+            }
+            if let Err((_, frame)) = output.batch.push(PacketMeta::default(), frame) {
+                pool.give(frame);
             }
         }
-        for (number, batch) in self.outputs.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
-            if let Some(port) = self.table.get(number) {
-                flush(shared, port, &mut self.pool, batch);
+        for output in outputs.iter_mut().filter(|o| !o.batch.is_empty() && o.due <= now.mono) {
+            if let Some(port) = table.get(&output.port) {
+                flush(port, output, pool, perf, &mut failed);
             }
+        }
+        failed.add(DropReason::InvalidPort, dropped);
+        failed.count(worker, shared);
+    }
+
+    /// Sends everything that waits for company.
+    pub(crate) fn flush(&mut self, shared: &Shared, perf: &Perf) {
+        self.flush_until(shared, perf, Instant(u64::MAX));
+    }
+
+    /// Sends what has waited long enough.
+    pub(crate) fn flush_due(&mut self, shared: &Shared, perf: &Perf) {
+        if self.outputs.iter().any(|o| !o.batch.is_empty()) {
+            self.flush_until(shared, perf, shared.now().mono);
+        }
+    }
+
+    /// The time until something has waited long enough.
+    pub(crate) fn flush_in(&self, shared: &Shared) -> Option<Duration> {
+        let due = self.outputs.iter().filter(|o| !o.batch.is_empty()).map(|o| o.due).min()?;
+        Some(due - shared.now().mono)
+    }
+
+    fn flush_until(&mut self, shared: &Shared, perf: &Perf, now: Instant) {
+        self.table(shared);
+        let Pump { worker, pool, outputs, table, .. } = self;
+        let mut failed = Drops::default();
+        for output in outputs.iter_mut().filter(|o| !o.batch.is_empty() && o.due <= now) {
+            if let Some(port) = table.get(&output.port) {
+                flush(port, output, pool, perf, &mut failed);
+            }
+        }
+        failed.count(worker, shared);
+    }
+}
+
+/// Packets that could not be sent, by reason.
+#[derive(Default)]
+struct Drops(Vec<(DropReason, u64)>);
+
+impl Drops {
+    fn add(&mut self, reason: DropReason, n: u64) {
+        if n != 0 {
+            self.0.push((reason, n));
+        }
+    }
+
+    fn count(self, worker: &mut Worker<Frame>, shared: &Shared) {
+        for (reason, n) in self.0 {
+            worker.count_drops(&shared.datapath, reason, n);
         }
     }
 }
 
-fn flush(shared: &Shared, port: &PortEntry, pool: &mut BufferPool, batch: &mut FrameBatch) {
-    let drops = port.transmit(pool, batch);
-    for (reason, n) in drops.iter() {
-        shared.datapath.count_drops(reason, u64::from(n));
-    }
+fn flush(port: &PortEntry, output: &mut Output, pool: &mut BufferPool, perf: &Perf, failed: &mut Drops) {
+    perf.sent(output.batch.len());
+    let drops = port.transmit(output.queue, pool, &mut output.batch);
+    drops.iter().for_each(|(reason, n)| failed.add(reason, u64::from(n)));
 }

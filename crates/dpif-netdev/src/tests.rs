@@ -11,7 +11,7 @@ use netdev::{BufferPool, Frame, Registry};
 use odp::{Action, Ufid, Userspace};
 use packet::{DropReason, Instant, Now, OdpPort, PacketMeta};
 
-use crate::{Class, DpifNetdev, Setup};
+use crate::{Class, Cores, DpifNetdev, Setup};
 
 struct Bench {
     dpif: DpifNetdev,
@@ -22,7 +22,7 @@ struct Bench {
 fn bench() -> Bench {
     let dummies = DummyDevices::new(Arc::new(|| 0));
     let mut registry = Registry::new();
-    for kind in ["dummy", "dummy-internal"] {
+    for kind in ["dummy", "dummy-internal", "dummy-pmd"] {
         registry.register(kind, dummies.opener(kind));
     }
     let now_ms = Arc::new(AtomicU64::new(5000));
@@ -35,6 +35,7 @@ fn bench() -> Bench {
             wall_ms: 0,
         }),
         config: datapath::Config::default(),
+        cores: Arc::new(Cores::pretended("0,0")),
     })
     .unwrap();
     for name in ["p1", "p2"] {
@@ -249,4 +250,137 @@ fn a_handler_may_use_the_datapath() {
     dpif.poll_ports();
     assert_eq!(dpif.port_stats(OdpPort(2)).unwrap().tx_packets, Some(1));
     drop(now_ms);
+}
+
+/// Waits for another thread to have done something.
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let patience = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec + 20;
+    while !done() {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec;
+        assert!(now < patience, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn keys(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+impl Bench {
+    /// A port with four queues, for poll-mode threads, that forwards to `p2`.
+    fn with_rings(&self) -> OdpPort {
+        let number = self.dpif.add_port("r7", "dummy-pmd", None).unwrap();
+        self.dpif.netdev(number).unwrap().set_options(&keys(&[("n_rxq", "4")])).unwrap();
+        let handler = Recorder::new(vec![Action::Output(OdpPort(2))], |_| Some(matching(7, None)));
+        self.dpif.set_upcall_handler(Some(handler));
+        self.dpif.set_config(&keys(&[]));
+        self.dpif.reconfigure();
+        number
+    }
+}
+
+#[test]
+fn queues_move_between_threads_under_traffic_without_loss() {
+    let b = bench();
+    let ring = b.with_rings();
+    let mut fed = 0;
+    for round in 0..40 {
+        for queue in 0..4 {
+            b.dummies.receive("r7", queue, (0..20).map(frame).collect()).unwrap();
+            fed += 20;
+        }
+        // Threads come and go, queues go there and back, while packets are on their way.
+        let mask = ["3", "1", "2"][round % 3];
+        b.dpif
+            .set_config(&keys(&[("pmd-cpu-mask", mask), ("pmd-rxq-assign", ["cycles", "group"][round % 2])]));
+        b.dpif.reconfigure();
+        eventually("all queues run dry", || b.counts("r7").0 == fed);
+    }
+    eventually("everything has left", || b.counts("p2").1 == fed);
+    let stats = b.dpif.stats();
+    assert_eq!(stats.lost, 0);
+    assert_eq!(stats.drops.iter().map(|(_, n)| n).sum::<u64>(), 0);
+    b.dpif.del_port(ring).unwrap();
+    b.dpif.reconfigure();
+    assert_eq!(b.dpif.pmd_cores(), [0; 0]);
+}
+
+#[test]
+fn more_and_fewer_queues_are_polled_as_the_device_has_them() {
+    let b = bench();
+    let ring = b.with_rings();
+    let device = b.dpif.netdev(ring).unwrap();
+    for n in ["1", "6", "2"] {
+        device.set_options(&keys(&[("n_rxq", n)])).unwrap();
+        b.dpif.reconfigure();
+        let before = b.counts("r7").0;
+        let last = n.parse::<u32>().unwrap() - 1;
+        b.dummies.receive("r7", last, vec![frame(1)]).unwrap();
+        eventually("the last queue is polled", || b.counts("r7").0 == before + 1);
+        assert_eq!(b.dpif.pmd_rxq_text(None, 60).matches("port: r7").count(), last as usize + 1);
+    }
+}
+
+#[test]
+fn a_pinned_queue_isolates_its_core() {
+    let b = bench();
+    let ring = b.with_rings();
+    b.dpif.set_config(&keys(&[("pmd-cpu-mask", "3")]));
+    b.dpif.set_port_config(ring, &keys(&[("pmd-rxq-affinity", "2:1")]));
+    b.dpif.reconfigure();
+    assert_eq!(
+        b.dpif.pmd_rxq_text(None, 60),
+        "Displaying last 60 seconds pmd usage %\n\
+         pmd thread numa_id 0 core_id 0:\n  isolated : false\n  \
+         port: r7                queue-id:  0 (enabled)   pmd usage: NOT AVAIL\n  \
+         port: r7                queue-id:  1 (enabled)   pmd usage: NOT AVAIL\n  \
+         port: r7                queue-id:  3 (enabled)   pmd usage: NOT AVAIL\n  overhead: NOT AVAIL\n\
+         pmd thread numa_id 0 core_id 1:\n  isolated : true\n  \
+         port: r7                queue-id:  2 (enabled)   pmd usage: NOT AVAIL\n  overhead: NOT AVAIL\n"
+    );
+    assert_eq!(b.dpif.pmd_rxq_text(Some(7), 60), "");
+}
+
+#[test]
+fn usage_is_told_once_an_interval_is_over() {
+    let b = bench();
+    b.with_rings();
+    b.now_ms.fetch_add(5100, Ordering::Relaxed);
+    b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
+    // A thread notices the time between rounds; each packet makes some hundred.
+    eventually("the interval ends", || {
+        b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
+        !b.dpif.pmd_rxq_text(None, 5).contains("NOT AVAIL")
+    });
+    let text = b.dpif.pmd_rxq_text(None, 5);
+    assert!(text.starts_with("Displaying last 5 seconds pmd usage %\n") && text.contains(" %\n  overhead: "));
+}
+
+#[test]
+fn packets_wait_for_company_no_longer_than_they_may() {
+    let b = bench();
+    b.with_rings();
+    b.dpif.set_config(&keys(&[("tx-flush-interval", "1000")]));
+    b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
+    eventually("it is received", || b.counts("r7").0 == 1);
+    // The clock stands still: it waits. Then its time has come.
+    std::thread::yield_now();
+    assert_eq!(b.counts("p2").1, 0);
+    b.now_ms.fetch_add(1, Ordering::Relaxed);
+    eventually("it leaves", || b.counts("p2").1 == 1);
+}
+
+#[test]
+fn a_lightly_loaded_thread_sleeps_if_it_may() {
+    let b = bench();
+    b.with_rings();
+    b.dpif.set_config(&keys(&[("pmd-sleep-max", "0,0:40")]));
+    assert_eq!(
+        b.dpif.pmd_sleep_text(),
+        "Default max sleep:    0 us\npmd thread numa_id 0 core_id 0:\n  max sleep:   40 us\n"
+    );
+    eventually("it slept", || {
+        b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
+        !b.dpif.pmd_perf_text(None).contains("- sleep iterations:            0 ")
+    });
 }

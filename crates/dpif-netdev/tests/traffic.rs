@@ -88,6 +88,7 @@ fn switch() -> Switch {
         class: Class::Netdev,
         registry: Arc::new(registry),
         clock: Arc::new(|| Now { mono: Instant::from_millis(1), wall_ms: 0 }),
+        cores: Arc::new(dpif_netdev::Cores::pretended("0,0")),
         config: datapath::Config::default(),
     });
     let dpif = Arc::new(dpif.unwrap());
@@ -147,9 +148,10 @@ fn udp(client: &str, server: &str, addr: &'static str) {
 /// Nanoseconds that the polling thread has run, and how often it was put on a processor.
 fn polling_thread() -> (u64, u64) {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|e| e.unwrap().path());
-    let pmd =
-        tasks.into_iter().find(|t| std::fs::read_to_string(t.join("comm")).is_ok_and(|c| c.trim() == "pmd"));
-    let text = std::fs::read_to_string(pmd.expect("the thread runs").join("schedstat")).unwrap();
+    let thread = tasks
+        .into_iter()
+        .find(|t| std::fs::read_to_string(t.join("comm")).is_ok_and(|c| c.trim() == "ports"));
+    let text = std::fs::read_to_string(thread.expect("the thread runs").join("schedstat")).unwrap();
     let n: Vec<u64> = text.split_whitespace().map(|w| w.parse().unwrap()).collect();
     (n[0], n[2])
 }

@@ -16,6 +16,8 @@ pub struct Port {
     pub name: String,
     /// Its device's type: `system`, `tap`, `dummy`, ….
     pub kind: String,
+    /// What was asked of the device, by name.
+    pub config: Vec<(String, String)>,
 }
 
 /// A port's counters; `None` where the device does not keep one.

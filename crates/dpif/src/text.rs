@@ -30,7 +30,10 @@ pub fn show(dpif: &dyn Dpif, counters: Counters) -> String {
         stats.flows
     );
     for port in dpif.ports() {
-        out += &format!("  port {}: {} ({})\n", port.number, port.name, port.kind);
+        let config: Vec<String> = port.config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let colon = if config.is_empty() { "" } else { ": " };
+        let (number, name, kind) = (port.number, port.name, port.kind);
+        out += &format!("  port {number}: {name} ({kind}{colon}{})\n", config.join(", "));
         if counters == Counters::With {
             match dpif.port_stats(port.number) {
                 Ok(stats) => out += &port_counters(&stats),

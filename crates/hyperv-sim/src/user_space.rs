@@ -155,7 +155,9 @@ impl Dpif for InKernel {
     fn ports(&self) -> Vec<Port> {
         let mut ports = Vec::new();
         with_extension(|e| {
-            e.for_each_vport(|v| ports.push(Port { number: v.number, name: v.name, kind: "system".into() }))
+            e.for_each_vport(|v| {
+                ports.push(Port { number: v.number, name: v.name, kind: "system".into(), config: Vec::new() })
+            })
         });
         ports
     }

@@ -15,8 +15,14 @@ use netdev::{BufferPool, Frame, FrameBatch, Queues, RxQueue, TxDrops, TxQueue};
 use packet::{BATCH, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
 
 use crate::rtnl::Links;
-use crate::sys::{PacketSocket, Received, SLOT_LEN, VNET_LEN};
+use crate::sys::{PacketSocket, Received};
 use crate::vnet;
+
+/// Transmit queues of a port: the kernel lets threads send on one socket side by side, each needs only memory of its own.
+const TX_QUEUES: usize = 8;
+/// Bytes of a frame's two addresses, and of the tag behind them.
+const ADDRESSES: usize = 12;
+const TAG: usize = 4;
 
 /// The socket of a port, and what it is bound to.
 pub(crate) struct PacketPort {
@@ -46,8 +52,9 @@ impl PacketPort {
         if self.taken.swap(true, Ordering::AcqRel) {
             return None;
         }
-        let rx = Rx { port: self.clone(), generation: 0, received: [Received::default(); BATCH] };
-        Some(Queues { rx: Box::new(rx), tx: Box::new(Tx { port: self.clone(), uso: true }) })
+        let rx = Rx { port: self.clone(), generation: 0, received: [Received::default(); BATCH], ask: 1 };
+        let tx = |_| Box::new(Tx::new(self.clone())) as Box<dyn TxQueue>;
+        Some(Queues { rx: vec![Box::new(rx)], tx: (0..TX_QUEUES).map(tx).collect() })
     }
 
     /// Binds the socket to the device that has the name now.
@@ -66,6 +73,8 @@ struct Rx {
     /// The generation of links that the binding agrees with.
     generation: u64,
     received: [Received; BATCH],
+    /// How many packets the next call asks for: each costs some work whether it comes or not.
+    ask: usize,
 }
 
 impl Drop for Rx {
@@ -81,14 +90,23 @@ impl RxQueue for Rx {
             self.port.follow();
             self.generation = generation;
         }
-        let mut memory = pool.take_scratch(BATCH * SLOT_LEN);
-        let n = self.fill(&mut memory, BATCH - out.len());
+        let mut slots = pool.take_slots(BATCH);
         let mut pushed = 0;
-        for (slot, received) in memory.chunks_exact(SLOT_LEN).zip(&self.received).take(n) {
-            let Some(frame) = frame_of(received, slot, pool) else { continue };
-            pushed += usize::from(out.push(PacketMeta::default(), frame).is_ok());
+        // A full answer asks for more; a short one says that nothing is left.
+        while !out.is_full() {
+            let ask = self.ask.min(BATCH - out.len()).min(slots.len());
+            let got = self.fill(slots.get_mut(..ask).unwrap_or_default());
+            for (slot, received) in slots.iter_mut().zip(&self.received).take(got) {
+                let Some(frame) = frame_of(received, slot, pool) else { continue };
+                pushed += usize::from(out.push(PacketMeta::default(), frame).is_ok());
+            }
+            if got < ask || ask == 0 {
+                self.ask = (got + 1).max(self.ask / 2);
+                break;
+            }
+            self.ask = BATCH.min(2 * self.ask);
         }
-        pool.give_scratch(memory);
+        pool.give_slots(slots);
         pushed
     }
 
@@ -98,11 +116,11 @@ impl RxQueue for Rx {
 }
 
 impl Rx {
-    /// Receives into `memory`. An error is about one packet that the kernel could not describe to us, or says that
+    /// Receives into `slots`. An error is about one packet that the kernel could not describe to us, or says that
     /// the device went down: both are behind us once they are told.
-    fn fill(&mut self, memory: &mut [u8], max: usize) -> usize {
+    fn fill(&mut self, slots: &mut [Frame]) -> usize {
         for _ in 0..BATCH {
-            match self.port.socket.receive(memory, &mut self.received, max) {
+            match self.port.socket.receive(slots, &mut self.received) {
                 Ok(n) => return n,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return 0,
                 Err(_) => {}
@@ -113,54 +131,59 @@ impl Rx {
 }
 
 /// The packet in a slot as a frame, its tag back in place; `None` if it cannot be had whole.
-fn frame_of(received: &Received, slot: &[u8], pool: &mut BufferPool) -> Option<Frame> {
-    let bytes = slot.get(..received.len)?;
-    let offload = vnet::decode(&received.vnet).ok()?;
-    if received.truncated {
+fn frame_of(received: &Received, slot: &mut Frame, pool: &mut BufferPool) -> Option<Frame> {
+    let offload = vnet::decode(&received.vnet).ok().filter(|_| !received.truncated);
+    let Some(offload) = offload else {
+        slot.reset(Frame::HEADROOM);
         return None;
-    }
-    let mut frame = pool.take(bytes.len() + 4)?;
-    let complete = match (received.vlan, bytes.split_at_checked(12)) {
-        (Some((tpid, tci)), Some((addresses, rest))) => {
-            let [a, b] = tpid.to_be_bytes();
-            let [c, d] = tci.to_be_bytes();
-            frame.append(addresses) && frame.append(&[a, b, c, d]) && frame.append(rest)
-        }
-        _ => frame.append(bytes),
     };
-    *frame.offload_mut() = if received.vlan.is_some() { vnet::behind_tag(offload) } else { offload };
-    complete.then_some(frame)
+    *slot.offload_mut() = offload;
+    let mut frame = pool.frame_from(slot)?;
+    if let Some((tpid, tci)) = received.vlan.filter(|_| frame.len() >= ADDRESSES) {
+        // Everything that the offload state speaks of moves with the front.
+        frame.push_front(TAG)?;
+        let head = frame.head_mut();
+        head.copy_within(TAG..TAG + ADDRESSES, 0);
+        wire::bytes::put(head, ADDRESSES, &tpid.to_be_bytes())?;
+        wire::bytes::put(head, ADDRESSES + 2, &tci.to_be_bytes())?;
+    }
+    Some(frame)
 }
 
 struct Tx {
     port: Arc<PacketPort>,
     /// The kernel segments UDP; kernels before 6.2 refuse.
     uso: bool,
+    /// What is being sent, and what it was cut into; empty between calls.
+    frames: Vec<Frame>,
+    cut: Vec<Frame>,
 }
 
 impl TxQueue for Tx {
     fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
         let mut drops = TxDrops::default();
-        let mut frames: Vec<Frame> = Vec::with_capacity(BATCH);
+        let mut frames = std::mem::take(&mut self.frames);
         frames.extend(batch.drain().map(|(_, frame)| frame));
         if self.port.bound.load(Ordering::Relaxed) == 0 {
             drops.down = frames.len() as u32;
         } else if frames.iter().any(|f| !self.uso && asks_for_uso(f) || is_tunnelled(f)) {
             let can = TxCapabilities { checksum: true, tso: true, uso: self.uso };
-            let mut cut = Vec::with_capacity(2 * BATCH);
-            for frame in frames {
+            let mut cut = std::mem::take(&mut self.cut);
+            for frame in frames.drain(..) {
                 match deliver(frame, can, pool, |f, _| cut.push(f)) {
                     Ok(()) => {}
                     Err(SegmentError::Malformed) => drops.failed += 1,
                     Err(SegmentError::NoMemory) => drops.memory += 1,
                 }
             }
-            frames = cut;
-            self.send(&frames, pool, &mut drops);
+            self.send(&cut, pool, &mut drops);
+            cut.drain(..).for_each(|f| pool.give(f));
+            self.cut = cut;
         } else {
             self.send(&frames, pool, &mut drops);
         }
-        frames.into_iter().for_each(|f| pool.give(f));
+        frames.drain(..).for_each(|f| pool.give(f));
+        self.frames = frames;
         drops
     }
 }
@@ -176,31 +199,31 @@ fn asks_for_uso(frame: &Frame) -> bool {
 }
 
 impl Tx {
+    fn new(port: Arc<PacketPort>) -> Tx {
+        Tx { port, uso: true, frames: Vec::with_capacity(BATCH), cut: Vec::new() }
+    }
+
     /// Sends all, past those that the kernel refuses.
     fn send(&mut self, frames: &[Frame], pool: &mut BufferPool, drops: &mut TxDrops) {
-        for chunk in frames.chunks(BATCH) {
-            let mut headers: Vec<([u8; VNET_LEN], &[u8])> = Vec::with_capacity(BATCH);
-            headers.extend(chunk.iter().map(|f| (vnet::encode(f), f.frame())));
-            let mut at = 0;
-            while let Some(rest) = headers.get(at..).filter(|rest| !rest.is_empty()) {
-                match self.port.socket.send(rest) {
-                    Ok(n) => at += n.max(1),
-                    Err(e) => match verdict(&e) {
-                        Verdict::Retry => {}
-                        Verdict::One(count) => {
-                            if let Some(frame) = chunk.get(at).filter(|f| self.uso && asks_for_uso(f)) {
-                                self.send_in_software(frame, pool, drops);
-                            } else {
-                                *count(drops) += 1;
-                            }
-                            at += 1;
+        let mut at = 0;
+        while let Some(rest) = frames.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.port.socket.send(rest) {
+                Ok(n) => at += n.max(1),
+                Err(e) => match verdict(&e) {
+                    Verdict::Retry => {}
+                    Verdict::One(count) => {
+                        if let Some(frame) = rest.first().filter(|f| self.uso && asks_for_uso(f)) {
+                            self.send_in_software(frame, pool, drops);
+                        } else {
+                            *count(drops) += 1;
                         }
-                        Verdict::All(count) => {
-                            *count(drops) += rest.len() as u32;
-                            at = headers.len();
-                        }
-                    },
-                }
+                        at += 1;
+                    }
+                    Verdict::All(count) => {
+                        *count(drops) += rest.len() as u32;
+                        at = frames.len();
+                    }
+                },
             }
         }
     }

@@ -16,10 +16,12 @@ use netdev::offload::{SegmentError, TxCapabilities, deliver};
 use netdev::{BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Queues, RxQueue, TxDrops, TxQueue};
 use packet::{PacketBuf, PacketMeta};
 
-use crate::sys::{self, SLOT_LEN, VNET_LEN};
+use crate::sys::{self, VNET_LEN};
 use crate::vnet;
 
 const TUN: &str = "/dev/net/tun";
+/// Transmit queues: threads may write to one descriptor side by side.
+const TX_QUEUES: usize = 8;
 const IFF_TAP: i32 = 0x0002;
 const IFF_NO_PI: i32 = 0x1000;
 const IFF_VNET_HDR: i32 = 0x4000;
@@ -80,7 +82,8 @@ impl Tap {
         if self.taken.swap(true, Ordering::AcqRel) {
             return None;
         }
-        Some(Queues { rx: Box::new(Rx(self.clone())), tx: Box::new(Tx(self.clone())) })
+        let tx = |_| Box::new(Tx(self.clone())) as Box<dyn TxQueue>;
+        Some(Queues { rx: vec![Box::new(Rx(self.clone()))], tx: (0..TX_QUEUES).map(tx).collect() })
     }
 
     /// What went through our end: all that can be told while the device is in another network namespace.
@@ -106,27 +109,28 @@ impl Drop for Rx {
 
 impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
-        let mut memory = pool.take_scratch(SLOT_LEN);
+        let mut slots = pool.take_slots(1);
         let (mut packets, mut bytes) = (0, 0);
-        while !out.is_full() {
+        while let Some(slot) = slots.first_mut().filter(|_| !out.is_full()) {
             let mut header = [0; VNET_LEN];
-            let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut memory)];
-            let n = match (&self.0.file).read_vectored(&mut parts) {
-                Ok(n) if n > VNET_LEN => n - VNET_LEN,
+            let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(slot.spare())];
+            match (&self.0.file).read_vectored(&mut parts) {
+                Ok(n) if n > VNET_LEN => slot.extend(n - VNET_LEN),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 // Nothing there, or the device is down.
                 _ => break,
-            };
-            let Some(mut frame) = memory.get(..n).and_then(|frame| pool.copy_of(frame)) else { continue };
+            }
+            let len = slot.len() as u64;
             let Ok(offload) = vnet::decode(&header) else {
-                pool.give(frame);
+                slot.reset(Frame::HEADROOM);
                 continue;
             };
-            *frame.offload_mut() = offload;
-            bytes += n as u64;
+            *slot.offload_mut() = offload;
+            let Some(frame) = pool.frame_from(slot) else { continue };
+            bytes += len;
             packets += u64::from(out.push(PacketMeta::default(), frame).is_ok());
         }
-        pool.give_scratch(memory);
+        pool.give_slots(slots);
         self.0.counters.rx_packets.fetch_add(packets, Ordering::Relaxed);
         self.0.counters.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
         packets as usize

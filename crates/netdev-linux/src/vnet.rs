@@ -22,9 +22,6 @@ const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 const GSO_ECN: u8 = 0x80;
 
-/// Bytes of a tag.
-const VLAN_LEN: u16 = 4;
-
 /// The header asks for something that we do not know: the packet cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownOffload;
@@ -92,12 +89,6 @@ fn header_len(frame: &Frame, offload: &Offload) -> u16 {
         }
     };
     start.saturating_add(l4).min(u16::try_from(frame.len()).unwrap_or(u16::MAX))
-}
-
-/// The offload state after a tag was put back into the frame before everything that it speaks of.
-pub(crate) fn behind_tag(mut offload: Offload) -> Offload {
-    offload.shift(i32::from(VLAN_LEN));
-    offload
 }
 
 #[cfg(test)]

@@ -76,18 +76,18 @@ impl Wire {
             while !stopped.load(Ordering::Relaxed) {
                 {
                     let mut fds = [
-                        PollFd::from_borrowed_fd(ends[0].rx.fd().unwrap(), PollFlags::IN),
-                        PollFd::from_borrowed_fd(ends[1].rx.fd().unwrap(), PollFlags::IN),
+                        PollFd::from_borrowed_fd(ends[0].rx[0].fd().unwrap(), PollFlags::IN),
+                        PollFd::from_borrowed_fd(ends[1].rx[0].fd().unwrap(), PollFlags::IN),
                     ];
                     let tick = rustix::time::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
                     poll(&mut fds, Some(&tick)).unwrap();
                 }
                 for from in [0, 1] {
-                    ends[from].rx.receive(&mut pool, &mut batch);
+                    ends[from].rx[0].receive(&mut pool, &mut batch);
                     for (_, frame) in batch.iter_mut() {
                         s.note(frame);
                     }
-                    let drops = ends[1 - from].tx.transmit(&mut pool, &mut batch);
+                    let drops = ends[1 - from].tx[0].transmit(&mut pool, &mut batch);
                     s.lost.fetch_add(drops.total() as usize, Ordering::Relaxed);
                 }
             }
@@ -189,14 +189,14 @@ fn a_tag_that_the_kernel_took_is_put_back() {
         let (mut queues, mut pool, mut batch) =
             (eth0.queues().unwrap(), BufferPool::new(), FrameBatch::default());
         batch.push(PacketMeta::default(), copy).unwrap();
-        assert_eq!(queues.tx.transmit(&mut pool, &mut batch).total(), 0);
+        assert_eq!(queues.tx[0].transmit(&mut pool, &mut batch).total(), 0);
     })
     .join()
     .unwrap();
     let (mut pool, mut got) = (BufferPool::new(), Vec::new());
     eventually("the packet comes", || {
         let mut batch = FrameBatch::default();
-        here.rx.receive(&mut pool, &mut batch);
+        here.rx[0].receive(&mut pool, &mut batch);
         got.extend(batch.drain().map(|(_, f)| f).filter(|f| f.len() > 3000));
         !got.is_empty()
     });

@@ -32,8 +32,28 @@ pub trait Netdev: Send + Sync {
     /// Its type, as in `Interface.type` and `dpctl/show`: `system`, `tap`, `internal`, `dummy`, ….
     fn kind(&self) -> &str;
 
-    /// Takes the queues out, to be owned by the thread that polls the device; `None` if they are taken already.
+    /// Takes the queues out, to be owned by the threads that poll the device; `None` if they are taken already.
     fn queues(&self) -> Option<Queues>;
+
+    /// How many queues its options ask for: when the answer changes, the queues must be given back and taken anew.
+    fn wanted_queues(&self) -> QueueCounts {
+        QueueCounts::default()
+    }
+
+    /// Who polls it.
+    fn polling(&self) -> Polling {
+        Polling::Waiting
+    }
+
+    /// The memory node that it is nearest to.
+    fn numa_id(&self) -> u32 {
+        0
+    }
+
+    /// What was asked of it, as `dpctl/show` lists it.
+    fn config(&self) -> Options {
+        Options::new()
+    }
 
     /// Its Ethernet address.
     fn mac(&self) -> Result<EthAddr, NetdevError>;
@@ -91,12 +111,44 @@ pub trait Netdev: Send + Sync {
     }
 }
 
-/// The queues of one device.
+/// The queues of one device; at least one of each.
 pub struct Queues {
     /// Where packets come in.
-    pub rx: Box<dyn RxQueue>,
-    /// Where packets go out.
-    pub tx: Box<dyn TxQueue>,
+    pub rx: Vec<Box<dyn RxQueue>>,
+    /// Where packets go out; several threads may each use one at a time.
+    pub tx: Vec<Box<dyn TxQueue>>,
+}
+
+impl Queues {
+    /// One of each.
+    pub fn pair(rx: impl RxQueue + 'static, tx: impl TxQueue + 'static) -> Queues {
+        Queues { rx: vec![Box::new(rx)], tx: vec![Box::new(tx)] }
+    }
+}
+
+/// How many queues a device has, or shall have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Receive queues.
+    pub rx: u32,
+    /// Transmit queues.
+    pub tx: u32,
+}
+
+impl Default for QueueCounts {
+    fn default() -> QueueCounts {
+        QueueCounts { rx: 1, tx: 1 }
+    }
+}
+
+/// Who polls a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polling {
+    /// A thread that sleeps until the descriptor is readable; without a descriptor, whoever feeds the device.
+    Waiting,
+    /// Poll-mode threads, each bound to a core: for devices whose queues are rings in memory. A descriptor, if there
+    /// is one, tells when an idle thread has work again.
+    Dedicated,
 }
 
 /// Where packets come in from a device.

@@ -12,20 +12,26 @@ mod class;
 mod queues;
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wire::EthAddr;
 
-use crate::device::{AdminState, Netdev, Options, Queues};
+use crate::device::{AdminState, Netdev, Options, Polling, QueueCounts, Queues};
 use crate::pcap::PcapWriter;
 use crate::{Frame, NetdevError, NetdevStats};
 
 pub use class::DummyDevices;
 
-/// Packets that wait to be received at most; more are lost.
+/// Packets that wait in a receive queue at most; more are lost.
 const RX_QUEUE_MAX: usize = 100;
+/// Queues of each kind at most.
+const MAX_QUEUES: u32 = 1024;
+/// The type that poll-mode threads poll.
+const PMD_KIND: &str = "dummy-pmd";
 /// The MTU of a fresh device.
 const DEFAULT_MTU: u32 = 1500;
 
@@ -61,6 +67,24 @@ impl Count {
     }
 }
 
+/// A receive queue: what waits in it, and what was taken from it.
+#[derive(Default)]
+struct Waiting {
+    frames: VecDeque<Frame>,
+    count: Count,
+    /// The end of a pair whose other end becomes readable when a packet arrives: a poll-mode thread's alarm.
+    alarm: Option<Arc<UnixStream>>,
+}
+
+impl Waiting {
+    fn ring(&self) {
+        if let Some(mut alarm) = self.alarm.as_deref() {
+            // An alarm that takes no more is ringing.
+            let _ = alarm.write(&[1]);
+        }
+    }
+}
+
 /// Which packets a capture file gets.
 #[derive(Default)]
 struct Captures {
@@ -76,10 +100,12 @@ struct State {
     carrier_resets: u64,
     seq: u64,
     ifindex: u32,
-    n_rxq: u32,
-    waiting: VecDeque<Frame>,
-    taken: bool,
-    rx: Count,
+    numa_id: u32,
+    counts: QueueCounts,
+    /// Receive queues, as many as were asked for; what waits beyond the last that is polled stays there.
+    rx: Vec<Waiting>,
+    /// Receive queues that are taken out.
+    taken: usize,
     tx: Count,
     captures: Captures,
     in4: Vec<(Ipv4Addr, u8)>,
@@ -107,10 +133,10 @@ impl DummyNetdev {
             carrier_resets: 0,
             seq: 1,
             ifindex: 0,
-            n_rxq: 1,
-            waiting: VecDeque::new(),
-            taken: false,
-            rx: Count::default(),
+            numa_id: 0,
+            counts: QueueCounts::default(),
+            rx: vec![Waiting::default()],
+            taken: 0,
             tx: Count::default(),
             captures: Captures::default(),
             in4: Vec::new(),
@@ -126,11 +152,10 @@ impl DummyNetdev {
     /// Lets a packet arrive on receive queue `qid`. A full queue loses it, silently, as a wire would.
     pub fn feed(&self, qid: u32, frame: Frame) -> Result<(), FeedError> {
         let mut s = self.state();
-        if qid >= s.n_rxq {
-            return Err(FeedError::BadQueue);
-        }
-        if s.waiting.len() < RX_QUEUE_MAX {
-            s.waiting.push_back(frame);
+        let queue = s.rx.get_mut(qid as usize).ok_or(FeedError::BadQueue)?;
+        if queue.frames.len() < RX_QUEUE_MAX {
+            queue.frames.push_back(frame);
+            queue.ring();
         }
         Ok(())
     }
@@ -170,12 +195,33 @@ impl Netdev for DummyNetdev {
     }
 
     fn queues(&self) -> Option<Queues> {
-        let mut s = self.state();
-        if s.taken {
-            return None;
+        queues::take(&self.state, &self.wall, self.polling())
+    }
+
+    fn wanted_queues(&self) -> QueueCounts {
+        self.state().counts
+    }
+
+    fn polling(&self) -> Polling {
+        if self.kind == PMD_KIND { Polling::Dedicated } else { Polling::Waiting }
+    }
+
+    fn numa_id(&self) -> u32 {
+        self.state().numa_id
+    }
+
+    fn config(&self) -> Options {
+        let s = self.state();
+        let mut config = Options::new();
+        if s.ifindex != 0 {
+            config.insert("ifindex".to_owned(), s.ifindex.to_string());
         }
-        s.taken = true;
-        Some(queues::of(self.state.clone(), self.wall.clone()))
+        if self.polling() == Polling::Dedicated {
+            config.insert("n_rxq".to_owned(), s.counts.rx.to_string());
+            config.insert("n_txq".to_owned(), s.counts.tx.to_string());
+            config.insert("numa_id".to_owned(), s.numa_id.to_string());
+        }
+        config
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {
@@ -232,16 +278,18 @@ impl Netdev for DummyNetdev {
     fn stats(&self) -> Result<NetdevStats, NetdevError> {
         let s = self.state();
         let mut custom = vec![("rx_custom_packets_1".to_owned(), 0), ("rx_custom_packets_2".to_owned(), 0)];
-        for q in 0..s.n_rxq {
-            let n = if q == 0 { s.rx } else { Count::default() };
-            custom.push((format!("rx_q{q}_packets"), n.packets));
-            custom.push((format!("rx_q{q}_bytes"), n.bytes));
+        let mut rx = Count::default();
+        for (q, queue) in s.rx.iter().enumerate() {
+            custom.push((format!("rx_q{q}_packets"), queue.count.packets));
+            custom.push((format!("rx_q{q}_bytes"), queue.count.bytes));
+            rx.packets += queue.count.packets;
+            rx.bytes += queue.count.bytes;
         }
         custom.push(("tx_q0_packets".to_owned(), s.tx.packets));
         custom.push(("tx_q0_bytes".to_owned(), s.tx.bytes));
         Ok(NetdevStats {
-            rx_packets: Some(s.rx.packets),
-            rx_bytes: Some(s.rx.bytes),
+            rx_packets: Some(rx.packets),
+            rx_bytes: Some(rx.bytes),
             tx_packets: Some(s.tx.packets),
             tx_bytes: Some(s.tx.bytes),
             custom,
@@ -254,7 +302,14 @@ impl Netdev for DummyNetdev {
             |key: &str, default: u32| options.get(key).and_then(|v| v.parse().ok()).unwrap_or(default);
         let mut s = self.state();
         s.ifindex = number("ifindex", 0);
-        s.n_rxq = number("n_rxq", 1).max(1);
+        s.numa_id = number("numa_id", 0);
+        s.counts = QueueCounts {
+            rx: number("n_rxq", 1).clamp(1, MAX_QUEUES),
+            tx: number("n_txq", 1).clamp(1, MAX_QUEUES),
+        };
+        let wanted = s.counts.rx as usize;
+        let keep = wanted.max(s.taken);
+        s.rx.resize_with(keep, Waiting::default);
         let wanted = (options.get("pcap").cloned(), options.get("tx_pcap").cloned());
         if s.captures.options != wanted {
             s.captures = Captures::open(wanted, options.get("rxq_pcap").cloned());

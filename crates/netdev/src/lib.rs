@@ -32,7 +32,7 @@ mod registry;
 mod stats;
 mod vport;
 
-pub use device::{AdminState, Netdev, Options, Queues, RxQueue, TxDrops, TxQueue};
+pub use device::{AdminState, Netdev, Options, Polling, QueueCounts, Queues, RxQueue, TxDrops, TxQueue};
 pub use error::NetdevError;
 pub use features::{Duplex, Features, LinkFeatures};
 pub use null::NullNetdev;

@@ -44,7 +44,7 @@ impl Netdev for NullNetdev {
         if self.counters.taken.swap(true, Relaxed) {
             return None;
         }
-        Some(Queues { rx: Box::new(Nothing), tx: Box::new(Sink(self.counters.clone())) })
+        Some(Queues::pair(Nothing, Sink(self.counters.clone())))
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {

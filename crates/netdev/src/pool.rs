@@ -20,7 +20,8 @@ const SUPERS_KEPT: usize = 64;
 pub struct BufferPool {
     frames: Vec<Frame>,
     supers: Vec<Frame>,
-    scratch: Vec<u8>,
+    /// Buffers that receive calls fill.
+    slots: Vec<Frame>,
 }
 
 impl BufferPool {
@@ -68,22 +69,36 @@ impl BufferPool {
         }
     }
 
-    /// Memory of at least `len` bytes for a moment, its content unspecified: what is received is first put here, as
-    /// one never knows how long it will be. To be given back.
-    pub fn take_scratch(&mut self, len: usize) -> Vec<u8> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        if scratch.len() < len {
-            // A fresh vector, not a longer one: zeroed memory that is never touched costs nothing.
-            scratch = vec![0; len];
+    /// Empty buffers to receive into, each with room for a super-packet, as one never knows how long a packet will be;
+    /// fewer than `n` if memory is short. To be given back by [`BufferPool::give_slots`], whatever was taken out.
+    pub fn take_slots(&mut self, n: usize) -> Vec<Frame> {
+        let mut slots = std::mem::take(&mut self.slots);
+        while slots.len() < n {
+            let Some(slot) = self.take(SUPER_BYTES) else { break };
+            slots.push(slot);
         }
-        scratch
+        slots
     }
 
-    /// Takes scratch memory back.
-    pub fn give_scratch(&mut self, scratch: Vec<u8>) {
-        if scratch.len() > self.scratch.len() {
-            self.scratch = scratch;
+    /// Takes the slots back.
+    pub fn give_slots(&mut self, slots: Vec<Frame>) {
+        if self.slots.is_empty() {
+            self.slots = slots;
+        } else {
+            slots.into_iter().for_each(|slot| self.give(slot));
         }
+    }
+
+    /// What was received into `slot`, as a frame of its own: a short packet is copied into a short buffer, a long one
+    /// leaves with the slot's. `None` if memory is short; the packet is lost then, and the slot is empty.
+    pub fn frame_from(&mut self, slot: &mut Frame) -> Option<Frame> {
+        let frame = if slot.len() <= FRAME_BYTES {
+            self.clone_of(slot)
+        } else {
+            self.take(SUPER_BYTES).map(|fresh| std::mem::replace(slot, fresh))
+        };
+        slot.reset(Frame::HEADROOM);
+        frame
     }
 
     /// Buffers waiting to be used: for frames, and for super-packets.
@@ -110,5 +125,22 @@ mod tests {
         let many: Vec<Frame> = (0..SUPERS_KEPT + 5).map(|_| pool.take(60_000).unwrap()).collect();
         many.into_iter().for_each(|f| pool.give(f));
         assert_eq!(pool.waiting(), (0, SUPERS_KEPT));
+    }
+
+    #[test]
+    fn a_long_packet_leaves_with_its_slot_and_a_short_one_without() {
+        let mut pool = BufferPool::new();
+        let mut slots = pool.take_slots(2);
+        slots[0].extend(60_000);
+        slots[1].spare()[..2].copy_from_slice(&[7, 8]);
+        slots[1].extend(2);
+        let memory = slots[0].frame().as_ptr();
+        let long = pool.frame_from(&mut slots[0]).unwrap();
+        let short = pool.frame_from(&mut slots[1]).unwrap();
+        assert_eq!((long.frame().as_ptr(), long.len(), short.frame()), (memory, 60_000, &[7, 8][..]));
+        assert!(short.capacity() < SUPER_BYTES);
+        assert!(slots.iter().all(|s| s.is_empty() && s.capacity() >= SUPER_BYTES));
+        pool.give_slots(slots);
+        assert_eq!(pool.take_slots(3).len(), 3);
     }
 }

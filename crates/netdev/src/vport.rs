@@ -36,7 +36,7 @@ impl Netdev for Vport {
         if self.taken.swap(true, Relaxed) {
             return None;
         }
-        Some(Queues { rx: Box::new(Silent), tx: Box::new(Refusing) })
+        Some(Queues::pair(Silent, Refusing))
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {

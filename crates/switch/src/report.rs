@@ -99,13 +99,14 @@ impl Switch {
                 let device = devices.iter().find(|d| Some(d.number) == p.odp);
                 let device = device.filter(|_| p.config.tunnel.is_none());
                 let kind = device.map_or(p.config.kind.as_str(), |d| d.kind.as_str());
-                let peer = p.config.peer.as_ref().map(|peer| format!(": peer={peer}")).unwrap_or_default();
-                out += &format!(
-                    "    {} {}/{odp}: ({kind}{peer}{})\n",
-                    p.config.name,
-                    ofp.to_of10(),
-                    p.config.shown
-                );
+                let peer = p.config.peer.iter().map(|peer| format!("peer={peer}"));
+                let asked =
+                    device.into_iter().flat_map(|d| &d.config).map(|(key, value)| format!("{key}={value}"));
+                let config: Vec<String> = peer.chain(asked).collect();
+                let colon = if config.is_empty() { "" } else { ": " };
+                let (name, number, config) = (&p.config.name, ofp.to_of10(), config.join(", "));
+                let shown = &p.config.shown;
+                out += &format!("    {name} {number}/{odp}: ({kind}{colon}{config}{shown})\n");
             }
         }
         out

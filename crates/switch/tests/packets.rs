@@ -37,6 +37,7 @@ impl Bench {
                 class: Class::Dummy,
                 registry: Arc::new(registry),
                 clock: Arc::new(move || at(clock.load(Ordering::Relaxed))),
+                cores: Arc::new(dpif_netdev::Cores::pretended("0")),
                 config: datapath::Config::default(),
             })
             .unwrap(),

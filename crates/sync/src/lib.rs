@@ -17,17 +17,19 @@
     unsafe_code,
     reason = "shared mutation is this crate's purpose; each block names what makes it sound"
 )]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-extern crate alloc;
-
+mod atomic;
 mod boxed;
 mod lock;
+mod qsbr;
 mod relax;
 mod rw;
 
 pub use boxed::{try_box, try_box_with};
 pub use lock::{SpinGuard, SpinLock};
+pub use qsbr::{Grace, Guard, Qsbr, Reader};
 pub use relax::{relax, set_relax};
 pub use rw::{ReadGuard, RwSpin, WriteGuard};

@@ -10,6 +10,7 @@ use wire::EthAddr;
 
 use crate::dpctl::{self, Millis};
 use crate::engine::{Plane, Shared};
+use crate::pmd_commands;
 
 type Reply = Result<String, String>;
 
@@ -24,6 +25,7 @@ pub(crate) fn register(commands: &Commands, engine: &Shared, with_dummies: bool)
     dpctl::register(commands, &datapaths, &now_ms);
     register_switch(commands, engine);
     register_fdb(commands, engine);
+    pmd_commands::register(commands, engine);
     if with_dummies {
         register_dummies(commands, engine);
     }

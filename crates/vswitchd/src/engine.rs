@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dpif::Dpif;
-use dpif_netdev::{Class, DpifNetdev, Setup};
+use dpif_netdev::{Class, Cores, DpifNetdev, Setup};
 use netdev::dummy::DummyDevices;
 use netdev::{Netdev, Registry};
 use netdev_linux::{LinuxDevices, RouteTables, Routes};
@@ -57,6 +57,18 @@ struct Applied {
     ports: BTreeMap<String, Result<OfpPort, String>>,
 }
 
+/// What the engine is given of the machine, or what it is to pretend.
+pub struct HostSetup {
+    /// Which dummies there are.
+    pub dummy: DummyLevel,
+    /// The system's devices.
+    pub linux: Option<LinuxDevices>,
+    /// The processor's cores.
+    pub cores: Arc<Cores>,
+    /// Random.
+    pub seed: u64,
+}
+
 /// Everything that is set up.
 pub struct Engine {
     dummy: DummyLevel,
@@ -64,6 +76,7 @@ pub struct Engine {
     dummies: DummyDevices,
     linux: Option<LinuxDevices>,
     clock: dpif_netdev::Clock,
+    cores: Arc<Cores>,
     seed: u64,
     planes: BTreeMap<&'static str, Rc<Plane>>,
     bridges: BTreeMap<String, Applied>,
@@ -79,14 +92,9 @@ pub struct Engine {
 pub type Shared = Rc<RefCell<Engine>>;
 
 impl Engine {
-    /// Nothing set up yet. `seed` is random; `waker` has [`Engine::run`] called before its time.
-    pub fn new(
-        dummy: DummyLevel,
-        clock: dpif_netdev::Clock,
-        linux: Option<LinuxDevices>,
-        seed: u64,
-        waker: Waker,
-    ) -> Engine {
+    /// Nothing set up yet. `waker` has [`Engine::run`] called before its time.
+    pub fn new(host: HostSetup, clock: dpif_netdev::Clock, waker: Waker) -> Engine {
+        let HostSetup { dummy, linux, cores, seed } = host;
         let of_wall = clock.clone();
         let dummies = DummyDevices::new(Arc::new(move || of_wall().wall_ms));
         let registry = Arc::new(registry(dummy, &dummies, linux.as_ref()));
@@ -96,6 +104,7 @@ impl Engine {
             dummies,
             linux,
             clock,
+            cores,
             seed,
             planes: BTreeMap::new(),
             bridges: BTreeMap::new(),
@@ -215,7 +224,8 @@ impl Engine {
             conntrack: conntrack::Config::with_seed([self.seed, self.seed.rotate_left(17)]),
             ..datapath::Config::default()
         };
-        let setup = Setup { class, registry: self.registry.clone(), clock: self.clock.clone(), config };
+        let (registry, clock, cores) = (self.registry.clone(), self.clock.clone(), self.cores.clone());
+        let setup = Setup { class, registry, clock, config, cores };
         let host = match DpifNetdev::open(setup) {
             Ok(host) => Arc::new(host),
             Err(error) => {
@@ -241,6 +251,7 @@ impl Engine {
         for bridge in config.bridges.values() {
             self.configure_bridge(bridge);
         }
+        self.configure_threads(config);
         let used: BTreeSet<&str> = self.bridges.values().map(|b| b.plane.host_name()).collect();
         let idle: Vec<&'static str> =
             self.planes.iter().filter(|(_, p)| !used.contains(p.host_name())).map(|(n, _)| *n).collect();
@@ -249,6 +260,22 @@ impl Engine {
                 self.datapaths.remove(plane.host_name());
             }
         }
+    }
+
+    /// Gives every receive queue to a thread, as the rows want.
+    fn configure_threads(&self, config: &Config) {
+        for plane in self.planes.values() {
+            plane.host.set_config(&config.other_config);
+        }
+        for bridge in config.bridges.values() {
+            let Some(host) = self.plane_of(&bridge.name).map(|plane| &plane.host) else { continue };
+            for iface in bridge.ports.values().flat_map(|port| &port.interfaces) {
+                if let Some(port) = host.port_by_name(&iface.name) {
+                    host.set_port_config(port.number, &iface.other_config);
+                }
+            }
+        }
+        self.planes.values().for_each(|plane| plane.host.reconfigure());
     }
 
     /// True for a bridge that is no longer wanted, or wanted in another datapath.

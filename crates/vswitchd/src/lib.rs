@@ -11,7 +11,8 @@
 //!
 //! Configuration flows one way, and status flows back through one writer.
 //!
-//! Reading order: `run`, `config`, `engine`, `observe`, `status`, `controllers`, `openflow_io`, `commands`, `dpctl`.
+//! Reading order: `run`, `config`, `engine`, `observe`, `status`, `controllers`, `openflow_io`, `commands`, `dpctl`,
+//! `pmd_commands`.
 
 mod commands;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod engine;
 mod observe;
 mod openflow_io;
 mod options;
+mod pmd_commands;
 mod rows;
 mod run;
 pub mod status;

@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub dummy: DummyLevel,
     /// The system's routes serve native tunnels.
     pub system_routes: bool,
+    /// Memory nodes of the cores to pretend.
+    pub dummy_numa: Option<String>,
     /// Where the database is.
     pub remote: String,
     /// TLS, as far as the database does not say otherwise.
@@ -41,6 +43,7 @@ pub(crate) fn read() -> Options {
         daemon: daemon::Options::default(),
         dummy: DummyLevel::None,
         system_routes: true,
+        dummy_numa: None,
         remote,
         tls: stream::tls::Settings::default(),
     };
@@ -70,10 +73,10 @@ impl Options {
                     _ => DummyLevel::Plain,
                 };
             }
-            // There is no kernel datapath to disable, no hardware to reach for, and one
-            // polling thread whatever the number of cores.
+            // There is no kernel datapath to disable, and no hardware to reach for.
             "disable-system-route" => self.system_routes = false,
-            "disable-system" | "hw-rawio-access" | "dummy-numa" => {}
+            "disable-system" | "hw-rawio-access" => {}
+            "dummy-numa" => self.dummy_numa = value.map(str::to_owned),
             "mlockall" => {
                 log::warn!(target: "vswitchd", "--mlockall is not supported yet; memory stays unlocked")
             }

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use daemon::{Clock, Daemon, Exit, Handle, program, version};
+use dpif_netdev::Cores;
 use netdev_linux::LinuxDevices;
 use ovsdb_idl::{Idl, State, Txn, Wanted};
 use stream::jsonrpc;
@@ -26,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::commands;
 use crate::config::{Config, FailMode};
-use crate::engine::{Engine, Shared};
+use crate::engine::{Engine, HostSetup, Shared};
 use crate::observe::{Statistics, observe, observe_controllers};
 use crate::openflow_io::{self, Context, Listeners};
 use crate::options::{self, Options};
@@ -124,7 +125,10 @@ fn new_engine(options: &Options, clock: &Clock, wake_main: &Arc<Notify>) -> Engi
     let of_core = clock.clone();
     let seed = ovsdb::Uuid::from_random(uuid::Uuid::new_v4().as_u128()).0;
     let clock = Arc::new(move || openflow_io::now(&of_core));
-    let mut engine = Engine::new(options.dummy, clock, linux, seed as u64, waker);
+    let cores = options.dummy_numa.as_deref().map_or_else(Cores::of_system, Cores::pretended);
+    cores.log();
+    let host = HostSetup { dummy: options.dummy, linux, cores: Arc::new(cores), seed: seed as u64 };
+    let mut engine = Engine::new(host, clock, waker);
     if options.system_routes {
         engine.follow_routes();
     }

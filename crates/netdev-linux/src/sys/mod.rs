@@ -7,7 +7,7 @@ mod control;
 mod packet_socket;
 
 pub(crate) use control::{driver_info, link_settings, tun_attach, tun_set_header_size, tun_set_offload};
-pub(crate) use packet_socket::{PacketSocket, Received, SLOT_LEN};
+pub(crate) use packet_socket::{PacketSocket, Received};
 
 /// Bytes of the virtio-net header before each frame.
 pub(crate) const VNET_LEN: usize = 10;

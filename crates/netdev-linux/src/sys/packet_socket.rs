@@ -6,17 +6,17 @@
 #![allow(unsafe_code)] // setsockopt with structs, and arrays of message headers full of pointers
 
 use std::io;
-use std::mem::{size_of, size_of_val, zeroed};
+use std::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::null_mut;
 
 use libc::{c_int, c_void, iovec, mmsghdr, socklen_t};
+use netdev::Frame;
 use packet::BATCH;
 
 use super::VNET_LEN;
+use crate::vnet;
 
-/// Memory that one received packet may fill: a super-packet with its headers and tags.
-pub(crate) const SLOT_LEN: usize = 65_536 + 64;
 /// What the kernel may hold for us, each way; the system's limit is used where this is not allowed.
 const SOCKET_BUFFER: c_int = 8 << 20;
 /// Room for the control message with a packet's auxiliary data, with plenty to spare.
@@ -31,8 +31,6 @@ const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
 /// What came with a received packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Received {
-    /// Bytes of the frame in its slot.
-    pub len: usize,
     /// The virtio-net header.
     pub vnet: [u8; VNET_LEN],
     /// The tag that the kernel took out of the frame: its TPID and TCI.
@@ -49,7 +47,6 @@ pub(crate) struct PacketSocket {
 
 /// Aligned as control messages must be.
 #[repr(C, align(8))]
-#[derive(Clone, Copy)]
 struct Control([u8; CONTROL_LEN]);
 
 impl PacketSocket {
@@ -107,61 +104,66 @@ impl PacketSocket {
         self.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)
     }
 
-    /// Receives up to `max` packets, each into its [`SLOT_LEN`] bytes of `memory`; returns how many.
-    pub(crate) fn receive(
-        &self,
-        memory: &mut [u8],
-        received: &mut [Received; BATCH],
-        max: usize,
-    ) -> io::Result<usize> {
-        let n = max.min(BATCH).min(memory.len() / SLOT_LEN);
-        let mut vnets = [[0u8; VNET_LEN]; BATCH];
-        let mut controls = [Control([0; CONTROL_LEN]); BATCH];
-        // SAFETY: iovec and mmsghdr are pointers and integers; zero (null) is a value of each.
-        let mut iovecs: [[iovec; 2]; BATCH] = unsafe { zeroed() };
-        // SAFETY: mmsghdr too has only pointers and integers, of which zero (null) is a value.
-        let mut messages: [mmsghdr; BATCH] = unsafe { zeroed() };
-        let parts = memory.chunks_exact_mut(SLOT_LEN).zip(&mut vnets).zip(&mut controls).zip(&mut iovecs);
-        for ((((slot, vnet), control), iov), message) in parts.zip(&mut messages).take(n) {
-            iov[0] = iovec { iov_base: vnet.as_mut_ptr().cast(), iov_len: VNET_LEN };
-            iov[1] = iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: SLOT_LEN };
+    /// Receives one packet into each of `slots`, as long as there are any; returns how many that were. A slot that was
+    /// filled holds the frame; its offload state and tag are in `received`.
+    pub(crate) fn receive(&self, slots: &mut [Frame], received: &mut [Received; BATCH]) -> io::Result<usize> {
+        let n = slots.len().min(BATCH);
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
+        let mut iovecs = [const { MaybeUninit::<[iovec; 2]>::uninit() }; BATCH];
+        let mut messages = [const { MaybeUninit::<mmsghdr>::uninit() }; BATCH];
+        let parts = slots.iter_mut().zip(received.iter_mut()).zip(&mut controls).zip(&mut iovecs);
+        for ((((slot, out), control), iov), message) in parts.zip(&mut messages) {
+            let room = slot.spare();
+            let header = iovec { iov_base: out.vnet.as_mut_ptr().cast(), iov_len: VNET_LEN };
+            let iov = iov.write([header, iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() }]);
+            // SAFETY: mmsghdr is pointers and integers; zero (null) is a value of each.
+            let message = message.write(unsafe { zeroed() });
             message.msg_hdr.msg_iov = iov.as_mut_ptr();
             message.msg_hdr.msg_iovlen = 2;
-            message.msg_hdr.msg_control = control.0.as_mut_ptr().cast::<c_void>();
+            message.msg_hdr.msg_control = control.as_mut_ptr().cast::<c_void>();
             message.msg_hdr.msg_controllen = CONTROL_LEN as _;
         }
-        // SAFETY: the first `n` messages point to vnets, slots, controls and iovecs made or borrowed above, all of
-        // which live over the call and have the lengths given; n is at most the number of messages.
-        let got =
-            unsafe { libc::recvmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr(), n as _, 0, null_mut()) };
+        // SAFETY: the first `n` messages were initialised above and point to headers, slots, controls and iovecs that are
+        // borrowed or live over the call and have the lengths given; the kernel only writes into the memory they name.
+        let got = unsafe {
+            libc::recvmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr().cast(), n as _, 0, null_mut())
+        };
         if got < 0 {
             return Err(io::Error::last_os_error());
         }
         let got = (got as usize).min(n);
-        for ((message, vnet), out) in messages.iter().zip(&vnets).zip(received.iter_mut()).take(got) {
-            let len = (message.msg_len as usize).saturating_sub(VNET_LEN).min(SLOT_LEN);
-            let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            *out = Received { len, vnet: *vnet, vlan: stripped_vlan(&message.msg_hdr), truncated };
+        for ((message, slot), out) in messages.iter().zip(slots).zip(received).take(got) {
+            // SAFETY: the first `n` messages, of which these are, were initialised above.
+            let message = unsafe { message.assume_init_ref() };
+            slot.extend((message.msg_len as usize).saturating_sub(VNET_LEN));
+            out.vlan = stripped_vlan(&message.msg_hdr);
+            out.truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         Ok(got)
     }
 
     /// Sends frames, each behind its header, in order; returns how many the kernel took, at least one.
-    pub(crate) fn send(&self, frames: &[([u8; VNET_LEN], &[u8])]) -> io::Result<usize> {
+    pub(crate) fn send(&self, frames: &[Frame]) -> io::Result<usize> {
         let n = frames.len().min(BATCH);
-        // SAFETY: iovec and mmsghdr are pointers and integers; zero (null) is a value of each.
-        let mut iovecs: [[iovec; 2]; BATCH] = unsafe { zeroed() };
-        // SAFETY: mmsghdr too has only pointers and integers, of which zero (null) is a value.
-        let mut messages: [mmsghdr; BATCH] = unsafe { zeroed() };
-        for (((vnet, frame), iov), message) in frames.iter().zip(&mut iovecs).zip(&mut messages) {
-            iov[0] = iovec { iov_base: vnet.as_ptr().cast_mut().cast(), iov_len: VNET_LEN };
-            iov[1] = iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+        let mut headers = [const { MaybeUninit::<[u8; VNET_LEN]>::uninit() }; BATCH];
+        let mut iovecs = [const { MaybeUninit::<[iovec; 2]>::uninit() }; BATCH];
+        let mut messages = [const { MaybeUninit::<mmsghdr>::uninit() }; BATCH];
+        let parts = frames.iter().zip(&mut headers).zip(&mut iovecs).zip(&mut messages);
+        for (((frame, header), iov), message) in parts {
+            let header = header.write(vnet::encode(frame));
+            let frame = frame.frame();
+            let iov = iov.write([
+                iovec { iov_base: header.as_mut_ptr().cast(), iov_len: VNET_LEN },
+                iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() },
+            ]);
+            // SAFETY: mmsghdr is pointers and integers; zero (null) is a value of each.
+            let message = message.write(unsafe { zeroed() });
             message.msg_hdr.msg_iov = iov.as_mut_ptr();
             message.msg_hdr.msg_iovlen = 2;
         }
-        // SAFETY: the first `n` messages point to the headers and frames borrowed in `frames` and to iovecs above;
-        // sendmmsg only reads them (the casts to mut are for iovec's type), and writes msg_len of each message.
-        let sent = unsafe { libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr(), n as _, 0) };
+        // SAFETY: the first `n` messages were initialised above and point to headers and iovecs above and to frames
+        // borrowed over the call; sendmmsg only reads those (the cast to mut is for iovec's type), and writes msg_len.
+        let sent = unsafe { libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr().cast(), n as _, 0) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! Where it sits: see the parent module. Packets go out completed and segmented, as a capture should show them.
 
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
 use packet::PacketBuf;
 
-use super::{State, WallClock, lock};
-use crate::device::{Queues, RxQueue, TxDrops, TxQueue};
+use super::{State, Waiting, WallClock, lock};
+use crate::device::{Polling, Queues, RxQueue, TxDrops, TxQueue};
 use crate::offload::{SegmentError, TxCapabilities, deliver};
 use crate::pcap::PcapWriter;
 use crate::{BufferPool, Frame, FrameBatch};
@@ -16,19 +19,48 @@ use crate::{BufferPool, Frame, FrameBatch};
 const ETH_HEADER: usize = 14;
 const VLAN_TAG: usize = 4;
 
-pub(super) fn of(state: Arc<Mutex<State>>, wall: WallClock) -> Queues {
-    Queues { rx: Box::new(Rx { state: state.clone(), wall: wall.clone() }), tx: Box::new(Tx { state, wall }) }
+/// All queues; `None` while some are taken.
+pub(super) fn take(state: &Arc<Mutex<State>>, wall: &WallClock, polling: Polling) -> Option<Queues> {
+    let mut s = lock(state);
+    if s.taken != 0 {
+        return None;
+    }
+    let counts = s.counts;
+    s.rx.resize_with(counts.rx as usize, Waiting::default);
+    let mut rx: Vec<Box<dyn RxQueue>> = Vec::new();
+    for (qid, queue) in s.rx.iter_mut().enumerate() {
+        let mut bell = None;
+        if polling == Polling::Dedicated
+            && let Ok((here, there)) = UnixStream::pair()
+            && here.set_nonblocking(true).and(there.set_nonblocking(true)).is_ok()
+        {
+            queue.alarm = Some(Arc::new(there));
+            bell = Some(here);
+            // Packets that came before somebody listened.
+            (!queue.frames.is_empty()).then(|| queue.ring());
+        }
+        rx.push(Box::new(Rx { state: state.clone(), wall: wall.clone(), qid, bell }));
+    }
+    s.taken = rx.len();
+    let tx = |_| Box::new(Tx { state: state.clone(), wall: wall.clone() }) as Box<dyn TxQueue>;
+    Some(Queues { rx, tx: (0..counts.tx).map(tx).collect() })
 }
 
 struct Rx {
     state: Arc<Mutex<State>>,
     wall: WallClock,
+    qid: usize,
+    bell: Option<UnixStream>,
 }
 
 impl Drop for Rx {
-    /// The device may be opened again by another host.
+    /// When the last is gone, the device may be opened again by another host.
     fn drop(&mut self) {
-        lock(&self.state).taken = false;
+        let mut s = lock(&self.state);
+        s.taken = s.taken.saturating_sub(1);
+        if let Some(queue) = s.rx.get_mut(self.qid) {
+            queue.alarm = None;
+        }
     }
 }
 
@@ -41,16 +73,26 @@ fn capture(to: &Option<Arc<Mutex<PcapWriter>>>, wall: &WallClock, frame: &[u8]) 
 
 impl RxQueue for Rx {
     fn receive(&mut self, _pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
-        let mut s = lock(&self.state);
+        let mut guard = lock(&self.state);
+        let s = &mut *guard;
+        let Some(queue) = s.rx.get_mut(self.qid) else { return 0 };
         let mut n = 0;
         while !out.is_full()
-            && let Some(frame) = s.waiting.pop_front()
+            && let Some(frame) = queue.frames.pop_front()
         {
-            s.rx.add(frame.len());
+            queue.count.add(frame.len());
             capture(&s.captures.rx, &self.wall, frame.frame());
             n += usize::from(out.push(packet::PacketMeta::default(), frame).is_ok());
         }
+        if let Some(bell) = self.bell.as_mut().filter(|_| queue.frames.is_empty()) {
+            // Silent from now on; what it said does not matter.
+            while matches!(bell.read(&mut [0; 64]), Ok(n) if n != 0) {}
+        }
         n
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.bell.as_ref().map(AsFd::as_fd)
     }
 }
 

@@ -33,12 +33,12 @@ fn packets_move_and_are_counted_and_the_mtu_holds() {
     let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
     assert!(p.queues().is_none());
     d.receive("p1", 0, vec![frame(60), frame(70)]).unwrap();
-    assert_eq!(q.rx.receive(&mut pool, &mut batch), 2);
-    assert_eq!(q.tx.transmit(&mut pool, &mut batch).total(), 0);
+    assert_eq!(q.rx[0].receive(&mut pool, &mut batch), 2);
+    assert_eq!(q.tx[0].transmit(&mut pool, &mut batch).total(), 0);
     for len in [1514, 1515] {
         batch.push(PacketMeta::default(), frame(len)).unwrap();
     }
-    assert_eq!(q.tx.transmit(&mut pool, &mut batch), crate::TxDrops { mtu: 1, ..Default::default() });
+    assert_eq!(q.tx[0].transmit(&mut pool, &mut batch), crate::TxDrops { mtu: 1, ..Default::default() });
     let stats = p.stats().unwrap();
     let shown: Vec<String> = stats.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(
@@ -58,7 +58,7 @@ fn the_receive_queue_is_bounded() {
     let (mut q, mut pool, mut got) = (p.queues().unwrap(), BufferPool::new(), 0);
     loop {
         let mut batch = FrameBatch::default();
-        match q.rx.receive(&mut pool, &mut batch) {
+        match q.rx[0].receive(&mut pool, &mut batch) {
             0 => break,
             n => got += n,
         }
@@ -98,8 +98,8 @@ fn captures_take_what_their_option_says() {
     for p in [&both, &tx] {
         let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
         p.as_dummy().unwrap().feed(0, frame(60)).unwrap();
-        q.rx.receive(&mut pool, &mut batch);
-        q.tx.transmit(&mut pool, &mut batch);
+        q.rx[0].receive(&mut pool, &mut batch);
+        q.tx[0].transmit(&mut pool, &mut batch);
     }
     let len = |name: &str| std::fs::metadata(path(name)).unwrap().len();
     assert_eq!((len("both"), len("tx")), (24 + 2 * 76, 24 + 76));
@@ -118,12 +118,40 @@ fn receive_takes_packets_and_flows() {
     assert_eq!(err(&["p1", hex, "00010203"]), "syntax error at 00010203");
     assert_eq!(err(&["p1", "--len", "100"]), "syntax error at --len");
     let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
-    assert_eq!(q.rx.receive(&mut pool, &mut batch), 0);
+    assert_eq!(q.rx[0].receive(&mut pool, &mut batch), 0);
     let flow = |text: &str, len: Option<usize>| {
         if text == "flow" { Ok(vec![1; len.unwrap_or(14)]) } else { Err(String::new()) }
     };
     d.receive_command(&["p1", "--qid", "0", hex, "flow", "--len", "100", "flow"], flow).unwrap();
-    assert_eq!(q.rx.receive(&mut pool, &mut batch), 3);
+    assert_eq!(q.rx[0].receive(&mut pool, &mut batch), 3);
     let lens: Vec<usize> = batch.drain().map(|(_, f)| f.len()).collect();
     assert_eq!(lens, [15, 100, 14]);
+}
+
+#[test]
+fn each_queue_is_fed_and_polled_for_itself() {
+    let d = devices();
+    let p = d.opener("dummy-pmd").open("p1").unwrap();
+    let options = [("n_rxq", "3"), ("n_txq", "2"), ("numa_id", "1")];
+    p.set_options(&options.map(|(k, v)| (k.to_owned(), v.to_owned())).into()).unwrap();
+    assert_eq!((p.wanted_queues(), p.numa_id()), (QueueCounts { rx: 3, tx: 2 }, 1));
+    let shown: Vec<String> = p.config().iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(shown.join(", "), "n_rxq=3, n_txq=2, numa_id=1");
+    let (mut q, mut pool, mut batch) = (p.queues().unwrap(), BufferPool::new(), FrameBatch::default());
+    assert_eq!((q.rx.len(), q.tx.len()), (3, 2));
+    d.receive("p1", 2, vec![frame(60)]).unwrap();
+    assert_eq!(d.receive("p1", 3, vec![frame(60)]).unwrap_err(), "bad rx queue id.");
+    assert_eq!(q.rx[0].receive(&mut pool, &mut batch), 0);
+    let mut alarm = q.rx[2].fd().map(|fd| UnixStream::from(fd.try_clone_to_owned().unwrap())).unwrap();
+    let mut byte = [0];
+    assert_eq!(std::io::Read::read(&mut alarm, &mut byte).unwrap(), 1, "the alarm rang");
+    d.receive("p1", 2, vec![frame(60)]).unwrap();
+    assert_eq!(q.rx[2].receive(&mut pool, &mut batch), 2);
+    let silent = std::io::Read::read(&mut alarm, &mut byte).unwrap_err();
+    assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock);
+    p.set_options(&Options::from([("n_rxq".to_owned(), "1".to_owned())])).unwrap();
+    q.rx.pop();
+    assert!(p.queues().is_none(), "two are still out");
+    q.rx.clear();
+    assert_eq!(p.queues().unwrap().rx.len(), 1);
 }

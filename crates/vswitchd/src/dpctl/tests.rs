@@ -18,7 +18,13 @@ fn bench() -> (Commands, Arc<dyn Dpif>) {
     }
     let clock = Arc::new(|| Now { mono: Instant::from_millis(5000), wall_ms: 0 });
     let config = datapath::Config::default();
-    let setup = Setup { class: Class::Dummy, registry: Arc::new(registry), clock, config };
+    let setup = Setup {
+        class: Class::Dummy,
+        registry: Arc::new(registry),
+        clock,
+        config,
+        cores: Arc::new(dpif_netdev::Cores::pretended("0")),
+    };
     let dpif: Arc<dyn Dpif> = Arc::new(DpifNetdev::open(setup).expect("a dummy datapath"));
     dpif.add_port("p1", "dummy", None).expect("a dummy port");
     let (commands, datapaths) = (Commands::default(), Datapaths::default());
