@@ -3,12 +3,13 @@
 //! Where it sits: made by the host, commanded by `dpif`, read by workers.
 
 use ::core::sync::atomic::AtomicU32;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use conntrack::Conntrack;
 use odp::TunnelKind;
 use packet::{DropReason, OdpPort};
-use sync::{Qsbr, RwSpin};
+use sync::{Qsbr, RwSpin, try_box_with};
 
 use crate::counters::Totals;
 use crate::flows::FlowTable;
@@ -47,7 +48,7 @@ impl Default for Config {
 
 /// A datapath's shared tables.
 pub struct Datapath {
-    pub(crate) flows: FlowTable,
+    pub(crate) flows: Box<FlowTable>,
     pub(crate) workers: Workers,
     /// What others count: hosts, at ports and upcall queues.
     others: Totals,
@@ -67,7 +68,7 @@ impl Datapath {
     pub fn try_new(config: &Config) -> Option<Datapath> {
         let workers = Qsbr::try_new(MAX_WORKERS, Totals::try_new)?;
         Some(Datapath {
-            flows: FlowTable::try_new(&workers, config.seed, config.flow_limit)?,
+            flows: try_box_with(|| FlowTable::try_new(&workers, config.seed, config.flow_limit))?,
             workers,
             others: Totals::try_new()?,
             vlan_limit: config.vlan_limit,

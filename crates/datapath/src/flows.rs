@@ -210,6 +210,7 @@ const SHORT: CommandError = CommandError::NoMemory;
 
 impl FlowTable {
     /// An empty table for up to `limit` flows; `None` if memory is short.
+    #[inline(never)]
     pub fn try_new(workers: &Workers, seed: u64, limit: usize) -> Option<FlowTable> {
         let writer = Writer { reader: workers.register()?, ufids: HashTable::new() };
         Some(FlowTable {

@@ -21,10 +21,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use classifier::{Found, Sought, hash_key};
+use flow::plain::{HEAD_BYTES, is_repeated};
 use flow::{FlowKey, Layers, PlainKey};
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, MetaMut, Now, OdpPort, PacketBuf, PacketMeta};
-use sync::{Guard, Reader};
+use sync::{Guard, Reader, try_box, try_box_with};
 
 use crate::cache::FlowCache;
 use crate::counters::Tally;
@@ -40,7 +41,7 @@ const WAITING: usize = 4 * BATCH;
 
 /// Runs packets. `B` is the host's buffer.
 pub struct Worker<B> {
-    desk: Desk<B>,
+    desk: Box<Desk<B>>,
     /// Packets of the first pass.
     work: Batch<B>,
     /// Packets of a later pass.
@@ -60,7 +61,7 @@ struct Desk<B> {
     found: Vec<Seen>,
     /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
     keys: Box<[FlowKey]>,
-    tally: Tally,
+    tally: Box<Tally>,
     random: u64,
     /// The number of the worker's slot.
     number: u8,
@@ -84,6 +85,8 @@ enum Kind {
     Plain,
     /// The whole one has been made.
     Whole,
+    /// The same as that of the packet before.
+    Again,
     /// There is none.
     Runt,
 }
@@ -103,21 +106,23 @@ fn try_list<T: Clone>(n: usize, value: T) -> Option<Vec<T>> {
     Some(list)
 }
 
+#[inline(never)]
+fn try_keys() -> Option<Box<[FlowKey]>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(WAITING).ok()?;
+    list.resize(WAITING, FlowKey::ZERO);
+    Some(list.into_boxed_slice())
+}
+
+#[inline(never)]
+fn try_tally() -> Option<Box<Tally>> {
+    try_box(Tally::default())
+}
+
 impl<B: PacketBuf> Worker<B> {
     /// A worker with all the memory it will ever use; `None` if memory is short. `seed` makes its random choices.
     pub fn try_new(seed: u64) -> Option<Worker<B>> {
-        let desk = Desk {
-            cache: FlowCache::try_new()?,
-            queues: Queues::try_new()?,
-            waiting: Batch::try_with_capacity(WAITING)?,
-            stack: Stack::try_new()?,
-            shorts: try_list(WAITING, PlainKey::ZERO)?,
-            found: try_list(WAITING, Seen::default())?,
-            keys: try_list(WAITING, FlowKey::ZERO)?.into_boxed_slice(),
-            tally: Tally::default(),
-            random: seed | 1,
-            number: 0,
-        };
+        let desk = try_box_with(|| Desk::try_new(seed))?;
         let (work, later) = (Batch::try_new()?, Batch::try_with_capacity(WAITING)?);
         Some(Worker { desk, work, later, reader: None })
     }
@@ -215,28 +220,61 @@ impl<B: PacketBuf> Worker<B> {
 }
 
 impl<B: PacketBuf> Desk<B> {
+    // apart, as the tally is: both are large, and kernel frames are small
+    #[inline(never)]
+    fn try_new(seed: u64) -> Option<Desk<B>> {
+        Some(Desk {
+            cache: FlowCache::try_new()?,
+            queues: Queues::try_new()?,
+            waiting: Batch::try_with_capacity(WAITING)?,
+            stack: Stack::try_new()?,
+            shorts: try_list(WAITING, PlainKey::ZERO)?,
+            found: try_list(WAITING, Seen::default())?,
+            keys: try_keys()?,
+            tally: try_tally()?,
+            random: seed | 1,
+            number: 0,
+        })
+    }
+
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
         self.read(pass.dp, work);
-        for seen in self.found.iter_mut().take(work.len()) {
+        for seen in self.found.iter_mut().take(work.len()).filter(|seen| seen.kind != Kind::Again) {
             seen.hint = self.cache.probe(seen.hash).next();
             if let Some((id, _)) = seen.hint {
                 pass.dp.flows.prefetch(id);
             }
         }
-        let (mut run, mut of): (Run, Option<&Megaflow>) = (Run::default(), None);
+        let (mut train, mut repeats) = (Train::default(), 0);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
-            let Some(flow) = self.flow(pass, at, meta.get()) else {
-                self.no_flow(at, meta, buf);
-                continue;
+            let again = self.found.get(at).is_some_and(|seen| seen.kind == Kind::Again);
+            let flow = match train.flow {
+                Some(flow) if again => {
+                    repeats += 1;
+                    flow
+                }
+                last => {
+                    if again {
+                        self.repeat(train.head, at);
+                    } else {
+                        train.head = at;
+                    }
+                    let found = self.flow(pass, at, meta.get());
+                    if found.map(::core::ptr::from_ref) != last.map(::core::ptr::from_ref) {
+                        train.credit(self.number, pass.now_ms);
+                    }
+                    train.flow = found;
+                    let Some(flow) = found else {
+                        self.no_flow(at, meta, buf);
+                        continue;
+                    };
+                    train.run.tcp_flags |= self.tcp_flags(at);
+                    flow
+                }
             };
-            if of.is_none_or(|last| !::core::ptr::eq(last, flow)) {
-                credit(of.replace(flow), self.number, &run, pass.now_ms);
-                run = Run::default();
-            }
-            run.packets += 1;
-            run.bytes += buf.len() as u64;
-            run.tcp_flags |= self.tcp_flags(at);
+            train.run.packets += 1;
+            train.run.bytes += buf.len() as u64;
             match flow.output() {
                 Some(port) => {
                     if !self.queues.transmit(OdpPort(port), buf) {
@@ -244,25 +282,59 @@ impl<B: PacketBuf> Desk<B> {
                     }
                 }
                 None => {
+                    if again {
+                        self.repeat(train.head, at);
+                    }
                     let start = Start { actions: flow.actions(pass.guard), flow: Some(flow.ufid) };
                     self.run(pass, host, at, (meta.into_mut(), buf), &start);
                 }
             }
         }
-        credit(of, self.number, &run, pass.now_ms);
+        train.credit(self.number, pass.now_ms);
+        self.tally.hits += repeats;
+        self.tally.cache_hits += repeats;
+    }
+
+    /// What is known of the packet at `head` is true of that at `at`.
+    fn repeat(&mut self, head: usize, at: usize) {
+        if let (Some(short), Some(seen)) = (self.shorts.get(head).copied(), self.found.get(head).copied())
+            && let (Some(to), Some(known)) = (self.shorts.get_mut(at), self.found.get_mut(at))
+        {
+            (*to, *known) = (short, seen);
+        }
     }
 
     /// Reads the keys of all packets, and asks for their places in the cache.
     fn read(&mut self, dp: &Datapath, work: &mut Batch<B>) {
+        let fresh = work.is_fresh();
+        // The last plain packet that came from a port without a tag.
+        let mut last: Option<(&[u8; HEAD_BYTES], usize, OdpPort)> = None;
         let places = self.shorts.iter_mut().zip(&mut self.found).zip(&mut self.keys);
         for ((meta, buf), ((short, seen), whole)) in work.iter_bufs_mut().zip(places) {
             let ready = buf.pull_up(flow::extract::HEADER_BYTES);
-            match PlainKey::read(meta, buf.head(), buf.len(), dp.vlan_limit) {
+            let buf = &*buf;
+            let (head, len) = (buf.head(), buf.len());
+            let first = head.first_chunk();
+            if let (Some((before, its_len, port)), Some(first)) = (last, first)
+                && its_len == len
+                && port == meta.in_port
+                && ready
+                && is_repeated(before, first)
+            {
+                seen.kind = Kind::Again;
+                continue;
+            }
+            match PlainKey::read(meta, head, len, dp.vlan_limit) {
                 Some((key, layers)) if ready => {
                     *short = key;
                     *seen = Seen { hash: key.hash(dp.seed), layers, kind: Kind::Plain, hint: None };
+                    last =
+                        first.filter(|_| fresh && !key.is_tagged()).map(|first| (first, len, meta.in_port));
                 }
-                _ => *seen = read_whole(dp, meta, buf, ready, (short, whole)),
+                _ => {
+                    *seen = read_whole(dp, meta, buf, ready, (short, whole));
+                    last = None;
+                }
             }
             self.cache.prefetch(seen.hash);
         }
@@ -335,7 +407,7 @@ impl<B: PacketBuf> Desk<B> {
         match seen.kind {
             Kind::Runt => return self.tally.drops.add(DropReason::RuntFrame, 1),
             Kind::Plain => short.to_key(meta.get(), key),
-            Kind::Whole => {}
+            Kind::Whole | Kind::Again => {}
         }
         let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta: *meta.get(), packet };
         if !self.queues.upcall(upcall) {
@@ -382,6 +454,7 @@ impl<B: PacketBuf> Desk<B> {
     /// Executes actions on the packets of `work`.
     #[inline(never)]
     fn execute(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>, actions: &[Action]) {
+        // A single packet: it repeats none.
         self.read(pass.dp, work);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
             if self.found.get(at).is_some_and(|seen| seen.kind == Kind::Runt) {
@@ -393,11 +466,24 @@ impl<B: PacketBuf> Desk<B> {
     }
 }
 
-/// Adds a run of packets to its flow.
-#[inline]
-fn credit(flow: Option<&Megaflow>, worker: u8, run: &Run, now_ms: u64) {
-    if let Some(flow) = flow {
-        flow.count(worker, run, now_ms);
+/// Packets in a row that hit the same flow.
+#[derive(Default)]
+struct Train<'g> {
+    /// The flow of the last packet, if it hit one.
+    flow: Option<&'g Megaflow>,
+    /// Where the last packet is that was looked up.
+    head: usize,
+    run: Run,
+}
+
+impl Train<'_> {
+    /// Adds what was counted to the flow.
+    #[inline]
+    fn credit(&mut self, worker: u8, now_ms: u64) {
+        let run = ::core::mem::take(&mut self.run);
+        if let Some(flow) = self.flow {
+            flow.count(worker, &run, now_ms);
+        }
     }
 }
 

@@ -86,6 +86,11 @@ impl<B> Batch<B> {
         Ok(())
     }
 
+    /// True if nothing is known of any packet but the port that it came in by.
+    pub fn is_fresh(&self) -> bool {
+        (!self.clean).checked_shl(u128::BITS - self.bufs.len() as u32).unwrap_or(0) == 0
+    }
+
     /// Sets the port that all packets came in by.
     pub fn set_in_port(&mut self, in_port: OdpPort) {
         self.metas.iter_mut().take(self.bufs.len()).for_each(|meta| meta.in_port = in_port);
@@ -104,10 +109,11 @@ impl<B> Batch<B> {
     /// Takes every packet out, in order, with its metadata where they lie.
     pub fn drain_in_place(&mut self) -> impl Iterator<Item = (MetaMut<'_>, B)> + '_ {
         let clean = core::cell::Cell::from_mut(&mut self.clean);
-        self.metas.iter_mut().zip(self.bufs.drain(..)).enumerate().map(move |(at, (meta, buf))| {
-            let place = MetaMut { meta, bit: 1 << at, clean };
-            (place, buf)
-        })
+        self.metas
+            .iter_mut()
+            .zip(self.bufs.drain(..))
+            .enumerate()
+            .map(move |(at, (meta, buf))| (MetaMut { meta, at: at as u32, clean }, buf))
     }
 
     /// The packets, to be looked at or changed in place.
@@ -126,7 +132,7 @@ impl<B> Batch<B> {
 #[derive(Debug)]
 pub struct MetaMut<'a> {
     meta: &'a mut PacketMeta,
-    bit: u128,
+    at: u32,
     clean: &'a core::cell::Cell<u128>,
 }
 
@@ -138,7 +144,7 @@ impl<'a> MetaMut<'a> {
 
     /// The metadata, to be changed.
     pub fn into_mut(self) -> &'a mut PacketMeta {
-        self.clean.set(self.clean.get() & !self.bit);
+        self.clean.set(self.clean.get() & !(1 << self.at));
         self.meta
     }
 }
@@ -155,7 +161,9 @@ mod tests {
         assert_eq!(batch.push_from(OdpPort(1), 'c'), Err('c'));
         let ids: Vec<_> = batch.drain().map(|(meta, buf)| (meta.recirc_id, meta.in_port.0, buf)).collect();
         assert_eq!(ids, [(7, 0, 'a'), (0, 1, 'b')]);
+        assert!(batch.is_fresh());
         assert!(batch.push_from(OdpPort(2), 'd').is_ok());
+        assert!(batch.is_fresh());
         assert!(batch.push_from(OdpPort(3), 'e').is_ok());
         for (meta, _) in batch.drain_in_place() {
             assert_eq!(meta.get().recirc_id, 0);
@@ -164,6 +172,7 @@ mod tests {
         assert!(batch.push_from(OdpPort(4), 'f').is_ok());
         batch.iter_mut().for_each(|(meta, _)| meta.skb_mark = 1);
         batch.set_in_port(OdpPort(5));
+        assert!(!batch.is_fresh());
         let all: Vec<_> = batch.drain().collect();
         let meta = PacketMeta { in_port: OdpPort(5), skb_mark: 1, ..PacketMeta::default() };
         assert_eq!(all, [(meta, 'f')]);
