@@ -26,36 +26,39 @@ pub const PLAIN_WORDS: usize = 8;
 #[repr(align(64))]
 pub struct PlainKey(pub [u64; PLAIN_WORDS]);
 
-/// Where each word's parts lie in the whole key: slots from the word's high end down, and bits of no meaning (zero)
-/// below.
-const PARTS: [&[Slot]; PLAIN_WORDS] = [
-    &[slot::in_port, slot::recirc_id],
-    &[slot::ct_mark, slot::ct_zone, slot::ct_state, slot::nw_frag],
-    &[slot::eth_dst, slot::eth_type],
-    &[slot::eth_src, slot::vlan_tci],
-    &[slot::nw_src, slot::nw_dst],
-    &[slot::tp_src, slot::tp_dst, slot::tcp_flags, slot::nw_proto, slot::nw_tos],
-    &[slot::pkt_mark, slot::vlan_tpid, slot::nw_ttl],
-    &[slot::dp_hash, slot::skb_priority],
-];
+/// Where each part of the short key lies: word, bits below it, and its slot in the whole key. Other bits mean nothing
+/// and are zero.
+macro_rules! with_parts {
+    ($then:ident) => {
+        $then! {
+            0, 32, in_port; 0, 0, recirc_id;
+            1, 32, ct_mark; 1, 16, ct_zone; 1, 8, ct_state; 1, 0, nw_frag;
+            2, 16, eth_dst; 2, 0, eth_type;
+            3, 16, eth_src; 3, 0, vlan_tci;
+            4, 32, nw_src; 4, 0, nw_dst;
+            5, 48, tp_src; 5, 32, tp_dst; 5, 16, tcp_flags; 5, 8, nw_proto; 5, 0, nw_tos;
+            6, 32, pkt_mark; 6, 16, vlan_tpid; 6, 8, nw_ttl;
+            7, 32, dp_hash; 7, 0, skb_priority
+        }
+    };
+}
 
 /// The bits of each word of a whole key that the short key has.
-const COVERED: [u64; FLOW_WORDS] = covered();
-
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler only")]
-const fn covered() -> [u64; FLOW_WORDS] {
+const COVERED: [u64; FLOW_WORDS] = {
     let mut words = [0; FLOW_WORDS];
-    let mut w = 0;
-    while w < PLAIN_WORDS {
-        let mut p = 0;
-        while p < PARTS[w].len() {
-            let slot = PARTS[w][p];
-            words[slot.word as usize] |= (slot.max() as u64) << slot.shift;
-            p += 1;
-        }
-        w += 1;
+    macro_rules! cover {
+        ($($word:literal, $shift:literal, $slot:ident);+) => {
+            $(if let Some(word) = words.as_mut_slice().split_at_mut(slot::$slot.word as usize).1.first_mut() {
+                *word |= mask_of(slot::$slot);
+            })+
+        };
     }
+    with_parts!(cover);
     words
+};
+
+const fn mask_of(slot: Slot) -> u64 {
+    (slot.max() as u64) << slot.shift
 }
 
 /// The bits of `word`, the `index`-th of a whole key or of its wildcards, that the short key does not have.
@@ -75,26 +78,37 @@ impl PlainKey {
 
     /// The short key of a whole one, or the short mask of wildcards.
     pub fn of(key: &FlowKey) -> PlainKey {
-        let mut out = PlainKey::ZERO;
-        for (word, parts) in out.0.iter_mut().zip(PARTS) {
-            let mut shift = 64;
-            for part in parts {
-                shift -= u32::from(part.bits);
-                *word |= (key.get(*part) as u64) << shift;
-            }
+        let (mut out, from) = (PlainKey::ZERO, key.words());
+        macro_rules! pack {
+            ($($word:literal, $shift:literal, $slot:ident);+) => {
+                $({
+                    const SLOT: Slot = slot::$slot;
+                    if let (Some(from), Some(to)) = (from.get(SLOT.word as usize), out.0.get_mut::<usize>($word)) {
+                        *to |= (from >> SLOT.shift & SLOT.max() as u64) << $shift;
+                    }
+                })+
+            };
         }
+        with_parts!(pack);
         out
     }
 
     /// Sets the fields of `key` that the short key has.
+    #[inline]
     pub fn store(&self, key: &mut FlowKey) {
-        for (word, parts) in self.0.iter().zip(PARTS) {
-            let mut shift = 64;
-            for part in parts {
-                shift -= u32::from(part.bits);
-                key.set(*part, u128::from(word >> shift));
-            }
+        let to = key.words_mut();
+        macro_rules! unpack {
+            ($($word:literal, $shift:literal, $slot:ident);+) => {
+                $({
+                    const SLOT: Slot = slot::$slot;
+                    if let (Some(from), Some(to)) = (self.0.get::<usize>($word), to.get_mut(SLOT.word as usize)) {
+                        let part = (from >> $shift & SLOT.max() as u64) << SLOT.shift;
+                        *to = *to & !mask_of(SLOT) | part;
+                    }
+                })+
+            };
         }
+        with_parts!(unpack);
     }
 
     /// The whole key of a plain packet with these metadata.
@@ -334,9 +348,19 @@ mod tests {
             let mut key = FlowKey::ZERO;
             PlainKey(words).store(&mut key);
             let short = PlainKey::of(&key);
-            for ((word, parts), given) in short.0.iter().zip(PARTS).zip(words) {
-                let bits: u32 = parts.iter().map(|p| u32::from(p.bits)).sum();
-                prop_assert_eq!(*word, given & (u64::MAX << (64 - bits)));
+            let mut bits = [0; PLAIN_WORDS];
+            macro_rules! count {
+                ($($word:literal, $shift:literal, $slot:ident);+) => {
+                    $({
+                        let mask = (slot::$slot.max() as u64) << $shift;
+                        prop_assert_eq!(bits[$word] & mask, 0);
+                        bits[$word] |= mask;
+                    })+
+                };
+            }
+            with_parts!(count);
+            for ((word, given), bits) in short.0.iter().zip(words).zip(bits) {
+                prop_assert_eq!(*word, given & bits);
             }
             prop_assert!(key.words().iter().enumerate().all(|(i, word)| beyond(i, *word) == 0));
         }
