@@ -21,12 +21,16 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod mask;
 mod rules;
 mod sharded;
+mod tuple_mask;
 mod tuples;
 
 pub use mask::{CompactMask, hash_key};
 pub use rules::{RuleTable, Ruled};
-pub use tuples::{NoMemory, TupleTable};
+pub use tuple_mask::TupleMask;
+pub use tuples::{Found, NoMemory, Sought, TupleTable};

@@ -11,7 +11,7 @@ use flow::{FLOW_WORDS, FlowKey, Match, Wildcards};
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-fn mix(hash: u64, word: u64) -> u64 {
+pub(crate) fn mix(hash: u64, word: u64) -> u64 {
     let product = u128::from(hash ^ word).wrapping_mul(u128::from(MULTIPLIER) << 1 | 1);
     (product as u64) ^ ((product >> 64) as u64).rotate_left(29)
 }

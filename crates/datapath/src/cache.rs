@@ -3,59 +3,85 @@
 //! Where it sits: one in each worker, in front of the megaflow table; no other thread sees it.
 //!
 //! ~~~text
-//! hash(key) ──► bucket of 8 × {tag, slot, generation} ──► megaflow: generation equal? key & mask equal? ──► hit
+//! hash(key) ──► bucket (a cache line): 8 tags │ 8 numbers │ 8 generations ──► megaflow: key & mask equal? ──► hit
 //! ~~~
 //!
-//! I1  An entry is a hint: the megaflow found by it is compared in full under its mask, so a stale or colliding entry
-//!     costs a miss, never a wrong answer.
+//! I1  An entry is a hint: the megaflow found by it is compared under its mask, so a stale or colliding entry costs a
+//!     miss, never a wrong answer.
+//! I2  Its memory is fixed: half a megabyte for each worker. A bucket that is full forgets one of its flows.
 
 use alloc::vec::Vec;
 
-const WAYS: usize = 8;
-/// Buckets; with 8 ways, 16,384 flows.
-const BUCKETS: usize = 2048;
+use sync::{matching, prefetch};
 
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    /// Upper half of the hash, never zero in a used entry.
-    tag: u32,
-    slot: u32,
-    generation: u32,
+const WAYS: usize = 8;
+/// Buckets; with 8 ways, 65,536 flows.
+const BUCKETS: usize = 8192;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// Never zero in a used entry.
+    tags: [u16; WAYS],
+    ids: [u32; WAYS],
+    generations: [u16; WAYS],
 }
+
+const EMPTY: Bucket = Bucket { tags: [0; WAYS], ids: [0; WAYS], generations: [0; WAYS] };
 
 pub(crate) struct FlowCache {
-    buckets: Vec<[Entry; WAYS]>,
+    buckets: Vec<Bucket>,
+    /// The way that the next entry of a full bucket takes.
+    victim: usize,
 }
 
-fn split(hash: u64) -> (usize, u32) {
-    (hash as usize & (BUCKETS - 1), (hash >> 32) as u32 | 1)
+#[inline]
+fn split(hash: u64) -> (usize, u16) {
+    (hash as usize & (BUCKETS - 1), (hash >> 48) as u16 | 1)
 }
 
 impl FlowCache {
     pub fn try_new() -> Option<FlowCache> {
         let mut buckets = Vec::new();
         buckets.try_reserve_exact(BUCKETS).ok()?;
-        buckets.resize(BUCKETS, [Entry::default(); WAYS]);
-        Some(FlowCache { buckets })
+        buckets.resize(BUCKETS, EMPTY);
+        Some(FlowCache { buckets, victim: 0 })
     }
 
-    /// The slots and generations that `hash` may stand for.
-    pub fn probe(&self, hash: u64) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let (bucket, tag) = split(hash);
-        let entries = self.buckets.get(bucket).into_iter().flatten();
-        entries.filter(move |e| e.tag == tag).map(|e| (e.slot, e.generation))
-    }
-
-    /// Remembers a megaflow in front; the bucket's last is forgotten.
-    pub fn insert(&mut self, hash: u64, slot: u32, generation: u32) {
-        let (bucket, tag) = split(hash);
-        let Some(ways) = self.buckets.get_mut(bucket) else { return };
-        let same = ways.iter().position(|e| e.tag == tag && e.slot == slot);
-        if let Some(recent) = ways.get_mut(..=same.unwrap_or(WAYS - 1)) {
-            recent.rotate_right(1);
+    /// Asks for the bucket of `hash`.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(split(hash).0) {
+            prefetch(bucket);
         }
-        if let Some(first) = ways.first_mut() {
-            *first = Entry { tag, slot, generation };
+    }
+
+    /// The numbers and generations that `hash` may stand for.
+    #[inline]
+    pub fn probe(&self, hash: u64) -> impl Iterator<Item = (u32, u16)> + '_ {
+        let (at, tag) = split(hash);
+        let bucket = self.buckets.get(at).unwrap_or(&EMPTY);
+        let mut ways = matching(&bucket.tags, tag);
+        ::core::iter::from_fn(move || {
+            let way = ways.trailing_zeros() as usize;
+            ways &= ways.wrapping_sub(1);
+            Some((*bucket.ids.get(way)?, *bucket.generations.get(way)?))
+        })
+    }
+
+    /// Remembers a megaflow.
+    pub fn insert(&mut self, hash: u64, id: u32, generation: u16) {
+        let (at, tag) = split(hash);
+        let Some(bucket) = self.buckets.get_mut(at) else { return };
+        let same = bucket.tags.iter().zip(&bucket.ids).position(|(t, i)| *t == tag && *i == id);
+        let way = same.or_else(|| bucket.tags.iter().position(|t| *t == 0)).unwrap_or_else(|| {
+            self.victim = self.victim.wrapping_add(1);
+            self.victim % WAYS
+        });
+        if let (Some(t), Some(i), Some(g)) =
+            (bucket.tags.get_mut(way), bucket.ids.get_mut(way), bucket.generations.get_mut(way))
+        {
+            (*t, *i, *g) = (tag, id, generation);
         }
     }
 }

@@ -3,12 +3,13 @@
 //! Where it sits: made by the host, commanded by `dpif`, read by workers.
 
 use ::core::sync::atomic::AtomicU32;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use conntrack::Conntrack;
 use odp::TunnelKind;
 use packet::{DropReason, OdpPort};
-use sync::{Qsbr, RwSpin};
+use sync::{Qsbr, RwSpin, try_box_with};
 
 use crate::counters::Totals;
 use crate::flows::FlowTable;
@@ -17,6 +18,9 @@ use crate::{Command, CommandError, FlowPut, Reply, Stats};
 
 /// Workers of a datapath at most, commands included.
 const MAX_WORKERS: usize = 128;
+
+/// Workers, each with what it has counted.
+pub(crate) type Workers = Qsbr<Totals>;
 
 /// How a datapath is set up.
 #[derive(Clone, Debug)]
@@ -44,9 +48,8 @@ impl Default for Config {
 
 /// A datapath's shared tables.
 pub struct Datapath {
-    pub(crate) flows: RwSpin<FlowTable>,
-    /// Workers, each with what it has counted.
-    pub(crate) workers: Qsbr<Totals>,
+    pub(crate) flows: Box<FlowTable>,
+    pub(crate) workers: Workers,
     /// What others count: hosts, at ports and upcall queues.
     others: Totals,
     pub(crate) vlan_limit: u8,
@@ -63,9 +66,10 @@ impl Datapath {
     /// An empty datapath; `None` if memory is short.
     #[inline(never)]
     pub fn try_new(config: &Config) -> Option<Datapath> {
+        let workers = Qsbr::try_new(MAX_WORKERS, Totals::try_new)?;
         Some(Datapath {
-            flows: RwSpin::new(FlowTable::new(config.seed, config.flow_limit)),
-            workers: Qsbr::try_new(MAX_WORKERS, Totals::try_new)?,
+            flows: try_box_with(|| FlowTable::try_new(&workers, config.seed, config.flow_limit))?,
+            workers,
             others: Totals::try_new()?,
             vlan_limit: config.vlan_limit,
             seed: config.seed,
@@ -104,7 +108,7 @@ impl Datapath {
 
     #[inline(never)]
     fn put(&self, put: &mut FlowPut) -> Result<Reply, CommandError> {
-        self.flows.write().put(put).map(|()| Reply::Done)
+        self.flows.put(&self.workers, put).map(|()| Reply::Done)
     }
 
     #[inline(never)]
@@ -112,24 +116,20 @@ impl Datapath {
         let mut stats = Stats::default();
         self.others.add_to(&mut stats);
         self.workers.locals().for_each(|totals| totals.add_to(&mut stats));
-        let flows = self.flows.read();
-        (stats.flows, stats.masks) = (flows.len() as u64, flows.masks() as u64);
+        (stats.flows, stats.masks) = self.flows.counts(&self.workers);
         Reply::Stats(stats)
     }
 
-    /// Carries out a command. Bounded; waits at most for the batches that workers have in hand.
+    /// Carries out a command. Bounded; waits for other commands, and never for workers.
     pub fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
         match command {
             Command::PutFlow(put) => self.put(put),
-            Command::DelFlow(ufid) => self.flows.write().remove(ufid),
-            Command::GetFlow(ufid) => self.flows.read().get(ufid),
-            Command::FindFlow(m) => self.flows.read().find(m),
-            Command::LookupFlow(key) => self.flows.read().hit(key),
-            Command::FlushFlows => {
-                self.flows.write().clear();
-                Ok(Reply::Done)
-            }
-            Command::DumpFlows { cursor, max } => self.flows.read().dump(cursor, max),
+            Command::DelFlow(ufid) => self.flows.remove(&self.workers, ufid),
+            Command::GetFlow(ufid) => self.flows.get(&self.workers, ufid),
+            Command::FindFlow(m) => self.flows.find(&self.workers, m),
+            Command::LookupFlow(key) => self.flows.hit(&self.workers, key),
+            Command::FlushFlows => self.flows.clear(&self.workers),
+            Command::DumpFlows { cursor, max } => self.flows.dump(&self.workers, cursor, max),
             Command::Stats => Ok(self.stats()),
             Command::SetMeter { id, config } => self.meters.write().set(id, config).map(|()| Reply::Done),
             Command::GetMeter(id) => self.meters.read().get(id).map(Reply::Meter),
@@ -141,10 +141,7 @@ impl Datapath {
             }
             Command::SetBond { id, members } => self.bonds.write().set(id, members).map(|()| Reply::Done),
             Command::DelBond(id) => self.bonds.write().remove(id).map(|()| Reply::Done),
-            Command::SortMasks => {
-                self.flows.write().sort_masks();
-                Ok(Reply::Done)
-            }
+            Command::SortMasks => self.flows.sort_masks(&self.workers),
         }
     }
 }

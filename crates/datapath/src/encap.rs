@@ -50,7 +50,7 @@ fn set_type<B: PacketBuf>(p: &mut Packet<B>, l3: usize, eth_type: u16) -> Done {
 /// Pushes a label before the network header.
 pub(crate) fn push_mpls<B: PacketBuf>(p: &mut Packet<B>, lse: u32, eth_type: u16) -> Done {
     let l3 = usize::from(p.layers.l3.ok_or(MISFIT)?);
-    grow(&mut p.buf, l3, mpls::LSE_LEN)?;
+    grow(p.buf, l3, mpls::LSE_LEN)?;
     bytes::put(p.buf.head_mut(), l3, &lse.to_be_bytes()).ok_or(MISFIT)?;
     set_type(p, l3, eth_type)
 }
@@ -58,7 +58,7 @@ pub(crate) fn push_mpls<B: PacketBuf>(p: &mut Packet<B>, lse: u32, eth_type: u16
 /// Pops the top label.
 pub(crate) fn pop_mpls<B: PacketBuf>(p: &mut Packet<B>, key: &FlowKey, eth_type: u16) -> Done {
     let l3 = usize::from(p.layers.l3.filter(|_| eth::is_mpls(key.eth_type())).ok_or(MISFIT)?);
-    shrink(&mut p.buf, l3, mpls::LSE_LEN)?;
+    shrink(p.buf, l3, mpls::LSE_LEN)?;
     set_type(p, l3, eth_type)
 }
 

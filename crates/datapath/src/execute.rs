@@ -19,24 +19,21 @@ use alloc::vec::Vec;
 
 use ::core::sync::atomic::Ordering;
 use conntrack::{Alg, Commit, CtPacket, CtVerdict, PortChoice, Rewrite};
-use flow::{FlowKey, Layers};
+use flow::{FlowKey, Layers, PlainKey};
 use odp::{Action, HashAlg, MAX_DEPTH, MplsLayer, Ufid, Userspace};
-use packet::{DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
+use packet::{Batch, DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 
 use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::encap::{self, Ttl};
 use crate::meter::{self, MeterVerdict};
-use crate::worker::WAITING;
 use crate::{Datapath, Host, UpcallKind, rewrite};
 
-/// A packet in execution.
-pub(crate) struct Packet<B> {
-    pub meta: PacketMeta,
-    pub buf: B,
+/// A packet in execution, as rewriting sees it.
+pub(crate) struct Packet<'p, B> {
+    pub meta: &'p mut PacketMeta,
+    pub buf: &'p mut B,
     pub layers: Layers,
-    /// Length to which the next output cuts.
-    pub trunc: Option<u32>,
 }
 
 /// Where execution begins.
@@ -97,8 +94,17 @@ impl Place {
     }
 }
 
+/// A packet that goes on when a nested list has ended.
+struct Waiting<B> {
+    meta: PacketMeta,
+    buf: B,
+    layers: Layers,
+    trunc: Option<u32>,
+    place: Place,
+}
+
 /// Packets that go on when a nested list has ended; one for each depth at most.
-pub(crate) struct Stack<B>(Vec<(Packet<B>, Place)>);
+pub(crate) struct Stack<B>(Vec<Waiting<B>>);
 
 impl<B> Stack<B> {
     pub fn try_new() -> Option<Stack<B>> {
@@ -109,13 +115,24 @@ impl<B> Stack<B> {
 }
 
 /// What an action did with the packet.
-enum Step<B> {
+enum Step {
     /// It goes on to the next action.
-    Next(Packet<B>),
+    Next,
     /// It (or a copy) goes on in the list that the place now points into.
-    Enter(Packet<B>),
+    Enter,
     /// It is gone.
     Gone,
+}
+
+/// What the executor knows of the packet's key.
+#[derive(Clone, Copy)]
+pub(crate) enum Known<'k> {
+    /// The whole key, as the packet is.
+    Key,
+    /// The whole key, as the packet was before bytes or metadata changed.
+    Stale,
+    /// The short key of a plain packet, which is as it came; the whole key is somebody else's.
+    Short(&'k PlainKey),
 }
 
 /// Everything that execution touches.
@@ -124,176 +141,170 @@ pub(crate) struct Executor<'a, B, H> {
     pub host: &'a mut H,
     pub now: Now,
     pub queues: &'a mut Queues<B>,
-    pub waiting: &'a mut Vec<(PacketMeta, B)>,
+    pub waiting: &'a mut Batch<B>,
     pub stack: &'a mut Stack<B>,
     pub tally: &'a mut Tally,
     pub random: &'a mut u64,
-    /// The packet's key, as of the last [`Executor::refresh`].
+    /// The packet's key, as far as `known` says.
     pub key: &'a mut FlowKey,
-    /// Bytes or metadata have changed since.
-    pub stale: bool,
+    pub known: Known<'a>,
+    pub meta: &'a mut PacketMeta,
+    /// The packet, until it is gone.
+    pub buf: Option<B>,
+    pub layers: Layers,
+    /// Length to which the next output cuts.
+    pub trunc: Option<u32>,
 }
 
 impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
-    /// Executes a list on a packet to its end.
-    // apart from `run`: each holds packets by value, and kernel frames are small
-    #[inline(never)]
-    pub fn begin(&mut self, (meta, buf): (PacketMeta, B), layers: Layers, start: Start<'_>) {
+    /// Executes a list on the packet to its end.
+    pub fn run(&mut self, start: &Start<'_>) {
         if start.actions.is_empty() {
             return self.drop(DropReason::Policy);
         }
-        self.run(Some(Packet { meta, buf, layers, trunc: None }), &start);
-    }
-
-    #[inline(never)]
-    fn run(&mut self, mut packet: Option<Packet<B>>, start: &Start<'_>) {
         let mut place = Place::default();
-        while packet.is_some() {
-            self.advance(&mut packet, &mut place, start);
-        }
-    }
-
-    /// Carries out one action; the packet that goes on, if one does, is in `packet` afterwards.
-    // apart from `run`, `dispatch` and `resume` for the same reason
-    #[inline(never)]
-    fn advance(&mut self, packet: &mut Option<Packet<B>>, place: &mut Place, start: &Start<'_>) {
-        match packet.take() {
-            Some(p) if place.list(start.actions).get(place.at()).is_some() => {
-                self.dispatch(p, packet, place, start);
+        let mut list = start.actions;
+        loop {
+            let Some(action) = list.get(place.at()) else {
+                let Some(next) = self.resume() else { return };
+                place = next;
+                list = place.list(start.actions);
+                continue;
+            };
+            match self.step(action, &mut place, list, start) {
+                Step::Next => place.step(),
+                Step::Enter => list = place.list(start.actions),
+                Step::Gone => {
+                    self.buf = None;
+                    let Some(next) = self.resume() else { return };
+                    place = next;
+                    list = place.list(start.actions);
+                }
             }
-            _ => self.resume(packet, place),
-        }
-    }
-
-    /// Carries out the action at `place` on `p`.
-    #[inline(never)]
-    fn dispatch(
-        &mut self,
-        p: Packet<B>,
-        packet: &mut Option<Packet<B>>,
-        place: &mut Place,
-        start: &Start<'_>,
-    ) {
-        let list = place.list(start.actions);
-        let Some(action) = list.get(place.at()) else { return };
-        match self.step(p, action, place, list, start) {
-            Step::Next(p) => {
-                place.step();
-                *packet = Some(p);
-            }
-            Step::Enter(p) => *packet = Some(p),
-            Step::Gone => self.resume(packet, place),
         }
     }
 
     /// Goes on with the packet that waits behind the innermost nested list.
     #[inline(never)]
-    fn resume(&mut self, packet: &mut Option<Packet<B>>, place: &mut Place) {
-        let Some((p, at)) = self.stack.0.pop() else { return };
-        *place = at;
-        self.stale = true;
-        self.refresh(packet.insert(p));
+    fn resume(&mut self) -> Option<Place> {
+        let w = self.stack.0.pop()?;
+        *self.meta = w.meta;
+        self.buf = Some(w.buf);
+        (self.layers, self.trunc) = (w.layers, w.trunc);
+        self.known = Known::Stale;
+        self.refresh();
+        Some(w.place)
     }
 
-    #[inline(never)]
-    fn step(
-        &mut self,
-        mut p: Packet<B>,
-        action: &Action,
-        place: &mut Place,
-        list: &[Action],
-        start: &Start<'_>,
-    ) -> Step<B> {
+    fn step(&mut self, action: &Action, place: &mut Place, list: &[Action], start: &Start<'_>) -> Step {
         let last = place.at() + 1 == list.len();
         match action {
-            Action::Output(port) => return self.consume(p, last, |x, p| x.output(p, *port)),
-            Action::Userspace(u) => return self.consume(p, last, |x, p| x.userspace(p, u, start.flow)),
-            Action::Recirc(id) => return self.consume(p, last, |x, p| x.recirc(p, *id)),
-            Action::Clone(_) => return self.enter(p, place, last, false),
+            Action::Output(port) => return self.output(last, *port),
+            Action::Userspace(u) => return self.consume(last, |x, buf| x.userspace(buf, u, start.flow)),
+            Action::Recirc(id) => return self.consume(last, |x, buf| x.recirc(buf, *id)),
+            Action::Clone(_) => return self.enter(place, last, false),
             Action::Sample { probability, .. } => {
                 let chosen = self.next_random() <= *probability;
-                return if chosen { self.enter(p, place, last, false) } else { Step::Next(p) };
+                return if chosen { self.enter(place, last, false) } else { Step::Next };
             }
             Action::CheckPktLen { len, .. } => {
-                let second = p.buf.len() <= usize::from(*len);
-                return self.enter(p, place, last, second);
+                let second = self.len() <= usize::from(*len);
+                return self.enter(place, last, second);
             }
             Action::Drop(code) => {
                 self.drop(drop_reason(*code));
                 return Step::Gone;
             }
             Action::Ct(ct) => {
-                if let Err(reason) = self.conntrack(&mut p, ct) {
+                if let Err(reason) = self.conntrack(ct) {
                     self.drop(reason);
                     return Step::Gone;
                 }
             }
             Action::CtClear => {
-                p.meta.clear_ct();
-                self.stale = true;
+                self.whole();
+                self.meta.clear_ct();
+                self.known = Known::Stale;
             }
             Action::Hash { alg, basis } => {
-                self.refresh(&mut p);
-                p.meta.dp_hash = hash(self.key, *alg, *basis);
-                self.stale = true;
+                self.refresh();
+                self.meta.dp_hash = hash(self.key, *alg, *basis);
+                self.known = Known::Stale;
             }
-            Action::Trunc(len) => p.trunc = Some(*len),
-            Action::Meter(id) => return self.meter(p, *id),
+            Action::Trunc(len) => self.trunc = Some(*len),
+            Action::Meter(id) => return self.meter(*id),
             Action::PushMpls { lse, eth_type }
             | Action::AddMpls { lse, eth_type, layer: MplsLayer::Network } => {
-                return self.reshaped(p, |p, _| encap::push_mpls(p, *lse, *eth_type));
+                return self.reshaped(|p, _| encap::push_mpls(p, *lse, *eth_type));
             }
             Action::AddMpls { lse, eth_type, .. } => {
-                return self.reshaped(p, |p, _| encap::add_mpls(p, *lse, *eth_type));
+                return self.reshaped(|p, _| encap::add_mpls(p, *lse, *eth_type));
             }
             Action::PopMpls { eth_type } => {
-                return self.reshaped(p, |p, key| encap::pop_mpls(p, key, *eth_type));
+                return self.reshaped(|p, key| encap::pop_mpls(p, key, *eth_type));
             }
-            Action::PushEth { src, dst } => return self.reshaped(p, |p, _| encap::push_eth(p, *src, *dst)),
-            Action::PopEth => return self.reshaped(p, encap::pop_eth),
-            Action::PushNsh(push) => return self.reshaped(p, |p, _| encap::push_nsh(p, push)),
-            Action::PopNsh => return self.reshaped(p, |p, _| encap::pop_nsh(p)),
-            Action::DecTtl(_) => return self.dec_ttl(p, place),
-            Action::Psample(sample) => self.host.sample(sample.group, &sample.cookie, &p.buf),
-            Action::TnlPush(push) => return self.tunnel_push(p, push),
-            Action::TnlPop(port) => return self.consume(p, last, |x, p| x.tunnel_pop(p, *port)),
-            Action::LbOutput(bond) => return self.consume(p, last, |x, p| x.bond_output(p, *bond)),
-            Action::Set(header) => return self.rewritten(p, |p, key| rewrite::set(p, key, header, None)),
+            Action::PushEth { src, dst } => return self.reshaped(|p, _| encap::push_eth(p, *src, *dst)),
+            Action::PopEth => return self.reshaped(encap::pop_eth),
+            Action::PushNsh(push) => return self.reshaped(|p, _| encap::push_nsh(p, push)),
+            Action::PopNsh => return self.reshaped(|p, _| encap::pop_nsh(p)),
+            Action::DecTtl(_) => return self.dec_ttl(place),
+            Action::Psample(sample) => {
+                if let Some(buf) = &self.buf {
+                    self.host.sample(sample.group, &sample.cookie, buf);
+                }
+            }
+            Action::TnlPush(push) => return self.tunnel_push(push),
+            Action::TnlPop(port) => return self.consume(last, |x, buf| x.tunnel_pop(buf, *port)),
+            Action::LbOutput(bond) => return self.bond_output(last, *bond),
+            Action::Set(header) => return self.rewritten(|p, key| rewrite::set(p, key, header, None)),
             Action::SetMasked { value, mask } => {
-                return self.rewritten(p, |p, key| rewrite::set(p, key, value, Some(mask)));
+                return self.rewritten(|p, key| rewrite::set(p, key, value, Some(mask)));
             }
             Action::PushVlan { tpid, tci } => {
-                return self.reshaped(p, |p, _| rewrite::push_vlan(&mut p.buf, *tpid, *tci));
+                return self.reshaped(|p, _| rewrite::push_vlan(p.buf, *tpid, *tci));
             }
-            Action::PopVlan => return self.reshaped(p, |p, _| rewrite::pop_vlan(&mut p.buf)),
+            Action::PopVlan => return self.reshaped(|p, _| rewrite::pop_vlan(p.buf)),
         }
-        Step::Next(p)
+        Step::Next
     }
 
-    /// Gives the packet, or a copy if it is still needed, to `f`.
-    #[inline(never)]
-    fn consume(&mut self, mut p: Packet<B>, last: bool, f: impl FnOnce(&mut Self, Packet<B>)) -> Step<B> {
+    fn len(&self) -> usize {
+        self.buf.as_ref().map_or(0, B::len)
+    }
+
+    /// The packet, or a copy if it is still needed.
+    fn take(&mut self, last: bool) -> Option<B> {
         if last {
-            f(self, p);
+            return self.buf.take();
+        }
+        let copy = self.buf.as_ref().and_then(|buf| self.host.try_clone(buf));
+        if copy.is_none() {
+            self.drop(DropReason::NoMemory);
+        }
+        copy
+    }
+
+    /// Gives the packet, or a copy if it is still needed, to `f`, which may change the metadata.
+    #[inline(never)]
+    fn consume(&mut self, last: bool, f: impl FnOnce(&mut Self, B)) -> Step {
+        if last {
+            if let Some(buf) = self.take(last) {
+                f(self, buf);
+            }
             return Step::Gone;
         }
-        match self.copy(&p) {
-            Some(copy) => f(self, copy),
-            None => self.drop(DropReason::NoMemory),
+        let saved = *self.meta;
+        if let Some(copy) = self.take(last) {
+            f(self, copy);
         }
-        p.trunc = None;
-        Step::Next(p)
-    }
-
-    #[inline(never)]
-    fn copy(&mut self, p: &Packet<B>) -> Option<Packet<B>> {
-        let buf = self.host.try_clone(&p.buf)?;
-        Some(Packet { meta: p.meta, buf, layers: p.layers, trunc: p.trunc })
+        *self.meta = saved;
+        self.trunc = None;
+        Step::Next
     }
 
     /// Enters the list at `place`: with the packet itself if nothing follows, else with a copy.
     #[inline(never)]
-    fn enter(&mut self, p: Packet<B>, place: &mut Place, last: bool, second: bool) -> Step<B> {
+    fn enter(&mut self, place: &mut Place, last: bool, second: bool) -> Step {
         let mut after = *place;
         after.step();
         if !place.enter(second) {
@@ -301,85 +312,93 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             return Step::Gone;
         }
         if last {
-            return Step::Enter(p);
+            return Step::Enter;
         }
-        let Some(copy) = self.copy(&p) else {
-            self.drop(DropReason::NoMemory);
+        let Some(copy) = self.take(false) else {
             *place = after;
-            return Step::Enter(p);
+            return Step::Enter;
         };
-        self.stack.0.push((p, after));
-        Step::Enter(copy)
+        if let Some(buf) = self.buf.replace(copy) {
+            let (meta, layers, trunc) = (*self.meta, self.layers, self.trunc);
+            self.stack.0.push(Waiting { meta, buf, layers, trunc, place: after });
+        }
+        Step::Enter
+    }
+
+    fn output(&mut self, last: bool, port: OdpPort) -> Step {
+        if let Some(mut buf) = self.take(last) {
+            if let Some(len) = self.trunc {
+                buf.truncate(len as usize);
+            }
+            if !self.queues.transmit(port, buf) {
+                self.drop(DropReason::WorklistFull);
+            }
+        }
+        if last {
+            return Step::Gone;
+        }
+        self.trunc = None;
+        Step::Next
     }
 
     #[inline(never)]
-    fn output(&mut self, mut p: Packet<B>, port: OdpPort) {
-        if let Some(len) = p.trunc {
-            p.buf.truncate(len as usize);
-        }
-        if !self.queues.transmit(port, p.buf) {
-            self.drop(DropReason::WorklistFull);
-        }
-    }
-
-    #[inline(never)]
-    fn userspace(&mut self, mut p: Packet<B>, u: &Userspace, flow: Option<Ufid>) {
+    fn userspace(&mut self, mut buf: B, u: &Userspace, flow: Option<Ufid>) {
         let mut userdata = Vec::new();
         if userdata.try_reserve_exact(u.userdata.len()).is_err() {
             self.tally.lost += 1;
             return self.drop(DropReason::NoMemory);
         }
         userdata.extend_from_slice(&u.userdata);
-        self.refresh(&mut p);
-        if let Some(len) = p.trunc {
-            p.buf.truncate(len as usize);
+        self.refresh_of(&buf);
+        if let Some(len) = self.trunc {
+            buf.truncate(len as usize);
         }
         let kind = UpcallKind::Action { flow, userdata, tunnel_out_port: u.tunnel_out_port };
-        let upcall = Upcall { kind, key: *self.key, meta: p.meta, packet: p.buf };
+        let upcall = Upcall { kind, key: *self.key, meta: *self.meta, packet: buf };
         if !self.queues.upcall(upcall) {
             self.tally.lost += 1;
             self.drop(DropReason::UpcallQueueFull);
         }
     }
 
-    #[inline(never)]
-    fn recirc(&mut self, mut p: Packet<B>, id: u32) {
-        p.meta.recirc_id = id;
-        if self.waiting.len() < WAITING {
-            self.waiting.push((p.meta, p.buf));
-        } else {
+    fn recirc(&mut self, buf: B, id: u32) {
+        self.meta.recirc_id = id;
+        if self.waiting.push(*self.meta, buf).is_err() {
             self.drop(DropReason::WorklistFull);
         }
     }
 
     #[inline(never)]
-    fn meter(&mut self, mut p: Packet<B>, id: u32) -> Step<B> {
-        let verdict = self.dp.meters.read().pass(id, self.now.mono, p.buf.len());
+    fn meter(&mut self, id: u32) -> Step {
+        let verdict = self.dp.meters.read().pass(id, self.now.mono, self.len());
         match verdict {
-            MeterVerdict::Pass => Step::Next(p),
+            MeterVerdict::Pass => Step::Next,
             MeterVerdict::Drop => {
                 self.drop(DropReason::Meter);
                 Step::Gone
             }
             MeterVerdict::Remark(by) => {
-                self.refresh(&mut p);
+                self.refresh();
                 let tos = meter::remark(self.key.nw_tos(), by);
-                self.rewritten(p, |p, key| rewrite::set_tos(p, key, tos).ok_or(DropReason::InvalidAction))
+                self.rewritten(|p, key| rewrite::set_tos(p, key, tos).ok_or(DropReason::InvalidAction))
             }
         }
     }
 
     /// A packet whose TTL ends here goes through the action's list, and no further.
     #[inline(never)]
-    fn dec_ttl(&mut self, mut p: Packet<B>, place: &mut Place) -> Step<B> {
-        self.refresh(&mut p);
-        match encap::dec_ttl(&mut p, self.key) {
+    fn dec_ttl(&mut self, place: &mut Place) -> Step {
+        self.refresh();
+        let (meta, layers) = (&mut *self.meta, self.layers);
+        let done =
+            self.buf.as_mut().and_then(|buf| encap::dec_ttl(&mut Packet { meta, buf, layers }, self.key));
+        match done {
             Some(Ttl::Decremented) => {
-                self.stale = true;
-                Step::Next(p)
+                self.known = Known::Stale;
+                Step::Next
             }
             // The packet goes into the list, and nothing waits behind it.
-            Some(Ttl::Expired) if place.enter(false) => Step::Enter(p),
+            Some(Ttl::Expired) if place.enter(false) => Step::Enter,
             Some(Ttl::Expired) | None => {
                 self.drop(DropReason::TtlExceeded);
                 Step::Gone
@@ -388,134 +407,144 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     #[inline(never)]
-    fn tunnel_push(&mut self, mut p: Packet<B>, push: &odp::TnlPush) -> Step<B> {
-        self.refresh(&mut p);
+    fn tunnel_push(&mut self, push: &odp::TnlPush) -> Step {
+        self.refresh();
         let hash = hash(self.key, HashAlg::L4, 0);
         let src_port = self.dp.tunnels.read().source_port(hash);
-        if let Err(e) = tunnel::push(&mut p.buf, &push.header, src_port) {
+        let Some(buf) = &mut self.buf else { return Step::Gone };
+        if let Err(e) = tunnel::push(buf, &push.header, src_port) {
             self.drop(match e {
                 tunnel::PushError::NoHeadroom => DropReason::NoHeadroom,
                 tunnel::PushError::Malformed | tunnel::PushError::Nested => DropReason::TunnelEncap,
             });
             return Step::Gone;
         }
-        self.sequence(&mut p, push);
-        p.meta.packet_type = 0;
-        p.meta.tunnel = TunnelKey::default();
-        self.stale = true;
-        self.refresh(&mut p);
-        Step::Next(p)
-    }
-
-    /// Numbers the packets of a GRE or ERSPAN tunnel.
-    fn sequence(&mut self, p: &mut Packet<B>, push: &odp::TnlPush) {
+        // Packets of a GRE or ERSPAN tunnel are numbered.
         if let Some(at) = tunnel::sequence_at(&push.header) {
             let number = self.dp.sequence.fetch_add(1, Ordering::Relaxed);
             // The place lies in what was just pushed.
-            let _ = wire::bytes::put(p.buf.head_mut(), at, &number.to_be_bytes());
+            let _ = wire::bytes::put(buf.head_mut(), at, &number.to_be_bytes());
         }
+        self.meta.packet_type = 0;
+        self.meta.tunnel = TunnelKey::default();
+        self.known = Known::Stale;
+        self.refresh();
+        Step::Next
     }
 
     #[inline(never)]
-    fn tunnel_pop(&mut self, mut p: Packet<B>, port: OdpPort) {
+    fn tunnel_pop(&mut self, mut buf: B, port: OdpPort) {
         let kind = self.dp.tunnels.read().kind(port);
-        let Some(popped) = kind.and_then(|kind| tunnel::pop(kind, p.buf.head())) else {
+        let Some(popped) = kind.and_then(|kind| tunnel::pop(kind, buf.head())) else {
             return self.drop(DropReason::TunnelDecap);
         };
         // A partial checksum is the inner packet's, or else of headers that go.
-        if let L4Checksum::Partial { start, .. } = p.buf.offload().l4
+        if let L4Checksum::Partial { start, .. } = buf.offload().l4
             && usize::from(start) < popped.len
         {
-            p.buf.offload_mut().l4 = L4Checksum::Unknown;
+            buf.offload_mut().l4 = L4Checksum::Unknown;
         }
-        if !p.buf.pull_front(popped.len) {
+        if !buf.pull_front(popped.len) {
             return self.drop(DropReason::TunnelDecap);
         }
-        p.buf.offload_mut().outer = 0;
-        p.meta.clear_ct();
-        p.meta.tunnel = popped.key;
-        p.meta.packet_type = popped.packet_type;
-        p.meta.in_port = port;
-        self.recirc(p, 0);
+        buf.offload_mut().outer = 0;
+        self.meta.clear_ct();
+        self.meta.tunnel = popped.key;
+        self.meta.packet_type = popped.packet_type;
+        self.meta.in_port = port;
+        self.recirc(buf, 0);
     }
 
     #[inline(never)]
-    fn bond_output(&mut self, mut p: Packet<B>, bond: u32) {
-        self.refresh(&mut p);
-        let hash = if p.meta.dp_hash != 0 { p.meta.dp_hash } else { hash(self.key, HashAlg::L4, 0) };
-        match self.dp.bonds.read().member(bond, hash) {
-            Some(port) => self.output(p, port),
-            None => self.drop(DropReason::InvalidPort),
-        }
-    }
-
-    #[inline(never)]
-    fn conntrack(&mut self, p: &mut Packet<B>, ct: &odp::CtAction) -> Result<(), DropReason> {
-        self.refresh(p);
-        // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
-        if !p.buf.pull_up(usize::from(p.layers.end)) {
-            return Err(DropReason::NoMemory);
-        }
-        let action = tracked(ct);
-        let l4_checksum = p.buf.offload().l4;
-        let len = p.buf.len();
-        let eth_type = self.key.eth_type();
-        let l3 = p.layers.l3.map_or(0, usize::from);
-        let head = p.buf.head_mut();
-        let mut view = CtPacket { head, len, l3, eth_type, l4_checksum };
-        match self.dp.conntrack().process(self.now, &mut p.meta, &mut view, &action) {
-            CtVerdict::Drop(reason) => Err(reason),
-            CtVerdict::Pass(Rewrite::None | Rewrite::Nat) => {
-                self.stale = true;
-                Ok(())
+    fn bond_output(&mut self, last: bool, bond: u32) -> Step {
+        self.refresh();
+        let hash = if self.meta.dp_hash != 0 { self.meta.dp_hash } else { hash(self.key, HashAlg::L4, 0) };
+        let member = self.dp.bonds.read().member(bond, hash);
+        match member {
+            Some(port) => self.output(last, port),
+            None => {
+                self.drop(DropReason::InvalidPort);
+                if last { Step::Gone } else { Step::Next }
             }
         }
+    }
+
+    fn conntrack(&mut self, ct: &odp::CtAction) -> Result<(), DropReason> {
+        let eth_type = match self.known {
+            Known::Short(short) => short.eth_type(),
+            Known::Key | Known::Stale => {
+                self.refresh();
+                self.key.eth_type()
+            }
+        };
+        let Some(buf) = &mut self.buf else { return Ok(()) };
+        // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
+        if !buf.pull_up(usize::from(self.layers.end)) {
+            return Err(DropReason::NoMemory);
+        }
+        let l4_checksum = buf.offload().l4;
+        let len = buf.len();
+        let l3 = self.layers.l3.map_or(0, usize::from);
+        let mut view = CtPacket { head: buf.head_mut(), len, l3, eth_type, l4_checksum };
+        let verdict = self.dp.conntrack().process(self.now, self.meta, &mut view, &tracked(ct));
+        self.known = Known::Stale;
+        match verdict {
+            CtVerdict::Drop(reason) => Err(reason),
+            CtVerdict::Pass(Rewrite::None | Rewrite::Nat) => Ok(()),
+        }
+    }
+
+    /// Calls `f` with the packet; false, and a drop is counted, if it does not fit.
+    fn changed(&mut self, f: impl FnOnce(&mut Packet<'_, B>, &FlowKey) -> Result<(), DropReason>) -> bool {
+        let (meta, layers) = (&mut *self.meta, self.layers);
+        let Some(buf) = &mut self.buf else { return false };
+        let done = f(&mut Packet { meta, buf, layers }, self.key);
+        self.known = Known::Stale;
+        if let Err(reason) = done {
+            self.drop(reason);
+        }
+        done.is_ok()
     }
 
     /// After a set action: bytes changed, headers stayed where they were.
-    #[inline(never)]
-    fn rewritten(
-        &mut self,
-        mut p: Packet<B>,
-        f: impl FnOnce(&mut Packet<B>, &FlowKey) -> Result<(), DropReason>,
-    ) -> Step<B> {
+    fn rewritten(&mut self, f: impl FnOnce(&mut Packet<'_, B>, &FlowKey) -> Result<(), DropReason>) -> Step {
         // The fields that `f` reads of a stale key (types, protocol, fragment) are none that actions can set.
-        self.stale = true;
-        match f(&mut p, self.key) {
-            Ok(()) => Step::Next(p),
-            Err(reason) => {
-                self.drop(reason);
-                Step::Gone
-            }
-        }
+        self.whole();
+        if self.changed(f) { Step::Next } else { Step::Gone }
     }
 
     /// After an action that moves headers.
     #[inline(never)]
-    fn reshaped(
-        &mut self,
-        mut p: Packet<B>,
-        f: impl FnOnce(&mut Packet<B>, &FlowKey) -> Result<(), DropReason>,
-    ) -> Step<B> {
-        self.refresh(&mut p);
-        match f(&mut p, self.key) {
-            Ok(()) => {
-                self.stale = true;
-                self.refresh(&mut p);
-                Step::Next(p)
-            }
-            Err(reason) => {
-                self.drop(reason);
-                Step::Gone
-            }
+    fn reshaped(&mut self, f: impl FnOnce(&mut Packet<'_, B>, &FlowKey) -> Result<(), DropReason>) -> Step {
+        self.refresh();
+        if !self.changed(f) {
+            return Step::Gone;
+        }
+        self.refresh();
+        Step::Next
+    }
+
+    /// Sees to it that `key` is this packet's, if perhaps an old one.
+    fn whole(&mut self) {
+        if let Known::Short(short) = self.known {
+            short.to_key(self.meta, self.key);
+            self.known = Known::Key;
         }
     }
 
     /// Brings the key and the packet's layers up to date with its bytes.
-    fn refresh(&mut self, p: &mut Packet<B>) {
-        if ::core::mem::take(&mut self.stale) {
-            let (head, len) = (p.buf.head(), p.buf.len());
-            p.layers = flow::extract(&p.meta, head, len, self.dp.vlan_limit, self.key);
+    fn refresh(&mut self) {
+        if let Some(buf) = self.buf.take() {
+            self.refresh_of(&buf);
+            self.buf = Some(buf);
+        }
+    }
+
+    #[inline(never)]
+    fn refresh_of(&mut self, buf: &B) {
+        self.whole();
+        if let Known::Stale = ::core::mem::replace(&mut self.known, Known::Key) {
+            self.layers = flow::extract(self.meta, buf.head(), buf.len(), self.dp.vlan_limit, self.key);
         }
     }
 

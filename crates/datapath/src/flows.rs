@@ -1,160 +1,366 @@
 //! The table of megaflows.
 //!
-//! Where it sits: inside [`crate::Datapath`], read by workers for a batch at a time, changed by commands.
+//! Where it sits: inside [`crate::Datapath`], read by workers, who never wait, and changed by commands, one at a time.
 //!
 //! ~~~text
-//! tuples: key & mask ──► slot ──► Megaflow { match, actions, counters }
-//! ufids:  identifier ──► slot
+//! tuples: key & mask ──► number ──► Megaflow { match, actions, counters }
+//! ufids:  identifier ──► number
 //! ~~~
 //!
-//! I1  Flows live in slots that keep their number for the flow's life, so a dump that walks slots neither skips nor
-//!     repeats a flow that exists throughout.
-//! I2  A slot's generation changes whenever its flow is removed or its actions change; caches remember it.
-//! I3  A flow is written into its slot in place: at over a kilobyte it is too large for a kernel's stack.
+//! I1  Flows keep their number for their life, so a dump that walks numbers neither skips nor repeats a flow that exists
+//!     throughout.
+//! I2  A number's generation changes whenever its flow is removed; caches remember it.
+//! I3  What a packet needs of a flow is in its first two cache lines, unless its actions are more than one output.
+//! I4  The worker that counts first for a flow owns the flow's own counters, and adds to them without a locked
+//!     instruction; what other workers count is apart.
 
-use ::core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use ::core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use classifier::TupleTable;
-use flow::{FlowKey, Match};
+use classifier::{Found, Sought, TupleMask, TupleTable};
+use flow::plain::PLAIN_WORDS;
+use flow::{FlowKey, Match, PlainKey};
 use hashbrown::HashTable;
 use odp::{Action, Ufid};
+use sync::{Arena, ArenaWriter, Guard, Published, Reader, SpinGuard, SpinLock, try_box};
 
+use crate::core::Workers;
 use crate::{CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply};
 
-/// A datapath flow entry, in its slot.
-pub(crate) struct Megaflow {
-    /// False for a free slot: everything else is then left over.
-    used: bool,
-    generation: u32,
-    pub ufid: Ufid,
-    pub matched: Match,
-    pub actions: Vec<Action>,
-    counters: Counters,
-}
+/// No port: the actions are not a single output.
+const NO_PORT: u32 = u32::MAX;
+/// No worker has counted yet.
+const NOBODY: u8 = u8::MAX;
 
-#[derive(Default)]
-struct Counters {
+/// A datapath flow entry.
+#[repr(C)]
+pub(crate) struct Megaflow {
+    /// The significant bits of the short key.
+    key: [u64; PLAIN_WORDS],
+    mask: Arc<TupleMask>,
+    actions: Published<Vec<Action>>,
+    /// The port, if the actions are one output.
+    output: AtomicU32,
+    tcp_flags: AtomicU16,
+    /// The short key alone tells whether a plain packet matches.
+    is_plain: bool,
+    /// The slot of the worker that the next three belong to.
+    owner: AtomicU8,
     packets: AtomicU64,
     bytes: AtomicU64,
     used_ms: AtomicU64,
-    tcp_flags: AtomicU16,
+    // the first two lines end here
+    others_packets: AtomicU64,
+    others_bytes: AtomicU64,
+    /// What was counted when the counters were last zeroed.
+    zero_packets: AtomicU64,
+    zero_bytes: AtomicU64,
+    pub ufid: Ufid,
+    /// The significant words beyond the short key.
+    beyond: Box<[u64]>,
+}
+
+const _: () = assert!(::core::mem::offset_of!(Megaflow, others_packets) + size_of::<u64>() == 128);
+
+/// The port that a list of actions is a single output to.
+fn single_output(actions: &[Action]) -> u32 {
+    match actions {
+        [Action::Output(port)] => port.0,
+        _ => NO_PORT,
+    }
 }
 
 impl Megaflow {
-    const fn free() -> Megaflow {
-        let counters = Counters {
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            used_ms: AtomicU64::new(0),
-            tcp_flags: AtomicU16::new(0),
-        };
-        let (ufid, matched) = (Ufid(0), Match::ANY);
-        Megaflow { used: false, generation: 0, ufid, matched, actions: Vec::new(), counters }
+    /// True if a plain packet with this short key matches; false also where the whole key has to tell.
+    #[inline]
+    pub fn matches_plain(&self, key: &PlainKey) -> bool {
+        self.is_plain && key.matches(&self.key, self.mask.short())
     }
 
-    /// Counts packets of one batch.
-    pub fn count(&self, packets: u64, bytes: u64, now_ms: u64, tcp_flags: u16) {
-        self.counters.packets.fetch_add(packets, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.counters.used_ms.store(now_ms, Ordering::Relaxed);
-        if tcp_flags & !self.counters.tcp_flags.load(Ordering::Relaxed) != 0 {
-            self.counters.tcp_flags.fetch_or(tcp_flags, Ordering::Relaxed);
+    /// True if a packet matches.
+    pub fn matches(&self, short: &PlainKey, whole: &FlowKey) -> bool {
+        short.matches(&self.key, self.mask.short()) && self.mask.beyond(whole).eq(self.beyond.iter().copied())
+    }
+
+    fn hit(&self, key: Sought<'_>) -> bool {
+        match key.whole {
+            Some(whole) => self.matches(key.short, whole),
+            None => self.matches_plain(key.short),
         }
+    }
+
+    /// The port, if the actions are one output.
+    #[inline]
+    pub fn output(&self) -> Option<u32> {
+        Some(self.output.load(Ordering::Acquire)).filter(|port| *port != NO_PORT)
+    }
+
+    /// The actions as they are now.
+    #[inline]
+    pub fn actions<'g>(&'g self, guard: &'g Guard<'_>) -> &'g [Action] {
+        self.actions.load(guard).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Counts packets of one batch for the worker in slot `worker`.
+    #[inline]
+    pub fn count(&self, worker: u8, run: &Run, now_ms: u64) {
+        let mut owner = self.owner.load(Ordering::Relaxed);
+        if owner == NOBODY {
+            let taken = self.owner.compare_exchange(NOBODY, worker, Ordering::Relaxed, Ordering::Relaxed);
+            owner = taken.map_or_else(|other| other, |_| worker);
+        }
+        if owner == worker {
+            let add = |total: &AtomicU64, n: u64| {
+                total.store(total.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+            };
+            add(&self.packets, run.packets);
+            add(&self.bytes, run.bytes);
+        } else {
+            self.others_packets.fetch_add(run.packets, Ordering::Relaxed);
+            self.others_bytes.fetch_add(run.bytes, Ordering::Relaxed);
+        }
+        self.used_ms.store(now_ms, Ordering::Relaxed);
+        if run.tcp_flags & !self.tcp_flags.load(Ordering::Relaxed) != 0 {
+            self.tcp_flags.fetch_or(run.tcp_flags, Ordering::Relaxed);
+        }
+    }
+
+    /// All that was counted, zeroed or not.
+    fn counted(&self) -> (u64, u64) {
+        let sum =
+            |a: &AtomicU64, b: &AtomicU64| a.load(Ordering::Relaxed).wrapping_add(b.load(Ordering::Relaxed));
+        (sum(&self.packets, &self.others_packets), sum(&self.bytes, &self.others_bytes))
+    }
+
+    fn zero(&self) {
+        let (packets, bytes) = self.counted();
+        self.zero_packets.store(packets, Ordering::Relaxed);
+        self.zero_bytes.store(bytes, Ordering::Relaxed);
+        self.used_ms.store(0, Ordering::Relaxed);
+        self.tcp_flags.store(0, Ordering::Relaxed);
     }
 
     fn stats(&self) -> FlowStats {
+        let (packets, bytes) = self.counted();
         FlowStats {
-            packets: self.counters.packets.load(Ordering::Relaxed),
-            bytes: self.counters.bytes.load(Ordering::Relaxed),
-            used_ms: self.counters.used_ms.load(Ordering::Relaxed),
-            tcp_flags: self.counters.tcp_flags.load(Ordering::Relaxed),
+            packets: packets.wrapping_sub(self.zero_packets.load(Ordering::Relaxed)),
+            bytes: bytes.wrapping_sub(self.zero_bytes.load(Ordering::Relaxed)),
+            used_ms: self.used_ms.load(Ordering::Relaxed),
+            tcp_flags: self.tcp_flags.load(Ordering::Relaxed),
         }
     }
 
+    /// The match, written to its place.
+    fn store_match(&self, m: &mut Match) {
+        *m = Match::ANY;
+        self.mask.store_wildcards(&mut m.wc);
+        PlainKey(self.key).store(&mut m.key);
+        self.mask.store_beyond(self.beyond.iter().copied(), &mut m.key);
+    }
+
     /// Appends what a dump shows of the flow; the list has room.
-    fn list(&self, actions: Vec<Action>, flows: &mut Vec<FlowInfo>) {
-        // the match is copied straight to its place: on the way it would fill a kernel frame
+    fn list(&self, guard: &Guard<'_>, flows: &mut Vec<FlowInfo>) {
+        // the match is made straight in its place: on the way it would fill a kernel frame
+        let actions = self.actions(guard).to_vec();
         flows.push(FlowInfo { ufid: self.ufid, matched: Match::ANY, actions, stats: self.stats() });
         if let Some(info) = flows.last_mut() {
-            info.matched = self.matched;
+            self.store_match(&mut info.matched);
         }
     }
+}
+
+/// Packets of one megaflow in a row, counted together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Run {
+    pub packets: u64,
+    pub bytes: u64,
+    pub tcp_flags: u16,
 }
 
 /// All megaflows.
 pub(crate) struct FlowTable {
-    slots: Vec<Megaflow>,
-    /// Slots without a flow; has room for all, so that removing never allocates.
-    free: Vec<u32>,
+    flows: Arena<Megaflow>,
     tuples: TupleTable,
+    writer: SpinLock<Writer>,
+}
+
+/// What only commands see.
+struct Writer {
+    /// Commands are a reader among others.
+    reader: Reader,
     ufids: HashTable<(u64, u32)>,
-    limit: usize,
+}
+
+/// A command at work.
+struct Change<'a> {
+    table: &'a FlowTable,
+    workers: &'a Workers,
+    guard: Guard<'a>,
+    ufids: &'a mut HashTable<(u64, u32)>,
+    flows: ArenaWriter<'a, Megaflow>,
 }
 
 fn ufid_hash(ufid: Ufid) -> u64 {
     (ufid.0 as u64 ^ (ufid.0 >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn key_in(slots: &[Megaflow], id: u32) -> Option<&FlowKey> {
-    slots.get(id as usize).filter(|f| f.used).map(|f| &f.matched.key)
-}
+const SHORT: CommandError = CommandError::NoMemory;
 
 impl FlowTable {
-    pub fn new(seed: u64, limit: usize) -> FlowTable {
-        let tuples = TupleTable::new(seed);
-        FlowTable { slots: Vec::new(), free: Vec::new(), tuples, ufids: HashTable::new(), limit }
+    /// An empty table for up to `limit` flows; `None` if memory is short.
+    #[inline(never)]
+    pub fn try_new(workers: &Workers, seed: u64, limit: usize) -> Option<FlowTable> {
+        let writer = Writer { reader: workers.register()?, ufids: HashTable::new() };
+        Some(FlowTable {
+            flows: Arena::try_new(workers, limit)?,
+            tuples: TupleTable::try_new(workers, seed)?,
+            writer: SpinLock::new(writer),
+        })
     }
 
-    pub fn len(&self) -> usize {
-        self.ufids.len()
+    /// Asks for the flow's first lines.
+    #[inline]
+    pub fn prefetch(&self, id: u32) {
+        self.flows.prefetch(id);
     }
 
-    pub fn masks(&self) -> usize {
-        self.tuples.masks()
+    /// The flow with number `id`, if it is of that generation, of which the lower half is given.
+    #[inline]
+    pub fn current<'g>(&'g self, guard: &'g Guard<'_>, id: u32, generation: u16) -> Option<&'g Megaflow> {
+        self.flows.get(guard, id).filter(|(now, _)| *now as u16 == generation).map(|(_, flow)| flow)
     }
 
-    /// The flow in slot `id`, if it is of that generation.
-    pub fn current(&self, id: u32, generation: u32) -> Option<&Megaflow> {
-        self.slots.get(id as usize).filter(|f| f.used && f.generation == generation)
+    /// The flow that `key` hits, with its number and generation, and how many subtables were searched.
+    #[inline(never)]
+    pub fn lookup<'g>(
+        &'g self,
+        guard: &'g Guard<'_>,
+        key: Sought<'_>,
+    ) -> (Found<(u32, u16, &'g Megaflow)>, u32) {
+        self.tuples.lookup(guard, key, |id| {
+            let (generation, flow) = self.flows.get(guard, id)?;
+            flow.hit(key).then_some((id, generation as u16, flow))
+        })
     }
 
-    /// The flow that `key` hits, as slot and generation, and how many subtables were searched.
-    pub fn lookup(&self, key: &FlowKey) -> (Option<(u32, u32)>, u32) {
-        let (id, searched) = self.tuples.lookup(key, |id| key_in(&self.slots, id));
-        let hit = id.and_then(|id| self.slots.get(id as usize).map(|f| (id, f.generation)));
-        (hit, searched)
+    #[inline(never)]
+    fn begin<'a>(
+        &'a self,
+        workers: &'a Workers,
+        writer: &'a mut SpinGuard<'_, Writer>,
+    ) -> Result<Change<'a>, CommandError> {
+        workers.collect();
+        let Writer { reader, ufids } = &mut **writer;
+        let guard = workers.enter(reader).ok_or(SHORT)?;
+        Ok(Change { table: self, workers, guard, ufids, flows: self.flows.write() })
     }
 
+    pub fn put(&self, workers: &Workers, put: &mut FlowPut) -> Result<(), CommandError> {
+        odp::validate(&put.actions).map_err(CommandError::InvalidActions)?;
+        let mut writer = self.writer.lock();
+        let mut change = self.begin(workers, &mut writer)?;
+        match (change.by_ufid(put.ufid), put.mode) {
+            (Some(_), PutMode::Create) => Err(CommandError::Exists),
+            (None, PutMode::Modify | PutMode::ModifyAndZero) => Err(CommandError::NotFound),
+            (Some(id), _) => change.modify(id, put),
+            (None, _) => change.create(put),
+        }
+    }
+
+    pub fn remove(&self, workers: &Workers, ufid: Ufid) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        self.begin(workers, &mut writer)?.remove(ufid)
+    }
+
+    pub fn get(&self, workers: &Workers, ufid: Ufid) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        let change = self.begin(workers, &mut writer)?;
+        change.one(change.by_ufid(ufid))
+    }
+
+    /// The flow with exactly this match, whose insignificant bits must be zero.
+    pub fn find(&self, workers: &Workers, m: &Match) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        let change = self.begin(workers, &mut writer)?;
+        change.one(change.by_match(m))
+    }
+
+    /// The flow that a packet with this key hits.
+    pub fn hit(&self, workers: &Workers, key: &FlowKey) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        let change = self.begin(workers, &mut writer)?;
+        let sought = Sought { short: &PlainKey::of(key), whole: Some(key) };
+        let hit = match self.lookup(&change.guard, sought) {
+            (Found::Hit((id, ..)), _) => Some(id),
+            _ => None,
+        };
+        change.one(hit)
+    }
+
+    pub fn clear(&self, workers: &Workers) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        self.begin(workers, &mut writer)?.clear()
+    }
+
+    /// Up to `max` flows from number `cursor` on, and where to go on.
+    pub fn dump(&self, workers: &Workers, cursor: u32, max: usize) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        self.begin(workers, &mut writer)?.dump(cursor, max)
+    }
+
+    /// Moves the subtables whose flows have had most packets to the front.
+    pub fn sort_masks(&self, workers: &Workers) -> Result<Reply, CommandError> {
+        let mut writer = self.writer.lock();
+        let change = self.begin(workers, &mut writer)?;
+        for flow in (0..change.flows.end()).filter_map(|id| change.flows.get(id)) {
+            self.tuples.credit(&change.guard, &flow.mask, flow.stats().packets);
+        }
+        self.tuples.sort(workers, &change.guard).map(|()| Reply::Done).map_err(|_| SHORT)
+    }
+
+    /// Flows and masks.
+    pub fn counts(&self, workers: &Workers) -> (u64, u64) {
+        let mut writer = self.writer.lock();
+        self.begin(workers, &mut writer)
+            .map_or((0, 0), |c| (c.flows.len() as u64, self.tuples.masks(&c.guard) as u64))
+    }
+}
+
+impl Change<'_> {
     fn by_ufid(&self, ufid: Ufid) -> Option<u32> {
-        let same = |id: u32| self.slots.get(id as usize).is_some_and(|f| f.used && f.ufid == ufid);
+        let same = |id: u32| self.flows.get(id).is_some_and(|f| f.ufid == ufid);
         self.ufids.find(ufid_hash(ufid), |(_, id)| same(*id)).map(|(_, id)| *id)
     }
 
+    #[inline(never)]
     fn by_match(&self, m: &Match) -> Option<u32> {
-        self.tuples.find(&m.key, &m.wc, |id| key_in(&self.slots, id))
+        let short = PlainKey::of(&m.key);
+        self.table.tuples.find(&self.guard, (&m.key, &m.wc), |id| {
+            self.flows.get(id).filter(|f| f.matches(&short, &m.key)).map(|_| id)
+        })
     }
 
-    pub fn put(&mut self, put: &mut FlowPut) -> Result<(), CommandError> {
-        odp::validate(&put.actions).map_err(CommandError::InvalidActions)?;
-        match (self.by_ufid(put.ufid), put.mode) {
-            (Some(_), PutMode::Create) => Err(CommandError::Exists),
-            (None, PutMode::Modify | PutMode::ModifyAndZero) => Err(CommandError::NotFound),
-            (Some(id), _) => {
-                self.modify(id, put);
-                Ok(())
-            }
-            (None, _) => self.create(put),
+    #[inline(never)]
+    fn modify(&mut self, id: u32, put: &mut FlowPut) -> Result<(), CommandError> {
+        let flow = self.flows.get(id).ok_or(CommandError::NotFound)?;
+        let output = single_output(&put.actions);
+        // A packet in between may still leave by the old actions, but by no third way.
+        flow.output.store(NO_PORT, Ordering::Release);
+        let actions = try_box(::core::mem::take(&mut put.actions)).ok_or(SHORT);
+        let done = actions.and_then(|list| {
+            flow.actions.replace(self.workers, list).map_err(|list| {
+                put.actions = *list;
+                SHORT
+            })
+        });
+        let output = if done.is_ok() { output } else { single_output(flow.actions(&self.guard)) };
+        flow.output.store(output, Ordering::Release);
+        if done.is_ok() && put.mode == PutMode::ModifyAndZero {
+            flow.zero();
         }
-    }
-
-    fn modify(&mut self, id: u32, put: &mut FlowPut) {
-        let Some(flow) = self.slots.get_mut(id as usize) else { return };
-        flow.generation = flow.generation.wrapping_add(1);
-        flow.actions = ::core::mem::take(&mut put.actions);
-        if put.mode == PutMode::ModifyAndZero {
-            flow.counters = Counters::default();
-        }
+        done
     }
 
     #[inline(never)]
@@ -166,112 +372,106 @@ impl FlowTable {
         if self.by_match(&put.matched).is_some() {
             return Err(CommandError::Exists);
         }
-        if self.len() >= self.limit {
+        if self.flows.is_full() {
             return Err(CommandError::Full);
         }
-        self.ufids.try_reserve(1, |(hash, _)| *hash).map_err(|_| CommandError::NoMemory)?;
-        let id = self.free_slot()?;
-        let m = &put.matched;
-        self.tuples.insert(&m.key, &m.wc, id).map_err(|_| CommandError::NoMemory)?;
+        self.ufids.try_reserve(1, |(hash, _)| *hash).map_err(|_| SHORT)?;
+        let mask = self.table.tuples.mask(&self.guard, &put.matched.wc).map_err(|_| SHORT)?;
+        let id = self.place(put, &mask)?;
+        let key = (&put.matched.key, &mask);
+        if self.table.tuples.insert(self.workers, &self.guard, key, id).is_err() {
+            // The actions come back: the caller may try again.
+            if let Some(list) = self.flows.get(id).map(|flow| flow.actions(&self.guard).to_vec()) {
+                put.actions = list;
+            }
+            self.flows.remove(self.workers, id);
+            return Err(SHORT);
+        }
         let hash = ufid_hash(put.ufid);
         self.ufids.insert_unique(hash, (hash, id), |(hash, _)| *hash);
-        self.free.pop();
-        if let Some(flow) = self.slots.get_mut(id as usize) {
-            flow.used = true;
-            flow.ufid = put.ufid;
-            flow.matched = put.matched;
-            flow.actions = ::core::mem::take(&mut put.actions);
-            flow.counters = Counters::default();
-        }
         Ok(())
     }
 
-    /// A slot without a flow; it stays last in the free list until it is used.
-    fn free_slot(&mut self) -> Result<u32, CommandError> {
-        if let Some(id) = self.free.last() {
-            return Ok(*id);
-        }
-        let id = u32::try_from(self.slots.len()).map_err(|_| CommandError::Full)?;
-        self.slots.try_reserve(1).map_err(|_| CommandError::NoMemory)?;
-        self.free.try_reserve(self.slots.len() + 1).map_err(|_| CommandError::NoMemory)?;
-        self.slots.push(Megaflow::free());
-        self.free.push(id);
-        Ok(id)
+    /// Makes the entry, which no lookup finds yet.
+    #[inline(never)]
+    fn place(&mut self, put: &mut FlowPut, mask: &Arc<TupleMask>) -> Result<u32, CommandError> {
+        let mut beyond = Vec::new();
+        beyond.try_reserve_exact(mask.beyond(&put.matched.key).count()).map_err(|_| SHORT)?;
+        beyond.extend(mask.beyond(&put.matched.key));
+        let output = single_output(&put.actions);
+        let actions = try_box(::core::mem::take(&mut put.actions)).ok_or(SHORT)?;
+        let zero = || AtomicU64::new(0);
+        let flow = Megaflow {
+            key: PlainKey::of(&put.matched.key).0,
+            mask: mask.clone(),
+            actions: Published::new(self.workers, actions),
+            output: AtomicU32::new(output),
+            tcp_flags: AtomicU16::new(0),
+            is_plain: mask.serves_plain() && beyond.iter().all(|word| *word == 0),
+            owner: AtomicU8::new(NOBODY),
+            packets: zero(),
+            bytes: zero(),
+            used_ms: zero(),
+            others_packets: zero(),
+            others_bytes: zero(),
+            zero_packets: zero(),
+            zero_bytes: zero(),
+            ufid: put.ufid,
+            beyond: beyond.into_boxed_slice(),
+        };
+        self.flows.insert(self.workers, flow).map_err(|flow| {
+            put.actions = flow.actions(&self.guard).to_vec();
+            SHORT
+        })
     }
 
     #[inline(never)]
-    pub fn remove(&mut self, ufid: Ufid) -> Result<Reply, CommandError> {
+    fn remove(&mut self, ufid: Ufid) -> Result<Reply, CommandError> {
         let id = self.by_ufid(ufid).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
-        flows.try_reserve_exact(1).map_err(|_| CommandError::NoMemory)?;
+        flows.try_reserve_exact(1).map_err(|_| SHORT)?;
         if let Ok(entry) = self.ufids.find_entry(ufid_hash(ufid), |(_, other)| *other == id) {
             entry.remove();
         }
-        let flow = self.slots.get_mut(id as usize).ok_or(CommandError::NotFound)?;
-        flow.generation = flow.generation.wrapping_add(1);
-        let actions = ::core::mem::take(&mut flow.actions);
-        flow.list(actions, &mut flows);
-        flow.used = false;
-        self.tuples.remove(&flow.matched.key, &flow.matched.wc, id);
-        self.free.push(id);
+        let flow = self.flows.get(id).ok_or(CommandError::NotFound)?;
+        let mask = flow.mask.clone();
+        flow.list(&self.guard, &mut flows);
+        if let Some(info) = flows.first() {
+            self.table.tuples.remove(self.workers, &self.guard, (&info.matched.key, &mask), id);
+        }
+        self.flows.remove(self.workers, id);
         Ok(Reply::Flows { flows, next: None })
     }
 
     #[inline(never)]
     fn one(&self, id: Option<u32>) -> Result<Reply, CommandError> {
-        let flow = id.and_then(|id| self.slots.get(id as usize)).ok_or(CommandError::NotFound)?;
+        let flow = id.and_then(|id| self.flows.get(id)).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
-        flows.try_reserve_exact(1).map_err(|_| CommandError::NoMemory)?;
-        flow.list(flow.actions.clone(), &mut flows);
+        flows.try_reserve_exact(1).map_err(|_| SHORT)?;
+        flow.list(&self.guard, &mut flows);
         Ok(Reply::Flows { flows, next: None })
     }
 
-    pub fn get(&self, ufid: Ufid) -> Result<Reply, CommandError> {
-        self.one(self.by_ufid(ufid))
-    }
-
-    /// The flow with exactly this match, whose insignificant bits must be zero.
-    pub fn find(&self, m: &Match) -> Result<Reply, CommandError> {
-        self.one(self.by_match(m))
-    }
-
-    /// The flow that a packet with this key hits.
-    pub fn hit(&self, key: &FlowKey) -> Result<Reply, CommandError> {
-        let (hit, _) = self.lookup(key);
-        self.one(hit.map(|(id, _)| id))
-    }
-
-    pub fn clear(&mut self) {
-        self.tuples.clear();
+    fn clear(&mut self) -> Result<Reply, CommandError> {
+        self.table.tuples.clear(self.workers).map_err(|_| SHORT)?;
         self.ufids.clear();
-        self.free.clear();
-        for (id, flow) in self.slots.iter_mut().enumerate().rev() {
-            flow.generation = flow.generation.wrapping_add(u32::from(flow.used));
-            flow.used = false;
-            flow.actions = Vec::new();
-            self.free.push(id as u32);
+        for id in 0..self.flows.end() {
+            self.flows.remove(self.workers, id);
         }
+        Ok(Reply::Done)
     }
 
     #[inline(never)]
-    /// Up to `max` flows from slot `cursor` on, and where to go on.
-    pub fn dump(&self, cursor: u32, max: usize) -> Result<Reply, CommandError> {
+    fn dump(&self, cursor: u32, max: usize) -> Result<Reply, CommandError> {
         let mut flows = Vec::new();
-        flows.try_reserve_exact(max.min(self.len())).map_err(|_| CommandError::NoMemory)?;
-        for (id, flow) in self.slots.iter().enumerate().skip(cursor as usize).filter(|(_, f)| f.used) {
+        flows.try_reserve_exact(max.min(self.flows.len())).map_err(|_| SHORT)?;
+        for id in cursor..self.flows.end() {
+            let Some(flow) = self.flows.get(id) else { continue };
             if flows.len() >= max {
-                return Ok(Reply::Flows { flows, next: Some(id as u32) });
+                return Ok(Reply::Flows { flows, next: Some(id) });
             }
-            flow.list(flow.actions.clone(), &mut flows);
+            flow.list(&self.guard, &mut flows);
         }
         Ok(Reply::Flows { flows, next: None })
-    }
-
-    /// Moves the subtables whose flows have had most packets to the front.
-    pub fn sort_masks(&mut self) {
-        for flow in self.slots.iter().filter(|f| f.used) {
-            self.tuples.credit(&flow.matched.wc, flow.stats().packets);
-        }
-        self.tuples.sort();
     }
 }

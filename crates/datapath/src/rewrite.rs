@@ -128,6 +128,9 @@ fn put_u128(head: &mut [u8], at: usize, new: u128, mask: u128) -> Option<(u128, 
 }
 
 fn put_eth(head: &mut [u8], at: usize, new: EthAddr, mask: EthAddr) -> Option<()> {
+    if mask == EthAddr::BROADCAST {
+        return bytes::put(head, at, &new.0);
+    }
     let old = EthAddr(bytes::array(head, at)?).to_u64();
     let new = blend!(old, new.to_u64(), mask.to_u64());
     bytes::put(head, at, &EthAddr::from_u64(new).0)
@@ -207,8 +210,10 @@ fn set_ipv4<B: PacketBuf>(
         fix_l4(p, key, Covers::Pseudo, |sum| update_u32(sum, old, new))?;
     }
     let head = p.buf.head_mut();
-    let (old, new) = put_u16(head, l3, u16::from(tos), u16::from(mtos))?;
-    fix(head, l3 + ipv4::OFF_CHECKSUM, |sum| update_u16(sum, old, new))?;
+    if mtos != 0 {
+        let (old, new) = put_u16(head, l3, u16::from(tos), u16::from(mtos))?;
+        fix(head, l3 + ipv4::OFF_CHECKSUM, |sum| update_u16(sum, old, new))?;
+    }
     let (old, new) = put_u16(head, l3 + ipv4::OFF_TTL, u16::from(ttl) << 8, u16::from(mttl) << 8)?;
     fix(head, l3 + ipv4::OFF_CHECKSUM, |sum| update_u16(sum, old, new))
 }

@@ -4,14 +4,15 @@
 //! [`Datapath`]'s tables for the length of a call.
 //!
 //! ~~~text
-//! pass:  extract all keys ─► probe the cache for all ─► look misses up ─► execute each, in order
-//!   ▲                                                                        │ recirc
-//!   └────────────────────────── next pass, at most 8 ◄───────────────────────┘
+//! pass:  read all short keys ─► probe the cache for all ─► each, in order: verify, or look up; execute
+//!   ▲      (ask for buckets)       (ask for megaflows)                           │ recirc
+//!   └────────────────────────── next pass, at most 8 ◄───────────────────────────┘
 //! ~~~
 //!
 //! I1  A packet that recirculates goes into the next pass behind those before it, so packets of one flow keep their
 //!     order.
 //! I2  Scratch lives here, not on the stack: kernel frames stay under 1 KiB.
+//! I3  Each stage asks for the memory that the next one reads, for all packets, before any of it is read.
 //!
 //! Context: any thread; DISPATCH_LEVEL on Windows. Allocates only in [`Worker::try_new`].
 //! Next: `cache.rs`, then `classifier/src/lib.rs`, then `execute.rs`.
@@ -19,85 +20,111 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use classifier::hash_key;
-use flow::{FlowKey, Layers};
+use classifier::{Found, Sought, hash_key};
+use flow::plain::{HEAD_BYTES, is_repeated};
+use flow::{FlowKey, Layers, PlainKey};
 use odp::Action;
-use packet::{BATCH, Batch, DropReason, Now, PacketBuf, PacketMeta};
-use sync::Reader;
+use packet::{BATCH, Batch, DropReason, MetaMut, Now, OdpPort, PacketBuf, PacketMeta};
+use sync::{Guard, Reader, try_box, try_box_with};
 
 use crate::cache::FlowCache;
 use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
-use crate::execute::{Executor, Stack, Start};
-use crate::flows::{FlowTable, Megaflow};
+use crate::execute::{Executor, Known, Stack, Start};
+use crate::flows::{Megaflow, Run};
 use crate::{Datapath, Egress, Host, UpcallKind};
 
 /// How often a packet may recirculate.
 const MAX_PASSES: usize = 8;
-/// Packets that wait for the next pass: a batch, and clones that recirculate.
-pub(crate) const WAITING: usize = 4 * BATCH;
+/// Packets of a pass at most: a batch, and clones that recirculate.
+const WAITING: usize = 4 * BATCH;
 
 /// Runs packets. `B` is the host's buffer.
 pub struct Worker<B> {
-    cache: FlowCache,
-    queues: Queues<B>,
-    /// Packets for the next pass.
-    waiting: Vec<(PacketMeta, B)>,
-    /// Packets of this pass.
-    work: Vec<(PacketMeta, B)>,
-    stack: Stack<B>,
-    /// Keys of the packets of one stage: half a kilobyte each.
-    keys: Box<[FlowKey]>,
-    found: Vec<Found>,
-    tally: Tally,
-    random: u64,
+    desk: Box<Desk<B>>,
+    /// Packets of the first pass.
+    work: Batch<B>,
+    /// Packets of a later pass.
+    later: Batch<B>,
     /// The slot among the datapath's workers; taken with the first batch.
     reader: Option<Reader>,
 }
 
+/// What a pass works with.
+struct Desk<B> {
+    cache: FlowCache,
+    queues: Queues<B>,
+    /// Packets for the next pass.
+    waiting: Batch<B>,
+    stack: Stack<B>,
+    shorts: Vec<PlainKey>,
+    found: Vec<Seen>,
+    /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
+    keys: Box<[FlowKey]>,
+    tally: Box<Tally>,
+    random: u64,
+    /// The number of the worker's slot.
+    number: u8,
+}
+
 /// What the stages before execution know of a packet.
 #[derive(Clone, Copy, Default)]
-struct Found {
-    layers: Layers,
+struct Seen {
     hash: u64,
-    /// Slot and generation of the megaflow.
-    flow: Option<(u32, u32)>,
+    layers: Layers,
+    kind: Kind,
+    /// Number and generation of the megaflow that the cache proposes.
+    hint: Option<(u32, u16)>,
 }
 
-/// Packets of one megaflow in a row, counted together.
-#[derive(Default)]
-struct Run<'a> {
-    flow: Option<&'a Megaflow>,
-    packets: u64,
-    bytes: u64,
-    tcp_flags: u16,
+/// What there is of a packet's key.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    /// The short one tells all.
+    #[default]
+    Plain,
+    /// The whole one has been made.
+    Whole,
+    /// The same as that of the packet before.
+    Again,
+    /// There is none.
+    Runt,
 }
 
-fn try_list<T>(n: usize) -> Option<Vec<T>> {
+/// Where a pass runs.
+struct Pass<'a> {
+    dp: &'a Datapath,
+    guard: &'a Guard<'a>,
+    now: Now,
+    now_ms: u64,
+}
+
+fn try_list<T: Clone>(n: usize, value: T) -> Option<Vec<T>> {
     let mut list = Vec::new();
     list.try_reserve_exact(n).ok()?;
+    list.resize(n, value);
     Some(list)
+}
+
+#[inline(never)]
+fn try_keys() -> Option<Box<[FlowKey]>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(WAITING).ok()?;
+    list.resize(WAITING, FlowKey::ZERO);
+    Some(list.into_boxed_slice())
+}
+
+#[inline(never)]
+fn try_tally() -> Option<Box<Tally>> {
+    try_box(Tally::default())
 }
 
 impl<B: PacketBuf> Worker<B> {
     /// A worker with all the memory it will ever use; `None` if memory is short. `seed` makes its random choices.
     pub fn try_new(seed: u64) -> Option<Worker<B>> {
-        let mut keys = try_list(BATCH)?;
-        keys.resize(BATCH, FlowKey::ZERO);
-        let mut found = try_list(BATCH)?;
-        found.resize(BATCH, Found::default());
-        Some(Worker {
-            cache: FlowCache::try_new()?,
-            queues: Queues::try_new()?,
-            waiting: try_list(WAITING)?,
-            work: try_list(WAITING)?,
-            stack: Stack::try_new()?,
-            keys: keys.into_boxed_slice(),
-            found,
-            tally: Tally::default(),
-            random: seed | 1,
-            reader: None,
-        })
+        let desk = try_box_with(|| Desk::try_new(seed))?;
+        let (work, later) = (Batch::try_new()?, Batch::try_with_capacity(WAITING)?);
+        Some(Worker { desk, work, later, reader: None })
     }
 
     /// Takes a slot among the workers of `dp`, unless it has one; false if all are taken, in which case every packet is
@@ -105,6 +132,7 @@ impl<B: PacketBuf> Worker<B> {
     pub fn attach(&mut self, dp: &Datapath) -> bool {
         if self.reader.as_ref().is_none_or(|reader| dp.workers.local(reader).is_none()) {
             self.reader = dp.workers.register();
+            self.desk.number = self.slot().map_or(0, |slot| slot as u8);
         }
         self.reader.is_some()
     }
@@ -123,16 +151,18 @@ impl<B: PacketBuf> Worker<B> {
 
     /// Counts packets that the host dropped behind this worker.
     pub fn count_drops(&mut self, dp: &Datapath, reason: DropReason, n: u64) {
-        self.tally.drops.add(reason, n);
+        self.desk.tally.drops.add(reason, n);
         if let Some(totals) = self.reader.as_ref().and_then(|reader| dp.workers.local(reader)) {
-            totals.take(&mut self.tally);
+            totals.take(&mut self.desk.tally);
         }
     }
 
-    /// Consumes every packet of `batch` exactly once: into [`Worker::egress`], or counted as dropped.
+    /// Consumes every packet of `batch` exactly once: into [`Worker::egress`], or counted as dropped. The batch may
+    /// come back with other memory.
     pub fn process(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now, batch: &mut Batch<B>) {
-        self.waiting.extend(batch.drain());
-        self.passes(dp, host, now);
+        ::core::mem::swap(batch, &mut self.work);
+        self.passes(dp, host, now, None);
+        ::core::mem::swap(batch, &mut self.work);
     }
 
     /// Executes `actions`, which are valid ([`odp::validate`]), on one packet (`OVS_PACKET_CMD_EXECUTE`).
@@ -141,190 +171,338 @@ impl<B: PacketBuf> Worker<B> {
         dp: &Datapath,
         host: &mut impl Host<B>,
         now: Now,
-        (meta, mut buf): (PacketMeta, B),
+        (meta, buf): (PacketMeta, B),
         actions: &[Action],
     ) {
-        if let Some(key) = self.keys.first_mut()
-            && let Some(layers) = extract(dp, &meta, &mut buf, key)
-        {
-            let (queues, waiting, stack) = (&mut self.queues, &mut self.waiting, &mut self.stack);
-            let (tally, random) = (&mut self.tally, &mut self.random);
-            let mut executor =
-                Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
-            executor.begin((meta, buf), layers, Start { actions, flow: None });
-        } else {
-            self.tally.drops.add(DropReason::RuntFrame, 1);
+        // The batch is empty between calls.
+        if self.work.push(meta, buf).is_ok() {
+            self.passes(dp, host, now, Some(actions));
         }
-        self.passes(dp, host, now);
     }
 
     /// What the last calls left for the host.
     pub fn egress(&mut self) -> Egress<'_, B> {
-        Egress(&mut self.queues)
+        Egress(&mut self.desk.queues)
     }
 
-    /// Runs passes until no packet recirculates any more.
-    fn passes(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now) {
+    /// Runs passes until no packet recirculates any more; the first one with `actions` if given, instead of looking
+    /// flows up.
+    fn passes(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now, actions: Option<&[Action]>) {
         self.attach(dp);
-        let Some(reader) = self.reader.take() else {
-            dp.count_drops(DropReason::NoMemory, self.waiting.len() as u64);
-            self.waiting.clear();
+        let Worker { desk, work, later, reader } = self;
+        let Some(mut own) = reader.take() else {
+            dp.count_drops(DropReason::NoMemory, work.len() as u64);
+            work.drain_bufs().for_each(drop);
             return;
         };
-        let table = dp.flows.read();
-        for pass in 0..MAX_PASSES {
-            if self.waiting.is_empty() {
-                break;
+        if let Some(guard) = dp.workers.enter(&mut own) {
+            let pass = Pass { dp, guard: &guard, now, now_ms: now.mono.as_millis() };
+            match actions {
+                None => desk.pass(&pass, host, work),
+                Some(actions) => desk.execute(&pass, host, work, actions),
             }
-            if pass != 0 {
-                self.tally.recirculated += self.waiting.len() as u64;
+            for _ in 1..MAX_PASSES {
+                if desk.waiting.is_empty() {
+                    break;
+                }
+                desk.tally.recirculated += desk.waiting.len() as u64;
+                ::core::mem::swap(&mut desk.waiting, later);
+                desk.pass(&pass, host, later);
             }
-            ::core::mem::swap(&mut self.waiting, &mut self.work);
-            let mut work = ::core::mem::take(&mut self.work);
-            while !work.is_empty() {
-                self.stage(dp, &table, host, now, &mut work);
-            }
-            self.work = work;
         }
-        drop(table);
-        self.tally.drops.add(DropReason::RecircLimit, self.waiting.len() as u64);
-        self.waiting.clear();
-        if let Some(totals) = dp.workers.local(&reader) {
-            totals.take(&mut self.tally);
+        desk.tally.drops.add(DropReason::RecircLimit, desk.waiting.len() as u64);
+        desk.waiting.drain_bufs().for_each(drop);
+        if let Some(totals) = dp.workers.local(&own) {
+            totals.take(&mut desk.tally);
         }
-        self.reader = Some(reader);
+        *reader = Some(own);
+    }
+}
+
+impl<B: PacketBuf> Desk<B> {
+    // apart, as the tally is: both are large, and kernel frames are small
+    #[inline(never)]
+    fn try_new(seed: u64) -> Option<Desk<B>> {
+        Some(Desk {
+            cache: FlowCache::try_new()?,
+            queues: Queues::try_new()?,
+            waiting: Batch::try_with_capacity(WAITING)?,
+            stack: Stack::try_new()?,
+            shorts: try_list(WAITING, PlainKey::ZERO)?,
+            found: try_list(WAITING, Seen::default())?,
+            keys: try_keys()?,
+            tally: try_tally()?,
+            random: seed | 1,
+            number: 0,
+        })
     }
 
-    // apart from `passes`, as `miss` and others are from this: kernel frames are small
-    #[inline(never)]
-    /// Takes the first packets of `work`, at most a batch, through all stages.
-    fn stage(
-        &mut self,
-        dp: &Datapath,
-        table: &FlowTable,
-        host: &mut impl Host<B>,
-        now: Now,
-        work: &mut Vec<(PacketMeta, B)>,
-    ) {
-        let n = work.len().min(BATCH);
-        let slots = self.keys.iter_mut().zip(&mut self.found);
-        for ((meta, buf), (key, found)) in work.iter_mut().zip(slots) {
-            let layers = extract(dp, meta, buf, key);
-            *found = Found { layers: layers.unwrap_or_default(), hash: hash_key(key, dp.seed), flow: None };
+    /// Takes all packets of `work` through all stages.
+    fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
+        self.read(pass.dp, work);
+        for seen in self.found.iter_mut().take(work.len()).filter(|seen| seen.kind != Kind::Again) {
+            seen.hint = self.cache.probe(seen.hash).next();
+            if let Some((id, _)) = seen.hint {
+                pass.dp.flows.prefetch(id);
+            }
         }
-        for (key, found) in self.keys.iter().zip(&mut self.found).take(n) {
-            find(table, &mut self.cache, &mut self.tally, key, found);
+        let (mut train, mut repeats) = (Train::default(), 0);
+        for (at, (meta, buf)) in work.drain_in_place().enumerate() {
+            let again = self.found.get(at).is_some_and(|seen| seen.kind == Kind::Again);
+            let flow = match train.flow {
+                Some(flow) if again => {
+                    repeats += 1;
+                    flow
+                }
+                last => {
+                    if again {
+                        self.repeat(train.head, at);
+                    } else {
+                        train.head = at;
+                    }
+                    let found = self.flow(pass, at, meta.get());
+                    if found.map(::core::ptr::from_ref) != last.map(::core::ptr::from_ref) {
+                        train.credit(self.number, pass.now_ms);
+                    }
+                    train.flow = found;
+                    let Some(flow) = found else {
+                        self.no_flow(at, meta, buf);
+                        continue;
+                    };
+                    train.run.tcp_flags |= self.tcp_flags(at);
+                    flow
+                }
+            };
+            train.run.packets += 1;
+            train.run.bytes += buf.len() as u64;
+            match flow.output() {
+                Some(port) => {
+                    if !self.queues.transmit(OdpPort(port), buf) {
+                        self.tally.drops.add(DropReason::WorklistFull, 1);
+                    }
+                }
+                None => {
+                    if again {
+                        self.repeat(train.head, at);
+                    }
+                    let start = Start { actions: flow.actions(pass.guard), flow: Some(flow.ufid) };
+                    self.run(pass, host, at, (meta.into_mut(), buf), &start);
+                }
+            }
         }
-        let mut run = Run::default();
-        let mut items = work.drain(..n);
-        for at in 0..n {
-            self.next((dp, table, &mut *host), now, at, &mut items, &mut run);
-        }
-        run.credit(None, now);
+        train.credit(self.number, pass.now_ms);
+        self.tally.hits += repeats;
+        self.tally.cache_hits += repeats;
     }
 
-    /// Takes the `at`-th packet of a stage from `items`.
-    // apart from `stage` and `act`: each holds packets by value
-    #[inline(never)]
-    fn next<'t>(
-        &mut self,
-        tables: (&Datapath, &'t FlowTable, &mut impl Host<B>),
-        now: Now,
-        at: usize,
-        items: &mut alloc::vec::Drain<'_, (PacketMeta, B)>,
-        run: &mut Run<'t>,
-    ) {
-        if let Some(item) = items.next() {
-            self.act(tables, now, at, item, run);
+    /// What is known of the packet at `head` is true of that at `at`.
+    fn repeat(&mut self, head: usize, at: usize) {
+        if let (Some(short), Some(seen)) = (self.shorts.get(head).copied(), self.found.get(head).copied())
+            && let (Some(to), Some(known)) = (self.shorts.get_mut(at), self.found.get_mut(at))
+        {
+            (*to, *known) = (short, seen);
         }
     }
 
-    /// Has the `at`-th packet of a stage go the way that was found for it.
-    #[inline(never)]
-    fn act<'t>(
-        &mut self,
-        (dp, table, host): (&Datapath, &'t FlowTable, &mut impl Host<B>),
-        now: Now,
-        at: usize,
-        item: (PacketMeta, B),
-        run: &mut Run<'t>,
-    ) {
-        let (Some(key), Some(found)) = (self.keys.get_mut(at), self.found.get(at)) else { return };
-        if is_runt(&item.0, item.1.len()) {
-            return self.tally.drops.add(DropReason::RuntFrame, 1);
+    /// Reads the keys of all packets, and asks for their places in the cache.
+    fn read(&mut self, dp: &Datapath, work: &mut Batch<B>) {
+        let fresh = work.is_fresh();
+        // The last plain packet that came from a port without a tag.
+        let mut last: Option<(&[u8; HEAD_BYTES], usize, OdpPort)> = None;
+        let places = self.shorts.iter_mut().zip(&mut self.found).zip(&mut self.keys);
+        for ((meta, buf), ((short, seen), whole)) in work.iter_bufs_mut().zip(places) {
+            let ready = buf.pull_up(flow::extract::HEADER_BYTES);
+            let buf = &*buf;
+            let (head, len) = (buf.head(), buf.len());
+            let first = head.first_chunk();
+            if let (Some((before, its_len, port)), Some(first)) = (last, first)
+                && its_len == len
+                && port == meta.in_port
+                && ready
+                && is_repeated(before, first)
+            {
+                seen.kind = Kind::Again;
+                continue;
+            }
+            match PlainKey::read(meta, head, len, dp.vlan_limit) {
+                Some((key, layers)) if ready => {
+                    *short = key;
+                    *seen = Seen { hash: key.hash(dp.seed), layers, kind: Kind::Plain, hint: None };
+                    last =
+                        first.filter(|_| fresh && !key.is_tagged()).map(|first| (first, len, meta.in_port));
+                }
+                _ => {
+                    *seen = read_whole(dp, meta, buf, ready, (short, whole));
+                    last = None;
+                }
+            }
+            self.cache.prefetch(seen.hash);
         }
-        let Some(flow) = found.flow.and_then(|(slot, generation)| table.current(slot, generation)) else {
-            return miss(&mut self.queues, &mut self.tally, key, item);
+    }
+
+    /// The megaflow of the packet at a place.
+    fn flow<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
+        let (short, seen) = (self.shorts.get(at)?, self.found.get(at)?);
+        let (dp, guard) = (pass.dp, pass.guard);
+        if let Some(flow) = seen.hint.and_then(|(id, generation)| dp.flows.current(guard, id, generation))
+            && seen.kind == Kind::Plain
+            && flow.matches_plain(short)
+        {
+            self.tally.hits += 1;
+            self.tally.cache_hits += 1;
+            return Some(flow);
+        }
+        self.search(pass, at, meta)
+    }
+
+    /// The same, where one look at the cache was not enough.
+    #[inline(never)]
+    fn search<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
+        let (short, seen, key) = (self.shorts.get(at)?, self.found.get(at)?, self.keys.get_mut(at)?);
+        let (table, guard) = (&pass.dp.flows, pass.guard);
+        if seen.kind == Kind::Runt {
+            return None;
+        }
+        let mut whole = seen.kind == Kind::Whole;
+        for (id, generation) in self.cache.probe(seen.hash) {
+            let Some(flow) = table.current(guard, id, generation) else { continue };
+            if !whole && !flow.matches_plain(short) {
+                short.to_key(meta, key);
+                whole = true;
+            }
+            if !whole || flow.matches(short, key) {
+                self.tally.hits += 1;
+                self.tally.cache_hits += 1;
+                return Some(flow);
+            }
+        }
+        let (mut found, mut searched) = table.lookup(guard, Sought { short, whole: whole.then_some(&*key) });
+        if found.needs_whole() {
+            short.to_key(meta, key);
+            let (again, more) = table.lookup(guard, Sought { short, whole: Some(key) });
+            (found, searched) = (again, searched + more);
+        }
+        self.tally.masks_searched += u64::from(searched);
+        let Found::Hit((id, generation, flow)) = found else {
+            self.tally.misses += 1;
+            return None;
         };
-        if run.flow.is_none_or(|last| !::core::ptr::eq(last, flow)) {
-            run.credit(Some(flow), now);
+        self.cache.insert(seen.hash, id, generation);
+        self.tally.hits += 1;
+        Some(flow)
+    }
+
+    fn tcp_flags(&self, at: usize) -> u16 {
+        self.shorts.get(at).map_or(0, PlainKey::tcp_flags)
+    }
+
+    /// Queues a packet that no flow matched for the switch; a runt ends here.
+    #[inline(never)]
+    fn no_flow(&mut self, at: usize, meta: MetaMut<'_>, packet: B) {
+        let (Some(short), Some(seen), Some(key)) =
+            (self.shorts.get(at), self.found.get(at), self.keys.get_mut(at))
+        else {
+            return;
+        };
+        match seen.kind {
+            Kind::Runt => return self.tally.drops.add(DropReason::RuntFrame, 1),
+            Kind::Plain => short.to_key(meta.get(), key),
+            Kind::Whole | Kind::Again => {}
         }
-        run.packets += 1;
-        run.bytes += item.1.len() as u64;
-        run.tcp_flags |= key.tcp_flags();
-        let (queues, waiting, stack) = (&mut self.queues, &mut self.waiting, &mut self.stack);
-        let (tally, random) = (&mut self.tally, &mut self.random);
-        let mut executor =
-            Executor { dp, host, now, queues, waiting, stack, tally, random, key, stale: false };
-        executor.begin(item, found.layers, Start { actions: &flow.actions, flow: Some(flow.ufid) });
+        let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta: *meta.get(), packet };
+        if !self.queues.upcall(upcall) {
+            self.tally.lost += 1;
+            self.tally.drops.add(DropReason::UpcallQueueFull, 1);
+        }
+    }
+
+    /// Executes actions on the packet at a place.
+    #[inline(never)]
+    fn run(
+        &mut self,
+        pass: &Pass<'_>,
+        host: &mut impl Host<B>,
+        at: usize,
+        (meta, buf): (&mut PacketMeta, B),
+        start: &Start<'_>,
+    ) {
+        let (Some(short), Some(seen), Some(key)) =
+            (self.shorts.get(at), self.found.get(at), self.keys.get_mut(at))
+        else {
+            return;
+        };
+        let known = if seen.kind == Kind::Plain { Known::Short(short) } else { Known::Key };
+        let mut executor = Executor {
+            dp: pass.dp,
+            host,
+            now: pass.now,
+            queues: &mut self.queues,
+            waiting: &mut self.waiting,
+            stack: &mut self.stack,
+            tally: &mut self.tally,
+            random: &mut self.random,
+            key,
+            known,
+            meta,
+            buf: Some(buf),
+            layers: seen.layers,
+            trunc: None,
+        };
+        executor.run(start);
+    }
+
+    /// Executes actions on the packets of `work`.
+    #[inline(never)]
+    fn execute(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>, actions: &[Action]) {
+        // A single packet: it repeats none.
+        self.read(pass.dp, work);
+        for (at, (meta, buf)) in work.drain_in_place().enumerate() {
+            if self.found.get(at).is_some_and(|seen| seen.kind == Kind::Runt) {
+                self.tally.drops.add(DropReason::RuntFrame, 1);
+            } else {
+                self.run(pass, host, at, (meta.into_mut(), buf), &Start { actions, flow: None });
+            }
+        }
     }
 }
 
-/// Queues a packet that no flow matched for the switch.
+/// Packets in a row that hit the same flow.
+#[derive(Default)]
+struct Train<'g> {
+    /// The flow of the last packet, if it hit one.
+    flow: Option<&'g Megaflow>,
+    /// Where the last packet is that was looked up.
+    head: usize,
+    run: Run,
+}
+
+impl Train<'_> {
+    /// Adds what was counted to the flow.
+    #[inline]
+    fn credit(&mut self, worker: u8, now_ms: u64) {
+        let run = ::core::mem::take(&mut self.run);
+        if let Some(flow) = self.flow {
+            flow.count(worker, &run, now_ms);
+        }
+    }
+}
+
+/// Reads the whole key of a packet that is not plain, and its short key with it.
 #[inline(never)]
-fn miss<B>(queues: &mut Queues<B>, tally: &mut Tally, key: &FlowKey, (meta, packet): (PacketMeta, B)) {
-    if !queues.upcall(Upcall { kind: UpcallKind::Miss, key: *key, meta, packet }) {
-        tally.lost += 1;
-        tally.drops.add(DropReason::UpcallQueueFull, 1);
+fn read_whole<B: PacketBuf>(
+    dp: &Datapath,
+    meta: &PacketMeta,
+    buf: &B,
+    ready: bool,
+    (short, key): (&mut PlainKey, &mut FlowKey),
+) -> Seen {
+    // What is no frame needs no Ethernet header.
+    if !ready || meta.packet_type == 0 && buf.len() < wire::eth::HEADER_LEN {
+        return Seen { kind: Kind::Runt, ..Seen::default() };
     }
-}
-
-impl<'a> Run<'a> {
-    /// Adds the run to its flow and begins another, of `next`.
-    fn credit(&mut self, next: Option<&'a Megaflow>, now: Now) {
-        let run = ::core::mem::replace(self, Run { flow: next, ..Run::default() });
-        if let Some(flow) = run.flow {
-            flow.count(run.packets, run.bytes, now.mono.as_millis(), run.tcp_flags);
-        }
-    }
-}
-
-/// A frame without a whole Ethernet header; what is no frame needs none.
-fn is_runt(meta: &PacketMeta, len: usize) -> bool {
-    meta.packet_type == 0 && len < wire::eth::HEADER_LEN
-}
-
-/// Makes headers contiguous and fills the key; `None` for a frame without a whole Ethernet header.
-fn extract<B: PacketBuf>(dp: &Datapath, meta: &PacketMeta, buf: &mut B, key: &mut FlowKey) -> Option<Layers> {
-    let ready = buf.pull_up(flow::extract::HEADER_BYTES);
-    if !ready || is_runt(meta, buf.len()) {
-        *key = FlowKey::ZERO;
-        return None;
-    }
-    Some(flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key))
-}
-
-/// Finds a packet's megaflow: by the cache, or by all masks.
-fn find(table: &FlowTable, cache: &mut FlowCache, tally: &mut Tally, key: &FlowKey, found: &mut Found) {
-    let cached = cache
-        .probe(found.hash)
-        .find(|(slot, generation)| table.current(*slot, *generation).is_some_and(|f| f.matched.matches(key)));
-    if cached.is_some() {
-        found.flow = cached;
-        tally.hits += 1;
-        tally.cache_hits += 1;
-        return;
-    }
-    let (flow, searched) = table.lookup(key);
-    tally.masks_searched += u64::from(searched);
-    found.flow = flow;
-    match flow {
-        Some((slot, generation)) => {
-            cache.insert(found.hash, slot, generation);
-            tally.hits += 1;
-        }
-        None => tally.misses += 1,
-    }
+    let layers = flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key);
+    *short = PlainKey::of(key);
+    Seen { hash: hash_key(key, dp.seed), layers, kind: Kind::Whole, hint: None }
 }
 
 #[cfg(test)]

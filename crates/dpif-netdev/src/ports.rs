@@ -88,16 +88,19 @@ impl PortEntry {
     pub(crate) fn receive(&self, queue: usize, pool: &mut BufferPool, batch: &mut FrameBatch) -> usize {
         let receive = |rx: &mut Box<dyn RxQueue>| rx.receive(pool, batch);
         let n = self.rx.get(queue).and_then(|rx| lock(rx).as_mut().map(receive)).unwrap_or(0);
-        for (meta, _) in batch.iter_mut() {
-            meta.in_port = self.number;
-        }
+        batch.set_in_port(self.number);
         n
+    }
+
+    /// True if packets of one thread may go by several queues.
+    pub(crate) fn is_steered(&self) -> bool {
+        self.tx.len() > 1 && self.hashes.load(Ordering::Relaxed)
     }
 
     /// The transmit queue for a packet: the one of the thread with number `thread`, or of the packet's flow.
     pub(crate) fn queue_for(&self, thread: usize, frame: &Frame) -> usize {
         let n = self.tx.len().max(1);
-        if n > 1 && self.hashes.load(Ordering::Relaxed) { flow_hash(frame.frame()) % n } else { thread % n }
+        if self.is_steered() { flow_hash(frame.frame()) % n } else { thread % n }
     }
 
     /// Sends `batch` by a queue.
@@ -106,7 +109,7 @@ impl PortEntry {
             Some(Some(tx)) => tx.transmit(pool, batch),
             _ => {
                 let down = batch.len() as u32;
-                batch.drain().for_each(|(_, frame)| pool.give(frame));
+                batch.drain_bufs().for_each(|frame| pool.give(frame));
                 TxDrops { down, ..TxDrops::default() }
             }
         }

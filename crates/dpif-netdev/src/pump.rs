@@ -124,7 +124,7 @@ impl Pump {
                 if !stays && !output.batch.is_empty() {
                     let n = output.batch.len() as u64;
                     worker.count_drops(&shared.datapath, DropReason::InvalidPort, n);
-                    output.batch.drain().for_each(|(_, frame)| pool.give(frame));
+                    output.batch.drain_bufs().for_each(|frame| pool.give(frame));
                 }
                 stays
             });
@@ -244,21 +244,22 @@ impl Pump {
     fn send(&mut self, shared: &Shared, now: Now, perf: &Perf) {
         let Pump { worker, pool, outputs, table, thread, patience, .. } = self;
         let (mut dropped, mut failed) = (0, Drops::default());
+        // Packets in a row mostly leave by the same port.
+        let mut last: Option<(&PortEntry, usize)> = None;
         for (number, frame) in worker.egress().transmits() {
-            let Some(port) = table.get(&number) else {
-                dropped += 1;
-                pool.give(frame);
-                continue;
-            };
-            let queue = port.queue_for(*thread, &frame);
-            let at = match outputs.iter().position(|o| o.port == number && o.queue == queue) {
-                Some(at) => at,
-                None => {
-                    let due = now.mono + *patience;
-                    outputs.push(Output { port: number, queue, batch: FrameBatch::default(), due });
-                    outputs.len() - 1
+            let (port, at) = match last {
+                Some((port, at)) if port.number == number && !port.is_steered() => (port, at),
+                _ => {
+                    let Some(port) = table.get(&number) else {
+                        dropped += 1;
+                        pool.give(frame);
+                        continue;
+                    };
+                    let queue = port.queue_for(*thread, &frame);
+                    (&**port, find_output(outputs, number, queue, now.mono + *patience))
                 }
             };
+            last = Some((port, at));
             let output = &mut outputs[at];
             if output.batch.is_full() {
                 flush(port, output, pool, perf, &mut failed);
@@ -266,7 +267,7 @@ impl Pump {
             if output.batch.is_empty() {
                 output.due = now.mono + *patience;
             }
-            if let Err((_, frame)) = output.batch.push(PacketMeta::default(), frame) {
+            if let Err(frame) = output.batch.push_from(OdpPort::NONE, frame) {
                 pool.give(frame);
             }
         }
@@ -308,6 +309,14 @@ impl Pump {
         }
         failed.count(worker, shared);
     }
+}
+
+/// Where packets for a queue of a port gather; a new place leaves at `due`.
+fn find_output(outputs: &mut Vec<Output>, port: OdpPort, queue: usize, due: Instant) -> usize {
+    outputs.iter().position(|o| o.port == port && o.queue == queue).unwrap_or_else(|| {
+        outputs.push(Output { port, queue, batch: FrameBatch::default(), due });
+        outputs.len() - 1
+    })
 }
 
 /// Packets that could not be sent, by reason.

@@ -77,7 +77,7 @@ fn metadata(meta: &PacketMeta, key: &mut FlowKey) {
     }
 }
 
-fn connection(meta: &PacketMeta, key: &mut FlowKey) {
+pub(crate) fn connection(meta: &PacketMeta, key: &mut FlowKey) {
     key.set_ct_state(meta.ct_state);
     key.set_ct_zone(meta.ct_zone);
     key.set_ct_mark(meta.ct_mark);

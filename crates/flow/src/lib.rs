@@ -22,6 +22,7 @@ mod compose;
 pub mod extract;
 mod fields;
 mod key;
+pub mod plain;
 mod wildcards;
 
 pub mod ct_state;
@@ -31,5 +32,6 @@ pub use compose::{compose, usual_payload};
 pub use extract::{DEFAULT_VLAN_LIMIT, Layers, extract};
 pub use fields::{Field, FieldDef, Format, Of1x, Prereq, Usable};
 pub use key::{FLOW_WORDS, FlowKey, Frag};
+pub use plain::PlainKey;
 pub use slot::Slot;
 pub use wildcards::{Match, Wildcards};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
 use netdev::{BufferPool, Frame, FrameBatch, QueueCounts, Queues, RxQueue, TxDrops, TxQueue};
-use packet::{BATCH, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
+use packet::{BATCH, OdpPort, PacketBuf, Segmentation, SegmentationKind};
 
 use crate::rtnl::Links;
 use crate::sys::{PacketSocket, Received};
@@ -101,7 +101,7 @@ impl RxQueue for Rx {
             let got = self.fill(slots.get_mut(..ask).unwrap_or_default());
             for (slot, received) in slots.iter_mut().zip(&self.received).take(got) {
                 let Some(frame) = frame_of(received, slot, pool) else { continue };
-                pushed += usize::from(out.push(PacketMeta::default(), frame).is_ok());
+                pushed += usize::from(out.push_from(OdpPort::NONE, frame).is_ok());
             }
             if got < ask || ask == 0 {
                 self.ask = (got + 1).max(self.ask / 2);

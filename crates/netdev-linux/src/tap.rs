@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
 use netdev::{BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Queues, RxQueue, TxDrops, TxQueue};
-use packet::{PacketBuf, PacketMeta};
+use packet::{OdpPort, PacketBuf};
 
 use crate::sys::{self, VNET_LEN};
 use crate::vnet;
@@ -128,7 +128,7 @@ impl RxQueue for Rx {
             *slot.offload_mut() = offload;
             let Some(frame) = pool.frame_from(slot) else { continue };
             bytes += len;
-            packets += u64::from(out.push(PacketMeta::default(), frame).is_ok());
+            packets += u64::from(out.push_from(OdpPort::NONE, frame).is_ok());
         }
         pool.give_slots(slots);
         self.0.counters.rx_packets.fetch_add(packets, Ordering::Relaxed);

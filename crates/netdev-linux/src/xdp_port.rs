@@ -22,7 +22,7 @@ use netdev::{
     BufferPool, Frame, FrameBatch, NetdevError, Options, Polling, QueueCounts, Queues, RxQueue, TxDrops,
     TxQueue,
 };
-use packet::{BATCH, L4Checksum, PacketBuf, PacketMeta};
+use packet::{BATCH, L4Checksum, OdpPort, PacketBuf};
 
 use crate::packet_port::PacketPort;
 use crate::rtnl::Links;
@@ -278,7 +278,7 @@ impl RxQueue for Rx {
             // Without memory the packet is lost, as it would be on a full ring.
             let Some(mut frame) = pool.copy_of(packet) else { return };
             frame.offload_mut().l4 = partial_checksum(packet).unwrap_or(L4Checksum::Unknown);
-            pushed += usize::from(out.push(PacketMeta::default(), frame).is_ok());
+            pushed += usize::from(out.push_from(OdpPort::NONE, frame).is_ok());
         });
         self.calls += 1;
         if self.calls >= LOOK_EVERY {

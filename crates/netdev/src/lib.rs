@@ -27,6 +27,7 @@ mod features;
 mod null;
 pub mod offload;
 pub mod pcap;
+mod playback;
 mod pool;
 mod registry;
 mod stats;
@@ -36,6 +37,7 @@ pub use device::{AdminState, Netdev, Options, Polling, QueueCounts, Queues, RxQu
 pub use error::NetdevError;
 pub use features::{Duplex, Features, LinkFeatures};
 pub use null::NullNetdev;
+pub use playback::PcapNetdev;
 pub use pool::BufferPool;
 pub use registry::{OpenNetdev, Registry};
 pub use stats::NetdevStats;

@@ -1,6 +1,7 @@
 //! Capture files in the classic pcap format.
 //!
-//! Where it sits: written by dummy devices (`options:pcap`, `options:tx_pcap`), and by whoever wants to show packets.
+//! Where it sits: written by dummy devices (`options:pcap`, `options:tx_pcap`), and by whoever wants to show packets;
+//! played by devices of type `pcap`.
 //!
 //! Spec: draft-ietf-opsawg-pcap.
 
@@ -10,6 +11,10 @@ use std::path::Path;
 
 /// Magic of files whose times are in microseconds.
 const MAGIC: u32 = 0xa1b2_c3d4;
+/// The same in nanoseconds.
+const MAGIC_NS: u32 = 0xa1b2_3c4d;
+const HEADER_LEN: usize = 24;
+const RECORD_LEN: usize = 16;
 /// The snapshot length that Open vSwitch writes: an Ethernet frame with a tag.
 const SNAPLEN: u32 = 1518;
 /// Ethernet.
@@ -42,6 +47,11 @@ impl<W: Write> PcapWriter<W> {
         Ok(PcapWriter { out })
     }
 
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Appends a frame, at a time in milliseconds since 1970, and flushes.
     pub fn write(&mut self, wall_ms: u64, frame: &[u8]) -> io::Result<()> {
         let len = (frame.len() as u32).to_ne_bytes();
@@ -56,9 +66,76 @@ impl<W: Write> PcapWriter<W> {
     }
 }
 
+/// Why a capture file cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// It is no capture file in this format.
+    BadMagic,
+    /// Its packets are not of Ethernet.
+    NotEthernet,
+    /// A packet is cut off, or longer than any frame.
+    BadRecord,
+}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ReadError::BadMagic => "bad magic number in capture file",
+            ReadError::NotEthernet => "capture file is not of Ethernet frames",
+            ReadError::BadRecord => "capture file has a broken record",
+        })
+    }
+}
+
+/// The frames of a capture file, whose bytes these are.
+pub fn read(bytes: &[u8]) -> Result<Vec<&[u8]>, ReadError> {
+    let at = |bytes: &[u8], at: usize| -> Option<[u8; 4]> { bytes.get(at..)?.first_chunk().copied() };
+    let magic = at(bytes, 0).ok_or(ReadError::BadMagic)?;
+    let is_magic = |n: u32| n == MAGIC || n == MAGIC_NS;
+    let number = match magic {
+        m if is_magic(u32::from_le_bytes(m)) => u32::from_le_bytes,
+        m if is_magic(u32::from_be_bytes(m)) => u32::from_be_bytes,
+        _ => return Err(ReadError::BadMagic),
+    };
+    // The upper bits say what follows a frame.
+    if at(bytes, 20).map(number).is_none_or(|link| link & 0x0fff_ffff != LINKTYPE_ETHERNET) {
+        return Err(ReadError::NotEthernet);
+    }
+    let mut rest = bytes.get(HEADER_LEN..).unwrap_or_default();
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let len = at(rest, 8).map(number).ok_or(ReadError::BadRecord)? as usize;
+        let frame = rest.get(RECORD_LEN..RECORD_LEN.saturating_add(len)).ok_or(ReadError::BadRecord)?;
+        frames.push(frame);
+        rest = &rest[RECORD_LEN + len..];
+    }
+    Ok(frames)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_is_read_in_either_order_of_bytes() {
+        let mut w = PcapWriter::new(Vec::new()).unwrap();
+        w.write(7, &[1, 2, 3]).unwrap();
+        w.write(8, &[4]).unwrap();
+        let file = w.into_inner();
+        assert_eq!(read(&file), Ok(vec![&[1u8, 2, 3][..], &[4]]));
+        for n in 0..file.len() {
+            let _ = read(&file[..n]);
+        }
+        assert_eq!(read(&file[..file.len() - 1]), Err(ReadError::BadRecord));
+        assert_eq!(read(&[0; 40]), Err(ReadError::BadMagic));
+        let mut swapped = file.clone();
+        for at in [0, 16, 20, 24, 28, 32, 36, 43, 47, 51, 55] {
+            swapped[at..at + 4].reverse();
+        }
+        assert_eq!(read(&swapped), Ok(vec![&[1u8, 2, 3][..], &[4]]));
+        swapped[23] = 7;
+        assert_eq!(read(&swapped), Err(ReadError::NotEthernet));
+    }
 
     #[test]
     #[cfg(target_endian = "little")]

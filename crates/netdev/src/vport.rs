@@ -14,14 +14,14 @@ use crate::{BufferPool, FrameBatch, NetdevError, NetdevStats, OpenNetdev};
 /// Opens tunnels' ports of type `kind`.
 pub fn vport_opener(kind: &'static str) -> Arc<dyn OpenNetdev> {
     Arc::new(move |name: &str| -> Result<Arc<dyn Netdev>, NetdevError> {
-        Ok(Arc::new(Vport { name: name.to_owned(), kind, taken: AtomicBool::new(false) }))
+        Ok(Arc::new(Vport { name: name.to_owned(), kind, taken: Arc::default() }))
     })
 }
 
 struct Vport {
     name: String,
     kind: &'static str,
-    taken: AtomicBool,
+    taken: Arc<AtomicBool>,
 }
 
 impl Netdev for Vport {
@@ -37,7 +37,7 @@ impl Netdev for Vport {
         if self.taken.swap(true, Relaxed) {
             return None;
         }
-        Some(Queues::pair(Silent, Refusing))
+        Some(Queues::pair(Silent(self.taken.clone()), Refusing))
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {

@@ -2,67 +2,182 @@
 //!
 //! Where it sits: filled by a port's receive side, consumed by `datapath::Worker::process`.
 //!
-//! I1  A batch's memory is taken once, when it is made, and lies on the heap: six kilobytes fit no kernel stack.
+//! Buffers and metadata lie apart: metadata are five cache lines a packet, and most packets have nothing in them but
+//! the port that they came in by. So they stay in place, and are written again only where somebody changed them.
+//!
+//! I1  A batch's memory is taken once, when it is made, and lies on the heap: ten kilobytes fit no kernel stack.
+//! I2  A place whose bit in `clean` is set holds default metadata but for the port.
 
 use alloc::vec::Vec;
 
-use crate::PacketMeta;
+use crate::{OdpPort, PacketMeta};
 
 /// Packets of a full batch: as many cache misses as memory serves in parallel.
 pub const BATCH: usize = 32;
 
-/// Up to [`BATCH`] packets with what is known of them.
+/// Up to [`BATCH`] packets, or another number, with what is known of them.
 #[derive(Debug)]
 pub struct Batch<B> {
-    slots: Vec<(PacketMeta, B)>,
+    /// As many as packets fit.
+    metas: Vec<PacketMeta>,
+    bufs: Vec<B>,
+    clean: u128,
 }
 
 impl<B> Default for Batch<B> {
     fn default() -> Self {
-        Batch { slots: Vec::with_capacity(BATCH) }
+        let metas = alloc::vec![PacketMeta::default(); BATCH];
+        Batch { metas, bufs: Vec::with_capacity(BATCH), clean: u128::MAX }
     }
 }
 
 impl<B> Batch<B> {
     /// An empty batch; `None` if memory is short.
     pub fn try_new() -> Option<Batch<B>> {
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(BATCH).ok()?;
-        Some(Batch { slots })
+        Batch::try_with_capacity(BATCH)
+    }
+
+    /// An empty batch for `n` packets, at most 128; `None` if memory is short.
+    pub fn try_with_capacity(n: usize) -> Option<Batch<B>> {
+        let n = n.min(u128::BITS as usize);
+        let (mut metas, mut bufs) = (Vec::new(), Vec::new());
+        metas.try_reserve_exact(n).ok()?;
+        bufs.try_reserve_exact(n).ok()?;
+        metas.resize(n, PacketMeta::default());
+        Some(Batch { metas, bufs, clean: u128::MAX })
     }
 
     /// Packets in the batch.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.bufs.len()
     }
 
     /// True if the batch holds no packet.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.bufs.is_empty()
     }
 
     /// True if no packet fits.
     pub fn is_full(&self) -> bool {
-        self.slots.len() >= BATCH
+        self.bufs.len() >= self.metas.len()
     }
 
     /// Appends a packet, or returns it if the batch is full.
     #[allow(clippy::result_large_err, reason = "a packet that does not fit goes back to its owner, by value")]
     pub fn push(&mut self, meta: PacketMeta, buf: B) -> Result<(), (PacketMeta, B)> {
-        if self.is_full() {
-            return Err((meta, buf));
-        }
-        self.slots.push((meta, buf));
+        let at = self.bufs.len();
+        let Some(place) = self.metas.get_mut(at) else { return Err((meta, buf)) };
+        *place = meta;
+        self.clean &= !(1 << at);
+        self.bufs.push(buf);
         Ok(())
+    }
+
+    /// Appends a packet of which nothing is known but the port that it came in by, or returns it if the batch is full.
+    pub fn push_from(&mut self, in_port: OdpPort, buf: B) -> Result<(), B> {
+        let at = self.bufs.len();
+        let Some(place) = self.metas.get_mut(at) else { return Err(buf) };
+        if self.clean >> at & 1 == 0 {
+            *place = PacketMeta::default();
+            self.clean |= 1 << at;
+        }
+        place.in_port = in_port;
+        self.bufs.push(buf);
+        Ok(())
+    }
+
+    /// True if nothing is known of any packet but the port that it came in by.
+    pub fn is_fresh(&self) -> bool {
+        (!self.clean).checked_shl(u128::BITS - self.bufs.len() as u32).unwrap_or(0) == 0
+    }
+
+    /// Sets the port that all packets came in by.
+    pub fn set_in_port(&mut self, in_port: OdpPort) {
+        self.metas.iter_mut().take(self.bufs.len()).for_each(|meta| meta.in_port = in_port);
     }
 
     /// Takes every packet out, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = (PacketMeta, B)> + '_ {
-        self.slots.drain(..)
+        self.metas.iter().copied().zip(self.bufs.drain(..))
+    }
+
+    /// Takes every buffer out, in order, and forgets what was known of it.
+    pub fn drain_bufs(&mut self) -> impl Iterator<Item = B> + '_ {
+        self.bufs.drain(..)
+    }
+
+    /// Takes every packet out, in order, with its metadata where they lie.
+    pub fn drain_in_place(&mut self) -> impl Iterator<Item = (MetaMut<'_>, B)> + '_ {
+        let clean = core::cell::Cell::from_mut(&mut self.clean);
+        self.metas
+            .iter_mut()
+            .zip(self.bufs.drain(..))
+            .enumerate()
+            .map(move |(at, (meta, buf))| (MetaMut { meta, at: at as u32, clean }, buf))
     }
 
     /// The packets, to be looked at or changed in place.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut (PacketMeta, B)> + '_ {
-        self.slots.iter_mut()
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&mut PacketMeta, &mut B)> + '_ {
+        self.clean = 0;
+        self.metas.iter_mut().zip(&mut self.bufs)
+    }
+
+    /// The packets, with metadata to be looked at only.
+    pub fn iter_bufs_mut(&mut self) -> impl Iterator<Item = (&PacketMeta, &mut B)> + '_ {
+        self.metas.iter().zip(&mut self.bufs)
+    }
+}
+
+/// Metadata in their place in a batch.
+#[derive(Debug)]
+pub struct MetaMut<'a> {
+    meta: &'a mut PacketMeta,
+    at: u32,
+    clean: &'a core::cell::Cell<u128>,
+}
+
+impl<'a> MetaMut<'a> {
+    /// The metadata, to be looked at.
+    pub fn get(&self) -> &PacketMeta {
+        self.meta
+    }
+
+    /// The metadata, to be changed.
+    pub fn into_mut(self) -> &'a mut PacketMeta {
+        self.clean.set(self.clean.get() & !(1 << self.at));
+        self.meta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_left_in_a_place_is_gone_for_the_next() {
+        let mut batch = Batch::try_with_capacity(2).unwrap();
+        assert!(batch.push(PacketMeta { recirc_id: 7, ..PacketMeta::default() }, 'a').is_ok());
+        assert!(batch.push_from(OdpPort(1), 'b').is_ok());
+        assert_eq!(batch.push_from(OdpPort(1), 'c'), Err('c'));
+        let ids: Vec<_> = batch.drain().map(|(meta, buf)| (meta.recirc_id, meta.in_port.0, buf)).collect();
+        assert_eq!(ids, [(7, 0, 'a'), (0, 1, 'b')]);
+        assert!(batch.is_fresh());
+        assert!(batch.push_from(OdpPort(2), 'd').is_ok());
+        assert!(batch.is_fresh());
+        assert!(batch.push_from(OdpPort(3), 'e').is_ok());
+        for (meta, _) in batch.drain_in_place() {
+            assert_eq!(meta.get().recirc_id, 0);
+            meta.into_mut().ct_zone = 9;
+        }
+        assert!(batch.push_from(OdpPort(4), 'f').is_ok());
+        batch.iter_mut().for_each(|(meta, _)| meta.skb_mark = 1);
+        batch.set_in_port(OdpPort(5));
+        assert!(!batch.is_fresh());
+        let all: Vec<_> = batch.drain().collect();
+        let meta = PacketMeta { in_port: OdpPort(5), skb_mark: 1, ..PacketMeta::default() };
+        assert_eq!(all, [(meta, 'f')]);
+        assert!(batch.push_from(OdpPort(6), 'g').is_ok());
+        let meta = PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() };
+        assert_eq!(batch.iter_bufs_mut().map(|(meta, _)| *meta).collect::<Vec<_>>(), [meta]);
     }
 }

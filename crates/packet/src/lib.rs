@@ -27,7 +27,7 @@ mod meta;
 mod offload;
 mod time;
 
-pub use batch::{BATCH, Batch};
+pub use batch::{BATCH, Batch, MetaMut};
 pub use buf::PacketBuf;
 pub use drop::DropReason;
 pub use flat::FlatPacket;

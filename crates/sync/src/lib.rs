@@ -21,15 +21,21 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod arena;
 mod atomic;
 mod boxed;
 mod lock;
+mod prefetch;
+mod published;
 mod qsbr;
 mod relax;
 mod rw;
 
+pub use arena::{Arena, ArenaWriter};
 pub use boxed::{try_box, try_box_with};
 pub use lock::{SpinGuard, SpinLock};
+pub use prefetch::{matching, prefetch};
+pub use published::Published;
 pub use qsbr::{Grace, Guard, Qsbr, Reader};
 pub use relax::{relax, set_relax};
 pub use rw::{ReadGuard, RwSpin, WriteGuard};

@@ -1,6 +1,6 @@
 //! Quiescent-state based reclamation: readers never wait, and what they may still see is not freed.
 //!
-//! Where it sits: under every published table here ([`crate::Published`], [`crate::Arena`], [`crate::Index`]). Each
+//! Where it sits: under every published table here ([`crate::Published`], [`crate::Arena`]). Each
 //! worker of a datapath is a reader with a slot of its own; commands are one more.
 //!
 //! ~~~text
@@ -10,17 +10,26 @@
 //!
 //! I1  An object is freed only after every reader that was inside when it was unlinked has left.
 //! I2  Neither side waits: a writer that finds a grace period unfinished asks again at its next change.
-//! I3  Nothing is allocated after [`Qsbr::try_new`].
+//! I3  Readers never allocate; retired objects are at most [`MAX_RETIRED`].
 //!
 //! Why it is sound: the fences order "seen, then the tables" against "unlink, then every seen". So either the writer finds
 //! the reader inside, or the reader finds the object unlinked.
 
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::SpinLock;
+use crate::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// `seen` of a reader that is outside.
 const OUTSIDE: u64 = 0;
+/// Objects that wait for a grace period at most.
+const MAX_RETIRED: usize = 4096;
+
+/// Anything that is only to be dropped.
+trait Retired: Send {}
+impl<T: Send> Retired for T {}
 
 /// Numbers that tell domains apart, so that one's readers are not taken for another's.
 #[cfg(not(loom))]
@@ -49,6 +58,9 @@ pub struct Qsbr<T = ()> {
     domain: u64,
     epoch: AtomicU64,
     slots: Vec<Slot<T>>,
+    /// Slots below this have been taken at some time.
+    reached: AtomicUsize,
+    retired: SpinLock<VecDeque<(Grace, Box<dyn Retired>)>>,
 }
 
 /// The right to one slot of a domain. A reader that is dropped without [`Qsbr::leave`] keeps its slot for ever.
@@ -66,7 +78,7 @@ pub struct Guard<'a> {
 }
 
 /// A grace period that began: over once [`Qsbr::is_over`] says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grace(u64);
 
 impl<T> Qsbr<T> {
@@ -78,7 +90,9 @@ impl<T> Qsbr<T> {
             let (taken, seen) = (AtomicBool::new(false), AtomicU64::new(OUTSIDE));
             slots.push(Slot { taken, seen, local: local()? });
         }
-        Some(Qsbr { domain: next_domain(), epoch: AtomicU64::new(OUTSIDE + 1), slots })
+        let (domain, epoch) = (next_domain(), AtomicU64::new(OUTSIDE + 1));
+        let retired = SpinLock::new(VecDeque::new());
+        Some(Qsbr { domain, epoch, slots, reached: AtomicUsize::new(0), retired })
     }
 
     /// Which domain this is.
@@ -91,7 +105,9 @@ impl<T> Qsbr<T> {
         let free = |slot: &Slot<T>| {
             slot.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
-        self.slots.iter().position(free).map(|slot| Reader { domain: self.domain, slot })
+        let slot = self.slots.iter().position(free)?;
+        self.reached.fetch_max(slot + 1, Ordering::SeqCst);
+        Some(Reader { domain: self.domain, slot })
     }
 
     /// Gives a reader's slot back.
@@ -133,10 +149,40 @@ impl<T> Qsbr<T> {
     /// True once no reader is inside that was inside when the grace period began.
     pub fn is_over(&self, grace: Grace) -> bool {
         fence(Ordering::SeqCst);
-        self.slots.iter().all(|slot| {
+        // A reader that takes its slot only now has entered after the period began.
+        self.slots.iter().take(self.reached.load(Ordering::SeqCst)).all(|slot| {
             let seen = slot.seen.load(Ordering::Acquire);
             seen == OUTSIDE || seen >= grace.0
         })
+    }
+
+    /// Frees later what `unlink` takes out of the readers' reach; false, and nothing is unlinked, if too much waits
+    /// already or memory is short.
+    pub(crate) fn retire<G: Send + 'static>(&self, unlink: impl FnOnce() -> Option<Box<G>>) -> bool {
+        self.collect();
+        let mut retired = self.retired.lock();
+        if retired.len() >= MAX_RETIRED || retired.try_reserve(1).is_err() {
+            return false;
+        }
+        let Some(object) = unlink() else { return false };
+        let grace = self.begin();
+        retired.push_back((grace, object));
+        true
+    }
+
+    /// Frees retired objects whose grace period is over.
+    pub fn collect(&self) {
+        loop {
+            let object = {
+                let mut retired = self.retired.lock();
+                match retired.front() {
+                    Some((grace, _)) if self.is_over(*grace) => retired.pop_front(),
+                    _ => return,
+                }
+            };
+            // Dropped without the lock.
+            drop(object);
+        }
     }
 }
 

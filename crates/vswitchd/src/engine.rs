@@ -357,6 +357,8 @@ fn registry(level: DummyLevel, dummies: &DummyDevices, linux: Option<&LinuxDevic
     for kind in odp::TunnelKind::ALL.iter().filter(|k| **k != odp::TunnelKind::Stt) {
         registry.register(kind.name(), netdev::vport_opener(kind.name()));
     }
+    registry.register("null", netdev::NullNetdev::opener());
+    registry.register("pcap", netdev::PcapNetdev::opener());
     if level != DummyLevel::None {
         for kind in ["dummy", "dummy-internal", "dummy-pmd"] {
             registry.register(kind, dummies.opener(kind));

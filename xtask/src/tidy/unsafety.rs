@@ -6,8 +6,9 @@
 use super::{none, rust_sources};
 
 /// Folders and files that may hold unsafe code, and why they need it.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("crates/sync/src/", "published tables and rings: the concurrency under the packet path"),
+    ("crates/datapath/tests/allocations", "an allocator that counts"),
     ("crates/netdev-linux/src/sys", "sockets, rings and device control of Linux"),
     ("crates/dpif-netdev/src/sys", "processor affinity"),
     ("crates/daemon/src/sys", "detaching, signals, file locks"),

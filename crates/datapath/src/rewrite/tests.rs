@@ -7,19 +7,26 @@ use flow::{Layers, compose, extract, slot};
 use packet::{FlatPacket, PacketMeta};
 use proptest::prelude::*;
 
-fn a_packet(key: &FlowKey) -> (Packet<FlatPacket>, FlowKey) {
+/// A packet that owns its parts.
+struct Owned {
+    meta: PacketMeta,
+    buf: FlatPacket,
+    layers: Layers,
+}
+
+impl Owned {
+    fn set(&mut self, key: &FlowKey, value: &Header, mask: &Header) -> Done {
+        let mut p = Packet { meta: &mut self.meta, buf: &mut self.buf, layers: self.layers };
+        set(&mut p, key, value, Some(mask))
+    }
+}
+
+fn a_packet(key: &FlowKey) -> (Owned, FlowKey) {
     let frame = compose(key, b"payload").unwrap();
     let mut seen = FlowKey::ZERO;
     let layers: Layers = extract(&PacketMeta::default(), &frame, frame.len(), 1, &mut seen);
-    (
-        Packet {
-            meta: PacketMeta::default(),
-            buf: FlatPacket::try_from_frame(&frame).unwrap(),
-            layers,
-            trunc: None,
-        },
-        seen,
-    )
+    let buf = FlatPacket::try_from_frame(&frame).unwrap();
+    (Owned { meta: PacketMeta::default(), buf, layers }, seen)
 }
 
 fn a_key(v6: bool, proto: u8) -> FlowKey {
@@ -117,7 +124,7 @@ proptest! {
         let (list, expected) = sets(v6, proto, n, m, mn, mm);
         let (mut p, key) = a_packet(&a_key(v6, proto));
         for (value, mask) in &list {
-            prop_assert_eq!(set(&mut p, &key, value, Some(mask)), Ok(()));
+            prop_assert_eq!(p.set(&key, value, mask), Ok(()));
         }
         let frame = compose(&expected, b"payload").unwrap();
         // A ones'-complement sum has two zeros; incremental updates may leave the other one.
@@ -138,7 +145,7 @@ proptest! {
         let here = usize::from(l4) + at;
         bytes::put(p.buf.head_mut(), here, &sum(&key).to_be_bytes()).unwrap();
         for (value, mask) in &list {
-            prop_assert_eq!(set(&mut p, &key, value, Some(mask)), Ok(()));
+            prop_assert_eq!(p.set(&key, value, mask), Ok(()));
         }
         let (got, want) = (bytes::u16_at(p.buf.head(), here).unwrap(), sum(&expected));
         prop_assert!(got == want || got.wrapping_sub(want) == 0xffff || want.wrapping_sub(got) == 0xffff);

@@ -82,7 +82,7 @@ impl RxQueue for Rx {
         {
             queue.count.add(frame.len());
             capture(&s.captures.rx, &self.wall, frame.frame());
-            n += usize::from(out.push(packet::PacketMeta::default(), frame).is_ok());
+            n += usize::from(out.push_from(packet::OdpPort::NONE, frame).is_ok());
         }
         if let Some(bell) = self.bell.as_mut().filter(|_| queue.frames.is_empty()) {
             // Silent from now on; what it said does not matter.

@@ -1,0 +1,49 @@
+//! The core alone, in this process: `core CASE BATCHES`, and `core floor:CASE BATCHES` for what the measurement costs.
+//!
+//! Where it sits: run by `cargo xtask bench datapath`, under callgrind (the difference between two lengths is what
+//! packets cost) and by itself (CPU time of this thread for each packet).
+
+mod cases;
+
+use std::process::ExitCode;
+
+use cases::{CASES, Case};
+
+fn main() -> ExitCode {
+    // cargo adds arguments of its own
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let [name, batches] = args.as_slice() else {
+        let names: Vec<_> = CASES.iter().map(|(name, _)| *name).collect();
+        eprintln!("usage: core [floor:]CASE BATCHES; the cases are {}", names.join(", "));
+        return ExitCode::SUCCESS;
+    };
+    let (floor, name) = match name.strip_prefix("floor:") {
+        Some(name) => (true, name),
+        None => (false, name.as_str()),
+    };
+    let (Some(mut case), Ok(batches)) = (Case::of(name), batches.parse::<u64>()) else {
+        eprintln!("no such case, or no number of batches");
+        return ExitCode::FAILURE;
+    };
+    case.sent = 0;
+    let before = cpu_ns();
+    if floor {
+        case.run_floor(batches)
+    } else {
+        case.run(batches)
+    };
+    let took = cpu_ns() - before;
+    let packets = batches * 32;
+    if !floor && case.sent != packets {
+        eprintln!("{} of {packets} packets came out", case.sent);
+        return ExitCode::FAILURE;
+    }
+    println!("{:.2}", took as f64 / packets.max(1) as f64);
+    ExitCode::SUCCESS
+}
+
+/// Nanoseconds that this thread has been running.
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}

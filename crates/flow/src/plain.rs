@@ -1,0 +1,368 @@
+//! Plain packets and their short key: one cache line for what nearly all packets are.
+//!
+//! Where it sits: the datapath's workers read it from a packet before anything else, and look flows up by it. Only for
+//! other packets, and where an action or the switch asks for it, is the whole [`FlowKey`] made.
+//!
+//! A packet is *plain* if it is a frame with at most one tag that is parsed, with IPv4 without options or fragments, with TCP or
+//! UDP, and came out of no tunnel. All of its whole key outside the short one is zero, but for the rest of its
+//! connection (label and original addresses), which the short key does not have.
+//!
+//! Invariants
+//! I1  Where [`PlainKey::read`] gives a key, it is the same as [`PlainKey::of`] the whole key, and
+//!     [`PlainKey::to_key`] gives that back.
+//! I2  Two keys that agree in the short key agree in every field of it: the short key loses nothing of those.
+
+use packet::PacketMeta;
+use wire::{eth, ip, ipv4, tcp, udp};
+
+use crate::slot::{self, FLOW_WORDS, Slot};
+use crate::{FlowKey, Layers};
+
+/// Words of a short key.
+pub const PLAIN_WORDS: usize = 8;
+
+/// The short key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(64))]
+pub struct PlainKey(pub [u64; PLAIN_WORDS]);
+
+/// Where each part of the short key lies: word, bits below it, and its slot in the whole key. Other bits mean nothing
+/// and are zero.
+macro_rules! with_parts {
+    ($then:ident) => {
+        $then! {
+            0, 32, in_port; 0, 0, recirc_id;
+            1, 32, ct_mark; 1, 16, ct_zone; 1, 8, ct_state; 1, 0, nw_frag;
+            2, 16, eth_dst; 2, 0, eth_type;
+            3, 16, eth_src; 3, 0, vlan_tci;
+            4, 32, nw_src; 4, 0, nw_dst;
+            5, 48, tp_src; 5, 32, tp_dst; 5, 16, tcp_flags; 5, 8, nw_proto; 5, 0, nw_tos;
+            6, 32, pkt_mark; 6, 16, vlan_tpid; 6, 8, nw_ttl;
+            7, 32, dp_hash; 7, 0, skb_priority
+        }
+    };
+}
+
+/// The bits of each word of a whole key that the short key has.
+const COVERED: [u64; FLOW_WORDS] = {
+    let mut words = [0; FLOW_WORDS];
+    macro_rules! cover {
+        ($($word:literal, $shift:literal, $slot:ident);+) => {
+            $(if let Some(word) = words.as_mut_slice().split_at_mut(slot::$slot.word as usize).1.first_mut() {
+                *word |= mask_of(slot::$slot);
+            })+
+        };
+    }
+    with_parts!(cover);
+    words
+};
+
+const fn mask_of(slot: Slot) -> u64 {
+    (slot.max() as u64) << slot.shift
+}
+
+/// The bits of `word`, the `index`-th of a whole key or of its wildcards, that the short key does not have.
+pub fn beyond(index: usize, word: u64) -> u64 {
+    word & !COVERED.get(index).copied().unwrap_or(0)
+}
+
+/// True if word `index` of a whole key holds something of a connection that plain packets may have beyond the short
+/// key.
+pub const fn is_connection(index: usize) -> bool {
+    index >= slot::ct_state.word as usize && index <= slot::ct_tp_src.word as usize
+}
+
+impl PlainKey {
+    /// The short key in which nothing is set.
+    pub const ZERO: PlainKey = PlainKey([0; PLAIN_WORDS]);
+
+    /// The short key of a whole one, or the short mask of wildcards.
+    pub fn of(key: &FlowKey) -> PlainKey {
+        let (mut out, from) = (PlainKey::ZERO, key.words());
+        macro_rules! pack {
+            ($($word:literal, $shift:literal, $slot:ident);+) => {
+                $({
+                    const SLOT: Slot = slot::$slot;
+                    if let (Some(from), Some(to)) = (from.get(SLOT.word as usize), out.0.get_mut::<usize>($word)) {
+                        *to |= (from >> SLOT.shift & SLOT.max() as u64) << $shift;
+                    }
+                })+
+            };
+        }
+        with_parts!(pack);
+        out
+    }
+
+    /// Sets the fields of `key` that the short key has.
+    #[inline]
+    pub fn store(&self, key: &mut FlowKey) {
+        let to = key.words_mut();
+        macro_rules! unpack {
+            ($($word:literal, $shift:literal, $slot:ident);+) => {
+                $({
+                    const SLOT: Slot = slot::$slot;
+                    if let (Some(from), Some(to)) = (self.0.get::<usize>($word), to.get_mut(SLOT.word as usize)) {
+                        let part = (from >> $shift & SLOT.max() as u64) << SLOT.shift;
+                        *to = *to & !mask_of(SLOT) | part;
+                    }
+                })+
+            };
+        }
+        with_parts!(unpack);
+    }
+
+    /// The whole key of a plain packet with these metadata.
+    #[inline(never)]
+    pub fn to_key(&self, meta: &PacketMeta, key: &mut FlowKey) {
+        *key = FlowKey::ZERO;
+        if meta.ct_state != 0 {
+            crate::extract::connection(meta, key);
+        }
+        self.store(key);
+    }
+
+    /// Reads a plain packet; `None` for others. `head` is the contiguous start of the frame, `len` the length of all
+    /// of it; at most `vlan_limit` tags are taken as such.
+    #[inline(always)]
+    pub fn read(meta: &PacketMeta, head: &[u8], len: usize, vlan_limit: u8) -> Option<(PlainKey, Layers)> {
+        let special = meta.packet_type | meta.tunnel.dst | u32::from(meta.tunnel.ipv6_dst != 0);
+        // Both headers behind a frame's of the shortest packet, in one check; the longer TCP header below.
+        let untagged = head.first_chunk::<{ eth::HEADER_LEN + LEAST }>()?;
+        let (macs, mut l3, mut tag) = (untagged.first_chunk::<14>()?, eth::HEADER_LEN, 0);
+        let mut packet = untagged.last_chunk::<LEAST>()?;
+        let mut eth_type = u16_of(macs, 12);
+        if eth_type == eth::TYPE_VLAN && vlan_limit > 0 {
+            let tagged = head.first_chunk::<{ eth::HEADER_LEN + eth::VLAN_LEN + LEAST }>()?;
+            tag = u64::from(u16_of(tagged, 14) | eth::VLAN_CFI);
+            eth_type = u16_of(tagged, 16);
+            packet = tagged.last_chunk::<LEAST>()?;
+            l3 += eth::VLAN_LEN;
+        }
+        let (a, b, c) = (u64_of(packet, 0), u64_of(packet, 8), u64_of(packet, 16));
+        // Version 4, five words of header; neither an offset nor more fragments.
+        let usual = a & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000;
+        let total = (a >> 32) as usize & 0xffff;
+        let segment = total.wrapping_sub(ipv4::HEADER_LEN);
+        if special != 0 || eth_type != eth::TYPE_IPV4 || !usual || l3 + total > len || segment > total {
+            return None;
+        }
+        let proto = (b >> 48) as u8;
+        let flags = match proto {
+            ip::PROTO_UDP if segment >= udp::HEADER_LEN => 0,
+            ip::PROTO_TCP if segment >= tcp::HEADER_LEN => {
+                let tcp = head.get(l3 + ipv4::HEADER_LEN..)?.first_chunk::<{ tcp::HEADER_LEN }>()?;
+                u64::from(u16_of(tcp, tcp::OFF_FLAGS) & tcp::FLAGS_MASK)
+            }
+            _ => return None,
+        };
+        let wide = |a: u32, b: u32| u64::from(a) << 32 | u64::from(b);
+        let mut key = PlainKey([
+            wide(meta.in_port.0, meta.recirc_id),
+            0,
+            u64_of(macs, 0) & !0xffff | u64::from(eth::TYPE_IPV4),
+            u64_of(macs, 6) & !0xffff | tag,
+            b << 32 | c >> 32,
+            c << 32 | flags << 16 | u64::from(proto) << 8 | a >> 48 & 0xff,
+            wide(meta.skb_mark, 0)
+                | if tag == 0 { 0 } else { u64::from(eth::TYPE_VLAN) << 16 }
+                | (b >> 56) << 8,
+            wide(meta.dp_hash, meta.skb_priority),
+        ]);
+        if meta.ct_state != 0
+            && let Some(word) = key.0.get_mut(1)
+        {
+            *word = wide(meta.ct_mark, u32::from(meta.ct_zone) << 16 | u32::from(meta.ct_state) << 8);
+        }
+        let l4 = (l3 + ipv4::HEADER_LEN) as u16;
+        Some((key, Layers { l3: Some(l3 as u16), l4: Some(l4), end: u16::try_from(l3 + total).ok()? }))
+    }
+
+    /// Ethernet type of the payload.
+    pub const fn eth_type(&self) -> u16 {
+        self.0[2] as u16
+    }
+
+    /// True if the packet has a tag that was parsed.
+    pub const fn is_tagged(&self) -> bool {
+        self.0[3] as u16 != 0
+    }
+
+    /// TCP flags; zero of other packets.
+    pub const fn tcp_flags(&self) -> u16 {
+        (self.0[5] >> 16) as u16
+    }
+
+    /// True if this satisfies a match of `rule` under `mask`.
+    #[inline]
+    pub fn matches(&self, rule: &[u64; PLAIN_WORDS], mask: &[u64; PLAIN_WORDS]) -> bool {
+        let words = self.0.iter().zip(rule).zip(mask);
+        words.fold(0, |diff, ((a, b), m)| diff | (a ^ b) & m) == 0
+    }
+
+    /// A hash of what tells flows apart: all but TTL, TOS, TCP flags, marks and tags.
+    #[inline]
+    pub fn hash(&self, seed: u64) -> u64 {
+        const OF_FLOW: u64 = !0xffff_00ff;
+        let [port, ct, dst, src, addresses, transport, _, dp] = self.0;
+        let a = fold(port ^ dst.rotate_left(7) ^ seed, addresses ^ 0x9e37_79b9_7f4a_7c15);
+        let b = fold((transport & OF_FLOW) ^ src.rotate_left(29), ct ^ dp ^ 0xe703_7ed1_a0b4_28db);
+        fold(a ^ 0xa076_1d64_78bd_642f, b)
+    }
+}
+
+/// Bytes of an untagged frame that hold all of its short key.
+pub const HEAD_BYTES: usize = 48;
+
+/// True if a frame that begins with `head` has the short key of a plain and untagged one of the same length, from the
+/// same port, that begins with `last`. Packets of one flow come in trains; the next is told by this for a fraction of
+/// what reading costs.
+#[inline(always)]
+pub fn is_repeated(last: &[u8; HEAD_BYTES], head: &[u8; HEAD_BYTES]) -> bool {
+    // Not in the key: IPv4's identification and checksum, and what is behind the ports; of TCP the flags are.
+    const NO_CHECKSUM: u64 = 0x0000_ffff_ffff_ffff;
+    const PORTS: u64 = 0xffff_ffff_ffff_0000;
+    const NO_ID: u64 = 0xffff_0000_ffff_ffff;
+    const FLAGS: u64 = tcp::FLAGS_MASK as u64;
+    let differ = |at: usize| u64_of(last, at) ^ u64_of(head, at);
+    let flow = differ(24) & NO_CHECKSUM | differ(32) & PORTS;
+    if flow != 0 {
+        return false;
+    }
+    let rest = differ(0) | differ(8) | differ(16) & NO_ID;
+    let is_tcp = u16_of(last, 22) as u8 == ip::PROTO_TCP;
+    rest == 0 && (!is_tcp || differ(40) & FLAGS == 0)
+}
+
+/// Bytes of the shortest headers behind a frame's: IPv4 and UDP.
+const LEAST: usize = ipv4::HEADER_LEN + udp::HEADER_LEN;
+
+/// The number at `at`, where the headers reach beyond; zero elsewhere.
+#[inline(always)]
+fn u64_of<const N: usize>(headers: &[u8; N], at: usize) -> u64 {
+    headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b))
+}
+
+/// The same of two bytes.
+#[inline(always)]
+fn u16_of<const N: usize>(headers: &[u8; N], at: usize) -> u16 {
+    headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u16::from_be_bytes(*b))
+}
+
+/// The 128-bit product, folded.
+#[inline]
+const fn fold(x: u64, y: u64) -> u64 {
+    let product = x as u128 * y as u128;
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use packet::{CtTuple, OdpPort};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(proto: u8, tagged: bool, payload: usize) -> Vec<u8> {
+        let mut f = vec![2, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2];
+        if tagged {
+            f.extend([0x81, 0, 0x20, 5]);
+        }
+        f.extend([8, 0, 0x45, 7, 0, 20 + payload as u8, 0, 1, 0x40, 0, 64, proto, 0, 0]);
+        f.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        f.extend((1..=payload as u8).map(|n| n.wrapping_mul(37)));
+        f
+    }
+
+    proptest! {
+        /// I1, over packets that are nearly plain: single bytes changed, ends cut off.
+        #[test]
+        fn short_and_whole_keys_agree(
+            proto in prop::sample::select(vec![6u8, 17, 1, 132]),
+            tagged in any::<bool>(),
+            payload in 0usize..40,
+            edits in prop::collection::vec((0usize..60, any::<u8>()), 0..4),
+            cut in prop::option::of(0usize..80),
+            (vlan_limit, ct_state, in_port) in (0u8..3, 0u8..3, any::<u32>()),
+            (mark, hash, tunnel) in (any::<u32>(), any::<u32>(), 0u32..8),
+        ) {
+            let mut f = frame(proto, tagged, payload);
+            for (at, value) in edits {
+                if let Some(byte) = f.get_mut(at) { *byte = value; }
+            }
+            f.truncate(cut.unwrap_or(usize::MAX));
+            let tuple = CtTuple { src: 1, dst: 2, tp_src: 3, tp_dst: 4, proto: 17, is_ipv6: false };
+            let mut meta = PacketMeta {
+                in_port: OdpPort(in_port), recirc_id: 5, dp_hash: hash, skb_mark: mark, skb_priority: 6,
+                ct_state: ct_state * 0x21, ct_zone: 7, ct_mark: 8, ct_label: 9, ct_tuple: Some(tuple),
+                ..PacketMeta::default()
+            };
+            meta.tunnel.dst = u32::from(tunnel == 0);
+            let mut whole = FlowKey::ZERO;
+            let layers = crate::extract(&meta, &f, f.len(), vlan_limit, &mut whole);
+            let plain = PlainKey::read(&meta, &f, f.len(), vlan_limit);
+            if let Some((short, where_)) = plain {
+                prop_assert_eq!(where_, layers);
+                prop_assert_eq!(short, PlainKey::of(&whole));
+                let mut back = FlowKey::ZERO;
+                short.to_key(&meta, &mut back);
+                prop_assert_eq!(back, whole);
+                for (i, word) in whole.words().iter().enumerate() {
+                    prop_assert!(is_connection(i) || beyond(i, *word) == 0, "word {}", i);
+                }
+            } else {
+                let plain_proto = matches!(whole.nw_proto(), 6 | 17);
+                let odd = !plain_proto || whole.eth_type() != 0x800 || whole.nw_frag() != 0 || layers.l4.is_none()
+                    || tunnel == 0 || whole.vlan_tpid() == 0x88a8 || whole.vlan2_tpid() != 0
+                    || f[usize::from(layers.l3.unwrap_or(0))] != 0x45;
+                prop_assert!(odd, "a plain packet was not read");
+            }
+        }
+
+        /// What is told by the last packet is what would have been read.
+        #[test]
+        fn a_repeated_head_has_the_same_key(
+            proto in prop::sample::select(vec![6u8, 17]),
+            edits in prop::collection::vec((0usize..48, any::<u8>()), 0..3),
+        ) {
+            let first = frame(proto, false, 30);
+            let mut next = first.clone();
+            for (at, value) in &edits { next[*at] = *value; }
+            let meta = PacketMeta::default();
+            let read = |f: &[u8]| PlainKey::read(&meta, f, f.len(), 1);
+            let repeated = is_repeated(first.first_chunk().unwrap(), next.first_chunk().unwrap());
+            prop_assert!(read(&first).is_some());
+            if repeated {
+                prop_assert_eq!(read(&first), read(&next));
+            } else {
+                let silent = edits.iter().all(|(at, v)| first[*at] == *v || matches!(at, 18 | 19 | 24 | 25));
+                prop_assert!(!silent, "only what no key shows was changed");
+            }
+        }
+
+        /// I2.
+        #[test]
+        fn the_short_key_loses_nothing_of_its_fields(words in prop::array::uniform8(any::<u64>())) {
+            let mut key = FlowKey::ZERO;
+            PlainKey(words).store(&mut key);
+            let short = PlainKey::of(&key);
+            let mut bits = [0; PLAIN_WORDS];
+            macro_rules! count {
+                ($($word:literal, $shift:literal, $slot:ident);+) => {
+                    $({
+                        let mask = (slot::$slot.max() as u64) << $shift;
+                        prop_assert_eq!(bits[$word] & mask, 0);
+                        bits[$word] |= mask;
+                    })+
+                };
+            }
+            with_parts!(count);
+            for ((word, given), bits) in short.0.iter().zip(words).zip(bits) {
+                prop_assert_eq!(*word, given & bits);
+            }
+            prop_assert!(key.words().iter().enumerate().all(|(i, word)| beyond(i, *word) == 0));
+        }
+    }
+}
