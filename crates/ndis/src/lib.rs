@@ -5,6 +5,7 @@
 //!
 //! Each module turns one of NDIS's contracts into types: a packet that one owns is an [`Nbl`] and is given away by value;
 //! a [`View`] of its bytes keeps it from being given away; a [`Level`] holds the processor where locks may be taken.
+//! An image that links this crate has its heap and its panics from here, too (`runtime.rs`).
 //!
 //! Next: `packet.rs`, `block.rs`, `switch.rs`, `oid.rs`.
 #![no_std]
@@ -23,6 +24,8 @@ mod device;
 mod level;
 mod memory;
 mod oid;
+#[cfg(windows)]
+mod runtime;
 mod switch;
 mod text;
 mod timer;

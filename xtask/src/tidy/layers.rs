@@ -59,7 +59,19 @@ const LAYERS: &[Allowed] = &[
     ("ndis", &["ndis-sys", "sync"]),
     (
         "ovsext",
-        &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "switch-ext", "ndis-sys", "ndis"],
+        &[
+            "sync",
+            "wire",
+            "packet",
+            "flow",
+            "odp",
+            "conntrack",
+            "datapath",
+            "device",
+            "switch-ext",
+            "ndis-sys",
+            "ndis",
+        ],
     ),
     (
         "hyperv-sim",
@@ -139,6 +151,8 @@ const LAYERS: &[Allowed] = &[
             "conntrack",
             "datapath",
             "device",
+            // heap and panics
+            "ndis",
         ],
     ),
     // for tests only
