@@ -297,8 +297,10 @@ impl World {
         }
         let fires = |(handle, t): (&usize, &TimerRecord)| t.is_due(now).then_some(Job::Timer(*handle));
         jobs.extend(self.ledger.timers.iter().filter_map(fires));
-        if self.user_space.is_some() && !self.answering {
-            if ovsext::with_extension(|e| e.platform().waiting_upcalls()).unwrap_or(0) != 0 {
+        if let Some(user_space) = self.user_space.as_ref().filter(|_| !self.answering) {
+            // A request that waits says when there is something to read.
+            let over = |r: &crate::files::IrpRecord| r.is_completed();
+            if self.ledger.irps.get(&user_space.waits_at()).is_none_or(over) {
                 jobs.push(Job::Answer);
             }
             if self.random.once_in(50) {
