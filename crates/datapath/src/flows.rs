@@ -72,6 +72,10 @@ impl Megaflow {
         }
     }
 
+    fn copied(&self) -> Result<Vec<Action>, CommandError> {
+        odp::try_copy(&self.actions).ok_or(CommandError::NoMemory)
+    }
+
     /// Appends what a dump shows of the flow; the list has room.
     fn list(&self, actions: Vec<Action>, flows: &mut Vec<FlowInfo>) {
         // the match is copied straight to its place: on the way it would fill a kernel frame
@@ -222,7 +226,7 @@ impl FlowTable {
         let flow = id.and_then(|id| self.slots.get(id as usize)).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
         flows.try_reserve_exact(1).map_err(|_| CommandError::NoMemory)?;
-        flow.list(flow.actions.clone(), &mut flows);
+        flow.list(flow.copied()?, &mut flows);
         Ok(Reply::Flows { flows, next: None })
     }
 
@@ -262,7 +266,7 @@ impl FlowTable {
             if flows.len() >= max {
                 return Ok(Reply::Flows { flows, next: Some(id as u32) });
             }
-            flow.list(flow.actions.clone(), &mut flows);
+            flow.list(flow.copied()?, &mut flows);
         }
         Ok(Reply::Flows { flows, next: None })
     }

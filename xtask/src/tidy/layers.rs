@@ -18,7 +18,7 @@ const LAYERS: &[Allowed] = &[
     ("packet", &["wire"]),
     // L2: the kernel set
     ("flow", &["wire", "packet"]),
-    ("odp", &["wire", "netlink", "packet", "flow"]),
+    ("odp", &["sync", "wire", "netlink", "packet", "flow"]),
     ("tunnel", &["wire", "packet", "odp"]),
     ("classifier", &["sync", "flow"]),
     ("conntrack", &["sync", "wire", "packet", "flow"]),
