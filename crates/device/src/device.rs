@@ -439,12 +439,15 @@ fn encode_upcall<B: PacketBuf>(memory: Vec<u8>, upcall: &Upcall<B>, pid: u32) ->
     if upcall.meta.rss_hash != 0 {
         packet_attrs::put_hash(&mut b, u64::from(upcall.meta.rss_hash));
     }
+    let mut copied = 0;
     packet_attrs::put_frame(&mut b, upcall.packet.len(), |to| {
-        upcall.packet.copy_out(0, to);
+        copied = upcall.packet.copy_out(0, to);
         // Messages do not say what hardware was to do.
         let _ = upcall.packet.offload().l4.complete(to);
     });
-    b.into_memory()
+    let (memory, whole) = b.into_memory();
+    // A host may fail to reach bytes of its own packet; what is missing must not pass as zeros.
+    (memory, whole && copied == upcall.packet.len())
 }
 
 /// Copies a message into the caller's memory.

@@ -133,7 +133,17 @@ impl Channel {
     /// Begins to wait for a queue: `command` is one of the control family's.
     pub fn wait(&self, command: u8) -> Pending {
         let message = self.message(ids::CONTROL, command, flags::REQUEST, |_| {});
-        self.file.begin(WRITE, &message)
+        self.file.begin(WRITE, &message, 0)
+    }
+
+    /// Any IOCTL with any bytes.
+    pub fn raw(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, i32> {
+        self.file.control(code, input, room)
+    }
+
+    /// Any IOCTL with any bytes, of which it is not known whether it waits.
+    pub fn begin(&self, code: u32, input: &[u8]) -> Pending {
+        self.file.begin(code, input, ROOM)
     }
 
     /// The oldest message of a queue; nothing if it is empty. `code` is READ_EVENT or READ_PACKET.

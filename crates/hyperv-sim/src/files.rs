@@ -16,7 +16,7 @@ use ndis_sys::*;
 
 use crate::kernel::{at_most, exports, handle};
 use crate::processors::{level, reschedule, set_level, wait_until};
-use crate::world::{broken, rule, with};
+use crate::world::{Fault, broken, goes_wrong, rule, with};
 
 /// The registered device.
 pub(crate) struct DeviceRecord {
@@ -228,8 +228,8 @@ impl File {
     }
 
     /// DeviceIoControl with an OVERLAPPED.
-    pub fn begin(&self, code: u32, input: &[u8]) -> Pending {
-        let mut request = Request::new(self.object(), IRP_MJ_DEVICE_CONTROL, code, input, 0);
+    pub fn begin(&self, code: u32, input: &[u8], room: usize) -> Pending {
+        let mut request = Request::new(self.object(), IRP_MJ_DEVICE_CONTROL, code, input, room);
         request.send(IRP_MJ_DEVICE_CONTROL);
         Pending(request)
     }
@@ -307,6 +307,9 @@ exports! {
 
     fn IofCompleteRequest(irp: *mut IRP, _boost: i8) {
         at_most(DISPATCH_LEVEL, "IofCompleteRequest");
+        if goes_wrong(Fault::LoseARequest) {
+            return;
+        }
         let Some(record) = with(|w| w.ledger.irps.get(&(irp as usize)).copied()) else {
             broken("IofCompleteRequest: no such request")
         };
@@ -324,6 +327,9 @@ exports! {
         // What is touched after this is nonsense.
         ptr::write_bytes(irp.cast::<u8>(), 0xdd, size_of::<IRP>());
         ptr::write_bytes(stack.cast::<u8>(), 0xdd, size_of::<IO_STACK_LOCATION>());
+        if goes_wrong(Fault::CompleteARequestTwice) {
+            IofCompleteRequest(irp, 0);
+        }
         reschedule();
     }
 

@@ -42,6 +42,7 @@ mod user_space;
 
 mod administrator;
 mod guest;
+mod harass;
 mod image;
 mod scenario;
 

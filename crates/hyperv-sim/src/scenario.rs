@@ -255,6 +255,7 @@ fn converse() {
     rule(reached > 0, "nothing was carried");
     for _ in 0..2 {
         traffic(1, 0);
+        crate::harass::harass(40);
         filter::pause();
         sleep(5);
         insist(filter::restart);
