@@ -14,7 +14,7 @@ use crate::{DropCounts, MeterConfig, MeterInfo};
 /// What may be asked of a datapath.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Install a megaflow or change one; takes the actions out of `FlowPut` if it succeeds.
+    /// Install a megaflow or change one; takes the actions out of `FlowPut`, unless they are invalid.
     PutFlow(&'a mut FlowPut),
     /// Remove a megaflow; the reply has its last statistics.
     DelFlow(Ufid),

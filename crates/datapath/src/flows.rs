@@ -160,10 +160,14 @@ impl Megaflow {
         self.mask.store_beyond(self.beyond.iter().copied(), &mut m.key);
     }
 
+    /// The actions as they are now, copied.
+    fn copied(&self, guard: &Guard<'_>) -> Result<Vec<Action>, CommandError> {
+        odp::try_copy(self.actions(guard)).ok_or(SHORT)
+    }
+
     /// Appends what a dump shows of the flow; the list has room.
-    fn list(&self, guard: &Guard<'_>, flows: &mut Vec<FlowInfo>) {
+    fn list(&self, actions: Vec<Action>, flows: &mut Vec<FlowInfo>) {
         // the match is made straight in its place: on the way it would fill a kernel frame
-        let actions = self.actions(guard).to_vec();
         flows.push(FlowInfo { ufid: self.ufid, matched: Match::ANY, actions, stats: self.stats() });
         if let Some(info) = flows.last_mut() {
             self.store_match(&mut info.matched);
@@ -349,12 +353,7 @@ impl Change<'_> {
         // A packet in between may still leave by the old actions, but by no third way.
         flow.output.store(NO_PORT, Ordering::Release);
         let actions = try_box(::core::mem::take(&mut put.actions)).ok_or(SHORT);
-        let done = actions.and_then(|list| {
-            flow.actions.replace(self.workers, list).map_err(|list| {
-                put.actions = *list;
-                SHORT
-            })
-        });
+        let done = actions.and_then(|list| flow.actions.replace(self.workers, list).map_err(|_| SHORT));
         let output = if done.is_ok() { output } else { single_output(flow.actions(&self.guard)) };
         flow.output.store(output, Ordering::Release);
         if done.is_ok() && put.mode == PutMode::ModifyAndZero {
@@ -380,10 +379,6 @@ impl Change<'_> {
         let id = self.place(put, &mask)?;
         let key = (&put.matched.key, &mask);
         if self.table.tuples.insert(self.workers, &self.guard, key, id).is_err() {
-            // The actions come back: the caller may try again.
-            if let Some(list) = self.flows.get(id).map(|flow| flow.actions(&self.guard).to_vec()) {
-                put.actions = list;
-            }
             self.flows.remove(self.workers, id);
             return Err(SHORT);
         }
@@ -419,10 +414,7 @@ impl Change<'_> {
             ufid: put.ufid,
             beyond: beyond.into_boxed_slice(),
         };
-        self.flows.insert(self.workers, flow).map_err(|flow| {
-            put.actions = flow.actions(&self.guard).to_vec();
-            SHORT
-        })
+        self.flows.insert(self.workers, flow).map_err(|_| SHORT)
     }
 
     #[inline(never)]
@@ -430,12 +422,12 @@ impl Change<'_> {
         let id = self.by_ufid(ufid).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
         flows.try_reserve_exact(1).map_err(|_| SHORT)?;
+        let flow = self.flows.get(id).ok_or(CommandError::NotFound)?;
+        let mask = flow.mask.clone();
+        flow.list(flow.copied(&self.guard)?, &mut flows);
         if let Ok(entry) = self.ufids.find_entry(ufid_hash(ufid), |(_, other)| *other == id) {
             entry.remove();
         }
-        let flow = self.flows.get(id).ok_or(CommandError::NotFound)?;
-        let mask = flow.mask.clone();
-        flow.list(&self.guard, &mut flows);
         if let Some(info) = flows.first() {
             self.table.tuples.remove(self.workers, &self.guard, (&info.matched.key, &mask), id);
         }
@@ -448,7 +440,7 @@ impl Change<'_> {
         let flow = id.and_then(|id| self.flows.get(id)).ok_or(CommandError::NotFound)?;
         let mut flows = Vec::new();
         flows.try_reserve_exact(1).map_err(|_| SHORT)?;
-        flow.list(&self.guard, &mut flows);
+        flow.list(flow.copied(&self.guard)?, &mut flows);
         Ok(Reply::Flows { flows, next: None })
     }
 
@@ -470,7 +462,7 @@ impl Change<'_> {
             if flows.len() >= max {
                 return Ok(Reply::Flows { flows, next: Some(id) });
             }
-            flow.list(&self.guard, &mut flows);
+            flow.list(flow.copied(&self.guard)?, &mut flows);
         }
         Ok(Reply::Flows { flows, next: None })
     }

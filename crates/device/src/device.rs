@@ -173,13 +173,19 @@ impl Device {
     #[inline(never)]
     pub fn write<H: VportHost + ?Sized>(
         &self,
-        _env: Env<'_, H>,
+        env: Env<'_, H>,
         handle: Handle,
         message: &[u8],
     ) -> Result<Written, Status> {
         let pid = self.pid(handle)?;
         let request = request::parse(message, pid, Operation::Write)?;
-        families::write(self, handle, &request)
+        families::write(self, env.host, handle, &request)
+    }
+
+    /// Says again that somebody waits for a queue, as a carrier must that could note the waiter only after
+    /// [`Device::write`] asked for it: whatever was queued in between woke nobody.
+    pub fn wait(&self, handle: Handle, queue: Queue) -> Result<Written, Status> {
+        families::wait(self, handle, queue)
     }
 
     /// Carries a request out and writes the answer to `reply` (`TRANSACT`).
@@ -261,6 +267,22 @@ impl Device {
         let new =
             Vport { number: port.number, kind, name, tunnel_port, pids: Vec::new(), stage: Stage::Open };
         self.ports.write().add(new, Some(port.number.0))
+    }
+
+    /// Calls `each` with every open port, by number; false, and it stops, if memory is short or `each` says so.
+    pub fn for_each_port(&self, mut each: impl FnMut(&PortRef<'_>) -> bool) -> bool {
+        let mut from = 0;
+        loop {
+            let port = match self.ports.read().from(from) {
+                None => return true,
+                Some(port) => port.try_clone(),
+            };
+            let Ok(port) = port else { return false };
+            if !each(&port.as_ref()) {
+                return false;
+            }
+            from = port.number.0.saturating_add(1);
+        }
     }
 
     /// Finishes a request whose answer the host owed; writes it to `reply`.
@@ -417,10 +439,15 @@ fn encode_upcall<B: PacketBuf>(memory: Vec<u8>, upcall: &Upcall<B>, pid: u32) ->
     if upcall.meta.rss_hash != 0 {
         packet_attrs::put_hash(&mut b, u64::from(upcall.meta.rss_hash));
     }
+    let mut copied = 0;
     packet_attrs::put_frame(&mut b, upcall.packet.len(), |to| {
-        upcall.packet.copy_out(0, to);
+        copied = upcall.packet.copy_out(0, to);
+        // Messages do not say what hardware was to do.
+        let _ = upcall.packet.offload().l4.complete(to);
     });
-    b.into_memory()
+    let (memory, whole) = b.into_memory();
+    // A host may fail to reach bytes of its own packet; what is missing must not pass as zeros.
+    (memory, whole && copied == upcall.packet.len())
 }
 
 /// Copies a message into the caller's memory.

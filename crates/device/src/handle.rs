@@ -21,11 +21,12 @@ pub(crate) const MAX_HANDLES: usize = 512;
 
 impl Handle {
     /// The handle's number in messages: never zero, and not used again before its slot was opened eight million times.
-    pub(crate) const fn pid(self) -> u32 {
+    pub const fn pid(self) -> u32 {
         (self.generation << 9 | self.index as u32).wrapping_add(1)
     }
 
-    pub(crate) const fn of_pid(pid: u32) -> Handle {
+    /// The handle of a number, open or not.
+    pub const fn of_pid(pid: u32) -> Handle {
         let n = pid.wrapping_sub(1);
         Handle { index: (n as usize % MAX_HANDLES) as u16, generation: n >> 9 }
     }

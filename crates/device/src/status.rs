@@ -28,7 +28,7 @@ impl Status {
     /// Every status with its number on carriers that have no numbers of their own: that of NTSTATUS.
     const NUMBERS: [(Status, u32); 7] = [
         (Status::InvalidParameter, 0xc000_000d),
-        (Status::InvalidLength, 0xc001_0014),
+        (Status::InvalidLength, 0xc023_0014),
         (Status::InvalidRequest, 0xc000_0010),
         (Status::InvalidHandle, 0xc000_0008),
         (Status::NotReady, 0xc000_00a3),

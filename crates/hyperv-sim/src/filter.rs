@@ -359,22 +359,6 @@ exports! {
         is_filter(filter, "NdisFNetPnPEvent");
         NDIS_STATUS_SUCCESS
     }
-
-    fn NdisRegisterDeviceEx(
-        driver: NDIS_HANDLE,
-        _attributes: *const NDIS_DEVICE_OBJECT_ATTRIBUTES,
-        _device: *mut *mut c_void,
-        out: *mut NDIS_HANDLE,
-    ) -> NDIS_STATUS {
-        at_most(PASSIVE_LEVEL, "NdisRegisterDeviceEx");
-        rule(with(|w| w.module.driver_handle == driver as usize), "a device of another driver");
-        *out = handle() as NDIS_HANDLE;
-        NDIS_STATUS_SUCCESS
-    }
-
-    fn NdisDeregisterDeviceEx(_device: NDIS_HANDLE) {
-        at_most(PASSIVE_LEVEL, "NdisDeregisterDeviceEx");
-    }
 }
 
 /// Calls the driver with packets, at DISPATCH_LEVEL or below it.

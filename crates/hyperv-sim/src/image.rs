@@ -30,6 +30,7 @@ fn resolve(name: &str) -> Option<usize> {
     let all = [
         crate::kernel::EXPORTS,
         crate::filter::EXPORTS,
+        crate::files::EXPORTS,
         crate::packets::EXPORTS,
         crate::switch_functions::EXPORTS,
     ];

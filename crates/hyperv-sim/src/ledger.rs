@@ -47,6 +47,12 @@ pub(crate) struct Ledger {
     pub from_pool: BTreeMap<usize, usize>,
     pub timers: BTreeMap<usize, crate::kernel::TimerRecord>,
     pub clones: BTreeMap<usize, usize>,
+    /// The device object.
+    pub device: Option<crate::files::DeviceRecord>,
+    /// Requests of user space that are not read back yet.
+    pub irps: BTreeMap<usize, crate::files::IrpRecord>,
+    /// The system's lock around cancelling is held.
+    pub cancel_lock: bool,
     /// Blocks of the non-paged pool: size and tag.
     pub blocks: BTreeMap<usize, (usize, u32)>,
 }
@@ -65,6 +71,8 @@ impl Ledger {
         say("packet pools", self.pools.len());
         say("timers", self.timers.len());
         say("cloned requests", self.clones.len());
+        say("devices", usize::from(self.device.is_some()));
+        say("requests of user space", self.irps.len());
         say("pool blocks", self.blocks.len());
         leaks
     }

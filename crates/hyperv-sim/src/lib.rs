@@ -10,18 +10,18 @@
 //!   ┌──────────────────────── Hyper-V switch ──────────────────────────┐
 //!   │ packets, destinations, requests        every rule that is broken │──► one line with the seed
 //!   └───────────▲──────────────────────────────────┬───────────────────┘
-//!     NdisF… functions                       callbacks of the driver
+//!     NdisF… functions, completions          callbacks of the driver, IOCTLs
 //! ~~~
 //!
 //! Processors are threads of which one runs at a time; which is next is decided at each call into the simulated kernel by
 //! the seed. So a run is the same whenever its seed is, with all its interleavings.
 //!
 //! Invariants
-//! I1  Every packet, MDL, pool, request and timer is in a ledger; a run ends with empty ledgers.
+//! I1  Every packet, MDL, pool, request, timer and device is in a ledger; a run ends with empty ledgers.
 //! I2  What the driver may not do ends the run with the rule's name and the seed.
 //! I3  Time is virtual: it passes when nobody has anything to do.
 //!
-//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`.
+//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`.
 #![allow(unsafe_code, reason = "a kernel's functions, called with pointers")]
 #![allow(non_snake_case, non_upper_case_globals, reason = "Windows' own names")]
 
@@ -34,11 +34,17 @@ mod ledger;
 mod packets;
 mod switch_functions;
 
+mod files;
+
+mod channel;
+mod over_device;
+mod user_space;
+
 mod administrator;
 mod guest;
+mod harass;
 mod image;
 mod scenario;
-mod user_space;
 
 pub use image::Image;
 pub use scenario::{Plan, Report, run};

@@ -1,33 +1,39 @@
 //! User space: a whole switch of ours that answers misses and installs megaflows in the extension.
 //!
-//! Where it sits: beside the driver, as ovs-vswitchd is; it reaches the extension by calls, not yet through the device.
+//! Where it sits: beside the driver, as ovs-vswitchd is; everything goes through the device (`over_device.rs`), so that it is
+//! the same with the driver linked in and with its image.
+//!
+//! One file is for commands, one receives upcalls, one receives events. Who waits, waits with a request at the device.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use conntrack::Conntrack;
-use datapath::{Command, CommandError, Reply};
-use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
-use odp::Action;
+use datapath::Command;
+use dpif::Dpif;
+use netlink::Attrs;
+use odp::netlink::ids::{self, control_attr, control_cmd};
+use odp::netlink::vport::VportAttrs;
 use openflow::msg::{Dialect, Message, VersionSet, header};
 use openflow::{FlowModCommand, Names, Version};
-use ovsext::with_extension;
-use packet::{FlatPacket, Instant, Now, OdpPort, PacketMeta};
+use packet::{Instant, Now};
 use switch::{BridgeConfig, BundleConfig, ControllerKind, FailMode, PortConfig, Switch};
-use switch_ext::VportError;
 use wire::EthAddr;
 
-use crate::world::with;
+use crate::channel::{Channel, Failure, READ_EVENT, READ_PACKET};
+use crate::files::Pending;
+use crate::over_device::{OverDevice, upcall_of};
+use crate::world::{rule, with};
 
 /// The switch, and its way to the datapath.
 pub(crate) struct UserSpace {
     switch: Switch,
-    datapath: Arc<InKernel>,
-}
-
-/// The extension as the switch sees it.
-#[derive(Default)]
-struct InKernel {
-    handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
+    datapath: Arc<OverDevice>,
+    upcalls: Channel,
+    events: Channel,
+    /// The request that waits for upcalls.
+    waiting: Mutex<Option<Pending>>,
+    /// Its address; zero if nobody waits.
+    waits_at: AtomicUsize,
 }
 
 const BRIDGE: &str = "br0";
@@ -36,21 +42,93 @@ fn now() -> Now {
     with(|w| Now { mono: Instant(w.now_ns), wall_ms: w.now_ns / 1_000_000 })
 }
 
-fn gone() -> DpifError {
-    DpifError::NoPort
+/// Repeats what memory may be short for.
+fn insist<T>(mut f: impl FnMut() -> Result<T, Failure>) -> T {
+    const ATTEMPTS: usize = 200;
+    for _ in 0..ATTEMPTS {
+        if let Ok(done) = f() {
+            return done;
+        }
+    }
+    crate::world::broken("the device refuses what it cannot refuse for ever")
 }
 
 impl UserSpace {
     /// A switch with one bridge that learns.
     pub fn new() -> UserSpace {
-        let datapath = Arc::new(InKernel::default());
+        let channel = || insist(Channel::open);
+        let (commands, upcalls, events) = (channel(), channel(), channel());
+        insist(|| {
+            upcalls.write(ids::CONTROL, control_cmd::PACKET_SUBSCRIBE, |b| {
+                b.put_u8(control_attr::PACKET_SUBSCRIBE, 1);
+                b.put_u32(control_attr::PACKET_PID, upcalls.pid);
+            })
+        });
+        insist(|| {
+            events.ask(ids::CONTROL, control_cmd::SOCK_PROP, 0, |b| {
+                b.put_u32(control_attr::SOCK_PROTO, ids::NETLINK_GENERIC);
+                b.put_u32(control_attr::SOCK_PID, events.pid);
+            })
+        });
+        insist(|| {
+            events.write(ids::CONTROL, control_cmd::MC_SUBSCRIBE, |b| {
+                b.put_u32(control_attr::MCAST_GRP, 101);
+                b.put_u8(control_attr::MCAST_JOIN, 1);
+            })
+        });
+        let datapath = Arc::new(OverDevice::new(commands, upcalls.pid));
         let switch = Switch::new(datapath.clone());
         let config = BridgeConfig {
             fail_mode: FailMode::Standalone,
             ..BridgeConfig::new(BRIDGE, EthAddr([2, 0, 0, 0, 0, 99]))
         };
         switch.set_bridge(config, now());
-        UserSpace { switch, datapath }
+        let (waiting, waits_at) = (Mutex::new(None), AtomicUsize::new(0));
+        UserSpace { switch, datapath, upcalls, events, waiting, waits_at }
+    }
+
+    /// Whoever has the guard calls nothing that another processor may go on in.
+    fn waiting(&self) -> MutexGuard<'_, Option<Pending>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The request by which it waits for upcalls; zero if it does not wait.
+    pub fn waits_at(&self) -> usize {
+        self.waits_at.load(Ordering::Acquire)
+    }
+
+    /// Names of the ports that came and went since it was asked last.
+    pub fn events(&self) -> Vec<(u8, String)> {
+        let mut all = Vec::new();
+        loop {
+            let Ok(bytes) = self.events.read(READ_EVENT) else { continue };
+            let (Some(command), Some(attrs)) = (bytes.get(16), bytes.get(24..)) else { return all };
+            let name = VportAttrs::decode(Attrs::new(attrs)).ok().and_then(|a| a.name.map(str::to_owned));
+            all.push((*command, name.expect("an event of a port has its name")));
+        }
+    }
+
+    /// Tries to have what needs a switch, while there is none.
+    pub fn ask_for_the_datapath(&self) -> Result<Vec<u8>, Failure> {
+        self.datapath.channel.ask(ids::DATAPATH, ids::cmd::GET, 0, |_| {})
+    }
+
+    /// Names of the datapath's ports.
+    pub fn ports(&self) -> Vec<String> {
+        self.datapath.ports().into_iter().map(|p| p.name).collect()
+    }
+
+    /// Gives everything back: waits are cancelled, files closed.
+    pub fn end(&self) {
+        let pending = self.waiting().take();
+        if let Some(mut pending) = pending {
+            pending.cancel();
+            // Cancelled, or over before it was.
+            let _ = pending.finish();
+        }
+        for channel in [&self.upcalls, &self.events, &self.datapath.channel] {
+            channel.close();
+        }
     }
 
     /// Adds the adapter called `name` to the bridge; true if it is there. With a VLAN the way out is a trunk, and all others
@@ -96,7 +174,7 @@ impl UserSpace {
     }
 }
 
-/// Answers one packet.
+/// Answers one packet, or waits for one.
 pub(crate) fn answer() {
     let Some(user_space) = with(|w| {
         w.answering = true;
@@ -104,18 +182,40 @@ pub(crate) fn answer() {
     }) else {
         return;
     };
-    if let Some(upcall) = with_extension(|e| e.platform().next_upcall()).flatten() {
-        let handler = user_space.datapath.handler.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(handler) = handler {
-            let verdict = handler.handle(&upcall, now());
-            if let Some(mut flow) = verdict.megaflow {
-                // One that exists already was installed for a packet just before this one.
-                let _ = user_space.datapath.apply(Command::PutFlow(&mut flow));
+    user_space.answer();
+    with(|w| w.answering = false);
+}
+
+impl UserSpace {
+    fn answer(&self) {
+        let pending = self.waiting().take();
+        if let Some(pending) = pending {
+            self.waits_at.store(0, Ordering::Release);
+            rule(pending.finish().is_ok(), "a wait for upcalls failed");
+        }
+        match self.upcalls.read(READ_PACKET) {
+            Ok(bytes) if bytes.is_empty() => {
+                let pending = self.upcalls.wait(control_cmd::PEND_PACKET);
+                self.waits_at.store(pending.id(), Ordering::Release);
+                *self.waiting() = Some(pending);
             }
-            let _ = user_space.datapath.execute(upcall.meta, upcall.packet, &verdict.actions);
+            Ok(bytes) => self.decide(&bytes),
+            // No memory to map the buffer: it is tried again.
+            Err(_) => {}
         }
     }
-    with(|w| w.answering = false);
+
+    fn decide(&self, bytes: &[u8]) {
+        let upcall = upcall_of(bytes);
+        rule(upcall.is_some(), "an upcall that cannot be read");
+        let (Some(upcall), Some(handler)) = (upcall, self.datapath.handler()) else { return };
+        let verdict = handler.handle(&upcall, now());
+        if let Some(mut flow) = verdict.megaflow {
+            // One that exists already was installed for a packet just before this one.
+            let _ = self.datapath.apply(Command::PutFlow(&mut flow));
+        }
+        let _ = self.datapath.execute(upcall.meta, upcall.packet, &verdict.actions);
+    }
 }
 
 /// Translates megaflows again.
@@ -128,64 +228,4 @@ pub(crate) fn revalidate() {
     };
     user_space.switch.run(now());
     with(|w| w.answering = false);
-}
-
-impl Dpif for InKernel {
-    fn name(&self) -> &str {
-        "system@ovs-system"
-    }
-
-    fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>) {
-        *self.handler.lock().unwrap_or_else(PoisonError::into_inner) = handler;
-    }
-
-    fn add_port(&self, name: &str, _kind: &str, wanted: Option<OdpPort>) -> Result<OdpPort, DpifError> {
-        with_extension(|e| e.bind(name, wanted)).ok_or_else(gone)?.map_err(|e| match e {
-            VportError::Exists => DpifError::Exists,
-            VportError::Busy => DpifError::Busy,
-            VportError::Full => DpifError::Full,
-            VportError::NoDevice | VportError::NotFound | VportError::NoMemory => DpifError::NoPort,
-        })
-    }
-
-    fn del_port(&self, number: OdpPort) -> Result<(), DpifError> {
-        with_extension(|e| e.unbind(number)).ok_or_else(gone)?.map_err(|_| DpifError::NoPort)
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        let mut ports = Vec::new();
-        with_extension(|e| {
-            e.for_each_vport(|v| {
-                ports.push(Port { number: v.number, name: v.name, kind: "system".into(), config: Vec::new() })
-            })
-        });
-        ports
-    }
-
-    fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError> {
-        let mut found = None;
-        with_extension(|e| {
-            e.for_each_vport(|v| {
-                if v.number == number {
-                    found = Some(v.counters);
-                }
-            })
-        });
-        let [rx_packets, rx_bytes, tx_packets, tx_bytes] = found.ok_or(DpifError::NoPort)?.map(Some);
-        Ok(PortStats { rx_packets, rx_bytes, tx_packets, tx_bytes, ..PortStats::default() })
-    }
-
-    fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
-        with_extension(|e| e.apply(command)).unwrap_or(Err(CommandError::NotFound))
-    }
-
-    fn execute(&self, meta: PacketMeta, packet: FlatPacket, actions: &[Action]) -> Result<(), CommandError> {
-        with_extension(|e| e.execute(meta, packet, actions)).unwrap_or(Err(CommandError::NotFound))
-    }
-
-    fn conntrack(&self) -> &Conntrack {
-        let table = with_extension(|e| std::ptr::from_ref(e.datapath().conntrack()));
-        // SAFETY: the extension stays until the administrator detaches it, which ends user space first.
-        unsafe { &*table.expect("asked only while the extension is attached") }
-    }
 }

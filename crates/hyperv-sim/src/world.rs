@@ -3,6 +3,7 @@
 //! Where it sits: reached by the simulated functions through [`with`]; never locked while the driver is called.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use switch_ext::NicId;
@@ -42,11 +43,15 @@ pub enum Fault {
     DoNotReport,
     /// A packet is freed twice.
     FreeAPacketTwice,
+    /// A request of user space is completed twice.
+    CompleteARequestTwice,
+    /// A request of user space is not completed.
+    LoseARequest,
 }
 
 impl Fault {
     /// Every fault with its name.
-    const NAMES: [(&str, Fault); 8] = [
+    const NAMES: [(&str, Fault); 10] = [
         ("lose-a-completion", Fault::LoseACompletion),
         ("complete-twice", Fault::CompleteTwice),
         ("change-a-received-packet", Fault::ChangeAReceivedPacket),
@@ -55,6 +60,8 @@ impl Fault {
         ("leave-the-level-raised", Fault::LeaveTheLevelRaised),
         ("do-not-report", Fault::DoNotReport),
         ("free-a-packet-twice", Fault::FreeAPacketTwice),
+        ("complete-a-request-twice", Fault::CompleteARequestTwice),
+        ("lose-a-request", Fault::LoseARequest),
     ];
 
     /// The fault of a name.
@@ -188,6 +195,8 @@ pub struct Counts {
 }
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
+/// The seed of the run, for those who hold the world when a rule breaks.
+static SEED: AtomicU64 = AtomicU64::new(0);
 static TAKEN: Mutex<()> = Mutex::new(());
 
 fn lock() -> MutexGuard<'static, Option<World>> {
@@ -212,6 +221,7 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
 
 /// Makes a world.
 pub(crate) fn begin(world: World) {
+    SEED.store(world.seed, Ordering::Relaxed);
     *lock() = Some(world);
 }
 
@@ -222,8 +232,7 @@ pub(crate) fn end() -> World {
 
 /// Ends everything: the driver broke `rule`. Callers may be inside the driver, through whose frames nothing unwinds.
 pub(crate) fn broken(rule: &str) -> ! {
-    let seed = lock().as_ref().map_or(0, |w| w.seed);
-    broken_in(seed, rule)
+    broken_in(SEED.load(Ordering::Relaxed), rule)
 }
 
 /// Ends everything because of `rule` in a run that is over.
@@ -297,8 +306,10 @@ impl World {
         }
         let fires = |(handle, t): (&usize, &TimerRecord)| t.is_due(now).then_some(Job::Timer(*handle));
         jobs.extend(self.ledger.timers.iter().filter_map(fires));
-        if self.user_space.is_some() && !self.answering {
-            if ovsext::with_extension(|e| e.platform().waiting_upcalls()).unwrap_or(0) != 0 {
+        if let Some(user_space) = self.user_space.as_ref().filter(|_| !self.answering) {
+            // A request that waits says when there is something to read.
+            let over = |r: &crate::files::IrpRecord| r.is_completed();
+            if self.ledger.irps.get(&user_space.waits_at()).is_none_or(over) {
                 jobs.push(Job::Answer);
             }
             if self.random.once_in(50) {

@@ -25,6 +25,8 @@ fn broken_rules_are_found() {
         ("leave-the-level-raised", "IRQL"),
         ("do-not-report", "without being reported"),
         ("free-a-packet-twice", "freed twice"),
+        ("complete-a-request-twice", "completed twice"),
+        ("lose-a-request", "than it completed with"),
     ];
     for (fault, said) in faults {
         let text = with_fault(fault);

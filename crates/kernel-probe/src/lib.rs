@@ -8,7 +8,7 @@
 //!
 //! I1  No float, no unwinding, no thread-local, no frame over 1 KiB in anything that is linked here: the image is checked.
 //!
-//! Next: `kernel.rs`, what surrounds it in the image.
+//! Next: `main.rs`, the image; `ndis/src/runtime.rs`, what surrounds it there.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -380,6 +380,14 @@ layouts! {
         CompletionRoutine = 56,
         Context = 64
     }
+    FILE_OBJECT (size _, align 8) {
+        Type = 0,
+        Size = 2,
+        DeviceObject = 8,
+        Vpb = 16,
+        FsContext = 24,
+        FsContext2 = 32
+    }
     DRIVER_OBJECT (size 336, align 8) {
         Type = 0,
         Size = 2,

@@ -13,6 +13,9 @@ pub type NDIS_STATUS = i32;
 /// A driver's function for one kind of request.
 pub type DRIVER_DISPATCH = Option<unsafe extern "win64" fn(*mut c_void, *mut IRP) -> i32>;
 
+/// What cancels a request.
+pub type DRIVER_CANCEL = Option<unsafe extern "win64" fn(*mut c_void, *mut IRP)>;
+
 /// A GUID.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -597,7 +600,7 @@ pub struct IRP {
     pub UserIosb: *mut IO_STATUS_BLOCK,
     pub UserEvent: *mut c_void,
     pub _pad0: [u8; 16],
-    pub CancelRoutine: *mut c_void,
+    pub CancelRoutine: DRIVER_CANCEL,
     pub UserBuffer: *mut c_void,
     pub DriverContext: [*mut c_void; 4],
     pub Thread: *mut c_void,
@@ -623,9 +626,21 @@ pub struct IO_STACK_LOCATION {
     pub IoControlCode: u32,
     pub Type3InputBuffer: *mut c_void,
     pub DeviceObject: *mut c_void,
-    pub FileObject: *mut c_void,
+    pub FileObject: *mut FILE_OBJECT,
     pub CompletionRoutine: *mut c_void,
     pub Context: *mut c_void,
+}
+
+/// An open instance of a device. Only the first members are ours to know.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FILE_OBJECT {
+    pub Type: i16,
+    pub Size: i16,
+    pub DeviceObject: *mut c_void,
+    pub Vpb: *mut c_void,
+    pub FsContext: *mut c_void,
+    pub FsContext2: *mut c_void,
 }
 
 /// The loaded driver.

@@ -5,8 +5,9 @@
 //!
 //! Each module turns one of NDIS's contracts into types: a packet that one owns is an [`Nbl`] and is given away by value;
 //! a [`View`] of its bytes keeps it from being given away; a [`Level`] holds the processor where locks may be taken.
+//! An image that links this crate has its heap and its panics from here, too (`runtime.rs`).
 //!
-//! Next: `packet.rs`, `block.rs`, `switch.rs`, `oid.rs`.
+//! Next: `packet.rs`, `block.rs`, `switch.rs`, `oid.rs`, `irp.rs`.
 #![no_std]
 #![allow(unsafe_code, reason = "NDIS's functions and memory; each block says what it relies on")]
 #![allow(non_upper_case_globals, reason = "Windows' own names in patterns")]
@@ -20,15 +21,19 @@ mod packet;
 
 mod block;
 mod device;
+mod irp;
 mod level;
 mod memory;
 mod oid;
+#[cfg(windows)]
+mod runtime;
 mod switch;
 mod text;
 mod timer;
 
 pub use block::{BLOCK, Block, BlockPool};
 pub use device::{Device, Dispatch};
+pub use irp::{Irp, Waiting};
 pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
 pub use memory::{KernelPool, TAG};
 pub use oid::{OidKind, OidRequest, Query, SpareRequest, forward_oid, oid_answered, query};

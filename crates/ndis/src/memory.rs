@@ -1,6 +1,6 @@
 //! The non-paged pool as Rust's heap.
 //!
-//! Where it sits: the driver's image makes [`KernelPool`] its global allocator; natively linked, the system's heap serves.
+//! Where it sits: in images it is the global allocator (`runtime.rs`); natively linked, the system's heap serves.
 
 use core::alloc::{GlobalAlloc, Layout};
 

@@ -221,7 +221,7 @@ impl<'a> Pieces<'a> {
 }
 
 /// The address of an MDL's buffer in the system's space, mapping it if need be; `None` if memory is short.
-fn system_address(mdl: NonNull<MDL>) -> Option<*const u8> {
+pub(crate) fn system_address(mdl: NonNull<MDL>) -> Option<*const u8> {
     /// MdlMappingNoExecute | NormalPagePriority.
     const PRIORITY: u32 = 0x4000_0000 | 16;
     const KERNEL_MODE: i8 = 0;

@@ -14,6 +14,7 @@ extern crate alloc;
 
 pub mod action;
 pub mod cookie;
+mod copy;
 pub mod header;
 pub mod netlink;
 pub mod text;
@@ -24,6 +25,7 @@ pub use action::{
     Action, CtAction, HashAlg, MplsLayer, Nat, NatKind, Psample, PushNsh, TnlPush, TunnelKind, Userspace,
 };
 pub use cookie::Cookie;
+pub use copy::try_copy;
 pub use header::{Header, NshFields};
 pub use ufid::Ufid;
 pub use validate::{InvalidActions, MAX_DEPTH, validate};

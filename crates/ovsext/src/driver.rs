@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use ndis::{Utf16, unicode};
 use ndis_sys::*;
 
+use crate::door;
 use crate::module;
 
 /// The extension's identity: NetCfgInstanceId of the INF, and in every report.
@@ -53,24 +54,39 @@ fn characteristics() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
 /// `driver` is the loaded driver's object, and this is called once for it, at PASSIVE_LEVEL.
 pub unsafe fn driver_entry(driver: *mut DRIVER_OBJECT) -> NDIS_STATUS {
     sync::set_relax(ndis::pause);
+    if !door::build() {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     let mut handle = ptr::null_mut();
     // SAFETY: the object is the caller's; the characteristics are whole, and NDIS copies them.
-    unsafe {
+    let status = unsafe {
         (*driver).DriverUnload = Some(unload);
         // Modules may be attached before this returns: everything they use is there.
-        let status = NdisFRegisterFilterDriver(driver, driver.cast(), &characteristics(), &mut handle);
-        if status == NDIS_STATUS_SUCCESS {
-            DRIVER.store(handle, Ordering::Release);
-        }
-        status
+        NdisFRegisterFilterDriver(driver, driver.cast(), &characteristics(), &mut handle)
+    };
+    if status != NDIS_STATUS_SUCCESS {
+        // SAFETY: nothing was registered that could come in.
+        unsafe { door::remove() };
+        return status;
     }
+    DRIVER.store(handle, Ordering::Release);
+    // SAFETY: the filter driver's handle, as registering returned it.
+    if !unsafe { door::open(handle) } {
+        // SAFETY: loading fails, and nothing is called any more.
+        unsafe { unload(driver) };
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    status
 }
 
-/// DriverUnload.
+/// DriverUnload: Windows calls it when no file of the device is open any more.
 unsafe extern "win64" fn unload(_driver: *mut DRIVER_OBJECT) {
+    door::close();
     let handle = DRIVER.swap(ptr::null_mut(), Ordering::AcqRel);
     if !handle.is_null() {
         // SAFETY: registering returned the handle; NDIS detaches every module before it returns.
         unsafe { NdisFDeregisterFilterDriver(handle) }
     }
+    // SAFETY: the device is gone, and so is every module.
+    unsafe { door::remove() };
 }

@@ -5,34 +5,25 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use datapath::{Upcall, UpcallKind};
-use flow::FlowKey;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use device::{Device, Handle, Queue};
 use ndis::{BlockPool, Level, PortNic, Switch, Utf16, unicode};
 use ndis_sys::*;
-use packet::{FlatPacket, Instant, Now, PacketMeta};
+use packet::{Instant, Now};
 use switch_ext::{Destination, Facts, Info, NicId, Outcome, Platform, Reason, SendFlags, Snapshot};
 
+use crate::door::Door;
 use crate::module::send_flags;
 use crate::oid;
-use crate::upcalls::Upcalls;
 
-/// A switch, memory, and the queue to user space.
+/// A switch, memory, and the way to user space.
 pub struct SwitchHost {
     pub(crate) switch: Switch,
     pub(crate) blocks: BlockPool,
-    pub(crate) upcalls: Upcalls,
-}
-
-impl SwitchHost {
-    /// Takes the first packet that waits for user space.
-    pub fn next_upcall(&self) -> Option<Upcall<FlatPacket>> {
-        self.upcalls.pop()
-    }
-
-    /// How many packets wait for user space.
-    pub fn waiting_upcalls(&self) -> usize {
-        self.upcalls.waiting()
-    }
+    pub(crate) door: &'static Door,
+    /// User space sees this switch: there is one that it sees.
+    pub(crate) is_seen: AtomicBool,
 }
 
 /// A block of the pool.
@@ -205,8 +196,16 @@ impl Platform for SwitchHost {
         self.switch.pause_complete();
     }
 
-    fn upcall(&self, kind: UpcallKind, key: &FlowKey, meta: &PacketMeta, packet: FlatPacket) -> bool {
-        self.upcalls.push(kind, key, meta, packet)
+    fn device(&self) -> Option<&Device> {
+        self.is_seen.load(Ordering::Acquire).then_some(&self.door.device)
+    }
+
+    fn wake(&self, handle: Handle, queue: Queue) {
+        self.door.wake(handle, queue);
+    }
+
+    fn end_waits(&self) {
+        self.door.end_waits();
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

@@ -2,23 +2,22 @@
 //!
 //! Where it sits: every function here is one of NDIS's callbacks, and is one call of the extension.
 //!
-//! I1  A module is found from outside (the device, tests) only between attach and detach, and detach waits until nobody is
-//!     inside any more.
+//! I1  The device finds a module only between attach and detach, and detach waits until nobody is inside any more.
 
 use alloc::boxed::Box;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use ndis::{BlockPool, Chain, OidRequest, SpareRequest, Switch, Timer, forward_oid, oid_answered, unicode};
 use ndis_sys::*;
 use switch_ext::{After, Decision, Extension, Pause, SendFlags, Setup, Veto};
 use sync::try_box_with;
 
+use crate::door::{self, Door};
 use crate::driver::{FRIENDLY, UNIQUE};
 use crate::host::SwitchHost;
 use crate::oid;
-use crate::upcalls::Upcalls;
 
 /// Blocks for each processor: heads of a full batch and of its clones, and packets of ours on their way.
 const BLOCKS_PER_PROCESSOR: usize = 256;
@@ -38,7 +37,7 @@ static FIRST: AtomicPtr<Module> = AtomicPtr::new(ptr::null_mut());
 static INSIDE: AtomicU32 = AtomicU32::new(0);
 
 /// Calls `f` with the extension of the first switch; `None` if there is no switch.
-pub fn with_extension<R>(f: impl FnOnce(&Extension<SwitchHost>) -> R) -> Option<R> {
+pub(crate) fn with_extension<R>(f: impl FnOnce(&Extension<SwitchHost>) -> R) -> Option<R> {
     INSIDE.fetch_add(1, Ordering::AcqRel);
     // SAFETY: detach takes the pointer away before it waits for those who are inside, of whom we are one.
     let module = NonNull::new(FIRST.load(Ordering::Acquire)).map(|m| unsafe { m.as_ref() });
@@ -57,7 +56,7 @@ unsafe fn module<'a>(context: NDIS_HANDLE) -> &'a Module {
 }
 
 #[inline(never)]
-unsafe fn make(filter: NDIS_HANDLE) -> Result<Box<Module>, NDIS_STATUS> {
+unsafe fn make(filter: NDIS_HANDLE, door: &'static Door) -> Result<Box<Module>, NDIS_STATUS> {
     const NO_MEMORY: NDIS_STATUS = NDIS_STATUS_RESOURCES;
     let processors = ndis::processors().max(1);
     // SAFETY: FilterAttach was given the handle; the module goes before the handle does.
@@ -68,7 +67,7 @@ unsafe fn make(filter: NDIS_HANDLE) -> Result<Box<Module>, NDIS_STATUS> {
         ndis::SwitchError::NoMemory => NO_MEMORY,
     })?;
     let blocks = BlockPool::try_new(filter, processors * BLOCKS_PER_PROCESSOR).ok_or(NO_MEMORY)?;
-    let host = SwitchHost { switch, blocks, upcalls: Upcalls::default() };
+    let host = SwitchHost { switch, blocks, door, is_seen: AtomicBool::new(false) };
     let seed = ndis::interrupt_time() ^ (filter.addr() as u64).rotate_left(32);
     let config = datapath::Config { seed, ..datapath::Config::default() };
     let setup = Setup { processors, config };
@@ -92,8 +91,9 @@ pub(crate) unsafe extern "win64" fn attach(
     if unsafe { (*parameters).MiniportMediaType } != NdisMedium802_3 {
         return NDIS_STATUS_UNSUPPORTED_MEDIA;
     }
+    let Some(door) = door::get() else { return NDIS_STATUS_FAILURE };
     // SAFETY: `filter` is the handle that NDIS gave.
-    let module = match unsafe { make(filter) } {
+    let module = match unsafe { make(filter, door) } {
         Ok(module) => Box::into_raw(module),
         Err(status) => return status,
     };
@@ -109,8 +109,8 @@ pub(crate) unsafe extern "win64" fn attach(
     unsafe {
         (*module).timer = Timer::start(filter, HOUSEKEEPING, housekeep, module.cast());
         let status = match (*module).timer {
-            Some(_) => NdisFSetAttributes(filter, module.cast(), &attributes),
-            None => NDIS_STATUS_RESOURCES,
+            Some(_) if show(&(*module).extension) => NdisFSetAttributes(filter, module.cast(), &attributes),
+            _ => NDIS_STATUS_RESOURCES,
         };
         if status != NDIS_STATUS_SUCCESS {
             (*module).timer = None;
@@ -118,9 +118,19 @@ pub(crate) unsafe extern "win64" fn attach(
             return status;
         }
     }
-    // Whoever is second is not seen by user space, as in Open vSwitch, but forwards.
-    let _ = FIRST.compare_exchange(ptr::null_mut(), module, Ordering::AcqRel, Ordering::Acquire);
+    if FIRST.compare_exchange(ptr::null_mut(), module, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // SAFETY: the module is there until it is detached.
+        unsafe { (*module).extension.platform().is_seen.store(false, Ordering::Release) };
+    }
     NDIS_STATUS_SUCCESS
+}
+
+/// Lets user space see the switch if it sees none: a second one forwards what the switch forwards by itself, and nothing
+/// else. False if memory is short.
+fn show(extension: &Extension<SwitchHost>) -> bool {
+    let is_first = FIRST.load(Ordering::Acquire).is_null();
+    extension.platform().is_seen.store(is_first, Ordering::Release);
+    extension.adopt()
 }
 
 pub(crate) unsafe extern "win64" fn detach(context: NDIS_HANDLE) {

@@ -6,6 +6,9 @@
 //! Offsets are in bytes from the first byte of the frame; whoever pushes or pops a header moves them
 //! ([`Offload::shift`]).
 
+use wire::bytes;
+use wire::checksum::checksum;
+
 /// What is known of the transport checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum L4Checksum {
@@ -24,6 +27,29 @@ pub enum L4Checksum {
         /// Where the checksum is stored, from `start`.
         offset: u16,
     },
+}
+
+/// Where UDP has its checksum; there, and only there, a zero means "none", so that a computed zero is sent inverted.
+const UDP_CHECKSUM: u16 = 6;
+
+impl L4Checksum {
+    /// Completes a partial checksum in the whole frame, and says what is known then. One whose place is outside the
+    /// frame is left alone: nothing could complete it.
+    ///
+    /// A partial checksum is the sum of the pseudo header, stored where the checksum belongs. Summing the segment with
+    /// that sum in place therefore gives the whole (virtio 1.1 §5.1.6.2).
+    pub fn complete(self, frame: &mut [u8]) -> L4Checksum {
+        let L4Checksum::Partial { start, offset } = self else { return self };
+        let Some(segment) = frame.get_mut(usize::from(start)..) else { return L4Checksum::Unknown };
+        let sum = match checksum(segment) {
+            0 if offset == UDP_CHECKSUM => 0xffff,
+            sum => sum,
+        };
+        match bytes::put(segment, usize::from(offset), &sum.to_be_bytes()) {
+            Some(()) => L4Checksum::Good,
+            None => L4Checksum::Unknown,
+        }
+    }
 }
 
 /// How an oversized packet is to be cut up.

@@ -10,17 +10,20 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use datapath::{Command, CommandError, Datapath, Reply};
+use datapath::{Command, Datapath};
+use device::Env;
 use odp::Action;
-use packet::{DropReason, FlatPacket, OdpPort, PacketMeta};
+use odp::netlink::ids::cmd;
+use packet::{DropReason, PacketMeta};
 use sync::{RwSpin, SpinLock};
 
+use crate::NicId;
 use crate::lane::{Lane, Pass};
 use crate::life::{Event, Life, Pause, State};
 use crate::oid::{After, Decision, Oid, Veto};
 use crate::plan::Plan;
 use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
-use crate::ports::{Ports, Vport, VportError};
+use crate::ports::Ports;
 
 /// Connections looked at in one turn of housekeeping, and when their table is short of room.
 const SWEEP: usize = 4096;
@@ -102,35 +105,47 @@ impl<P: Platform> Extension<P> {
     /// Asks the switch for its ports and adapters; false if it does not answer. Nothing is asked before it is active, and
     /// what a request told us already is newer than the answer.
     pub fn activate(&self) -> bool {
-        let Some(Snapshot { active, ports, nics }) = self.platform.snapshot() else { return false };
-        if !active {
+        let Some(snapshot) = self.platform.snapshot() else { return false };
+        if !snapshot.active {
             return true;
         }
         let _level = self.platform.raise();
+        let Some(connected) = self.learn(snapshot) else { return false };
+        for nic in connected {
+            self.announce(nic, cmd::NEW);
+        }
+        self.platform.end_waits();
+        true
+    }
+
+    /// Takes the switch's answer over; returns which adapters are connected now and were not, or `None` if memory is short.
+    fn learn(&self, Snapshot { ports, nics, .. }: Snapshot) -> Option<Vec<NicId>> {
+        let mut now = Vec::new();
+        now.try_reserve_exact(nics.len()).ok()?;
         let mut table = self.ports.write();
         for port in ports.into_iter().filter(|p| !p.validation) {
             let id = port.id;
-            if table.create_port(port).is_err() {
-                return false;
-            }
+            table.create_port(port).ok()?;
             table.port_created(id, true);
         }
         for (nic, connected) in nics {
             let id = nic.id;
-            if table.create_nic(nic).is_err() {
-                return false;
-            }
+            table.create_nic(nic).ok()?;
             table.nic_created(id, true);
-            if connected {
-                table.connect_nic(id);
+            if connected && table.connect_nic(id) {
+                now.push(id);
             }
         }
-        true
+        Some(now)
     }
 
     /// A request of the switch, before it is passed on.
     pub fn handle_oid(&self, oid: Oid) -> Decision {
         let _level = self.platform.raise();
+        if let Oid::NicDisconnect(id) = oid {
+            self.announce(id, cmd::DEL);
+            self.platform.end_waits();
+        }
         let mut ports = self.ports.write();
         let forward = Decision::Forward(After::Nothing);
         match oid {
@@ -194,8 +209,14 @@ impl<P: Platform> Extension<P> {
             After::Nothing => {}
             After::Port(id) => ports.port_created(id, agreed),
             After::Nic(id) => ports.nic_created(id, agreed),
-            After::Connected(id) if agreed => ports.connect_nic(id),
-            After::Connected(_) => {}
+            After::Connected(id) => {
+                let is_new = agreed && ports.connect_nic(id);
+                drop(ports);
+                if is_new {
+                    self.announce(id, cmd::NEW);
+                    self.platform.end_waits();
+                }
+            }
         }
     }
 
@@ -233,52 +254,25 @@ impl<P: Platform> Extension<P> {
         }
     }
 
-    /// Executes actions on a packet from user space.
-    pub fn execute(
-        &self,
-        meta: PacketMeta,
-        packet: FlatPacket,
-        actions: &[Action],
-    ) -> Result<(), CommandError> {
-        odp::validate(actions).map_err(CommandError::InvalidActions)?;
+    /// Executes valid actions on a packet from user space.
+    pub(crate) fn execute_actions(&self, meta: PacketMeta, packet: &[u8], actions: &[Action]) {
         let _level = self.platform.raise();
         if !self.life.enter() {
-            self.datapath.count_drops(DropReason::PortDown, 1);
-            return Ok(());
+            return self.datapath.count_drops(DropReason::PortDown, 1);
         }
         let plan = self.in_lane(|lane, pass, plan| lane.execute(pass, plan, (meta, packet), actions));
         self.carry_out(plan);
         self.leave();
-        Ok(())
     }
 
-    /// Carries out a command about flows.
-    pub fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
-        let _level = self.platform.raise();
-        self.datapath.apply(command)
+    /// What the device works on. Whoever has it is at DISPATCH_LEVEL, as long as it has it.
+    pub fn env(&self) -> Env<'_, Self> {
+        Env { datapath: &self.datapath, host: self, now: self.platform.now() }
     }
 
-    /// The core's tables. Whoever takes their locks raises first.
-    pub fn datapath(&self) -> &Datapath {
-        &self.datapath
-    }
-
-    /// Binds an adapter by name.
-    pub fn bind(&self, name: &str, wanted: Option<OdpPort>) -> Result<OdpPort, VportError> {
-        let _level = self.platform.raise();
-        self.ports.write().bind(name, wanted)
-    }
-
-    /// Unbinds a datapath port.
-    pub fn unbind(&self, number: OdpPort) -> Result<(), VportError> {
-        let _level = self.platform.raise();
-        self.ports.write().unbind(number)
-    }
-
-    /// Calls `each` with every datapath port; false if memory is short.
-    pub fn for_each_vport(&self, each: impl FnMut(Vport)) -> bool {
-        let _level = self.platform.raise();
-        self.ports.read().for_each(each)
+    /// The table of ports.
+    pub(crate) fn ports(&self) -> &RwSpin<Ports> {
+        &self.ports
     }
 
     /// What is due once a second: expired connections, the order of masks.
@@ -288,6 +282,10 @@ impl<P: Platform> Extension<P> {
         self.datapath.conntrack().maintain(now, SWEEP);
         // Cannot fail.
         let _ = self.datapath.apply(Command::SortMasks);
+        if let Some(device) = self.platform.device() {
+            device.publish_connections(self.env());
+            self.platform.end_waits();
+        }
     }
 
     /// Runs `f` in this processor's lane.
@@ -304,7 +302,7 @@ impl<P: Platform> Extension<P> {
             let mut lane = lane.lock();
             let ports = self.ports.read();
             let Extension { platform, datapath, life, .. } = self;
-            f(&mut lane, &Pass { platform, datapath, ports: &ports, life, now }, &mut plan);
+            f(&mut lane, &Pass { extension: self, platform, datapath, ports: &ports, life, now }, &mut plan);
         }
         if connections.wants_maintenance() {
             // New connections must find memory in the next batch.
@@ -323,6 +321,7 @@ impl<P: Platform> Extension<P> {
         if let Some((chain, flags)) = done.take() {
             self.platform.complete(chain, flags.single_source);
         }
+        self.platform.end_waits();
     }
 
     /// Gives packets back that came while the extension does not run.

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use flow::extract::HEADER_BYTES;
-use packet::{FlatPacket, Offload, PacketBuf};
+use packet::{Offload, PacketBuf};
 
 use crate::platform::{Block, Platform, View};
 
@@ -125,15 +125,20 @@ impl<P: Platform> Frame<P> {
         usize::from(self.end.saturating_sub(self.start))
     }
 
-    /// A copy of the whole frame for user space; `None` if memory is short.
-    pub(crate) fn to_flat(&self) -> Option<FlatPacket> {
-        let len = self.len();
-        let mut flat = FlatPacket::try_with_capacity(len, FlatPacket::HEADROOM)?;
-        if flat.fill(len, |out| self.copy_out(0, out)) != len {
-            return None;
+    /// Computes the checksum of an IPv4 header, if that is what the frame has.
+    pub(crate) fn complete_ip(&mut self) {
+        let head = self.head_mut();
+        let mut at = ADDRESSES;
+        while wire::bytes::u16_at(head, at).is_some_and(wire::eth::is_vlan) {
+            at = at.saturating_add(TAG);
         }
-        *flat.offload_mut() = self.offload;
-        Some(flat)
+        let (kind, l3) = (wire::bytes::u16_at(head, at), at.saturating_add(2));
+        let len = wire::bytes::u8_at(head, l3).map_or(0, |b| usize::from(b & 0xf).saturating_mul(4));
+        let Some(header) = head.get_mut(l3..).and_then(|h| h.get_mut(..len)) else { return };
+        if kind == Some(wire::eth::TYPE_IPV4) && wire::bytes::put(header, 10, &[0, 0]).is_some() {
+            let sum = wire::checksum::checksum(header);
+            let _ = wire::bytes::put(header, 10, &sum.to_be_bytes());
+        }
     }
 
     /// A copy of the frame, with a block of its own; `None` if memory is short.

@@ -23,6 +23,7 @@ pub struct Info {
 
 const TX_TCP: u64 = 1 << 2;
 const TX_UDP: u64 = 1 << 3;
+const TX_IP: u64 = 1 << 4;
 const TX_OFFSET_SHIFT: u32 = 16;
 const TX_OFFSET: u64 = 0x3ff << TX_OFFSET_SHIFT;
 const RX_FAILED: u64 = 1 | 1 << 1;
@@ -106,19 +107,9 @@ impl Info {
         }
     }
 
-    /// The words of a packet that user space made, complete or with a partial checksum.
-    pub(crate) fn of(offload: &Offload) -> Info {
-        let mut info = Info::default();
-        if let L4Checksum::Partial { start, offset } = offload.l4 {
-            let kind = if offset == TCP_CHECKSUM { TX_TCP } else { TX_UDP };
-            info.checksum = 1 | kind | u64::from(start) << TX_OFFSET_SHIFT & TX_OFFSET;
-            if let Some(s) = offload.segment {
-                let version = if s.kind == SegmentationKind::TcpV6 { LSO_IPV6 } else { 0 };
-                info.large_send =
-                    u64::from(s.size) | u64::from(start) << LSO_OFFSET_SHIFT & LSO_OFFSET | 1 << 30 | version;
-            }
-        }
-        info
+    /// True if the checksum of the IPv4 header is left to the sender's hardware.
+    pub(crate) fn wants_ip_checksum(&self) -> bool {
+        self.checksum & TX_IP != 0
     }
 }
 
@@ -162,7 +153,6 @@ mod tests {
         let offload = asked.offload_to_do(None);
         assert_eq!(offload.segment.map(|s| (s.kind, s.size)), Some((SegmentationKind::TcpV4, 1460)));
         assert_eq!(asked.after(&offload, &offload), asked);
-        assert_eq!(Info::of(&offload).large_send, asked.large_send);
     }
 
     #[test]

@@ -17,15 +17,16 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use datapath::{Datapath, Host, NextHop, TunnelDst, Upcall, UpcallKind, Worker};
+use datapath::{Datapath, Host, NextHop, TunnelDst, Upcall, Worker};
 use odp::Action;
-use packet::{BATCH, Batch, DropReason, FlatPacket, Now, OdpPort, Offload, PacketBuf, PacketMeta};
+use packet::{BATCH, Batch, DropReason, Now, OdpPort, Offload, PacketBuf, PacketMeta};
 
 use crate::frame::{Frame, HEADROOM};
 use crate::info::{Info, l4_offset};
 use crate::plan::Plan;
 use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
-use crate::{Life, Ports};
+use crate::ports::Ports;
+use crate::{Extension, Life};
 
 /// Blocks of a packet of ours: more than the largest packet has.
 const PIECES: usize = 64;
@@ -33,7 +34,8 @@ const PIECES: usize = 64;
 const DESTINATIONS: usize = 64;
 
 /// What a lane works with.
-pub(crate) struct Pass<'a, P> {
+pub(crate) struct Pass<'a, P: Platform> {
+    pub extension: &'a Extension<P>,
     pub platform: &'a P,
     pub datapath: &'a Datapath,
     pub ports: &'a Ports,
@@ -155,18 +157,20 @@ impl<P: Platform> Hand<P> {
         &mut self,
         pass: &Pass<'_, P>,
         in_port: OdpPort,
-        packet: &FlatPacket,
+        mut packet: &[u8],
     ) -> Option<Frame<P>> {
-        let mut off = 0usize;
         self.pieces.clear();
-        while off < packet.len() {
+        while !packet.is_empty() {
             let mut block = pass.platform.block()?;
-            let n = packet.copy_out(off, block.bytes_mut());
+            let to = block.bytes_mut();
+            let n = to.len().min(packet.len());
+            let (some, rest) = packet.split_at_checked(n)?;
+            to.get_mut(..n)?.copy_from_slice(some);
             if n == 0 || self.pieces.len() >= self.pieces.capacity() {
                 return None;
             }
             self.pieces.push((block, 0..n));
-            off = off.saturating_add(n);
+            packet = rest;
         }
         let nbl = pass.platform.assemble(&mut self.pieces, None, Info::default())?;
         let Some((view, block)) = pass.platform.view(&nbl, 0).zip(pass.platform.block()) else {
@@ -174,15 +178,11 @@ impl<P: Platform> Hand<P> {
             return None;
         };
         let source = pass.ports.destination(in_port).unwrap_or_default();
-        // Packets of the external port have a receiver's words, whoever made them.
-        let external = pass.ports.is_external(source);
-        let info = if external { Info::default() } else { Info::of(packet.offload()) };
-        let facts = Facts { source, frames: 1, info, ..Facts::default() };
-        let (offload, end, from) = (*packet.offload(), End::Dropped, From::UserSpace);
+        let facts = Facts { source, frames: 1, ..Facts::default() };
+        // It is complete: nothing was left to hardware.
+        let (offload, end, from) = (Offload::default(), End::Dropped, From::UserSpace);
         self.held.push(Held { nbl, from, view: None, facts, offload, end });
-        let mut frame = Frame::of_view(block, view, 0);
-        *frame.offload_mut() = offload;
-        Some(frame)
+        Some(Frame::of_view(block, view, 0))
     }
 
     /// Puts every packet in hand into the plan.
@@ -242,14 +242,13 @@ impl<P: Platform> Lane<P> {
         &mut self,
         pass: &Pass<'_, P>,
         plan: &mut Plan<P>,
-        (meta, packet): (PacketMeta, FlatPacket),
+        (meta, packet): (PacketMeta, &[u8]),
         actions: &[Action],
     ) {
-        let Some(frame) = self.hand.take_from_user_space(pass, meta.in_port, &packet) else {
+        let Some(frame) = self.hand.take_from_user_space(pass, meta.in_port, packet) else {
             self.hand.pieces.clear();
             return pass.datapath.count_drops(DropReason::NoMemory, 1);
         };
-        drop(packet);
         let mut services = Services(pass.platform);
         self.worker.execute(pass.datapath, &mut services, pass.now, (meta, frame), actions);
         self.collect(pass, plan);
@@ -277,15 +276,22 @@ fn take_upcalls<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, 
     worker.egress().take_upcalls(|upcall| to_user_space(pass, upcall, held));
 }
 
-/// Copies a packet for the switch in user space.
+/// Queues a packet for the switch in user space, complete: its messages say nothing of work left to hardware.
 #[inline(never)]
 fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &mut Upcall<Frame<P>>, held: &mut [Held<P>]) {
-    let Upcall { kind, key, meta, packet } = upcall;
-    if let Some(held) = held.get_mut(usize::from(packet.origin)).filter(|h| h.end != End::Copied) {
-        held.end = End::ToUserSpace;
+    if let Some(held) = held.get_mut(usize::from(upcall.packet.origin)) {
+        if !pass.ports.is_external(held.facts.source) && held.facts.info.wants_ip_checksum() {
+            upcall.packet.complete_ip();
+        }
+        if held.end != End::Copied {
+            held.end = End::ToUserSpace;
+        }
     }
-    let kind = core::mem::replace(kind, UpcallKind::Miss);
-    if !packet.to_flat().is_some_and(|flat| pass.platform.upcall(kind, key, meta, flat)) {
+    // A large send is more than a packet, and nobody cuts it here: its sender sends less when nothing is acknowledged.
+    let is_packet = upcall.packet.offload().segment.is_none();
+    let queued =
+        is_packet && pass.platform.device().is_some_and(|device| device.upcall(pass.extension, upcall));
+    if !queued {
         pass.datapath.count_lost(1);
     }
 }

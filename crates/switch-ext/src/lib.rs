@@ -1,14 +1,14 @@
 //! The Hyper-V switch extension without NDIS: life, ports, requests, and the way of packets.
 //!
 //! Where it sits: `ovsext` calls it from NDIS's callbacks and gives it NDIS's services as a [`Platform`]; it drives the
-//! core's workers. It knows no NDIS structure, no device and no clock.
+//! core's workers, and is the host of the device's ports. It knows no NDIS structure and no clock.
 //!
 //! ~~~text
 //! switch ─ packets ─► Extension::ingress ─► lane of this processor: Frame views ─► Worker ─► Plan
 //!                                                                                             │
 //!   unchanged: the packet itself, with destinations ◄─────────────────────────────────────────┤
 //!   changed:   a packet of ours with the bytes, one destination; the received one is completed ◄┤
-//!   missed:    its bytes to the switch in user space                                        ◄──┘
+//!   missed:    a message of the device for the switch in user space                         ◄──┘
 //! ~~~
 //!
 //! A packet's bytes stay where they are. The first 256 are copied into a block of our own, because guests can write to
@@ -23,7 +23,7 @@
 //!
 //! Not here yet: partial copies (a changed packet is copied whole), segmentation in software, tunnels.
 //!
-//! Next: `platform.rs`, `life.rs`, `ports.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `extension.rs`.
+//! Next: `platform.rs`, `life.rs`, `ports.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `extension.rs`, `vports.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -44,6 +44,7 @@ mod lane;
 mod plan;
 
 mod extension;
+mod vports;
 
 pub use extension::{Extension, Setup};
 pub use frame::Frame;
@@ -51,4 +52,4 @@ pub use info::Info;
 pub use life::{Event, Life, Pause, State};
 pub use oid::{After, Decision, Oid, Veto};
 pub use platform::{Block, Chain, Destination, Facts, Outcome, Platform, Reason, SendFlags, Snapshot, View};
-pub use ports::{NicId, NicInfo, NicKind, PortInfo, PortKind, Ports, Vport, VportError};
+pub use ports::{NicId, NicInfo, NicKind, PortInfo, PortKind};

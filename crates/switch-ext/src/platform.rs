@@ -9,9 +9,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use datapath::UpcallKind;
-use flow::FlowKey;
-use packet::{FlatPacket, Now, PacketMeta};
+use device::{Device, Handle, Queue};
+use packet::Now;
 
 use crate::{Info, NicId, NicInfo, PortInfo};
 
@@ -164,8 +163,12 @@ pub trait Platform: Sized + Send + Sync + 'static {
     /// Ends a pause that was pending.
     fn pause_complete(&self);
 
-    /// Takes a packet for user space; false if the queue is full.
-    fn upcall(&self, kind: UpcallKind, key: &FlowKey, meta: &PacketMeta, packet: FlatPacket) -> bool;
+    /// The device by which user space sees this switch; `None` if it sees another.
+    fn device(&self) -> Option<&Device>;
+    /// Notes that whoever waits for a queue need not wait any longer; may be called with locks held.
+    fn wake(&self, handle: Handle, queue: Queue);
+    /// Ends the waits that were noted; called with no lock held.
+    fn end_waits(&self);
     /// Asks the switch for its ports and adapters; `None` if that failed. PASSIVE_LEVEL.
     fn snapshot(&self) -> Option<Snapshot>;
 }

@@ -125,19 +125,15 @@ struct Bound {
     nic: Option<NicId>,
 }
 
-/// A datapath port as it is listed.
+/// An adapter as user space is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vport {
-    /// Its number.
-    pub number: OdpPort,
-    /// Its name.
+pub struct Named {
+    /// The name under which it can be bound.
     pub name: String,
-    /// Its adapter, if that is there.
-    pub nic: Option<NicId>,
-    /// What the adapter is.
-    pub kind: Option<NicKind>,
-    /// Packets and bytes received, then sent.
-    pub counters: [u64; 4],
+    /// What it is.
+    pub kind: NicKind,
+    /// The datapath port that it is, if it is bound.
+    pub number: Option<OdpPort>,
 }
 
 /// Why a datapath port was refused.
@@ -151,8 +147,6 @@ pub enum VportError {
     NoDevice,
     /// There is no such port.
     NotFound,
-    /// All numbers are taken.
-    Full,
     /// Memory is short.
     NoMemory,
 }
@@ -168,8 +162,13 @@ pub(crate) struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoMemory;
 
-/// Numbers of datapath ports are below this.
-const LAST: u32 = 65_534;
+/// A copy of a name; `None` if memory is short.
+fn copied(name: &str) -> Option<String> {
+    let mut owned = String::new();
+    owned.try_reserve_exact(name.len()).ok()?;
+    owned.push_str(name);
+    Some(owned)
+}
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -261,17 +260,18 @@ impl Ports {
         if !agreed {
             self.nics.retain(|n| n.info.id != id || n.stage != Stage::Creating);
         } else if let Some(nic) = self.nic(id) {
-            nic.stage = Stage::Created;
+            if nic.stage == Stage::Creating {
+                nic.stage = Stage::Created;
+            }
             self.rebind(|nic| nic == id);
         }
     }
 
-    /// An adapter's packets flow.
-    pub(crate) fn connect_nic(&mut self, id: NicId) {
-        if let Some(nic) = self.nic(id) {
-            nic.stage = Stage::Connected;
-        }
+    /// An adapter's packets flow; true if they did not before.
+    pub(crate) fn connect_nic(&mut self, id: NicId) -> bool {
+        let before = self.nic(id).map(|nic| core::mem::replace(&mut nic.stage, Stage::Connected));
         self.rebind(|nic| nic == id);
+        before.is_some_and(|stage| stage != Stage::Connected)
     }
 
     /// An adapter's description changed.
@@ -337,28 +337,32 @@ impl Ports {
         }
     }
 
-    /// Binds the adapter called `name`, under `wanted` or the lowest free number.
-    pub fn bind(&mut self, name: &str, wanted: Option<OdpPort>) -> Result<OdpPort, VportError> {
+    /// The adapter that can be bound under `name`.
+    fn nic_named(&self, name: &str) -> Option<&HvNic> {
+        self.nics.iter().find(|n| n.stage != Stage::Creating && self.name_of(n) == Some(name))
+    }
+
+    /// Binds the adapter called `name`, which must be there.
+    pub fn bind(&mut self, name: &str, number: OdpPort) -> Result<(), VportError> {
+        if self.nic_named(name).is_none() {
+            return Err(VportError::NoDevice);
+        }
+        self.reserve(name, number)
+    }
+
+    /// Binds the adapter called `name`, whenever it comes.
+    pub fn reserve(&mut self, name: &str, number: OdpPort) -> Result<(), VportError> {
         if self.bound.iter().any(|b| b.name == name) {
             return Err(VportError::Exists);
         }
-        let taken = |n: OdpPort| self.bound.binary_search_by_key(&n, |b| b.number).is_ok();
-        let number = match wanted {
-            Some(n) if taken(n) => return Err(VportError::Busy),
-            Some(n) => n,
-            None => (1..LAST).map(OdpPort).find(|n| !taken(*n)).ok_or(VportError::Full)?,
+        let Err(at) = self.bound.binary_search_by_key(&number, |b| b.number) else {
+            return Err(VportError::Busy);
         };
-        if !self.nics.iter().any(|n| n.stage != Stage::Creating && self.name_of(n) == Some(name)) {
-            return Err(VportError::NoDevice);
-        }
-        let mut owned = String::new();
-        owned.try_reserve_exact(name.len()).map_err(|_| VportError::NoMemory)?;
-        owned.push_str(name);
         self.bound.try_reserve(1).map_err(|_| VportError::NoMemory)?;
-        let at = self.bound.partition_point(|b| b.number < number);
-        self.bound.insert(at, Bound { number, name: owned, nic: None });
+        let name = copied(name).ok_or(VportError::NoMemory)?;
+        self.bound.insert(at, Bound { number, name, nic: None });
         self.rebind(|_| true);
-        Ok(number)
+        Ok(())
     }
 
     /// Unbinds a datapath port.
@@ -369,29 +373,24 @@ impl Ports {
         Ok(())
     }
 
-    /// Calls `each` with every datapath port, by number; stops and returns false if memory is short.
-    pub fn for_each(&self, mut each: impl FnMut(Vport)) -> bool {
-        for bound in &self.bound {
-            let mut name = String::new();
-            if name.try_reserve_exact(bound.name.len()).is_err() {
-                return false;
-            }
-            name.push_str(&bound.name);
-            let nic = bound.nic.and_then(|id| self.nic_at(id));
-            let [rx, tx] = nic.map_or([[0; 2]; 2], |n| {
-                [&n.counters.rx, &n.counters.tx]
-                    .map(|c| [0, 1].map(|i| c.get(i).map_or(0, |v| v.load(Relaxed))))
-            });
-            let ([rx_packets, rx_bytes], [tx_packets, tx_bytes]) = (rx, tx);
-            each(Vport {
-                number: bound.number,
-                name,
-                nic: bound.nic,
-                kind: nic.map(|n| n.info.kind),
-                counters: [rx_packets, rx_bytes, tx_packets, tx_bytes],
-            });
-        }
-        true
+    /// A datapath port's counters: packets and bytes received, then sent. Zero while its adapter is away.
+    pub fn counters(&self, number: OdpPort) -> [u64; 4] {
+        let bound = self.bound.iter().find(|b| b.number == number);
+        let Some(nic) = bound.and_then(|b| b.nic).and_then(|id| self.nic_at(id)) else { return [0; 4] };
+        let ([a, b], [c, d]) = (&nic.counters.rx, &nic.counters.tx);
+        [a, b, c, d].map(|n| n.load(Relaxed))
+    }
+
+    /// What an adapter is called and which port it is; `None` if it cannot be bound, or memory is short.
+    pub fn named(&self, id: NicId) -> Option<Named> {
+        let nic = self.nic_at(id)?;
+        Some(Named { name: copied(self.name_of(nic)?)?, kind: nic.info.kind, number: nic.vport })
+    }
+
+    /// The address and MTU of the adapter called `name`, and whether it is connected.
+    pub fn netdev(&self, name: &str) -> Option<(EthAddr, u32, bool)> {
+        let nic = self.nic_named(name)?;
+        Some((nic.info.mac, nic.info.mtu, nic.stage == Stage::Connected))
     }
 
     /// Where packets of an adapter enter, if they may.

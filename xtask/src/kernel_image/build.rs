@@ -17,6 +17,20 @@ const TARGET: &str = "x86_64-pc-windows-msvc";
 const RUSTC: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
 const LINKER: &str = "lld-link-22";
+const OPTIONS: [&str; 11] = [
+    "/DRIVER",
+    "/SUBSYSTEM:NATIVE,10.0",
+    "/ENTRY:DriverEntry",
+    "/NODEFAULTLIB",
+    "/DYNAMICBASE",
+    "/NXCOMPAT",
+    "/HIGHENTROPYVA",
+    // writes the checksum that the kernel's loader verifies
+    "/RELEASE",
+    "/Brepro",
+    "/OPT:REF,ICF",
+    "/MERGE:.xdata=.rdata",
+];
 const RUST_SOURCES: &str = "/usr/lib/rustlib/src/rust";
 
 /// What was built.
@@ -56,7 +70,8 @@ pub fn image(package: &str, folder: &str) -> Result<Built> {
     command.args(["--bin", package, "-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"]);
     // paths of this machine stay out of the image; as flags of our own they would change the hashes in symbol names
     command.args(["-Ztrim-paths", "--config", "profile.sys.trim-paths=\"all\""]);
-    command.arg("--").arg(format!("-Clink-arg=/MAP:{}", map.display()));
+    command.arg("--").args(OPTIONS.map(|option| format!("-Clink-arg={option}")));
+    command.arg(format!("-Clink-arg=/MAP:{}", map.display()));
     let out = command.output().context("Debian's cargo does not run")?;
     let said = String::from_utf8_lossy(&out.stderr);
     if !out.status.success() {

@@ -7,8 +7,20 @@
 use super::{none, rust_sources};
 
 /// Crates that are linked into the kernel image.
-pub const KERNEL_SET: [&str; 10] =
-    ["sync", "wire", "netlink", "packet", "flow", "odp", "classifier", "conntrack", "datapath", "switch-ext"];
+pub const KERNEL_SET: [&str; 12] = [
+    "sync",
+    "wire",
+    "netlink",
+    "packet",
+    "flow",
+    "odp",
+    "tunnel",
+    "classifier",
+    "conntrack",
+    "datapath",
+    "device",
+    "switch-ext",
+];
 
 /// Crates to which time and effects are arguments.
 const PURE: [&str; 7] = ["openflow", "ofproto", "xlate", "ovsdb", "ovsdb-engine", "ovsdb-idl", "dpif"];

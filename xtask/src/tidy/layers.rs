@@ -18,13 +18,13 @@ const LAYERS: &[Allowed] = &[
     ("packet", &["wire"]),
     // L2: the kernel set
     ("flow", &["wire", "packet"]),
-    ("odp", &["wire", "netlink", "packet", "flow"]),
+    ("odp", &["sync", "wire", "netlink", "packet", "flow"]),
     ("tunnel", &["wire", "packet", "odp"]),
     ("classifier", &["sync", "flow"]),
     ("conntrack", &["sync", "wire", "packet", "flow"]),
     ("datapath", &["sync", "wire", "packet", "flow", "odp", "tunnel", "classifier", "conntrack"]),
     ("device", &["sync", "wire", "netlink", "packet", "flow", "odp", "classifier", "conntrack", "datapath"]),
-    ("switch-ext", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath"]),
+    ("switch-ext", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "device"]),
     // L3: the control plane, pure
     ("openflow", &["wire", "packet", "flow"]),
     ("ofproto", &["packet", "flow", "classifier", "openflow"]),
@@ -59,13 +59,26 @@ const LAYERS: &[Allowed] = &[
     ("ndis", &["ndis-sys", "sync"]),
     (
         "ovsext",
-        &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "switch-ext", "ndis-sys", "ndis"],
+        &[
+            "sync",
+            "wire",
+            "packet",
+            "flow",
+            "odp",
+            "conntrack",
+            "datapath",
+            "device",
+            "switch-ext",
+            "ndis-sys",
+            "ndis",
+        ],
     ),
     (
         "hyperv-sim",
         &[
             "sync",
             "wire",
+            "netlink",
             "packet",
             "flow",
             "odp",
@@ -139,6 +152,8 @@ const LAYERS: &[Allowed] = &[
             "conntrack",
             "datapath",
             "device",
+            // heap and panics
+            "ndis",
         ],
     ),
     // for tests only

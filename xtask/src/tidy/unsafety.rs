@@ -13,10 +13,10 @@ const PLACES: [(&str, &str); 10] = [
     ("crates/dpif-netdev/src/sys", "processor affinity"),
     ("crates/daemon/src/sys", "detaching, signals, file locks"),
     ("crates/ndis-sys/src/", "declarations of the kernel's functions"),
-    ("crates/ndis/src/", "NDIS's functions and memory, made safe"),
+    ("crates/ndis/src/", "NDIS's functions and memory, made safe, and the heap of images"),
     ("crates/ovsext/src/", "callbacks that the kernel calls, and the image's entry"),
     ("crates/hyperv-sim/src/", "the kernel's functions, simulated, and the loader of the driver's image"),
-    ("crates/kernel-probe/src/", "the kernel's own functions, and the allocator over them"),
+    ("crates/kernel-probe/src/main.rs", "the image's entry"),
 ];
 
 const HOLLOW: [&str; 4] = ["as documented", "trust me", "should be fine", "obviously"];

@@ -9,7 +9,7 @@ use super::{Answer, Call};
 use crate::handle::Waited;
 use crate::request::{Request, begin};
 use crate::ring::Ring;
-use crate::{Device, Errno, Handle, Queue, Status, Written};
+use crate::{Device, Errno, Handle, Queue, Status, VportHost, Written};
 
 /// `SOCK_PROP`: sets the protocol and tells the handle's number.
 #[inline(never)]
@@ -27,17 +27,31 @@ pub(super) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     Ok(Answer::Message(b))
 }
 
-pub(super) fn write(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Written, Status> {
+pub(super) fn write<H: VportHost + ?Sized>(
+    device: &Device,
+    host: &H,
+    handle: Handle,
+    request: &Request<'_>,
+) -> Result<Written, Status> {
     match request.command {
-        cmd::PEND => wait(device, handle, Queue::Events),
-        cmd::PEND_PACKET => wait(device, handle, Queue::Packets),
-        cmd::MC_SUBSCRIBE => events(device, handle, request),
-        _ => packets(device, handle, request),
+        cmd::PEND => return wait(device, handle, Queue::Events),
+        cmd::PEND_PACKET => return wait(device, handle, Queue::Packets),
+        _ => {}
     }
+    let (queue, gone) = if request.command == cmd::MC_SUBSCRIBE {
+        (Queue::Events, events(device, handle, request)?)
+    } else {
+        (Queue::Packets, packets(device, handle, request)?)
+    };
+    // Nobody waits for what never comes.
+    if gone.is_some_and(|gone| gone.waiting) {
+        host.wake(handle, queue);
+    }
+    Ok(Written::Done)
 }
 
 /// A wait on a queue that is not empty ends at once.
-fn wait(device: &Device, handle: Handle, queue: Queue) -> Result<Written, Status> {
+pub(crate) fn wait(device: &Device, handle: Handle, queue: Queue) -> Result<Written, Status> {
     let mut slot = device.slot(handle)?;
     let waited = match queue {
         Queue::Events => slot.events.as_mut(),
@@ -48,7 +62,8 @@ fn wait(device: &Device, handle: Handle, queue: Queue) -> Result<Written, Status
     Ok(if waited.waiting { Written::Wait(queue) } else { Written::Done })
 }
 
-fn events(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Written, Status> {
+/// Joins a group or leaves it; returns the queue if nothing is left to be queued.
+fn events(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Option<Waited>, Status> {
     let group = request.attrs.find(attr::MCAST_GRP).and_then(netlink::Attr::u32);
     let join = request.attrs.find(attr::MCAST_JOIN).and_then(netlink::Attr::u8);
     let (Some(group), Some(join)) = (group, join) else { return Err(Status::InvalidParameter) };
@@ -61,9 +76,7 @@ fn events(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Writ
     if join == 0 {
         slot.groups &= !bits;
         if slot.groups == 0 {
-            let gone = slot.events.take();
-            drop(slot);
-            drop(gone);
+            return Ok(slot.events.take());
         }
     } else {
         slot.groups |= bits;
@@ -71,18 +84,20 @@ fn events(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Writ
             slot.events = Some(Waited { ring, waiting: false });
         }
     }
-    Ok(Written::Done)
+    Ok(None)
 }
 
-fn packets(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Written, Status> {
+/// Begins to receive upcalls or ends it; returns the queue that ended.
+fn packets(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Option<Waited>, Status> {
     let on = request.attrs.find(attr::PACKET_SUBSCRIBE).and_then(netlink::Attr::u8);
     let pid = request.attrs.find(attr::PACKET_PID).and_then(netlink::Attr::u32);
     let on = on.filter(|_| pid == Some(handle.pid())).ok_or(Status::InvalidParameter)?;
     if on == 0 {
         let mut slot = device.slot(handle)?;
-        let gone = (slot.packets.take(), core::mem::take(&mut slot.scratch));
+        let (gone, scratch) = (slot.packets.take(), core::mem::take(&mut slot.scratch));
         drop(slot);
-        return if gone.0.is_some() { Ok(Written::Done) } else { Err(Status::InvalidParameter) };
+        drop(scratch);
+        return gone.map(Some).ok_or(Status::InvalidParameter);
     }
     let (queue, scratch) = device.packet_queue().ok_or(Status::NoResources)?;
     let mut slot = device.slot(handle)?;
@@ -90,5 +105,5 @@ fn packets(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Wri
         return Err(Status::InvalidParameter);
     }
     (slot.packets, slot.scratch) = (Some(queue), scratch);
-    Ok(Written::Done)
+    Ok(None)
 }

@@ -112,7 +112,7 @@ fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Resul
     }
     put.actions = match (flow.actions, &existing) {
         (Some(list), _) => take_actions(list.nested()).map_err(|e| errno(&e))?,
-        (None, Some(reply)) => copy(&first(reply)?.actions),
+        (None, Some(reply)) => odp::try_copy(&first(reply)?.actions).ok_or(Errno::NoMem)?,
         // No actions at all are not an empty list, which drops.
         (None, None) => return Err(Errno::Inval),
     };
@@ -147,10 +147,6 @@ fn take_over(put: &mut FlowPut, info: &FlowInfo) {
 #[inline(never)]
 fn install<H: ?Sized>(call: &Call<'_, H>, put: &mut FlowPut) -> Result<(), Errno> {
     call.env.datapath.apply(Command::PutFlow(put)).map(|_| ()).map_err(refusal)
-}
-
-fn copy(actions: &[Action]) -> Vec<Action> {
-    actions.to_vec()
 }
 
 /// Keeps a flow that is only tried apart from those that packets hit.

@@ -18,6 +18,7 @@ use crate::handle::{Dump, Listing};
 use crate::request::{Request, Target};
 use crate::{Device, Env, Errno, Handle, Status, Ticket, VportHost, Written};
 
+pub(crate) use control::wait;
 #[cfg(test)]
 pub(crate) use flow::refusal;
 pub(crate) use vport::finish_port;
@@ -66,9 +67,14 @@ pub(crate) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
     }
 }
 
-pub(crate) fn write(device: &Device, handle: Handle, request: &Request<'_>) -> Result<Written, Status> {
+pub(crate) fn write<H: VportHost + ?Sized>(
+    device: &Device,
+    host: &H,
+    handle: Handle,
+    request: &Request<'_>,
+) -> Result<Written, Status> {
     let listing = match request.target {
-        Target::Control => return control::write(device, handle, request),
+        Target::Control => return control::write(device, host, handle, request),
         Target::Datapath => Listing::Datapath,
         Target::Vport => Listing::Vports(0),
         Target::Flow => {

@@ -1,38 +1,24 @@
 //! Partial transport checksums: completed, and recognised.
 //!
-//! Where it sits: see the parent module.
-//!
-//! A partial checksum is the sum of the pseudo header, stored where the checksum belongs. Summing the segment with
-//! that sum in place therefore gives the whole (virtio 1.1 §5.1.6.2).
+//! Where it sits: see the parent module. What is summed is said at [`packet::L4Checksum::complete`].
 
 use packet::{L4Checksum, PacketBuf};
 use wire::bytes;
-use wire::checksum::{checksum, pseudo_v4, pseudo_v6};
+use wire::checksum::{pseudo_v4, pseudo_v6};
 use wire::eth;
 
 use crate::Frame;
 
-/// Where UDP has its checksum; there, and only there, a zero means "none", so that a computed zero is sent inverted.
-const UDP_CHECKSUM_OFFSET: u16 = 6;
-
-/// Completes the transport checksum of `frame` if it is partial. One whose place is outside the frame is left alone
-/// and forgotten: nothing could complete it.
+/// Completes the transport checksum of `frame` if it is partial.
 pub fn complete_checksum(frame: &mut Frame) {
-    let L4Checksum::Partial { start, offset } = frame.offload().l4 else { return };
-    frame.offload_mut().l4 = L4Checksum::Unknown;
-    let start = usize::from(start);
-    let Some(segment) = frame.head_mut().get_mut(start..) else { return };
-    let sum = match checksum(segment) {
-        0 if offset == UDP_CHECKSUM_OFFSET => 0xffff,
-        sum => sum,
-    };
-    if bytes::put(segment, usize::from(offset), &sum.to_be_bytes()).is_some() {
-        frame.offload_mut().l4 = L4Checksum::Good;
-    }
+    let l4 = frame.offload().l4;
+    frame.offload_mut().l4 = l4.complete(frame.head_mut());
 }
 
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
+/// Where UDP has its checksum, from its header.
+const UDP_CHECKSUM_OFFSET: u16 = 6;
 /// IPv4's flag "more fragments" and its offset.
 const FRAGMENT: u16 = 0x3fff;
 

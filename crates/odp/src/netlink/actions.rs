@@ -205,7 +205,7 @@ fn list(attrs: Attrs<'_>, depth: usize) -> Result<Vec<Action>, AttrError> {
 fn one(a: Attr<'_>, depth: usize) -> Result<Action, AttrError> {
     Ok(match a.kind {
         attr::OUTPUT => Action::Output(OdpPort(sized(a, a.u32())?)),
-        attr::USERSPACE => Action::Userspace(Box::new(userspace(a)?)),
+        attr::USERSPACE => Action::Userspace(boxed(a, userspace(a)?)?),
         attr::SET => Action::Set(header::take(only(a)?)?),
         attr::SET_MASKED => {
             let (value, mask) = header::take_masked(only(a)?)?;
@@ -220,7 +220,7 @@ fn one(a: Attr<'_>, depth: usize) -> Result<Action, AttrError> {
         attr::RECIRC => Action::Recirc(sized(a, a.u32())?),
         attr::HASH => hash(a)?,
         attr::TRUNC => Action::Trunc(sized(a, a.u32())?),
-        attr::CT => Action::Ct(Box::new(ct::take(a)?)),
+        attr::CT => Action::Ct(boxed(a, ct::take(a)?)?),
         attr::CT_CLEAR => Action::CtClear,
         attr::CLONE => Action::Clone(list(a.nested(), depth.saturating_add(1))?),
         attr::METER => Action::Meter(sized(a, a.u32())?),
@@ -252,7 +252,7 @@ fn more(a: Attr<'_>, depth: usize) -> Result<Action, AttrError> {
         attr::POP_ETH => Action::PopEth,
         attr::PUSH_NSH => {
             let md2 = a.nested().find(NSH_MD2).map_or(Ok(Vec::new()), |md2| bytes(a, md2.payload))?;
-            Action::PushNsh(Box::new(PushNsh { header: header::take_nsh(a)?, md2 }))
+            Action::PushNsh(boxed(a, PushNsh { header: header::take_nsh(a)?, md2 })?)
         }
         attr::POP_NSH => Action::PopNsh,
         attr::DEC_TTL => {
@@ -262,13 +262,19 @@ fn more(a: Attr<'_>, depth: usize) -> Result<Action, AttrError> {
         attr::PSAMPLE => {
             let group = a.nested().find(PSAMPLE_GROUP).ok_or(AttrErrorKind::Missing.of(a.kind))?;
             let cookie = a.nested().find(PSAMPLE_COOKIE).map_or(Ok(Vec::new()), |c| bytes(a, c.payload))?;
-            Action::Psample(Box::new(Psample { group: sized(group, group.u32())?, cookie }))
+            Action::Psample(boxed(a, Psample { group: sized(group, group.u32())?, cookie })?)
         }
-        attr::TNL_PUSH => Action::TnlPush(Box::new(tnl_push(a)?)),
+        attr::TNL_PUSH => Action::TnlPush(boxed(a, tnl_push(a)?)?),
         attr::TNL_POP => Action::TnlPop(OdpPort(sized(a, a.u32())?)),
         attr::LB_OUTPUT => Action::LbOutput(sized(a, a.u32())?),
         kind => return Err(AttrErrorKind::Unknown.of(kind)),
     })
+}
+
+/// A parameter on the heap.
+#[inline(never)]
+fn boxed<T>(a: Attr<'_>, value: T) -> Result<Box<T>, AttrError> {
+    sync::try_box(value).ok_or(AttrErrorKind::NoMemory.of(a.kind))
 }
 
 /// A copy of an attribute's bytes.

@@ -2,8 +2,6 @@
 //!
 //! Where it sits: under `actions.rs`. A masked set has the value's bytes and then the mask's in one attribute.
 
-use alloc::boxed::Box;
-
 use netlink::{Attr, Builder};
 use packet::TunnelKey;
 use wire::EthAddr;
@@ -179,7 +177,7 @@ pub(super) fn take(a: Attr<'_>) -> Result<Header, AttrError> {
     if a.kind == attr::TUNNEL {
         let mut key = TunnelKey::default();
         tunnel::take(a.nested(), &mut key, Mode::Value)?;
-        return Ok(Header::Tunnel(Box::new(key)));
+        return sync::try_box(key).map(Header::Tunnel).ok_or(AttrErrorKind::NoMemory.of(a.kind));
     }
     if a.kind == attr::NSH {
         return take_nsh(a).map(Header::Nsh);

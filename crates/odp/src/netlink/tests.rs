@@ -386,6 +386,12 @@ proptest! {
         prop_assert!(!m.matches(&other));
     }
 
+    /// A copy that may fail is a copy.
+    #[test]
+    fn copies_are_equal(actions in any_actions()) {
+        prop_assert_eq!(crate::try_copy(&actions), Some(actions));
+    }
+
     #[test]
     fn actions_read_back(list in any_actions()) {
         let bytes = attrs(|b| actions::put_actions(b, &list));

@@ -13,7 +13,7 @@ fn with_vm(ports: &mut Ports, id: u32, name: &str) {
     ports.port_created(id, true);
     ports.create_nic(nic(id, 0, NicKind::Synthetic, "Network Adapter")).unwrap();
     ports.nic_created(NicId { port: id, index: 0 }, true);
-    ports.connect_nic(NicId { port: id, index: 0 });
+    assert!(ports.connect_nic(NicId { port: id, index: 0 }));
 }
 
 #[test]
@@ -22,8 +22,8 @@ fn a_port_keeps_its_number_while_its_adapter_is_away() {
     with_vm(&mut ports, 7, "vm1");
     let id = NicId { port: 7, index: 0 };
     assert_eq!(ports.source(id), None, "not bound yet");
-    let number = ports.bind("vm1", None).unwrap();
-    assert_eq!(number, OdpPort(1));
+    let number = OdpPort(1);
+    ports.bind("vm1", number).unwrap();
     assert_eq!(ports.source(id), Some(Source { number, external: false }));
     assert_eq!(ports.destination(number), Some(id));
     ports.disconnect_nic(id);
@@ -43,7 +43,7 @@ fn a_refused_creation_leaves_nothing() {
     ports.create_port(port(3, PortKind::Synthetic, "x")).unwrap();
     ports.port_created(3, false);
     ports.create_nic(nic(3, 0, NicKind::Synthetic, "n")).unwrap();
-    assert_eq!(ports.bind("x", None), Err(VportError::NoDevice), "not before the switch agrees");
+    assert_eq!(ports.bind("x", OdpPort(1)), Err(VportError::NoDevice), "not before the switch agrees");
     ports.nic_created(NicId { port: 3, index: 0 }, false);
     assert!(ports.ports.is_empty() && ports.nics.is_empty());
 }
@@ -57,12 +57,18 @@ fn physical_adapters_of_a_team_are_bound_one_by_one() {
         let id = NicId { port: 1, index };
         ports.create_nic(nic(1, index, NicKind::External, name)).unwrap();
         ports.nic_created(id, true);
-        ports.connect_nic(id);
+        assert!(ports.connect_nic(id) && !ports.connect_nic(id));
     }
-    assert_eq!(ports.bind("switch", None), Err(VportError::NoDevice), "the port's own adapter is no port");
-    let first = ports.bind("Ethernet0", Some(OdpPort(4))).unwrap();
-    let second = ports.bind("Ethernet1", None).unwrap();
-    assert_eq!(ports.bind("Ethernet1", None), Err(VportError::Exists));
+    assert_eq!(
+        ports.bind("switch", OdpPort(4)),
+        Err(VportError::NoDevice),
+        "the port's own adapter is no port"
+    );
+    let (first, second) = (OdpPort(4), OdpPort(1));
+    ports.bind("Ethernet0", first).unwrap();
+    assert_eq!(ports.bind("Ethernet1", first), Err(VportError::Busy));
+    ports.bind("Ethernet1", second).unwrap();
+    assert_eq!(ports.bind("Ethernet1", OdpPort(2)), Err(VportError::Exists));
     assert_eq!(ports.destination(first), Some(NicId { port: 1, index: 1 }));
     assert_eq!(ports.destination(second), Some(NicId { port: 1, index: 2 }));
     assert!(ports.source(NicId { port: 1, index: 2 }).unwrap().external);
@@ -72,11 +78,26 @@ fn physical_adapters_of_a_team_are_bound_one_by_one() {
 fn a_renamed_port_is_another_port() {
     let mut ports = Ports::default();
     with_vm(&mut ports, 7, "vm1");
-    let number = ports.bind("vm1", None).unwrap();
+    let number = OdpPort(1);
+    ports.bind("vm1", number).unwrap();
     ports.update_port(port(7, PortKind::Synthetic, "vm2"));
     assert_eq!(ports.destination(number), None);
     ports.update_port(port(7, PortKind::Synthetic, "vm1"));
     assert_eq!(ports.destination(number), Some(NicId { port: 7, index: 0 }));
     ports.tear_down_port(7);
     assert_eq!(ports.destination(number), None);
+}
+
+#[test]
+fn a_reserved_name_is_bound_when_its_adapter_comes() {
+    let mut ports = Ports::default();
+    let (number, id) = (OdpPort(5), NicId { port: 7, index: 0 });
+    assert_eq!(ports.bind("vm1", number), Err(VportError::NoDevice));
+    ports.reserve("vm1", number).unwrap();
+    assert_eq!((ports.netdev("vm1"), ports.named(id)), (None, None));
+    with_vm(&mut ports, 7, "vm1");
+    assert_eq!(ports.destination(number), Some(id));
+    let named = Named { name: "vm1".into(), kind: NicKind::Synthetic, number: Some(number) };
+    assert_eq!(ports.named(id), Some(named));
+    assert_eq!(ports.netdev("vm1"), Some((EthAddr::ZERO, 1500, true)));
 }

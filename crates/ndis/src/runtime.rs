@@ -1,16 +1,19 @@
-//! What the image needs around the driver: entry, allocator, panic handler.
+//! What a kernel image needs around its code: the heap, and an end for panics.
 //!
-//! Where it sits: compiled for Windows only.
+//! Where it sits: in every image that links this crate; compiled for Windows only, because elsewhere the standard library
+//! has both. The entry is the image's own.
 //!
-//! Context: PASSIVE_LEVEL at entry; the allocator works up to DISPATCH_LEVEL.
+//! Context: the allocator works up to DISPATCH_LEVEL, a panic at any level.
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use ndis_sys::{DRIVER_OBJECT, DbgPrint, KeBugCheckEx, UNICODE_STRING};
+use ndis_sys::{DbgPrint, KeBugCheckEx};
+
+use crate::{BUGCHECK, KernelPool};
 
 #[global_allocator]
-static POOL: ndis::KernelPool = ndis::KernelPool;
+static POOL: KernelPool = KernelPool;
 
 /// Compilers for this target reference it from code that uses floating point.
 #[unsafe(no_mangle)]
@@ -37,17 +40,7 @@ fn panic(info: &PanicInfo) -> ! {
     let (line, column) = info.location().map_or((0, 0), |at| (at.line() as usize, at.column() as usize));
     // SAFETY: both strings end in zero; a bug check takes any values and does not return.
     unsafe {
-        DbgPrint(c"ovsext: %s\n".as_ptr().cast(), message.0.as_ptr());
-        KeBugCheckEx(ndis::BUGCHECK, message.0.as_ptr().addr(), line, column, 0)
+        DbgPrint(c"oxvs: %s\n".as_ptr().cast(), message.0.as_ptr());
+        KeBugCheckEx(BUGCHECK, message.0.as_ptr().addr(), line, column, 0)
     }
-}
-
-/// The image's entry.
-///
-/// # Safety
-/// Windows calls it, once.
-#[unsafe(no_mangle)]
-pub unsafe extern "win64" fn DriverEntry(driver: *mut DRIVER_OBJECT, _registry: *mut UNICODE_STRING) -> i32 {
-    // SAFETY: the driver object is Windows's, and this is the one call.
-    unsafe { ovsext::driver_entry(driver) }
 }

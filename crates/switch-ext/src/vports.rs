@@ -1,0 +1,87 @@
+//! The extension as the host of the device's ports.
+//!
+//! Where it sits: the device calls it in the middle of user space's requests; it binds adapters and executes packets.
+//!
+//! A port of the device is an adapter of the switch, under the name by which administrators know it. It stays bound while its
+//! adapter is away, and while the switch is: [`Extension::adopt`] binds it again.
+//!
+//! Spec: ovsext 1.9 and 3.2.
+
+use device::{Errno, Handle, NetdevInfo, PortRef, Progress, Queue, Ticket, VportHost};
+use odp::Action;
+use odp::netlink::ids::cmd;
+use odp::netlink::vport::{VportKind, VportStats};
+use packet::{OdpPort, PacketMeta};
+
+use crate::ports::{Named, VportError};
+use crate::{Extension, NicId, NicKind, Platform};
+
+/// The number in events of an adapter that is no port.
+const UNBOUND: OdpPort = OdpPort(u16::MAX as u32);
+
+fn errno(e: VportError) -> Errno {
+    match e {
+        VportError::Exists => Errno::Exist,
+        VportError::Busy => Errno::Busy,
+        VportError::NoDevice => Errno::Inval,
+        VportError::NotFound => Errno::NoDev,
+        VportError::NoMemory => Errno::NoMem,
+    }
+}
+
+impl<P: Platform> VportHost for Extension<P> {
+    fn open_port(&self, port: &PortRef<'_>, _: Ticket) -> Progress<Result<(), Errno>> {
+        Progress::Done(match port.kind {
+            VportKind::Netdev | VportKind::Internal => {
+                self.ports().write().bind(port.name, port.number).map_err(errno)
+            }
+            _ => Err(Errno::NotSup),
+        })
+    }
+
+    fn close_port(&self, port: &PortRef<'_>, _: Ticket) -> Progress<Result<(), Errno>> {
+        Progress::Done(self.ports().write().unbind(port.number).map_err(errno))
+    }
+
+    fn port_stats(&self, number: OdpPort) -> VportStats {
+        let [rx_packets, rx_bytes, tx_packets, tx_bytes] = self.ports().read().counters(number);
+        VportStats { rx_packets, tx_packets, rx_bytes, tx_bytes, ..VportStats::default() }
+    }
+
+    fn netdev(&self, name: &str) -> Option<NetdevInfo> {
+        let (mac, mtu, up) = self.ports().read().netdev(name)?;
+        Some(NetdevInfo { mac, mtu, up, promiscuous: false })
+    }
+
+    fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno> {
+        self.execute_actions(*meta, frame, actions);
+        Ok(())
+    }
+
+    fn wake(&self, handle: Handle, queue: Queue) {
+        self.platform().wake(handle, queue);
+    }
+}
+
+impl<P: Platform> Extension<P> {
+    /// Binds the device's ports, which were there before this switch was; false if memory is short.
+    pub fn adopt(&self) -> bool {
+        let _level = self.platform().raise();
+        self.platform().device().is_none_or(|device| {
+            device.for_each_port(|port| self.ports().write().reserve(port.name, port.number).is_ok())
+        })
+    }
+
+    /// Tells user space that an adapter came, so that somebody may bind it, or that one that is bound went.
+    pub(crate) fn announce(&self, nic: NicId, command: u8) {
+        let Some(device) = self.platform().device() else { return };
+        // What is not told for want of memory is found by whoever lists ports.
+        let Some(Named { name, kind, number }) = self.ports().read().named(nic) else { return };
+        if command == cmd::DEL && number.is_none() {
+            return;
+        }
+        let kind = if kind == NicKind::Internal { VportKind::Internal } else { VportKind::Netdev };
+        let number = number.unwrap_or(UNBOUND);
+        device.port_event(self, &PortRef { number, kind, name: &name, tunnel_port: None }, command);
+    }
+}
