@@ -342,7 +342,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             p.eth("tll", (tll, m.2))?;
         }
         Header::Nsh(v) => {
-            let m = if let Some(Header::Nsh(m)) = mask { *m } else { NSH_ALL };
+            let m = if let Some(Header::Nsh(m)) = mask { *m } else { crate::NshFields::ALL };
             open(f, "nsh")?;
             let mut p = Parts { f, sep: "" };
             p.dec("flags", (v.flags.into(), m.flags.into()), 3)?;
@@ -368,17 +368,6 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
     }
     f.write_str(")")
 }
-
-/// A mask over every field that a set writes.
-const NSH_ALL: crate::NshFields = crate::NshFields {
-    flags: 3,
-    ttl: 0x3f,
-    md_type: 0,
-    next_proto: 0,
-    spi: 0xff_ffff,
-    si: 0xff,
-    context: [u32::MAX; 4],
-};
 
 fn tunnel(f: &mut fmt::Formatter<'_>, t: &packet::TunnelKey) -> fmt::Result {
     f.write_str("tunnel(")?;
