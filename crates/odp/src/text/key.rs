@@ -236,7 +236,7 @@ impl Groups<'_, '_> {
                 p.ipv6("ipv6_src", src6)?;
                 p.ipv6("ipv6_dst", dst6)?;
             }
-            p.hex("tos", tos, 0xff)?;
+            p.bare_hex("tos", tos, 0xff)?;
             p.dec("ttl", ttl, 0xff)?;
             p.dec("tp_src", tp_src, 0xffff)?;
             p.dec("tp_dst", tp_dst, 0xffff)?;
@@ -351,7 +351,7 @@ impl Groups<'_, '_> {
             p.ipv4("src", src)?;
             p.ipv4("dst", dst)?;
             p.dec("proto", proto, 0xff)?;
-            p.hex("tos", tos, 0xff)?;
+            p.bare_hex("tos", tos, 0xff)?;
             p.dec("ttl", ttl, 0xff)?;
             p.frag(frag)
         })?;
@@ -369,9 +369,9 @@ impl Groups<'_, '_> {
         self.parts("ipv6", |p| {
             p.ipv6("src", src)?;
             p.ipv6("dst", dst)?;
-            p.hex("label", (label.0, label.1 & 0xfffff), 0xfffff)?;
+            p.bare_hex("label", (label.0, label.1 & 0xfffff), 0xfffff)?;
             p.dec("proto", proto, 0xff)?;
-            p.hex("tclass", tos, 0xff)?;
+            p.bare_hex("tclass", tos, 0xff)?;
             p.dec("hlimit", ttl, 0xff)?;
             p.frag(frag)
         })?;

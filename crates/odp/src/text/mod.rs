@@ -83,6 +83,12 @@ impl Parts<'_, '_> {
         self.part(name, vm, (0, exact), |f, v| write!(f, "{v:#x}"), |f, m| write!(f, "{m:#x}"))
     }
 
+    /// A hexadecimal number, zero without prefix, with a mask of the same form.
+    fn bare_hex(&mut self, name: &str, vm: (u64, u64), exact: u64) -> fmt::Result {
+        let show = |f: &mut fmt::Formatter<'_>, n: u64| write!(f, "{}", actions::Hex(n.into()));
+        self.part(name, vm, (0, exact), show, show)
+    }
+
     fn frag(&mut self, (value, mask): (u8, u8)) -> fmt::Result {
         if mask == 0 {
             return Ok(());
