@@ -191,9 +191,9 @@ impl Xlate<'_> {
             self.out.actions.push(OdpAction::PopMpls { eth_type });
         }
         let shift = |key: &mut FlowKey| {
-            for at in 0..LABELS.len() {
+            for (at, s) in LABELS.iter().enumerate() {
                 let next = LABELS.get(at + 1).filter(|_| at + 1 < n).map_or(0, |s| key.get(*s));
-                key.set(LABELS[at], next);
+                key.set(*s, next);
             }
             key.set_eth_type(eth_type);
         };
