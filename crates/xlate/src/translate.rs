@@ -60,6 +60,21 @@ impl XlateError {
             XlateError::UnsupportedPacketType => "Unsupported packet type",
         }
     }
+
+    /// Its number in a `drop` action, by which the datapath counts (`enum xlate_error`).
+    pub const fn code(self) -> u32 {
+        match self {
+            XlateError::NoBridge => 1,
+            XlateError::RecursionTooDeep => 2,
+            XlateError::TooManyResubmits => 3,
+            XlateError::StackTooDeep => 4,
+            XlateError::NoRecirculationContext => 5,
+            XlateError::NoRecirculationIds => 6,
+            XlateError::TooManyMplsLabels => 7,
+            XlateError::UnsupportedAction | XlateError::UnsupportedPacketType => 9,
+            XlateError::Congestion => 10,
+        }
+    }
 }
 
 /// Whether a translation may have consequences.
@@ -269,8 +284,8 @@ impl<'a> Xlate<'a> {
     }
 
     fn finish(mut self, key: &FlowKey) -> Outcome {
-        if self.out.error.is_some() {
-            self.out.actions.clear();
+        if let Some(error) = self.out.error {
+            self.out.actions = vec![odp::Action::Drop(error.code())];
         }
         let wc = &mut self.out.wc;
         crate::tunnel::forget(key, wc);
