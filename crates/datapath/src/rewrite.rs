@@ -381,16 +381,7 @@ fn set_nsh<B: PacketBuf>(
     new: &odp::NshFields,
     mask: Option<&odp::NshFields>,
 ) -> Option<()> {
-    let all = odp::NshFields {
-        flags: 3,
-        ttl: 0x3f,
-        md_type: 0,
-        next_proto: 0,
-        spi: 0xff_ffff,
-        si: 0xff,
-        context: [u32::MAX; 4],
-    };
-    let mask = mask.unwrap_or(&all);
+    let mask = mask.unwrap_or(&odp::NshFields::ALL);
     (key.eth_type() == eth::TYPE_NSH).then_some(())?;
     let l3 = usize::from(p.layers.l3?);
     let md1 = nsh::NshRef::parse(p.buf.head().get(l3..)?)?.context().is_some();

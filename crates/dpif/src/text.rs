@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use datapath::FlowInfo;
+use datapath::{FlowInfo, FlowStats};
 use odp::text::{ActionList, FlowText};
 
 use crate::{Dpif, PortStats};
@@ -103,19 +103,35 @@ pub struct FlowLine<'a> {
 impl Display for FlowLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FlowInfo { matched, actions, stats, .. } = self.flow;
-        write!(f, "{}, packets:{}, bytes:{}, used:", FlowText(matched), stats.packets, stats.bytes)?;
-        match stats.used_ms {
+        let stats = StatsText { stats, now_ms: self.now_ms };
+        write!(f, "{}, {stats}, actions:{}", FlowText(matched), ActionList(actions))
+    }
+}
+
+/// A megaflow's counters, at a monotonic time in milliseconds.
+pub struct StatsText<'a> {
+    /// The counters.
+    pub stats: &'a FlowStats,
+    /// The time.
+    pub now_ms: u64,
+}
+
+impl Display for StatsText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FlowStats { packets, bytes, used_ms, tcp_flags: flags } = *self.stats;
+        write!(f, "packets:{packets}, bytes:{bytes}, used:")?;
+        match used_ms {
             0 => f.write_str("never")?,
             used => {
                 let age = self.now_ms.saturating_sub(used);
                 write!(f, "{}.{:03}s", age / 1000, age % 1000)?;
             }
         }
-        if stats.tcp_flags != 0 {
+        if flags != 0 {
             f.write_str(", flags:")?;
-            tcp_flags(f, stats.tcp_flags)?;
+            tcp_flags(f, flags)?;
         }
-        write!(f, ", actions:{}", ActionList(actions))
+        Ok(())
     }
 }
 

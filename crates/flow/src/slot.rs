@@ -172,3 +172,7 @@ macro_rules! slot_consts {
     };
 }
 with_slots!(slot_consts);
+
+/// Fields of the network service header.
+pub const NSH: [Slot; 10] =
+    [nsh_flags, nsh_ttl, nsh_mdtype, nsh_np, nsh_spi, nsh_si, nsh_c1, nsh_c2, nsh_c3, nsh_c4];

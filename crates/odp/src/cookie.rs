@@ -49,6 +49,11 @@ impl SlowPath {
         (Self::MATCH, "match"),
         (Self::CONTROLLER, "controller"),
     ];
+
+    /// The reason of a name.
+    pub fn named(name: &str) -> Option<SlowPath> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(bit, _)| SlowPath(*bit))
+    }
 }
 
 impl fmt::Display for SlowPath {

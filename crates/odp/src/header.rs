@@ -150,3 +150,16 @@ pub struct NshFields {
     /// Context of MD type 1.
     pub context: [u32; 4],
 }
+
+impl NshFields {
+    /// The mask over every field that a set writes.
+    pub const ALL: NshFields = NshFields {
+        flags: 3,
+        ttl: 0x3f,
+        md_type: 0,
+        next_proto: 0,
+        spi: 0xff_ffff,
+        si: 0xff,
+        context: [u32::MAX; 4],
+    };
+}

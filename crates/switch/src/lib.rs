@@ -40,4 +40,4 @@ mod upcall;
 pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
 pub use core::{ConnId, ControllerKind, Switch, Waker};
 pub use fdb::{Fdb, FdbStats};
-pub use underlay::{RouteEntry, Underlay};
+pub use underlay::{Addresses, NewRoute, Underlay};

@@ -37,6 +37,43 @@ pub struct RouteEntry {
     pub local: bool,
 }
 
+/// A route as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRoute {
+    /// Network; bits of hosts are ignored.
+    pub network: IpAddr,
+    /// Bits of the network.
+    pub prefix: u8,
+    /// Mark that packets must have; zero is none.
+    pub mark: u32,
+    /// Device.
+    pub device: String,
+    /// Next hop.
+    pub gateway: Option<IpAddr>,
+    /// Address to send from; without one, one of the device's.
+    pub source: Option<IpAddr>,
+}
+
+/// Addresses of devices, with the bits of their networks.
+pub type Addresses = BTreeMap<String, Vec<(IpAddr, u8)>>;
+
+/// The address of a device to send from: one in the same network if there is one.
+fn source_on(addresses: &Addresses, device: &str, toward: IpAddr) -> Option<IpAddr> {
+    let list = addresses.get(device)?;
+    let near = list.iter().find(|(a, prefix)| covers(*a, *prefix, toward));
+    near.or_else(|| list.iter().find(|(a, _)| a.is_ipv4() == toward.is_ipv4())).map(|(a, _)| *a)
+}
+
+impl NewRoute {
+    /// The table's row; none if the device has no address to send from.
+    fn row(self, addresses: &Addresses) -> Option<RouteEntry> {
+        let NewRoute { network, prefix, mark, device, gateway, source } = self;
+        let source = source.or_else(|| source_on(addresses, &device, gateway.unwrap_or(network)))?;
+        let network = masked(network, prefix);
+        Some(RouteEntry { network, prefix, mark, device, gateway, source, user: false, local: false })
+    }
+}
+
 fn bits(addr: IpAddr) -> (u128, u8) {
     match addr {
         IpAddr::V4(a) => (u128::from(a.to_bits()) << 96, 32),
@@ -65,8 +102,7 @@ pub fn masked(addr: IpAddr, prefix: u8) -> IpAddr {
 #[derive(Debug)]
 pub struct Underlay {
     routes: Vec<RouteEntry>,
-    /// Addresses of devices, with the bits of their networks.
-    addresses: BTreeMap<String, Vec<(IpAddr, u8)>>,
+    addresses: Addresses,
     neighbours: BTreeMap<(IpAddr, String), (EthAddr, Instant)>,
     aging: u64,
     /// UDP source ports.
@@ -94,36 +130,11 @@ impl Underlay {
     }
 
     /// Adds a user's route; false if its device has no address to send from.
-    pub fn add_route(
-        &mut self,
-        (network, prefix): (IpAddr, u8),
-        device: &str,
-        gateway: Option<IpAddr>,
-        (mark, source): (u32, Option<IpAddr>),
-    ) -> bool {
-        let toward = gateway.unwrap_or(network);
-        let Some(source) = source.or_else(|| self.source_on(device, toward)) else { return false };
-        let network = masked(network, prefix);
-        self.routes.retain(|r| !(r.user && (r.network, r.prefix, r.mark) == (network, prefix, mark)));
-        let device = device.to_owned();
-        self.routes.push(RouteEntry {
-            network,
-            prefix,
-            mark,
-            device,
-            gateway,
-            source,
-            user: true,
-            local: false,
-        });
+    pub fn add_route(&mut self, new: NewRoute) -> bool {
+        let Some(row) = new.row(&self.addresses) else { return false };
+        self.del_route(row.network, row.prefix, row.mark);
+        self.routes.push(RouteEntry { user: true, ..row });
         true
-    }
-
-    /// The address of a device to send from: one in the same network if there is one.
-    fn source_on(&self, device: &str, toward: IpAddr) -> Option<IpAddr> {
-        let list = self.addresses.get(device)?;
-        let near = list.iter().find(|(a, prefix)| covers(*a, *prefix, toward));
-        near.or_else(|| list.iter().find(|(a, _)| a.is_ipv4() == toward.is_ipv4())).map(|(a, _)| *a)
     }
 
     /// Removes a user's route; false if there is none.
@@ -160,37 +171,29 @@ impl Underlay {
     pub fn add_address(&mut self, device: &str, addr: IpAddr, prefix: u8) {
         self.addresses.entry(device.to_owned()).or_default().push((addr, prefix));
         let (_, width) = bits(addr);
-        for (length, local) in [(prefix, false), (width, true)] {
-            let network = masked(addr, length);
-            let device = device.to_owned();
-            let route = RouteEntry {
-                network,
-                prefix: length,
-                mark: 0,
-                device,
-                gateway: None,
-                source: addr,
-                user: false,
-                local,
-            };
-            self.routes.retain(|r| r.user || (r.network, r.prefix) != (network, length));
-            self.routes.push(route);
+        for (prefix, local) in [(prefix, false), (width, true)] {
+            let (device, source) = (device.to_owned(), Some(addr));
+            let new = NewRoute { network: addr, prefix, mark: 0, device, gateway: None, source };
+            if let Some(row) = new.row(&self.addresses) {
+                self.routes.retain(|r| r.user || (r.network, r.prefix) != (row.network, row.prefix));
+                self.routes.push(RouteEntry { local, ..row });
+            }
         }
     }
 
-    /// Takes over the system's addresses and routes; true if anything differs.
-    pub fn set_system(
-        &mut self,
-        addresses: BTreeMap<String, Vec<(IpAddr, u8)>>,
-        routes: Vec<RouteEntry>,
-    ) -> bool {
-        let same = self.addresses == addresses && self.routes.iter().filter(|r| !r.user).eq(&routes);
+    /// Takes over the system's addresses and routes, those of `local` to addresses of this machine; true if anything
+    /// differs.
+    pub fn set_system(&mut self, addresses: Addresses, routes: Vec<NewRoute>, local: Vec<NewRoute>) -> bool {
+        let row = |new: NewRoute| new.row(&addresses);
+        let own = local.into_iter().filter_map(row).map(|row| RouteEntry { local: true, ..row });
+        let rows: Vec<RouteEntry> = routes.into_iter().filter_map(row).chain(own).collect();
+        let same = self.addresses == addresses && self.routes.iter().filter(|r| !r.user).eq(&rows);
         if same {
             return false;
         }
         self.addresses = addresses;
         self.routes.retain(|r| r.user);
-        self.routes.extend(routes);
+        self.routes.extend(rows);
         true
     }
 
@@ -265,14 +268,19 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn to(network: &str, prefix: u8, device: &str, gateway: Option<&str>, mark: u32) -> NewRoute {
+        let device = device.to_owned();
+        NewRoute { network: ip(network), prefix, mark, device, gateway: gateway.map(ip), source: None }
+    }
+
     #[test]
     fn the_longest_prefix_leads_and_users_come_first() {
         let mut u = Underlay::default();
         u.add_address("br0", ip("1.1.2.88"), 24);
         u.add_address("br0", ip("2001:cafe::88"), 24);
-        assert!(!u.add_route((ip("9.0.0.0"), 8), "nope", None, (0, None)));
-        assert!(u.add_route((ip("10.1.0.0"), 8), "br0", Some(ip("1.1.2.1")), (0, None)));
-        assert!(u.add_route((ip("10.0.0.0"), 8), "br0", Some(ip("1.1.2.2")), (5, None)));
+        assert!(!u.add_route(to("9.0.0.0", 8, "nope", None, 0)));
+        assert!(u.add_route(to("10.1.0.0", 8, "br0", Some("1.1.2.1"), 0)));
+        assert!(u.add_route(to("10.0.0.0", 8, "br0", Some("1.1.2.2"), 5)));
         assert_eq!(u.lookup(ip("10.2.2.2"), 0).unwrap().gateway, Some(ip("1.1.2.1")));
         assert_eq!(u.lookup(ip("10.2.2.2"), 5).unwrap().gateway, Some(ip("1.1.2.2")));
         assert_eq!(u.lookup(ip("1.1.2.92"), 0).unwrap().source, ip("1.1.2.88"));
@@ -285,6 +293,24 @@ mod tests {
              User: 10.0.0.0/8 dev br0 GW 1.1.2.1 SRC 1.1.2.88\nUser: 10.0.0.0/8 MARK 5 dev br0 GW 1.1.2.2 SRC 1.1.2.88\n"
         );
         assert!(u.del_route(ip("10.0.0.0"), 8, 0) && !u.del_route(ip("10.0.0.0"), 8, 0));
+    }
+
+    #[test]
+    fn the_systems_routes_leave_from_an_address_of_their_network() {
+        let mut u = Underlay::default();
+        let list = vec![(ip("10.9.0.1"), 16), (ip("1.1.2.88"), 24), (ip("2001:cafe::88"), 64)];
+        let addresses = Addresses::from([("br0".to_owned(), list)]);
+        let routes = vec![
+            to("0.0.0.0", 0, "br0", Some("1.1.2.1"), 0),
+            to("::", 0, "br0", None, 0),
+            to("3.0.0.0", 8, "none", None, 0),
+        ];
+        let local = vec![to("1.1.2.88", 32, "br0", None, 0)];
+        assert!(u.set_system(addresses.clone(), routes.clone(), local.clone()));
+        assert!(!u.set_system(addresses, routes, local), "nothing new");
+        assert_eq!(u.lookup(ip("8.8.8.8"), 0).unwrap().source, ip("1.1.2.88"));
+        assert_eq!(u.lookup(ip("2002::1"), 0).unwrap().source, ip("2001:cafe::88"));
+        assert_eq!(u.show_routes().matches(" local").count(), 1);
     }
 
     #[test]

@@ -378,3 +378,38 @@ bridge(\"br0\")
 ";
     assert!(tree.contains(wanted), "{tree}");
 }
+
+#[test]
+fn what_translation_refuses_is_counted_by_its_reason() {
+    use packet::DropReason::{self, RecursionTooDeep, TooManyMplsLabels, UnsupportedPacketType};
+    let b = Bench::new();
+    b.bridge("br0", FailMode::Secure);
+    for p in ["p1", "p2", "p3"] {
+        b.port("br0", p, None);
+    }
+    let push = "push_mpls:0x8847,".repeat(4);
+    b.flows(
+        "br0",
+        &[
+            "in_port=1,actions=resubmit(,0)",
+            "in_port=2,actions=encap(ethernet),1",
+            &format!("in_port=3,actions={push}1"),
+        ],
+    );
+    let frame = bare_frame();
+    let wanted = [("p1", RecursionTooDeep), ("p2", UnsupportedPacketType), ("p3", TooManyMplsLabels)];
+    for (port, reason) in wanted {
+        // The first packet goes by way of the switch, the second by the megaflow.
+        b.feed(port, &frame);
+        b.feed(port, &frame);
+        let drops = b.host.stats().drops;
+        assert_eq!((drops.get(reason), drops.get(DropReason::Policy)), (2, 0), "{port}");
+    }
+}
+
+/// A frame of a type of its own.
+fn bare_frame() -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5];
+    frame.resize(60, 0);
+    frame
+}

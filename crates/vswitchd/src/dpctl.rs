@@ -6,6 +6,7 @@
 //! those of ovs-dpctl(8) and of Open vSwitch's answers.
 
 mod connections;
+mod flows;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -97,11 +98,13 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     add("dpctl/show", "[-s] [dp...]", usize::MAX, show_datapaths);
     add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump_flows);
     add("dpctl/get-flow", "[dp] ufid", 2, get_flow);
-    add("dpctl/del-flows", "[dp]", 1, |dps, _, args| {
-        let dpif = dps.only(args)?;
-        dpif.apply(Command::FlushFlows).map_err(|e| failed("deleting all flows", &e.to_string()))?;
-        Ok(String::new())
-    });
+    add("dpctl/add-flow", "[dp] flow actions", 4, flows::add);
+    add("dpctl/mod-flow", "[dp] flow actions", 6, flows::modify);
+    add("dpctl/del-flow", "[dp] flow", 3, flows::del);
+    add("dpctl/add-flows", "[dp] file", 2, flows::add_file);
+    add("dpctl/mod-flows", "[dp] file", 2, flows::modify_file);
+    add("dpctl/del-flows", "[dp] [file]", 2, flows::del_all);
+    add("dpctl/parse-actions", "actions", usize::MAX, flows::parse);
     add("dpctl/show-drops", "[dp]", 1, show_drops);
     add("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 4, connections::dump);
     add("dpctl/ct-stats-show", "[dp] [zone=N]", 3, connections::stats);

@@ -2,7 +2,6 @@
 //!
 //! Where it sits: registered beside the switch's other commands; the tables are the switch's.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use daemon::unixctl::Commands;
@@ -10,7 +9,7 @@ use datapath::Command;
 use dpif::Dpif;
 use netdev_linux::RouteTables;
 use packet::Now;
-use switch::{RouteEntry, Switch, Underlay};
+use switch::{Addresses, NewRoute, Switch, Underlay};
 use wire::EthAddr;
 
 use crate::commands::add;
@@ -35,37 +34,25 @@ fn show(engine: &Shared, f: impl Fn(&Underlay) -> String) -> String {
 
 /// Gives a switch the system's addresses, routes and neighbours.
 pub(crate) fn take_over(switch: &Switch, tables: &RouteTables, now: Now) {
-    let mut addresses: BTreeMap<String, Vec<(IpAddr, u8)>> = BTreeMap::new();
+    let mut addresses = Addresses::new();
     for a in &tables.addresses {
         if let Some(name) = tables.links.get(&a.link) {
             addresses.entry(name.clone()).or_default().push((a.address, a.prefix));
         }
     }
-    let source_on = |device: &str, is_ipv6: bool| {
-        let list = addresses.get(device)?;
-        list.iter().map(|(a, _)| *a).find(|a| a.is_ipv6() == is_ipv6)
-    };
     let route = |r: &netdev_linux::Route| {
         let device = tables.links.get(&r.link)?.clone();
         let any: IpAddr = if r.is_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         let network = r.dst.unwrap_or(any);
-        let source = r.source.or_else(|| source_on(&device, r.is_ipv6))?;
-        let (prefix, mark, gateway) = (r.prefix, r.mark, r.gateway);
-        Some(RouteEntry {
-            network,
-            prefix,
-            mark,
-            device,
-            gateway,
-            source,
-            user: false,
-            local: r.table == LOCAL_TABLE,
-        })
+        let (prefix, mark, gateway, source) = (r.prefix, r.mark, r.gateway, r.source);
+        Some(NewRoute { network, prefix, mark, device, gateway, source })
     };
-    let known = |r: &&netdev_linux::Route| (253..=LOCAL_TABLE).contains(&r.table);
-    let routes: Vec<RouteEntry> = tables.routes.iter().filter(known).filter_map(route).collect();
+    let known = tables.routes.iter().filter(|r| (253..=LOCAL_TABLE).contains(&r.table));
+    let (local, other): (Vec<_>, Vec<_>) = known.partition(|r| r.table == LOCAL_TABLE);
+    let list =
+        |rows: &[&netdev_linux::Route]| rows.iter().filter_map(|r| route(r)).collect::<Vec<NewRoute>>();
     switch.change_underlay(|u| {
-        let mut changed = u.set_system(addresses.clone(), routes.clone());
+        let mut changed = u.set_system(addresses.clone(), list(&other), list(&local));
         for n in &tables.neighbours {
             // What was heard on the bridge is newer than what the system remembers.
             if let Some(bridge) = tables.links.get(&n.link)
@@ -136,9 +123,11 @@ fn register_routes(commands: &Commands, engine: &Shared) {
 }
 
 fn add_route(engine: &Shared, args: &[&str]) -> Reply {
-    let target = network(args[0]).ok_or("Invalid 'ip/plen' parameter")?;
+    let (network, prefix) = network(args[0]).ok_or("Invalid 'ip/plen' parameter")?;
     let extra = Extra::parse(&args[2..]).ok_or("Invalid pkt_mark or gateway")?;
-    let added = change(engine, |u| u.add_route(target, args[1], extra.gateway, (extra.mark, extra.source)));
+    let Extra { gateway, mark, source } = extra;
+    let new = NewRoute { network, prefix, mark, device: args[1].to_owned(), gateway, source };
+    let added = change(engine, |u| u.add_route(new.clone()));
     if added { Ok("OK".to_owned()) } else { Err("Error while inserting route.".to_owned()) }
 }
 

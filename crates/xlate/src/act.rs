@@ -30,6 +30,10 @@ impl Xlate<'_> {
         }
         let names = &self.bridge.names;
         for (i, action) in list.iter().enumerate() {
+            if self.must_see_inside(action) {
+                self.interrupt(Why::UnderLabel);
+                return self.note_remaining(list, i);
+            }
             self.note(NodeKind::Action, || actions::format(std::slice::from_ref(action), names));
             if let Action::CheckPktLarger(a) = action {
                 return self.check_pkt_larger(a, list.get(i + 1..).unwrap_or_default(), last);
@@ -151,6 +155,15 @@ impl Xlate<'_> {
                 self.note(NodeKind::Detail, || "queue = 0".into());
             }
             Action::DecTtl(a) if is_ip => self.dec_ttl(&a.ids),
+            Action::PushMpls(a) => self.push_mpls(a.0),
+            Action::PopMpls(a) => self.pop_mpls(a.0),
+            Action::SetMplsLabel(a) => self.set_label_field(Field::MplsLabel, a.0),
+            Action::SetMplsTc(a) => self.set_label_field(Field::MplsTc, a.0.into()),
+            Action::SetMplsTtl(a) => self.set_label_field(Field::MplsTtl, a.0.into()),
+            Action::DecMplsTtl(_) => self.dec_mpls_ttl(),
+            Action::Encap(a) => self.encap(a),
+            Action::Decap(_) => self.decap(),
+            Action::DecNshTtl(_) => self.dec_nsh_ttl(),
             Action::SetVlanVid(_)
             | Action::SetVlanPcp(_)
             | Action::SetIpDscp(_)
@@ -173,7 +186,7 @@ impl Xlate<'_> {
     }
 
     /// Stores bits in a field that the packet has.
-    fn set_field(&mut self, f: flow::Field, value: u128, mask: u128) {
+    pub(crate) fn set_field(&mut self, f: flow::Field, value: u128, mask: u128) {
         let def = f.def();
         let mask = mask & field::full_mask(f);
         // Prerequisites of fields of the packet are looked at here: the match need not have them all (VLAN, ND).
@@ -260,18 +273,21 @@ impl Xlate<'_> {
         if ttl > 1 {
             return self.flow.set_nw_ttl(ttl - 1);
         }
-        for id in ids {
-            self.controller(&actions::Controller {
-                max_len: u16::MAX,
-                controller_id: *id,
-                reason: PacketInReason::InvalidTtl,
-                userdata: Vec::new(),
-                pause: false,
-                meter_id: 0,
-                extended: false,
-            });
-        }
+        ids.iter().for_each(|id| self.invalid_ttl(*id));
         self.exit = true;
+    }
+
+    /// Tells a controller of a TTL that is at its end.
+    pub(crate) fn invalid_ttl(&mut self, controller_id: u16) {
+        self.controller(&actions::Controller {
+            max_len: u16::MAX,
+            controller_id,
+            reason: PacketInReason::InvalidTtl,
+            userdata: Vec::new(),
+            pause: false,
+            meter_id: 0,
+            extended: false,
+        });
     }
 
     /// `resubmit(,table,ct)`: addresses and ports are those of the connection's original direction while looking up.
@@ -418,6 +434,7 @@ impl Xlate<'_> {
         let (stack, set) = (self.stack.clone(), self.action_set.clone());
         let branch = |x: &mut Self, larger: u128| {
             let (flow, base, exit, conntracked) = (x.flow, x.base, x.exit, x.conntracked);
+            let (under_label, pending) = (x.under_label, x.pending.clone());
             x.stack.clone_from(&stack);
             x.action_set.clone_from(&set);
             x.write(a.dst, larger);
@@ -429,6 +446,7 @@ impl Xlate<'_> {
             }
             x.finish_interruption();
             (x.flow, x.base, x.exit, x.conntracked) = (flow, base, exit, conntracked);
+            (x.under_label, x.pending) = (under_label, pending);
             std::mem::take(&mut x.out.actions)
         };
         let if_greater = branch(self, 1);

@@ -1,4 +1,5 @@
-//! Turning the packet that the datapath has into the packet that the rules made of it: set and VLAN actions.
+//! Turning the packet that the datapath has into the packet that the rules made of it: set and VLAN actions (labels and
+//! other headers: `encap.rs`).
 //!
 //! Where it sits: called before anything that lets the packet be seen: outputs, tracking, controllers.
 //!
@@ -14,6 +15,7 @@ use crate::translate::Xlate;
 impl Xlate<'_> {
     /// Emits what turns `base` into `flow`.
     pub(crate) fn commit(&mut self) {
+        self.commit_pending();
         if self.base.packet_type() != 0 && self.flow.packet_type() == 0 {
             let (src, dst) = (self.flow.eth_src(), self.flow.eth_dst());
             self.out.actions.push(Action::PushEth { src, dst });
@@ -21,8 +23,12 @@ impl Xlate<'_> {
             self.base.set_eth_src(src);
             self.base.set_eth_dst(dst);
         }
-        self.commit_group(&[slot::eth_src, slot::eth_dst], ethernet);
+        if self.flow.packet_type() == 0 {
+            self.commit_group(&[slot::eth_src, slot::eth_dst], ethernet);
+        }
         match self.flow.eth_type() {
+            // What lies under a popped label is not known, and not changed.
+            _ if self.under_label => {}
             eth::TYPE_IPV4 => {
                 self.commit_group(&[slot::nw_src, slot::nw_dst, slot::nw_tos, slot::nw_ttl], ipv4);
                 self.commit_l4();
@@ -36,8 +42,10 @@ impl Xlate<'_> {
                 let fields = [slot::nw_src, slot::nw_dst, slot::nw_proto, slot::arp_sha, slot::arp_tha];
                 self.commit_group(&fields, arp);
             }
+            eth::TYPE_NSH => self.commit_nsh(),
             _ => {}
         }
+        self.commit_mpls();
         self.commit_vlan();
         if self.flow.skb_priority() != self.base.skb_priority() {
             self.out.wc.unwildcard(slot::skb_priority);

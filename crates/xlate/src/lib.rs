@@ -22,6 +22,7 @@ mod act;
 mod choose;
 mod commit;
 mod credit;
+mod encap;
 mod freeze;
 mod group;
 mod hash;

@@ -67,6 +67,11 @@ impl Xlate<'_> {
         if let Some(tunnel) = &port.tunnel {
             return self.send_to_tunnel(tunnel, odp);
         }
+        if self.flow.packet_type() != 0 {
+            return self.note(NodeKind::Warning, || {
+                "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.".into()
+            });
+        }
         if port.ofp == OfpPort::LOCAL {
             if let Some(tunnel) = self.terminates() {
                 self.commit();
@@ -114,6 +119,7 @@ impl Xlate<'_> {
     pub(crate) fn isolated(&mut self, is_last: bool, f: impl FnOnce(&mut Self)) {
         let (flow, base) = (self.flow, self.base);
         let (exit, conntracked) = (self.exit, self.conntracked);
+        let (under_label, pending) = (self.under_label, self.pending.clone());
         let before = std::mem::take(&mut self.out.actions);
         f(self);
         let inside = std::mem::replace(&mut self.out.actions, before);
@@ -125,6 +131,7 @@ impl Xlate<'_> {
             self.out.actions.push(OdpAction::Clone(inside));
         }
         (self.flow, self.base, self.conntracked) = (flow, base, conntracked);
+        (self.under_label, self.pending) = (under_label, pending);
         self.exit = exit || self.out.error.is_some();
     }
 
@@ -132,6 +139,7 @@ impl Xlate<'_> {
     pub(crate) fn cloned(&mut self, f: impl FnOnce(&mut Self)) {
         let (flow, base) = (self.flow, self.base);
         let (exit, conntracked) = (self.exit, self.conntracked);
+        let (under_label, pending) = (self.under_label, self.pending.clone());
         let before = std::mem::take(&mut self.out.actions);
         f(self);
         self.finish_interruption();
@@ -142,6 +150,7 @@ impl Xlate<'_> {
         } else {
             self.out.actions.extend(inside);
         }
+        (self.under_label, self.pending) = (under_label, pending);
         self.flow = flow;
         self.conntracked = conntracked;
         self.exit = exit || self.out.error.is_some();
@@ -209,5 +218,12 @@ fn is_irreversible(action: &OdpAction) -> bool {
             | OdpAction::TnlPush(_)
             | OdpAction::Meter(_)
             | OdpAction::Trunc(_)
+            | OdpAction::PushMpls { .. }
+            | OdpAction::PopMpls { .. }
+            | OdpAction::AddMpls { .. }
+            | OdpAction::PushNsh(_)
+            | OdpAction::PopNsh
+            | OdpAction::PushEth { .. }
+            | OdpAction::PopEth
     )
 }

@@ -25,6 +25,10 @@ pub(crate) enum Why {
     Hash(HashAlg, u32),
     /// A controller wants to look at the packet.
     Pause(Box<Controller>),
+    /// The action is about what lies under a popped label; it is carried out once more when that is known.
+    UnderLabel,
+    /// What lies under a popped header is to be known.
+    Decap,
 }
 
 /// An interruption under way.
@@ -39,7 +43,7 @@ pub(crate) struct Interruption {
 impl Xlate<'_> {
     /// Stops carrying out actions: what follows is to be done when the packet is back.
     pub(crate) fn interrupt(&mut self, why: Why) {
-        let again = matches!(why, Why::Hash(..));
+        let again = matches!(why, Why::Hash(..) | Why::UnderLabel);
         self.interruption = Some(Interruption { why, remaining: Vec::new(), again });
         self.exit = true;
     }
@@ -67,6 +71,10 @@ impl Xlate<'_> {
             Why::Hash(alg, basis) => {
                 let Some(id) = self.freeze(state) else { return };
                 self.out.actions.push(OdpAction::Hash { alg, basis });
+                self.out.actions.push(OdpAction::Recirc(id));
+            }
+            Why::UnderLabel | Why::Decap => {
+                let Some(id) = self.freeze(state) else { return };
                 self.out.actions.push(OdpAction::Recirc(id));
             }
             // A trace has no packet to show.

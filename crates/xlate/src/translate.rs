@@ -9,6 +9,7 @@ use odp::cookie::SlowPath;
 use ofproto::{Rule, TableMiss};
 use openflow::{Action, OfpPort, actions, matches};
 
+use crate::encap::Pending;
 use crate::freeze::{Frozen, FrozenTable, clear_metadata};
 use crate::resume::Interruption;
 use crate::{Bridge, Credit, Memory, Network, NodeKind, Trace};
@@ -37,6 +38,10 @@ pub enum XlateError {
     UnsupportedAction,
     /// A congestion mark on a packet that cannot carry it.
     Congestion,
+    /// More labels than a key has.
+    TooManyMplsLabels,
+    /// A header put before or taken from a packet that it does not fit.
+    UnsupportedPacketType,
 }
 
 impl XlateError {
@@ -51,6 +56,23 @@ impl XlateError {
             XlateError::NoRecirculationIds => "Recirculation conflict",
             XlateError::Congestion => "Congestion experienced",
             XlateError::UnsupportedAction => "Unsupported action",
+            XlateError::TooManyMplsLabels => "Too many MPLS labels",
+            XlateError::UnsupportedPacketType => "Unsupported packet type",
+        }
+    }
+
+    /// Its number in a `drop` action, by which the datapath counts (`enum xlate_error`).
+    pub const fn code(self) -> u32 {
+        match self {
+            XlateError::NoBridge => 1,
+            XlateError::RecursionTooDeep => 2,
+            XlateError::TooManyResubmits => 3,
+            XlateError::StackTooDeep => 4,
+            XlateError::NoRecirculationContext => 5,
+            XlateError::NoRecirculationIds => 6,
+            XlateError::TooManyMplsLabels => 7,
+            XlateError::UnsupportedAction | XlateError::UnsupportedPacketType => 9,
+            XlateError::Congestion => 10,
         }
     }
 }
@@ -138,6 +160,10 @@ pub(crate) struct Xlate<'a> {
     pub stack: Vec<u128>,
     pub action_set: Vec<Action>,
     pub conntracked: bool,
+    /// A label was popped, and what lies under it is not known.
+    pub under_label: bool,
+    /// A header that the datapath does not know of yet.
+    pub pending: Option<Pending>,
     /// Nothing follows the action that is carried out.
     pub last: bool,
     /// Stop carrying out actions.
@@ -167,6 +193,8 @@ pub fn translate(request: &Request<'_>) -> Outcome {
         stack: Vec::new(),
         action_set: Vec::new(),
         conntracked: request.key.recirc_id() != 0,
+        under_label: false,
+        pending: None,
         last: false,
         exit: false,
         interruption: None,
@@ -256,8 +284,8 @@ impl<'a> Xlate<'a> {
     }
 
     fn finish(mut self, key: &FlowKey) -> Outcome {
-        if self.out.error.is_some() {
-            self.out.actions.clear();
+        if let Some(error) = self.out.error {
+            self.out.actions = vec![odp::Action::Drop(error.code())];
         }
         let wc = &mut self.out.wc;
         crate::tunnel::forget(key, wc);
@@ -269,6 +297,13 @@ impl<'a> Xlate<'a> {
         if key.vlan_tci() == 0 {
             wc.set_vlan_tci(u16::MAX);
             wc.set_vlan_tpid(u16::MAX);
+        }
+        // Headers that only rules put on are no part of it either.
+        if !wire::eth::is_mpls(key.eth_type()) {
+            crate::encap::LABELS.iter().for_each(|s| wc.set(*s, 0));
+        }
+        if key.eth_type() != wire::eth::TYPE_NSH {
+            slot::NSH.iter().for_each(|s| wc.set(*s, 0));
         }
         if wc.vlan_tci() != 0 {
             let tci = wc.vlan_tci() | wire::eth::VLAN_CFI;

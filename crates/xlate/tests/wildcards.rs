@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use flow::{FlowKey, Match, Slot, slot};
 use ofproto::Ofproto;
 use openflow::actions::{
-    CloneActions, Ct, CtZone, DecTtl, GotoTable, Move, Output, PushVlan, Resubmit, SetField, SetFieldForm,
-    StackPop, StackPush, StripVlan, WriteActions,
+    CloneActions, Ct, CtZone, DecMplsTtl, DecNshTtl, DecTtl, Decap, Encap, GotoTable, Move, Output, PopMpls,
+    PushMpls, PushVlan, Resubmit, SetField, SetFieldForm, SetMplsTtl, StackPop, StackPush, StripVlan,
+    WriteActions,
 };
 use openflow::{Action, FlowMod, FlowModCommand, OfpPort, Subfield};
 use packet::{Now, OdpPort};
@@ -38,7 +39,9 @@ impl Memory for Known {
     }
 }
 
-const FIELDS: [(flow::Field, Slot); 9] = [
+const FIELDS: [(flow::Field, Slot); 11] = [
+    (flow::Field::MplsLabel, slot::mpls_lse0),
+    (flow::Field::NshSpi, slot::nsh_spi),
     (flow::Field::InPortOxm, slot::in_port),
     (flow::Field::EthType, slot::eth_type),
     (flow::Field::EthDst, slot::eth_dst),
@@ -57,7 +60,7 @@ fn matcher() -> impl Strategy<Value = Match> {
         for (i, value, mask) in parts {
             let s = FIELDS[i].1;
             let (value, mask) = match s {
-                slot::eth_type => (if value & 1 == 0 { 0x800 } else { 0x806 }, u128::MAX),
+                slot::eth_type => ([0x800, 0x806, 0x8847, 0x894f][value as usize & 3], u128::MAX),
                 slot::nw_proto => (if value & 1 == 0 { 6 } else { 17 }, u128::MAX),
                 slot::in_port => (value & 3, u128::MAX),
                 _ => (value, mask),
@@ -96,6 +99,17 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(StackPop(sub(flow::Field::Reg0, 0, 8)).into()),
         1 => Just(PushVlan(0x8100).into()),
         1 => Just(StripVlan { pop: false }.into()),
+        1 => prop::sample::select(vec![0x8847, 0x8848]).prop_map(|t| PushMpls(t).into()),
+        2 => prop::sample::select(vec![0x800, 0x86dd, 0x8847]).prop_map(|t| PopMpls(t).into()),
+        1 => (0u128..8).prop_map(|v| load(flow::Field::MplsLabel, v, 7)),
+        1 => Just(SetMplsTtl(9).into()),
+        1 => Just(DecMplsTtl.into()),
+        1 => (0u128..8).prop_map(|v| load(flow::Field::NshSpi, v, 7)),
+        1 => Just(DecNshTtl.into()),
+        1 => prop::sample::select(vec![0, 0x1894f, 0x18847]).prop_map(|packet_type| {
+            Encap { packet_type, hdr_size: 0, properties: vec![] }.into()
+        }),
+        1 => Just(Decap(0xfffe).into()),
         1 => Just(DecTtl { ids: vec![0], with_ids: false }.into()),
         1 => (1u8..4).prop_map(|t| Ct {
             commit: false, force: false, zone: CtZone::Number(1), table: Some(t), alg: 0, actions: vec![]
@@ -124,7 +138,7 @@ fn packet() -> impl Strategy<Value = FlowKey> {
     let parts = (
         (
             1u32..4,
-            prop_oneof![Just(0x800u16), Just(0x806), Just(0x86dd)],
+            prop_oneof![Just(0x800u16), Just(0x806), Just(0x86dd), Just(0x8847), Just(0x894f)],
             prop_oneof![Just(6u8), Just(17), Just(1)],
         ),
         (0u64..4, 0u64..4, 0u32..8, 0u32..8, 0u16..8, 0u16..8),
@@ -136,6 +150,18 @@ fn packet() -> impl Strategy<Value = FlowKey> {
         k.set_eth_type(eth_type);
         k.set_eth_dst(EthAddr::from_u64(dst));
         k.set_eth_src(EthAddr::from_u64(src));
+        if eth_type == 0x8847 {
+            labels(&mut k, nw_src, nw_dst << 12 | u32::from(ttl));
+        }
+        if eth_type == 0x894f {
+            k.set_nsh_spi(nw_src);
+            k.set_nsh_ttl(ttl & 3);
+            k.set_nsh_np(sp as u8 & 3);
+            k.set_nsh_mdtype(1);
+        }
+        if !matches!(eth_type, 0x800 | 0x86dd | 0x806) {
+            return tagged(k, tci, ct, mark);
+        }
         k.set_nw_src(nw_src);
         k.set_nw_dst(nw_dst);
         k.set_nw_proto(proto);
@@ -144,12 +170,41 @@ fn packet() -> impl Strategy<Value = FlowKey> {
             k.set_tp_src(sp);
             k.set_tp_dst(dp);
         }
-        k.set_vlan_tci(tci);
-        k.set_vlan_tpid(if tci == 0 { 0 } else { 0x8100 });
-        k.set_ct_state(ct);
-        k.set_ct_mark(mark);
-        k
+        tagged(k, tci, ct, mark)
     })
+}
+
+fn tagged(mut k: FlowKey, tci: u16, ct_state: u8, ct_mark: u32) -> FlowKey {
+    k.set_vlan_tci(tci);
+    k.set_vlan_tpid(if tci == 0 { 0 } else { 0x8100 });
+    k.set_ct_state(ct_state);
+    k.set_ct_mark(ct_mark);
+    k
+}
+
+/// A stack whose bottom is where `n` says, or beyond what the key has.
+fn labels(k: &mut FlowKey, n: u32, first: u32) {
+    for (i, s) in [slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2].into_iter().enumerate() {
+        let bottom = n % 4 == i as u32;
+        k.set(s, u128::from(first & !0x100 | u32::from(bottom) << 8) + i as u128);
+        if bottom {
+            break;
+        }
+    }
+}
+
+/// True if a packet may differ from `key` in `s`: it has the header, and the bottom of its labels stays where it is.
+fn has(key: &FlowKey, s: Slot, bit: u8) -> bool {
+    let labels = [slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2];
+    if let Some(at) = labels.iter().position(|l| *l == s) {
+        return key.eth_type() == 0x8847 && bit != 8 && labels[..at].iter().all(|l| key.get(*l) & 0x100 == 0);
+    }
+    if slot::NSH.contains(&s) {
+        return key.eth_type() == 0x894f;
+    }
+    let network =
+        [slot::nw_src, slot::nw_dst, slot::nw_proto, slot::nw_ttl, slot::nw_tos, slot::tp_src, slot::tp_dst];
+    !network.contains(&s) || matches!(key.eth_type(), 0x800 | 0x86dd | 0x806)
 }
 
 fn network(rules: &[RuleParts]) -> Network {
@@ -202,7 +257,14 @@ fn network(rules: &[RuleParts]) -> Network {
 }
 
 /// Bits of a packet that can differ between packets.
-const FLIPPED: [Slot; 14] = [
+const FLIPPED: [Slot; 21] = [
+    slot::mpls_lse0,
+    slot::mpls_lse1,
+    slot::mpls_lse2,
+    slot::nsh_ttl,
+    slot::nsh_np,
+    slot::nsh_spi,
+    slot::nsh_c1,
     slot::eth_dst,
     slot::eth_src,
     slot::vlan_tci,
@@ -233,7 +295,7 @@ proptest! {
         let outcome = run(&key);
         for s in FLIPPED {
             for bit in 0..s.bits {
-                if outcome.wc.get(s) >> bit & 1 != 0 {
+                if outcome.wc.get(s) >> bit & 1 != 0 || !has(&key, s, bit) {
                     continue;
                 }
                 let mut other = key;

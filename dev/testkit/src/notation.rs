@@ -10,11 +10,13 @@
 //! hopopts [len N] | dstopts [len N] | routing | frag [id N] [off N] [mf]      (IPv6 extension headers)
 //! tcp SPORT > DPORT [FSRPAUEC] [seq N] [ack N] [win N] [options HEX]          udp SPORT > DPORT     sctp SPORT > DPORT
 //! icmp echo|reply [id N] [seq N]    icmp type N code N     icmp6 echo|reply|type … likewise
+//! mpls LABEL [tc N] [ttl N]         nsh [spi N] [si N] [ttl N] [c1 N] … [c4 N] [md2]
+//! vxlan VNI [flags N]               geneve VNI [options HEX]            gre [key N] [seq N]
 //! ns TARGET [sll MAC] | na TARGET [tll MAC] [rso N]        hex DIGITS…        "text"
 //! ~~~
 //!
 //! Layers are joined by `/`. Types and protocol numbers follow from the next layer unless given. A trailing `badsum` on
-//! a layer spoils its checksum. Offsets of fragments are in bytes.
+//! a layer spoils its checksum, `nosum` leaves it zero. Offsets of fragments are in bytes.
 //!
 //! Spec: RFC 791, 8200, 826, 9293, 768, 9260, 792, 4443, 4861, 1071; IEEE 802.1Q.
 
@@ -138,6 +140,22 @@ mod tests {
         );
         assert_eq!((chain[20], chain[54], chain[62]), (0, 44, 17));
         assert_eq!(chain[62..70], from_hex("11 00 0009 00000005")[..]);
+    }
+
+    #[test]
+    fn shims_and_tunnels() {
+        let eth = "eth 02:00:00:00:00:01 > 02:00:00:00:00:02";
+        let bytes = packet(&format!("{eth} / mpls 5 tc 1 / mpls 6 ttl 9 / ip 1.1.1.1 > 2.2.2.2"));
+        assert_eq!(bytes[12..23], from_hex("8847 00005240 00006109 45")[..]);
+        let bytes = packet(&format!("{eth} / nsh spi 0x123456 si 7 c2 9 / {eth} type 5"));
+        assert_eq!(bytes[12..22], from_hex("894f 0fc6 01 03 123456 07")[..]);
+        assert_eq!((bytes[29], bytes.len()), (9, 14 + 24 + 14));
+        let vxlan = packet(&format!(
+            "{eth} / ip 1.1.1.1 > 2.2.2.2 / udp 1 > 4789 nosum / vxlan 7 / {eth} / udp 1 > 2"
+        ));
+        assert_eq!(vxlan[34..50], from_hex("000112b5 0026 0000 08000000 00000700")[..]);
+        let gre = packet(&format!("{eth} / ip 1.1.1.1 > 2.2.2.2 / gre key 5 / {eth}"));
+        assert_eq!((gre[23], &gre[34..42]), (47, &from_hex("2000655800000005")[..]));
     }
 
     #[test]

@@ -159,11 +159,26 @@ const LAYERS: &[Allowed] = &[
     // for tests only
     ("testkit", &["sandbox"]),
     ("e2e", &["testkit", "sandbox"]),
+    (
+        "scenarios",
+        &[
+            "wire",
+            "packet",
+            "flow",
+            "odp",
+            "datapath",
+            "dpif",
+            "netdev",
+            "dpif-netdev",
+            "switch-ext",
+            "testkit",
+        ],
+    ),
     ("xtask", &["testkit", "sandbox"]),
 ];
 
 /// Reachable from anywhere, but only as dev-dependencies.
-const DEV_ONLY: [&str; 3] = ["testkit", "e2e", "xtask"];
+const DEV_ONLY: [&str; 4] = ["testkit", "e2e", "scenarios", "xtask"];
 
 fn allowed(name: &str) -> Option<&'static [&'static str]> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|(_, imports)| *imports)

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 
 use ::datapath::{Command, CommandError, FlowInfo, FlowPut, PutMode, Reply};
 use ::flow::Match;
-use classifier::hash_key;
 use netlink::{Attr, Builder, Header, flags};
 use odp::netlink::flow::{self as attrs, FlowAttrs, FlowCounters, omit};
 use odp::netlink::ids::{self, cmd};
@@ -61,12 +60,6 @@ fn room() -> Result<Vec<FlowPut>, Errno> {
     Ok(one)
 }
 
-/// The identifier of a flow that came without: from its match.
-fn derived(m: &Match) -> Ufid {
-    let (key, mask) = (hash_key(&m.key, 0x6f78_7673), hash_key(&m.wc, 0x7566_6964));
-    Ufid(u128::from(key ^ mask.rotate_left(17)) << 64 | u128::from(mask ^ key.rotate_left(29)))
-}
-
 /// The one flow of a reply.
 fn first(reply: &Reply) -> Result<&FlowInfo, Errno> {
     match reply {
@@ -107,7 +100,7 @@ fn put<H: VportHost + ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Resul
         }
         (None, _) => {
             flow.take_match(&mut put.matched).map_err(|e| errno(&e))?;
-            put.ufid = flow.ufid.unwrap_or_else(|| derived(&put.matched));
+            put.ufid = flow.ufid.unwrap_or_else(|| Ufid::of(&put.matched));
         }
     }
     put.actions = match (flow.actions, &existing) {

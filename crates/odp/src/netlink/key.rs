@@ -401,22 +401,7 @@ fn fill_given(attrs: Attrs<'_>, wc: &mut FlowKey, depth: u8) -> Result<(), AttrE
         match a.kind {
             attr::ENCAP if depth < MAX_TAGS => fill_given(a.nested(), wc, depth.saturating_add(1))?,
             attr::MPLS => LABELS.iter().take(a.payload.len() / 4).for_each(|s| wc.set(*s, s.max())),
-            attr::NSH => {
-                for s in [
-                    slot::nsh_flags,
-                    slot::nsh_ttl,
-                    slot::nsh_mdtype,
-                    slot::nsh_np,
-                    slot::nsh_spi,
-                    slot::nsh_si,
-                    slot::nsh_c1,
-                    slot::nsh_c2,
-                    slot::nsh_c3,
-                    slot::nsh_c4,
-                ] {
-                    wc.set(s, s.max());
-                }
-            }
+            attr::NSH => slot::NSH.iter().for_each(|s| wc.set(*s, s.max())),
             kind => layout(kind).into_iter().for_each(|l| l.fill(wc)),
         }
     }

@@ -27,7 +27,7 @@ pub mod key;
 mod layout;
 pub mod meter;
 pub mod packet;
-mod tunnel;
+pub(crate) mod tunnel;
 pub mod vport;
 
 use netlink::{Attr, Builder};
@@ -107,4 +107,4 @@ pub(crate) fn nest(b: &mut Builder, kind: u16, fill: impl FnOnce(&mut Builder)) 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

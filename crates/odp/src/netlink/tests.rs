@@ -23,7 +23,7 @@ fn attrs(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
 }
 
 /// Keys as extraction makes them: fields follow types.
-fn any_key() -> impl Strategy<Value = FlowKey> {
+pub(crate) fn any_key() -> impl Strategy<Value = FlowKey> {
     let words = prop::collection::vec(any::<u64>(), ::flow::FLOW_WORDS);
     let types = prop::sample::select(vec![0x0800u16, 0x86dd, 0x0806, 0x8847, 0x894f, 0x88cc, 0x05ff]);
     let proto = prop::sample::select(vec![1u8, 6, 17, 58, 132, 47]);
@@ -168,7 +168,7 @@ const CARRIED: &[Slot] = {
 };
 
 /// A match of `key` that has whole those fields whose bit in `which` is set, and the types that structure follows.
-fn match_of(key: &FlowKey, which: u64) -> Match {
+pub(crate) fn match_of(key: &FlowKey, which: u64) -> Match {
     let mut wc = Wildcards::NONE;
     for (n, s) in CARRIED.iter().enumerate() {
         if which >> n & 1 == 1 && key.get(*s) != 0 {
@@ -313,7 +313,7 @@ fn any_ct() -> impl Strategy<Value = CtAction> {
     )
 }
 
-fn any_actions() -> impl Strategy<Value = Vec<Action>> {
+pub(crate) fn any_actions() -> impl Strategy<Value = Vec<Action>> {
     let userspace = any::<(u32, Vec<u8>, Option<u32>, bool)>().prop_map(|(pid, userdata, port, actions)| {
         Action::Userspace(Box::new(Userspace { pid, userdata, tunnel_out_port: port.map(OdpPort), actions }))
     });

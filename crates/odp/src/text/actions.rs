@@ -277,7 +277,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             p.ipv4("src", (src, m.0))?;
             p.ipv4("dst", (dst, m.1))?;
             p.dec("proto", (proto.into(), m.2.into()), 0xff)?;
-            p.hex("tos", (tos.into(), m.3.into()), 0xff)?;
+            p.bare_hex("tos", (tos.into(), m.3.into()), 0xff)?;
             p.dec("ttl", (ttl.into(), m.4.into()), 0xff)?;
             p.frag((frag, m.5))?;
         }
@@ -289,9 +289,9 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             let mut p = Parts { f, sep: "" };
             p.ipv6("src", (src, m.0))?;
             p.ipv6("dst", (dst, m.1))?;
-            p.hex("label", (label.into(), m.2.into()), 0xfffff)?;
+            p.bare_hex("label", (label.into(), m.2.into()), 0xfffff)?;
             p.dec("proto", (proto.into(), m.3.into()), 0xff)?;
-            p.hex("tclass", (tclass.into(), m.4.into()), 0xff)?;
+            p.bare_hex("tclass", (tclass.into(), m.4.into()), 0xff)?;
             p.dec("hlimit", (hlimit.into(), m.5.into()), 0xff)?;
             p.frag((frag, m.6))?;
         }
@@ -342,7 +342,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             p.eth("tll", (tll, m.2))?;
         }
         Header::Nsh(v) => {
-            let m = if let Some(Header::Nsh(m)) = mask { *m } else { NSH_ALL };
+            let m = if let Some(Header::Nsh(m)) = mask { *m } else { crate::NshFields::ALL };
             open(f, "nsh")?;
             let mut p = Parts { f, sep: "" };
             p.dec("flags", (v.flags.into(), m.flags.into()), 3)?;
@@ -369,17 +369,6 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
     f.write_str(")")
 }
 
-/// A mask over every field that a set writes.
-const NSH_ALL: crate::NshFields = crate::NshFields {
-    flags: 3,
-    ttl: 0x3f,
-    md_type: 0,
-    next_proto: 0,
-    spi: 0xff_ffff,
-    si: 0xff,
-    context: [u32::MAX; 4],
-};
-
 fn tunnel(f: &mut fmt::Formatter<'_>, t: &packet::TunnelKey) -> fmt::Result {
     f.write_str("tunnel(")?;
     let mut p = Parts { f, sep: "" };
@@ -399,7 +388,7 @@ fn tunnel(f: &mut fmt::Formatter<'_>, t: &packet::TunnelKey) -> fmt::Result {
         p.ipv6("ipv6_dst", (t.ipv6_dst, u128::MAX))?;
     }
     if t.tos != 0 {
-        p.hex("tos", (t.tos.into(), 0xff), 0xff)?;
+        p.bare_hex("tos", (t.tos.into(), 0xff), 0xff)?;
     }
     p.dec("ttl", (t.ttl.into(), 0xff), 0xff)?;
     if t.tp_src != 0 {

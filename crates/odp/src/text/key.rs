@@ -236,7 +236,7 @@ impl Groups<'_, '_> {
                 p.ipv6("ipv6_src", src6)?;
                 p.ipv6("ipv6_dst", dst6)?;
             }
-            p.hex("tos", tos, 0xff)?;
+            p.bare_hex("tos", tos, 0xff)?;
             p.dec("ttl", ttl, 0xff)?;
             p.dec("tp_src", tp_src, 0xffff)?;
             p.dec("tp_dst", tp_dst, 0xffff)?;
@@ -288,7 +288,7 @@ impl Groups<'_, '_> {
         }
         let [flags, ttl, md, np, spi, si] = first.map(|s| self.get(s));
         let context = context.map(|s| self.get(s));
-        let has_context = self.key.nsh_mdtype() == wire::nsh::MD_TYPE1;
+        let has_context = self.wc.is_some() || self.key.nsh_mdtype() == wire::nsh::MD_TYPE1;
         self.parts("nsh", |p| {
             p.dec("flags", flags, 0xff)?;
             p.dec("ttl", ttl, 0xff)?;
@@ -351,7 +351,7 @@ impl Groups<'_, '_> {
             p.ipv4("src", src)?;
             p.ipv4("dst", dst)?;
             p.dec("proto", proto, 0xff)?;
-            p.hex("tos", tos, 0xff)?;
+            p.bare_hex("tos", tos, 0xff)?;
             p.dec("ttl", ttl, 0xff)?;
             p.frag(frag)
         })?;
@@ -369,9 +369,9 @@ impl Groups<'_, '_> {
         self.parts("ipv6", |p| {
             p.ipv6("src", src)?;
             p.ipv6("dst", dst)?;
-            p.hex("label", (label.0, label.1 & 0xfffff), 0xfffff)?;
+            p.bare_hex("label", (label.0, label.1 & 0xfffff), 0xfffff)?;
             p.dec("proto", proto, 0xff)?;
-            p.hex("tclass", tos, 0xff)?;
+            p.bare_hex("tclass", tos, 0xff)?;
             p.dec("hlimit", ttl, 0xff)?;
             p.frag(frag)
         })?;
@@ -424,15 +424,23 @@ impl Groups<'_, '_> {
     }
 
     fn nd(&mut self) -> fmt::Result {
-        if !self.matched(&[slot::nd_target, slot::arp_sha, slot::arp_tha]) {
+        if self.matched(&[slot::nd_target, slot::arp_sha, slot::arp_tha]) {
+            let target = self.get128(slot::nd_target);
+            let [sll, tll] = [slot::arp_sha, slot::arp_tha].map(|s| self.eth_addr(s));
+            self.parts("nd", |p| {
+                p.ipv6("target", target)?;
+                p.eth("sll", sll)?;
+                p.eth("tll", tll)
+            })?;
+        }
+        let [reserved, kind] = [slot::nd_reserved, slot::nd_options_type].map(|s| self.get(s));
+        let has_any = self.wc.is_some() || (reserved.0, kind.0) != (0, 0);
+        if !has_any || !self.matched(&[slot::nd_reserved, slot::nd_options_type]) {
             return Ok(());
         }
-        let target = self.get128(slot::nd_target);
-        let [sll, tll] = [slot::arp_sha, slot::arp_tha].map(|s| self.eth_addr(s));
-        self.parts("nd", |p| {
-            p.ipv6("target", target)?;
-            p.eth("sll", sll)?;
-            p.eth("tll", tll)
+        self.parts("nd_ext", |p| {
+            p.hex("nd_reserved", reserved, 0xffff_ffff)?;
+            p.dec("nd_options_type", kind, 0xff)
         })
     }
 }

@@ -1,15 +1,23 @@
 //! The text forms of datapath keys and actions, as `ovs-appctl dpctl/dump-flows` and `ofproto/trace` print them.
 //!
-//! Where it sits: `dpctl`, `ofproto/trace`, upcall logs and tests. Display adapters, no allocation.
+//! Where it sits: `dpctl`, `ofproto/trace`, upcall logs and tests. Printing is by Display adapters, without allocation.
 
 mod actions;
 mod key;
-mod read;
 mod tunnel;
+
+mod scan;
+
+mod read;
+mod set;
+
+mod headers;
+mod list;
 
 pub use actions::ActionList;
 pub use key::{FlowText, KeyText};
-pub use read::{KeySyntax, parse_key};
+pub use list::{ActionSyntax, parse_actions};
+pub use read::{KeySyntax, PortOf, parse_key, parse_match};
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -75,6 +83,12 @@ impl Parts<'_, '_> {
         self.part(name, vm, (0, exact), |f, v| write!(f, "{v:#x}"), |f, m| write!(f, "{m:#x}"))
     }
 
+    /// A hexadecimal number, zero without prefix, with a mask of the same form.
+    fn bare_hex(&mut self, name: &str, vm: (u64, u64), exact: u64) -> fmt::Result {
+        let show = |f: &mut fmt::Formatter<'_>, n: u64| write!(f, "{}", actions::Hex(n.into()));
+        self.part(name, vm, (0, exact), show, show)
+    }
+
     fn frag(&mut self, (value, mask): (u8, u8)) -> fmt::Result {
         if mask == 0 {
             return Ok(());
@@ -102,7 +116,11 @@ fn flags(f: &mut fmt::Formatter<'_>, names: &[&str], value: u64, mask: Option<u6
         write!(f, "{sep}{name}")?;
         (sep, rest) = ("|", rest & !bit);
     }
-    if rest != 0 || value == 0 { write!(f, "{sep}{rest:#x}").and(Ok(())) } else { Ok(()) }
+    match (value, rest) {
+        (0, _) => f.write_str("0"),
+        (_, 0) => Ok(()),
+        _ => write!(f, "{sep}{rest:#x}"),
+    }
 }
 
 /// Names of TCP flags, lowest bit first.

@@ -1,17 +1,19 @@
-//! Reading a key: the inverse of [`super::KeyText`].
+//! Reading a key, or a match: the inverse of [`super::KeyText`] and [`super::FlowText`].
 //!
-//! Where it sits: `netdev-dummy/receive` and `ofproto/trace` take keys from users. Fields that are not given are zero;
-//! their group need not be there. No allocation.
+//! Where it sits: `netdev-dummy/receive` and `ofproto/trace` take keys from users, `dpctl/add-flow` and its like take
+//! matches; `set` takes the groups of `set(…)`. Fields that are not given are zero, in a match wildcarded.
 //!
 //! What a group's parts are called and where they go is one table, [`PARTS`]; only tags, which open a nested list, and
-//! flags need code of their own.
+//! Geneve options need code of their own.
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use flow::{FlowKey, Frag, Slot, slot};
+use flow::{FlowKey, Frag, Match, Slot, Wildcards, slot};
+use packet::TunnelOptions;
 use wire::{EthAddr, eth};
 
+use super::scan::{body, flags, number, padded_hex, part, signed_flags, skip_separators};
 use super::{TCP_FLAGS, TUNNEL_FLAGS};
 
 /// The text is no key from here on.
@@ -44,7 +46,7 @@ enum Kind {
 /// A group's part, its slot, and how it is written. A group that is one value has a part without name.
 type Part = (&'static str, &'static str, Slot, Kind);
 
-static PARTS: [Part; 74] = [
+static PARTS: &[Part] = &[
     ("recirc_id", "", slot::recirc_id, Kind::Number),
     ("dp_hash", "", slot::dp_hash, Kind::Number),
     ("skb_priority", "", slot::skb_priority, Kind::Number),
@@ -73,6 +75,14 @@ static PARTS: [Part; 74] = [
     ("tunnel", "tp_src", slot::tun_tp_src, Kind::Number),
     ("tunnel", "tp_dst", slot::tun_tp_dst, Kind::Number),
     ("tunnel", "flags", slot::tun_flags, Kind::Flags(&TUNNEL_FLAGS)),
+    ("gbp", "id", slot::tun_gbp_id, Kind::Number),
+    ("gbp", "flags", slot::tun_gbp_flags, Kind::Number),
+    ("erspan", "ver", slot::tun_erspan_ver, Kind::Number),
+    ("erspan", "idx", slot::tun_erspan_idx, Kind::Number),
+    ("erspan", "dir", slot::tun_erspan_dir, Kind::Number),
+    ("erspan", "hwid", slot::tun_erspan_hwid, Kind::Number),
+    ("gtpu", "flags", slot::tun_gtpu_flags, Kind::Number),
+    ("gtpu", "msgtype", slot::tun_gtpu_msgtype, Kind::Number),
     ("packet_type", "ns", slot::packet_type, Kind::Bits(16, 16)),
     ("packet_type", "id", slot::packet_type, Kind::Bits(0, 16)),
     ("eth", "src", slot::eth_src, Kind::Eth),
@@ -107,6 +117,8 @@ static PARTS: [Part; 74] = [
     ("nd", "target", slot::nd_target, Kind::Ip6),
     ("nd", "sll", slot::arp_sha, Kind::Eth),
     ("nd", "tll", slot::arp_tha, Kind::Eth),
+    ("nd_ext", "nd_reserved", slot::nd_reserved, Kind::Number),
+    ("nd_ext", "nd_options_type", slot::nd_options_type, Kind::Number),
     ("nsh", "flags", slot::nsh_flags, Kind::Number),
     ("nsh", "ttl", slot::nsh_ttl, Kind::Number),
     ("nsh", "mdtype", slot::nsh_mdtype, Kind::Number),
@@ -121,43 +133,58 @@ static PARTS: [Part; 74] = [
     ("ports", "dst", slot::tp_dst, Kind::Number),
 ];
 
+/// The number of a port that is named.
+pub type PortOf<'p> = &'p dyn Fn(&str) -> Option<u32>;
+
 /// Reads a key; `port_of` gives the number of a port that is named.
-pub fn parse_key<'a>(text: &'a str, port_of: &dyn Fn(&str) -> Option<u32>) -> Result<FlowKey, KeySyntax<'a>> {
-    let mut reader = Reader { key: FlowKey::ZERO, tags: 0, port_of };
-    reader.key.set_eth_type(eth::TYPE_NONE);
+pub fn parse_key<'a>(text: &'a str, port_of: PortOf<'_>) -> Result<FlowKey, KeySyntax<'a>> {
+    let mut reader = Reader::new(Masks::Refused, port_of);
     reader.list(text)?;
     Ok(reader.key)
 }
 
+/// Reads a match: what is given without a mask is matched whole, what is not given is wildcarded, except that a packet
+/// has not recirculated and has no tags beside those given if its type is.
+pub fn parse_match<'a>(text: &'a str, port_of: PortOf<'_>) -> Result<Match, KeySyntax<'a>> {
+    let mut reader = Reader::new(Masks::Read, port_of);
+    reader.wc.unwildcard(slot::recirc_id);
+    reader.list(text)?;
+    Ok(Match::new(&reader.key, &reader.wc))
+}
+
+/// Reads one group, as in `set(…)`: values, and the mask over what was given.
+pub(super) fn parse_group(name: &str, inner: &str) -> Option<Match> {
+    let mut reader = Reader::new(Masks::Read, &|_| None);
+    reader.group(name, inner)?;
+    Some(Match { key: reader.key, wc: reader.wc })
+}
+
+/// Whether values may have masks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Masks {
+    Refused,
+    Read,
+}
+
 struct Reader<'p> {
     key: FlowKey,
+    wc: Wildcards,
+    masks: Masks,
     /// Tags read so far.
-    tags: u8,
-    port_of: &'p dyn Fn(&str) -> Option<u32>,
+    tags: usize,
+    port_of: PortOf<'p>,
 }
 
-fn skip_separators(text: &str) -> &str {
-    text.trim_start_matches([',', ' ', '\t', '\r', '\n'])
-}
-
-/// Splits `(BODY)REST`, the parentheses in BODY being balanced.
-fn body(text: &str) -> Option<(&str, &str)> {
-    let inner = text.strip_prefix('(')?;
-    let mut depth = 1;
-    for (at, c) in inner.char_indices() {
-        depth += match c {
-            '(' => 1,
-            ')' => -1,
-            _ => 0,
-        };
-        if depth == 0 {
-            return Some((inner.get(..at)?, inner.get(at + 1..)?));
-        }
-    }
-    None
-}
+/// Where tags are: TPID and TCI.
+const TAGS: [(Slot, Slot); 2] = [(slot::vlan_tpid, slot::vlan_tci), (slot::vlan2_tpid, slot::vlan2_tci)];
 
 impl Reader<'_> {
+    fn new(masks: Masks, port_of: PortOf<'_>) -> Reader<'_> {
+        let mut key = FlowKey::ZERO;
+        key.set_eth_type(eth::TYPE_NONE);
+        Reader { key, wc: Wildcards::NONE, masks, tags: 0, port_of }
+    }
+
     fn list<'a>(&mut self, text: &'a str) -> Result<(), KeySyntax<'a>> {
         let mut rest = skip_separators(text);
         while !rest.is_empty() {
@@ -178,125 +205,181 @@ impl Reader<'_> {
         match name {
             "in_port" => {
                 let port = number(inner, 32).map(|n| n as u32).or_else(|| (self.port_of)(inner))?;
-                self.key.set_in_port(port);
+                self.store(slot::in_port, (port.into(), u128::MAX), u128::MAX);
                 Some(())
             }
             "eth_type" => {
-                self.key.set_eth_type(number(inner, 16)? as u16);
+                self.value(slot::eth_type, Kind::Number, inner)?;
+                // A type is that of what no further tag is in front of.
+                TAGS.get(self.tags).into_iter().for_each(|(_, tci)| self.wc.unwildcard(*tci));
                 Some(())
             }
             "vlan" => self.tag(inner),
-            "tcp" | "udp" | "sctp" => self.parts("ports", inner),
             _ => self.parts(name, inner),
         }
     }
 
     fn parts(&mut self, group: &str, inner: &str) -> Option<()> {
+        let group = if matches!(group, "tcp" | "udp" | "sctp") { "ports" } else { group };
         if let Some((_, _, slot, kind)) = PARTS.iter().find(|(g, part, ..)| *g == group && part.is_empty()) {
             return self.value(*slot, *kind, inner);
         }
-        let known = PARTS.iter().any(|(g, ..)| *g == group);
+        let known = PARTS.iter().any(|(g, ..)| *g == group) || group == "vxlan";
         let mut rest = inner;
         while !rest.is_empty() {
-            let (part, value, tail) = split_part(rest)?;
-            let (_, _, slot, kind) = PARTS.iter().find(|(g, p, ..)| *g == group && *p == part)?;
-            self.value(*slot, *kind, value)?;
+            let (name, value, tail) = part(rest)?;
+            match (group, name) {
+                ("tunnel", "geneve") => self.options(value)?,
+                ("tunnel", "vxlan" | "erspan" | "gtpu") | ("vxlan", "gbp") => self.parts(name, value)?,
+                _ => {
+                    let (_, _, slot, kind) = PARTS.iter().find(|(g, p, ..)| *g == group && *p == name)?;
+                    self.value(*slot, *kind, value)?;
+                }
+            }
             rest = tail;
         }
         known.then_some(())
     }
 
     fn value(&mut self, slot: Slot, kind: Kind, text: &str) -> Option<()> {
-        let value = match kind {
-            Kind::Number => number(text, 128).filter(|n| *n <= slot.max())?,
-            Kind::Bits(shift, bits) => {
-                let n = number(text, bits)?;
-                let mask = (1u128 << bits) - 1;
-                self.key.get(slot) & !(mask << shift) | n << shift
-            }
-            Kind::Eth => u128::from(text.parse::<EthAddr>().ok()?.to_u64()),
-            Kind::Ip4 => u128::from(text.parse::<Ipv4Addr>().ok()?.to_bits()),
-            Kind::Ip6 => text.parse::<Ipv6Addr>().ok()?.to_bits(),
-            Kind::Frag => match text {
-                "no" => 0,
-                "first" => u128::from(Frag::ANY),
-                "later" => u128::from(Frag::ANY | Frag::LATER),
-                _ => return None,
-            },
-            Kind::Flags(names) => flags(text, names).filter(|n| *n <= slot.max())?,
+        let all = match kind {
+            Kind::Bits(shift, bits) => ((1u128 << bits) - 1) << shift,
+            _ => slot.max(),
         };
-        self.key.set(slot, value);
+        if let Kind::Flags(names) = kind
+            && text.starts_with(['+', '-'])
+        {
+            let bits = signed_flags(text, names).filter(|_| self.masks == Masks::Read)?;
+            self.store(slot, bits, all);
+            return Some(());
+        }
+        let bits = match text.split_once('/') {
+            Some((value, mask)) if self.masks == Masks::Read => {
+                (bits(slot, kind, value)?, bits(slot, kind, mask)?)
+            }
+            Some(_) => return None,
+            None => (bits(slot, kind, text)?, all),
+        };
+        self.store(slot, bits, all);
         Some(())
+    }
+
+    /// Stores value and mask in the bits `all` of a slot.
+    fn store(&mut self, slot: Slot, (value, mask): (u128, u128), all: u128) {
+        self.key.set(slot, self.key.get(slot) & !all | value);
+        let others = self.wc.get(slot) & !all;
+        self.wc.set(slot, others | mask);
     }
 
     /// A tag: the type read before it is its TPID; what it encapsulates has a type of its own, or none.
     fn tag(&mut self, inner: &str) -> Option<()> {
-        let mut tci = eth::VLAN_CFI;
+        let (tpid, tci) = *TAGS.get(self.tags)?;
+        let (mut value, mut mask) = (eth::VLAN_CFI, eth::VLAN_CFI);
         let mut rest = inner;
         while !rest.is_empty() {
-            let (part, value, tail) = split_part(rest)?;
-            tci |= match part {
-                "tci" => number(value, 16)? as u16,
-                "vid" => number(value, 12)? as u16,
-                "pcp" => (number(value, 3)? as u16) << 13,
-                "cfi" => (number(value, 1)? as u16) << 12,
+            let (name, text, tail) = part(rest)?;
+            let (shift, bits) = match name {
+                "vid" => (0, 12),
+                "pcp" => (13, 3),
+                "cfi" => (12, 1),
+                "tci" => (0, 16),
                 _ => return None,
             };
+            let (text, given) = text.split_once('/').map_or((text, None), |(text, mask)| (text, Some(mask)));
+            if given.is_some() && self.masks == Masks::Refused {
+                return None;
+            }
+            let all = ((1u32 << bits) - 1) as u16;
+            let given = given.map_or(Some(all), |mask| number(mask, bits).map(|n| n as u16))?;
+            value = value & !(all << shift) | (number(text, bits)? as u16) << shift;
+            mask = mask & !(all << shift) | given << shift;
             rest = tail;
         }
-        let tpid = match self.key.eth_type() {
-            eth::TYPE_NONE => eth::TYPE_VLAN,
-            tpid => tpid,
-        };
-        match self.tags {
-            0 => {
-                self.key.set_vlan_tpid(tpid);
-                self.key.set_vlan_tci(tci);
-            }
-            1 => {
-                self.key.set_vlan2_tpid(tpid);
-                self.key.set_vlan2_tci(tci);
-            }
-            _ => return None,
+        self.store(tci, (value.into(), mask.into()), u128::MAX);
+        if value & eth::VLAN_CFI == 0 {
+            // The word for "no tag".
+            return (self.masks == Masks::Read).then_some(());
         }
+        let kind = match self.key.eth_type() {
+            eth::TYPE_NONE => eth::TYPE_VLAN,
+            kind => kind,
+        };
+        self.store(tpid, (kind.into(), self.wc.get(slot::eth_type)), u128::MAX);
+        self.store(slot::eth_type, (eth::TYPE_NONE.into(), 0), u128::MAX);
         self.tags += 1;
-        self.key.set_eth_type(eth::TYPE_NONE);
+        Some(())
+    }
+
+    /// Geneve options, one in braces each.
+    fn options(&mut self, text: &str) -> Option<()> {
+        let (options, masks) = parse_options(text)?;
+        if masks.bytes() != all_of(&options).bytes() && self.masks == Masks::Refused {
+            return None;
+        }
+        let (len, slots) = (options.bytes().len(), OPTIONS.iter().zip(options.words()).zip(masks.words()));
+        slots.for_each(|((slot, value), mask)| self.store(*slot, (value, mask), u128::MAX));
+        self.store(slot::tun_opts_len, (len as u128, u128::MAX), u128::MAX);
         Some(())
     }
 }
 
-/// Splits `NAME=VALUE`, or `NAME(VALUE)`, and what follows the comma.
-fn split_part(text: &str) -> Option<(&str, &str, &str)> {
-    let at = text.find(['=', '('])?;
-    let (name, tail) = text.split_at_checked(at)?;
-    if let Some(value) = tail.strip_prefix('=') {
-        let (value, rest) = value.split_once(',').unwrap_or((value, ""));
-        return Some((name.trim(), value.trim(), rest));
-    }
-    let (value, rest) = body(tail)?;
-    Some((name.trim(), value, rest.strip_prefix(',').unwrap_or(rest)))
+/// Where the bytes of Geneve options are.
+const OPTIONS: [Slot; 4] = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3];
+
+fn all_of(options: &TunnelOptions) -> TunnelOptions {
+    TunnelOptions::from_words(&[u128::MAX; 4], options.bytes().len() as u8)
 }
 
-/// A decimal or hexadecimal number of at most `bits` bits.
-fn number(text: &str, bits: u32) -> Option<u128> {
-    let digits = |text: &str, radix| {
-        let plain = text.bytes().all(|b| b.is_ascii_hexdigit());
-        u128::from_str_radix(text, radix).ok().filter(|_| plain)
-    };
-    let n = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => digits(hex, 16),
-        None => digits(text, 10),
-    }?;
-    (bits >= 128 || n >> bits == 0).then_some(n)
+/// Reads `{class=C,type=T,len=L,0xDATA/0xMASK}…`: options, and the mask over their bytes.
+pub(super) fn parse_options(text: &str) -> Option<(TunnelOptions, TunnelOptions)> {
+    let (mut bytes, mut masks) = ([0u8; TunnelOptions::MAX], [0xffu8; TunnelOptions::MAX]);
+    let (mut at, mut rest) = (0usize, text);
+    while !rest.is_empty() {
+        let (inner, tail) = rest.strip_prefix('{')?.split_once('}')?;
+        let (mut class, mut kind, mut len, mut data) = (0u16, 0u8, 0usize, None);
+        for word in inner.split(',') {
+            match word.split_once('=') {
+                Some(("class", n)) => class = number(n, 16)? as u16,
+                Some(("type", n)) => kind = number(n, 8)? as u8,
+                Some(("len", n)) => len = number(n, 7)? as usize,
+                None if data.is_none() => data = Some(word),
+                _ => return None,
+            }
+        }
+        let end = at.checked_add(4)?.checked_add(len)?;
+        if !len.is_multiple_of(4) || end > TunnelOptions::MAX {
+            return None;
+        }
+        let [high, low] = class.to_be_bytes();
+        bytes.get_mut(at..at + 4)?.copy_from_slice(&[high, low, kind, (len / 4) as u8]);
+        if let Some(data) = data {
+            let (value, mask) =
+                data.split_once('/').map_or((data, None), |(value, mask)| (value, Some(mask)));
+            bytes.get_mut(at + 4..end)?.copy_from_slice(&padded_hex(value, len)?);
+            if let Some(mask) = mask {
+                masks.get_mut(at + 4..end)?.copy_from_slice(&padded_hex(mask, len)?);
+            }
+        }
+        (at, rest) = (end, tail);
+    }
+    Some((TunnelOptions::new(bytes.get(..at)?)?, TunnelOptions::new(masks.get(..at)?)?))
 }
 
-fn flags(text: &str, names: &[&str]) -> Option<u128> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    text.split('|').try_fold(0, |all, word| {
-        let bit = names.iter().position(|name| !name.is_empty() && *name == word);
-        Some(all | bit.map_or_else(|| number(word, 128), |at| Some(1u128 << at))?)
+/// The bits of a slot that `text` stands for.
+fn bits(slot: Slot, kind: Kind, text: &str) -> Option<u128> {
+    Some(match kind {
+        Kind::Number => number(text, 128).filter(|n| *n <= slot.max())?,
+        Kind::Bits(shift, bits) => number(text, bits)? << shift,
+        Kind::Eth => u128::from(text.parse::<EthAddr>().ok()?.to_u64()),
+        Kind::Ip4 => u128::from(text.parse::<Ipv4Addr>().ok()?.to_bits()),
+        Kind::Ip6 => text.parse::<Ipv6Addr>().ok()?.to_bits(),
+        Kind::Frag => match text {
+            "no" => 0,
+            "first" => u128::from(Frag::ANY),
+            "later" => u128::from(Frag::ANY | Frag::LATER),
+            _ => return None,
+        },
+        Kind::Flags(names) => flags(text, names).filter(|n| *n <= slot.max())?,
     })
 }
 
@@ -310,7 +393,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::KeyText;
+    use crate::netlink::tests::{any_key, match_of};
+    use crate::text::{FlowText, KeyText};
 
     fn no_names(_: &str) -> Option<u32> {
         None
@@ -369,8 +453,19 @@ mod tests {
         }
 
         #[test]
+        fn a_match_reads_back(mut key in any_key(), which: u64) {
+            key.set_ipv6_label(key.ipv6_label() & 0xf_ffff);
+            let m = match_of(&key, which);
+            let text = FlowText(&m).to_string();
+            let back = parse_match(&text, &no_names).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(FlowText(&back).to_string(), text.clone());
+            prop_assert_eq!(parse_match(&text, &no_names), Ok(back));
+        }
+
+        #[test]
         fn any_text_is_read_or_refused(text in "[a-z_0-9(),=|:./ ]{0,60}|\\PC{0,40}") {
             let _ = parse_key(&text, &no_names);
+            let _ = parse_match(&text, &no_names);
         }
     }
 
@@ -385,6 +480,35 @@ mod tests {
         let tun = "tunnel(tun_id=0x7,src=1.1.1.1,dst=2.2.2.2,ttl=64,flags(df|key)),in_port(3)";
         let k = parse_key(tun, &no_names).unwrap();
         assert_eq!((k.tun_id(), k.tun_flags(), k.in_port()), (7, 5, 3));
+    }
+
+    #[test]
+    fn masks_say_what_matters() {
+        let read = |text| parse_match(text, &no_names).unwrap();
+        let m =
+            read("in_port(1),eth(),eth_type(0x0800),ipv4(src=10.1.2.3/255.0.0.0,proto=6),tcp(dst=80/0xff00)");
+        assert_eq!((m.key.nw_src(), m.wc.nw_src(), m.wc.nw_dst()), (0x0a00_0000, 0xff00_0000, 0));
+        assert_eq!(
+            (m.key.tp_dst(), m.wc.tp_dst(), m.wc.tp_src(), m.wc.eth_src().to_u64()),
+            (0, 0xff00, 0, 0)
+        );
+        assert_eq!((m.key.recirc_id(), m.wc.recirc_id()), (0, u32::MAX), "has not recirculated");
+        assert_eq!((m.key.vlan_tci(), m.wc.vlan_tci(), m.wc.vlan_tpid()), (0, 0xffff, 0), "has no tag");
+        let m = read("eth_type(0x8100),vlan(vid=5),encap(eth_type(0x0800))");
+        assert_eq!((m.key.vlan_tci(), m.wc.vlan_tci(), m.key.vlan_tpid()), (0x1005, 0x1fff, 0x8100));
+        assert_eq!((m.key.eth_type(), m.wc.vlan2_tci()), (0x0800, 0xffff));
+        let m = read("ct_state(+trk-new),tunnel(tun_id=0x1/0xf,dst=1.1.1.1,flags(-df+key)),recirc_id(0x5)");
+        assert_eq!((m.key.ct_state(), m.wc.ct_state()), (0x20, 0x21));
+        assert_eq!((m.key.tun_flags(), m.wc.tun_flags(), m.wc.tun_id(), m.key.recirc_id()), (4, 5, 15, 5));
+        let m = read(
+            "tunnel(dst=1.1.1.1,geneve({class=0xffff,type=0x80,len=4,0xa/0xff}),vxlan(gbp(id=5,flags=0/0x8)))",
+        );
+        assert_eq!(
+            (m.key.tun_opts0() >> 64, m.wc.tun_opts0() >> 64),
+            (0xffff_8001_0000_000a, 0xffff_ffff_0000_00ff)
+        );
+        assert_eq!((m.key.tun_opts_len(), m.key.tun_gbp_id(), m.wc.tun_gbp_flags()), (8, 5, 8));
+        assert!(parse_key("ipv4(src=1.2.3.4/255.0.0.0)", &no_names).is_err(), "a packet has no mask");
     }
 
     #[test]

@@ -162,21 +162,7 @@ pub fn normalize(m: &mut Match) {
         (arp || nd && m.key.tp_src() == 135, &[slot::arp_sha]),
         (arp || nd && m.key.tp_src() == 136, &[slot::arp_tha]),
         (eth::is_mpls(ty), &[slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2]),
-        (
-            ty == eth::TYPE_NSH,
-            &[
-                slot::nsh_flags,
-                slot::nsh_ttl,
-                slot::nsh_mdtype,
-                slot::nsh_np,
-                slot::nsh_spi,
-                slot::nsh_si,
-                slot::nsh_c1,
-                slot::nsh_c2,
-                slot::nsh_c3,
-                slot::nsh_c4,
-            ],
-        ),
+        (ty == eth::TYPE_NSH, &slot::NSH),
         (v4 && proto == 2, &[slot::igmp_group]),
     ];
     for (kept, slots) in keep {

@@ -248,8 +248,10 @@ impl Printer<'_> {
         self.decimal("mpls_ttl", Field::MplsTtl);
         self.decimal("mpls_bos", Field::MplsBos);
         for (name, slot) in [("mpls_lse1", flow::slot::mpls_lse1), ("mpls_lse2", flow::slot::mpls_lse2)] {
-            if self.m.wc.get(slot) != 0 {
-                self.item(name, self.m.key.get(slot));
+            match (self.m.key.get(slot), self.m.wc.get(slot)) {
+                (_, 0) => {}
+                (lse, 0xffff_ffff) => self.item(name, lse),
+                (lse, mask) => self.item(name, format_args!("{lse:#010x}/{mask:#010x}")),
             }
         }
         self.own("nw_frag", Field::IpFrag);

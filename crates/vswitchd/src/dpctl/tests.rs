@@ -77,6 +77,101 @@ fn megaflows() {
     check(&commands, "dpctl/dump-flows", Ok(""));
 }
 
+/// A flow and its text without the counters.
+const FLOW: &str = "recirc_id(0),in_port(p1),eth_type(0x0800),ipv4(src=10.0.0.0/255.0.0.0,frag=no)";
+
+#[test]
+fn megaflows_by_hand() {
+    let (commands, dpif) = bench();
+    let never = "packets:0, bytes:0, used:never";
+    let shown = FLOW.replace("p1", "1");
+    let dump =
+        |actions: &str| format!("flow-dump from the main thread:\n{shown}, {never}, actions:{actions}\n");
+    check(&commands, &format!("dpctl/add-flow {FLOW} set(ipv4(ttl=5)),2"), Ok(""));
+    check(&commands, "dpctl/dump-flows", Ok(&dump("set(ipv4(ttl=5)),2")));
+    let exists = "ovs-vswitchd: updating flow table (File exists)\n";
+    check(&commands, &format!("dpctl/add-flow {FLOW} 2"), Err(exists));
+    check(&commands, &format!("dpctl/add-flow ovs-dummy {FLOW} 2"), Err(exists));
+    check(&commands, &format!("dpctl/mod-flow -s {FLOW} 3,p1"), Ok(&format!("{never}\n")));
+    check(&commands, "dpctl/dump-flows", Ok(&dump("3,1")));
+    let absent = "ovs-vswitchd: updating flow table (No such file or directory)\n";
+    check(&commands, "dpctl/mod-flow in_port(2) 3", Err(absent));
+    check(&commands, "dpctl/mod-flow --may-create in_port(2) 3", Ok(""));
+    check(&commands, "dpctl/del-flow in_port(2)", Ok(""));
+    let ufid = "ufid:00000000-0000-0000-0000-000000000005";
+    check(&commands, &format!("dpctl/add-flow {ufid},in_port(2) drop"), Ok(""));
+    check(
+        &commands,
+        &format!("dpctl/get-flow {ufid}"),
+        Ok(&format!("recirc_id(0),in_port(2), {never}, actions:drop\n")),
+    );
+    check(&commands, &format!("dpctl/del-flow {ufid}"), Ok(""));
+    check(&commands, &format!("dpctl/del-flow -s {FLOW}"), Ok(&format!("{never}\n")));
+    let gone =
+        "ovs-vswitchd: deleting flow (No such file or directory)\nPerhaps you need to specify a UFID?\n";
+    check(&commands, &format!("dpctl/del-flow {FLOW}"), Err(gone));
+    assert_eq!(dpif.stats().flows, 0);
+}
+
+#[test]
+fn what_is_no_flow_changes_nothing() {
+    let (commands, dpif) = bench();
+    let refused = |line: &str, why: &str| {
+        check(&commands, line, Err(&format!("ovs-vswitchd: {why} (Invalid argument)\n")))
+    };
+    refused("dpctl/add-flow in_port(9 2", "parsing flow key (syntax error at in_port(9)");
+    refused("dpctl/add-flow in_port(nope) 2", "parsing flow key (syntax error at in_port(nope))");
+    refused("dpctl/add-flow in_port(1) 2,frob(3)", "parsing actions");
+    refused("dpctl/add-flow ufid:zz,in_port(1) 2", "parsing flow ufid");
+    refused("dpctl/add-flow nope in_port(1) 2", "datapath not found");
+    refused("dpctl/add-flow --frob in_port(1) 2", "unrecognized option");
+    // Lists that no packet could be put through.
+    for actions in [
+        "2,trunc(4)",
+        "recirc(0)",
+        "2,push_vlan(tpid=0x1234,vid=1,pcp=0)",
+        "ct(nat(src=1.1.1.1))",
+        "clone(set(ipv4(proto=6)))",
+        "push_mpls(label=1,tc=0,ttl=1,bos=1,eth_type=0x0800)",
+    ] {
+        refused(&format!("dpctl/add-flow in_port(1) {actions}"), "updating flow table");
+    }
+    assert_eq!(dpif.stats().flows, 0);
+    check(
+        &commands,
+        "dpctl/parse-actions 1,set(eth(src=1:2:3:4:5:6))",
+        Ok("1,set(eth(src=01:02:03:04:05:06))\n"),
+    );
+    refused("dpctl/parse-actions frob", "odp_actions_from_string");
+}
+
+#[test]
+fn files_of_megaflows() {
+    let (commands, dpif) = bench();
+    let folder = testkit::Scratch::new();
+    let file = folder.join("flows");
+    let run = |command: &str, text: &str, expected| {
+        std::fs::write(&file, text).unwrap();
+        check(&commands, &format!("{command} {}", file.display()), expected);
+    };
+    run(
+        "dpctl/add-flows",
+        "in_port(1) 2\nadd in_port(2) 1 # back\n\n#none\nmodify in_port(1) 3\ndelete in_port(2)\n",
+        Ok(""),
+    );
+    assert_eq!(dpif.stats().flows, 1);
+    let wrong = "ovs-vswitchd: Failed parsing line number 1, skipped!\n\
+                 ovs-vswitchd: parsing flow key (syntax error at foo) (Invalid argument)\n";
+    run("dpctl/add-flows", "in_port(3)\nfoo 2\nin_port(4) 1\n", Err(wrong));
+    assert_eq!(dpif.stats().flows, 2);
+    run("dpctl/mod-flows", "in_port(4) drop\n", Ok(""));
+    run("dpctl/del-flows", "in_port(4)\n", Ok(""));
+    let absent = folder.join("none").display().to_string();
+    let why = format!("ovs-vswitchd: Opening file \"{absent}\" failed (No such file or directory)\n");
+    check(&commands, &format!("dpctl/add-flows {absent}"), Err(&why));
+    assert_eq!(dpif.stats().flows, 1);
+}
+
 #[test]
 fn connection_tracking_settings() {
     let (commands, _) = bench();

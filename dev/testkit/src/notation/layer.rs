@@ -10,14 +10,56 @@ use super::{
 };
 
 pub(super) enum Layer {
-    Ethernet { addresses: [u8; 12], kind: Option<u16> },
-    Vlan { tci: u16, tpid: u16 },
+    Ethernet {
+        addresses: [u8; 12],
+        kind: Option<u16>,
+    },
+    Vlan {
+        tci: u16,
+        tpid: u16,
+    },
     Arp(Vec<u8>),
     Ipv4(Ipv4),
     Ipv6(Ipv6),
-    Extension { number: u8, body: Vec<u8> },
-    Transport { number: u8, sum_at: usize, bytes: Vec<u8>, spoil: bool },
+    Extension {
+        number: u8,
+        body: Vec<u8>,
+    },
+    Transport {
+        number: u8,
+        sum_at: usize,
+        bytes: Vec<u8>,
+        sum: Sum,
+    },
+    /// A label stack entry without its bottom bit.
+    Mpls(u32),
+    /// A service header without its next protocol.
+    Nsh(Vec<u8>),
+    /// GRE without the protocol of what is inside.
+    Gre {
+        first: u16,
+        rest: Vec<u8>,
+    },
     Payload(Vec<u8>),
+}
+
+/// What a transport header has for a checksum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum {
+    Right,
+    Spoilt,
+    /// Zero.
+    None,
+}
+
+impl Sum {
+    fn of(words: &mut Words) -> Sum {
+        match (words.flag("badsum"), words.flag("nosum")) {
+            (true, _) => Sum::Spoilt,
+            (false, true) => Sum::None,
+            (false, false) => Sum::Right,
+        }
+    }
 }
 
 pub(super) struct Ipv4 {
@@ -68,6 +110,21 @@ impl Layer {
             "icmp6" => icmp(words, ICMPV6, [128, 129]),
             "ns" => neighbour(words, 135),
             "na" => neighbour(words, 136),
+            "mpls" => mpls(words),
+            "nsh" => nsh(words),
+            "gre" => gre(words),
+            "vxlan" => {
+                let (vni, flags) =
+                    (words.number("vni")? as u32, words.option("flags")?.unwrap_or(0x0800_0000) as u32);
+                Ok(Self::Payload([flags.to_be_bytes(), (vni << 8).to_be_bytes()].concat()))
+            }
+            "geneve" => {
+                let vni = words.number("vni")? as u32;
+                let options = words.text_option("options").map_or_else(Vec::new, |hex| crate::from_hex(&hex));
+                let critical = if options.get(2).is_some_and(|kind| kind & 0x80 != 0) { 0x40 } else { 0 };
+                let head = [(options.len() / 4) as u8, critical, 0x65, 0x58];
+                Ok(Self::Payload([&head[..], &(vni << 8).to_be_bytes(), &options].concat()))
+            }
             "hex" => Ok(Self::Payload(words.rest_as_hex())),
             other => Err(format!("no layer is called {other:?}")),
         }
@@ -84,6 +141,23 @@ impl Layer {
                 [tci.to_be_bytes(), inner.map_or(0, Self::ethertype).to_be_bytes()].concat()
             }
             Self::Arp(bytes) | Self::Payload(bytes) => bytes.clone(),
+            Self::Mpls(lse) => {
+                let bottom = u32::from(!matches!(inner, Some(Self::Mpls(_))));
+                (lse | bottom << 8).to_be_bytes().to_vec()
+            }
+            Self::Nsh(bytes) => {
+                let next = match inner {
+                    Some(Self::Ipv4(_)) => 1,
+                    Some(Self::Ipv6(_)) => 2,
+                    Some(Self::Nsh(_)) => 4,
+                    _ => 3,
+                };
+                [&bytes[..3], &[next], &bytes[4..]].concat()
+            }
+            Self::Gre { first, rest } => {
+                let kind = inner.map_or(0, Self::ethertype);
+                [&first.to_be_bytes()[..], &kind.to_be_bytes(), rest].concat()
+            }
             Self::Ipv4(header) => header.emit(body.len(), inner),
             Self::Ipv6(header) => header.emit(body.len(), inner),
             Self::Extension { body, .. } => {
@@ -91,8 +165,8 @@ impl Layer {
                 bytes[0] = inner.map_or(59, Self::protocol);
                 bytes
             }
-            Self::Transport { number, sum_at, bytes, spoil } => {
-                return transport(*number, *sum_at, bytes, body, outer, *spoil);
+            Self::Transport { number, sum_at, bytes, sum } => {
+                return transport(*number, *sum_at, bytes, body, outer, *sum);
             }
         };
         bytes.extend_from_slice(body);
@@ -105,6 +179,10 @@ impl Layer {
             Self::Arp(_) => 0x0806,
             Self::Ipv4(_) => 0x0800,
             Self::Ipv6(_) => 0x86dd,
+            Self::Mpls(_) => 0x8847,
+            Self::Nsh(_) => 0x894f,
+            // transparent Ethernet bridging
+            Self::Ethernet { .. } => 0x6558,
             // a local experimental type, so that arbitrary payload is not taken for a length
             _ => 0x88b5,
         }
@@ -113,6 +191,7 @@ impl Layer {
     fn protocol(&self) -> u8 {
         match self {
             Self::Extension { number, .. } | Self::Transport { number, .. } => *number,
+            Self::Gre { .. } => 47,
             Self::Ipv4(_) => 4,
             Self::Ipv6(_) => 41,
             _ => 253,
@@ -235,7 +314,7 @@ fn fragment_header(words: &mut Words) -> Parsed<Layer> {
 
 fn tcp(words: &mut Words) -> Parsed<Layer> {
     let (from, to) = words.pair(|words| words.number("port"))?;
-    let spoil = words.flag("badsum");
+    let sum = Sum::of(words);
     let options = words.text_option("options").map_or_else(Vec::new, |hex| crate::from_hex(&hex));
     let [seq, ack, window] = [("seq", 0), ("ack", 0), ("win", 65535)]
         .map(|(name, usual)| words.option(name).map(|value| value.unwrap_or(usual)));
@@ -254,14 +333,14 @@ fn tcp(words: &mut Words) -> Parsed<Layer> {
     bytes.extend((window? as u16).to_be_bytes());
     bytes.extend([0; 4]);
     bytes.extend(options);
-    Ok(Layer::Transport { number: TCP, sum_at: 16, bytes, spoil })
+    Ok(Layer::Transport { number: TCP, sum_at: 16, bytes, sum })
 }
 
 fn ports(words: &mut Words, number: u8, length: usize, sum_at: usize) -> Parsed<Layer> {
     let (from, to) = words.pair(|words| words.number("port"))?;
     let mut bytes = port_pair(from, to);
     bytes.resize(length, 0);
-    Ok(Layer::Transport { number, sum_at, bytes, spoil: words.flag("badsum") })
+    Ok(Layer::Transport { number, sum_at, bytes, sum: Sum::of(words) })
 }
 
 fn port_pair(from: u64, to: u64) -> Vec<u8> {
@@ -269,7 +348,7 @@ fn port_pair(from: u64, to: u64) -> Vec<u8> {
 }
 
 fn icmp(words: &mut Words, number: u8, [echo, reply]: [u8; 2]) -> Parsed<Layer> {
-    let spoil = words.flag("badsum");
+    let sum = Sum::of(words);
     let id = words.option("id")?.unwrap_or(0) as u16;
     let seq = words.option("seq")?.unwrap_or(0) as u16;
     let (kind, code) = if words.take("echo") {
@@ -282,7 +361,44 @@ fn icmp(words: &mut Words, number: u8, [echo, reply]: [u8; 2]) -> Parsed<Layer> 
     let mut bytes = vec![kind, code, 0, 0];
     bytes.extend(id.to_be_bytes());
     bytes.extend(seq.to_be_bytes());
-    Ok(Layer::Transport { number, sum_at: 2, bytes, spoil })
+    Ok(Layer::Transport { number, sum_at: 2, bytes, sum })
+}
+
+/// One label.
+fn mpls(words: &mut Words) -> Parsed<Layer> {
+    let label = words.number("label")? as u32;
+    let class = words.option("tc")?.unwrap_or(0) as u32;
+    let ttl = words.option("ttl")?.unwrap_or(64) as u32;
+    Ok(Layer::Mpls(label << 12 | class << 9 | ttl))
+}
+
+/// A service header of MD type 1, or of type 2 without metadata.
+fn nsh(words: &mut Words) -> Parsed<Layer> {
+    let [spi, si, ttl] = [("spi", 0), ("si", 255), ("ttl", 63)]
+        .map(|(name, usual)| words.option(name).map(|value| value.unwrap_or(usual) as u32));
+    let context = ["c1", "c2", "c3", "c4"].map(|name| words.option(name).map(|c| c.unwrap_or(0) as u32));
+    let md2 = words.flag("md2");
+    let length = if md2 { 2 } else { 6 };
+    let mut bytes = (ttl? << 6 | length).to_be_bytes()[2..].to_vec();
+    bytes.extend([if md2 { 2 } else { 1 }, 0]);
+    bytes.extend((spi? << 8 | si?).to_be_bytes());
+    if !md2 {
+        for c in context {
+            bytes.extend(c?.to_be_bytes());
+        }
+    }
+    Ok(Layer::Nsh(bytes))
+}
+
+fn gre(words: &mut Words) -> Parsed<Layer> {
+    let (mut first, mut rest) = (0, Vec::new());
+    for (name, flag) in [("key", 0x2000), ("seq", 0x1000)] {
+        if let Some(n) = words.option(name)? {
+            first |= flag;
+            rest.extend((n as u32).to_be_bytes());
+        }
+    }
+    Ok(Layer::Gre { first, rest })
 }
 
 fn neighbour(words: &mut Words, kind: u8) -> Parsed<Layer> {
@@ -297,11 +413,11 @@ fn neighbour(words: &mut Words, kind: u8) -> Parsed<Layer> {
             bytes.extend(mac(&address)?);
         }
     }
-    Ok(Layer::Transport { number: ICMPV6, sum_at: 2, bytes, spoil: words.flag("badsum") })
+    Ok(Layer::Transport { number: ICMPV6, sum_at: 2, bytes, sum: Sum::of(words) })
 }
 
 /// A transport header before its payload, with the checksum over the pseudo header of the nearest IP layer.
-fn transport(number: u8, sum_at: usize, header: &[u8], body: &[u8], outer: &[Layer], spoil: bool) -> Vec<u8> {
+fn transport(number: u8, sum_at: usize, header: &[u8], body: &[u8], outer: &[Layer], wanted: Sum) -> Vec<u8> {
     let mut bytes = [header, body].concat();
     let length = bytes.len() as u32;
     if number == UDP {
@@ -318,7 +434,10 @@ fn transport(number: u8, sum_at: usize, header: &[u8], body: &[u8], outer: &[Lay
         }
         _ => Vec::new(),
     };
-    let spoiled = u16::from(spoil);
+    if wanted == Sum::None {
+        return bytes;
+    }
+    let spoiled = u16::from(wanted == Sum::Spoilt);
     if number == SCTP {
         let sum = crc32c(&bytes) ^ u32::from(spoiled);
         bytes[8..12].copy_from_slice(&sum.to_le_bytes());

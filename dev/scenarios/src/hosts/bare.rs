@@ -1,0 +1,102 @@
+//! The bare core: one worker, packets in memory.
+//!
+//! Where it sits: the host with the least around the datapath; what fails here is the core's fault.
+
+use datapath::{Command, CommandError, Datapath, NextHop, Reply, TunnelDst, UpcallKind, Worker};
+use odp::Action;
+use packet::{Batch, DropReason, FlatPacket, Instant, Now, OdpPort, PacketBuf, PacketMeta};
+
+use crate::{Host, Passed};
+
+/// A datapath with one worker.
+pub struct Core {
+    datapath: Datapath,
+    worker: Worker<FlatPacket>,
+    ports: Vec<u32>,
+    now: Now,
+}
+
+struct Heap;
+
+impl datapath::Host<FlatPacket> for Heap {
+    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
+        Some(packet.clone())
+    }
+
+    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
+        FlatPacket::try_with_capacity(len, headroom)
+    }
+
+    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
+        NextHop::NoRoute
+    }
+}
+
+impl Core {
+    /// An empty datapath with these ports.
+    pub fn new(ports: &[u32]) -> Core {
+        let now = Now { mono: Instant::from_millis(0), wall_ms: 0 };
+        let datapath = Datapath::try_new(&super::config()).expect("memory");
+        let core = Core { datapath, worker: Worker::try_new(1).expect("memory"), ports: ports.into(), now };
+        core.maintain();
+        core
+    }
+
+    /// New connections must find memory in the next batch.
+    fn maintain(&self) {
+        self.datapath.conntrack().maintain(self.now, 64);
+    }
+
+    fn collect(&mut self) -> Passed {
+        let mut passed = Passed::default();
+        let mut lost = 0;
+        for (port, packet) in self.worker.egress().transmits() {
+            if self.ports.contains(&port.0) {
+                passed.out.push((port.0, packet.frame().to_vec()));
+            } else {
+                lost += 1;
+            }
+        }
+        self.datapath.count_drops(DropReason::InvalidPort, lost);
+        for up in self.worker.egress().upcalls() {
+            passed.up.push((up.meta.in_port.0, up.packet.head().to_vec(), up.kind == UpcallKind::Miss));
+        }
+        self.maintain();
+        passed
+    }
+}
+
+fn packet((port, frame): (u32, Vec<u8>)) -> (PacketMeta, FlatPacket) {
+    let meta = PacketMeta { in_port: OdpPort(port), ..PacketMeta::default() };
+    (meta, FlatPacket::try_from_frame(&frame).expect("memory"))
+}
+
+impl Host for Core {
+    fn name(&self) -> &'static str {
+        "the bare core"
+    }
+
+    fn set_time(&mut self, ms: u64) {
+        self.now = Now { mono: Instant::from_millis(ms), wall_ms: ms };
+    }
+
+    fn apply(&mut self, command: Command<'_>) -> Result<Reply, CommandError> {
+        self.datapath.apply(command)
+    }
+
+    fn receive(&mut self, packets: Vec<(u32, Vec<u8>)>) -> Passed {
+        let mut batch = Batch::default();
+        for one in packets {
+            let (meta, buf) = packet(one);
+            batch.push(meta, buf).expect("a scenario's batch is small");
+        }
+        self.worker.process(&self.datapath, &mut Heap, self.now, &mut batch);
+        self.collect()
+    }
+
+    fn execute(&mut self, one: (u32, Vec<u8>), actions: &[Action]) -> Result<Passed, CommandError> {
+        odp::validate(actions).map_err(CommandError::InvalidActions)?;
+        self.worker.execute(&self.datapath, &mut Heap, self.now, packet(one), actions);
+        Ok(self.collect())
+    }
+}

@@ -1,0 +1,71 @@
+//! Every scenario of the corpus on every host.
+
+use std::path::Path;
+
+use scenarios::{Core, DummyPorts, Extension, Host, Scenario, parse, run};
+
+/// All files with their scenarios.
+fn corpus() -> Vec<(String, Vec<Scenario>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the corpus").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    let read = |path: std::path::PathBuf| {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let scenarios = parse(&name, &std::fs::read_to_string(&path).expect("text"));
+        (name, scenarios)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Runs the corpus on the hosts that `make` makes, a fresh one for each scenario.
+fn all_on<H: Host>(make: impl Fn(&[u32]) -> H) {
+    let (mut count, mut complaints) = (0, Vec::new());
+    for (file, scenarios) in corpus() {
+        for scenario in scenarios {
+            count += 1;
+            complaints.extend(run(&file, &scenario, &mut make(&scenario.ports)).err());
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
+    assert!(count >= 40, "only {count} scenarios");
+}
+
+#[test]
+fn bare_core() {
+    all_on(Core::new);
+}
+
+#[test]
+fn dpif_netdev() {
+    all_on(DummyPorts::new);
+}
+
+#[test]
+fn extension() {
+    all_on(Extension::new);
+}
+
+#[test]
+fn a_scenario_that_does_not_hold_is_complained_about() {
+    let frame = "eth 02:00:00:00:00:01 > 02:00:00:00:00:02 type 5";
+    let complaint = |wanted: &str| {
+        let text = format!("scenario x\nflow in_port(1) => 2\npacket 1: {frame}\n{wanted}\n");
+        run("t", &parse("t", &text)[0], &mut Core::new(&[1, 2])).err().unwrap_or_default()
+    };
+    assert_eq!(complaint(&format!("out 2: {frame}")), "");
+    for (wanted, what) in [("", "sent"), ("out 3: ", "sent"), ("out 2: ", "sent up")] {
+        let more = if what == "sent up" {
+            format!("{wanted}{frame}\nmiss 1: {frame}")
+        } else {
+            format!("{wanted}{frame}")
+        };
+        let more = if wanted.is_empty() { "drop datapath_drop_meter" } else { &more };
+        assert!(
+            complaint(more).contains(&format!("t:3: scenario x on the bare core: {what}\n")),
+            "{wanted}: {}",
+            complaint(more)
+        );
+    }
+    assert!(complaint(&format!("out 2: {frame}\ndrop datapath_drop_meter")).contains("dropped"));
+}
