@@ -37,6 +37,7 @@ mod host;
 mod request;
 mod status;
 
+pub mod carrier;
 pub mod ct;
 mod families;
 mod ports;

@@ -31,6 +31,8 @@ use crate::pump::Pump;
 pub enum Class {
     /// `netdev`: real devices; shown as `netdev@ovs-netdev`.
     Netdev,
+    /// `system`: real devices, in a process that outlives the switch; shown as `system@ovs-system`.
+    System,
     /// `dummy`: for tests; shown as `dummy@ovs-dummy`.
     Dummy,
 }
@@ -40,6 +42,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Class::Netdev => "netdev",
+            Class::System => "system",
             Class::Dummy => "dummy",
         }
     }
@@ -48,6 +51,7 @@ impl Class {
     fn local(self) -> &'static str {
         match self {
             Class::Netdev => "ovs-netdev",
+            Class::System => "ovs-system",
             Class::Dummy => "ovs-dummy",
         }
     }
@@ -251,6 +255,11 @@ impl DpifNetdev {
             log::warn!(target: "dpif_netdev", "could not open network device {} ({e})", class.local());
         }
         Ok(dpif)
+    }
+
+    /// The core, for those who command it by messages.
+    pub fn datapath(&self) -> &Datapath {
+        &self.shared.datapath
     }
 
     /// The device of a port.
@@ -512,7 +521,7 @@ impl Dpif for DpifNetdev {
         }
     }
 
-    fn conntrack(&self) -> &Conntrack {
-        self.shared.datapath.conntrack()
+    fn conntrack(&self) -> Option<&Conntrack> {
+        Some(self.shared.datapath.conntrack())
     }
 }

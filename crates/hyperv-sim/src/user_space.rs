@@ -183,9 +183,9 @@ impl Dpif for InKernel {
         with_extension(|e| e.execute(meta, packet, actions)).unwrap_or(Err(CommandError::NotFound))
     }
 
-    fn conntrack(&self) -> &Conntrack {
-        let table = with_extension(|e| std::ptr::from_ref(e.datapath().conntrack()));
+    fn conntrack(&self) -> Option<&Conntrack> {
+        let table = with_extension(|e| std::ptr::from_ref(e.datapath().conntrack()))?;
         // SAFETY: the extension stays until the administrator detaches it, which ends user space first.
-        unsafe { &*table.expect("asked only while the extension is attached") }
+        Some(unsafe { &*table })
     }
 }

@@ -51,6 +51,16 @@ impl LinuxDevices {
         self.opener("tap")
     }
 
+    /// Looks at devices of a type that another process has opened: they have state and no queues.
+    pub fn view(&self, kind: &'static str) -> Arc<dyn OpenNetdev> {
+        let shared = self.0.clone();
+        Arc::new(move |name: &str| -> Result<Arc<dyn Netdev>, NetdevError> {
+            let (links, control) = (shared.links.clone(), shared.control.clone());
+            links.refresh(Which::Name(name))?;
+            Ok(Arc::new(LinuxNetdev { name: name.to_owned(), kind, io: Io::Elsewhere, links, control }))
+        })
+    }
+
     /// A number that grows whenever any link of the namespace changes: a device that could not be opened may be there.
     pub fn generation(&self) -> u64 {
         self.0.links.generation()
@@ -104,6 +114,8 @@ enum Io {
     Packet(Arc<PacketPort>),
     Tap(Arc<Tap>),
     Veth(VethPair),
+    /// Another process has the queues.
+    Elsewhere,
 }
 
 struct LinuxNetdev {
@@ -134,6 +146,7 @@ impl Netdev for LinuxNetdev {
             Io::Packet(port) => port.queues(),
             Io::Tap(tap) => tap.queues(),
             Io::Veth(pair) => pair.port().queues(),
+            Io::Elsewhere => None,
         }
     }
 
@@ -185,6 +198,8 @@ impl Netdev for LinuxNetdev {
         let kernel = self.links.stats(&self.name);
         match &self.io {
             Io::Packet(_) => kernel,
+            Io::Elsewhere if self.kind == "system" => kernel,
+            Io::Elsewhere => kernel.map(NetdevStats::swapped),
             // What the device sends, the switch receives.
             Io::Tap(tap) => Ok(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped)),
             // What the device sends, our end receives.

@@ -40,6 +40,10 @@ const LAYERS: &[Allowed] = &[
     ("daemon", &["ovsdb", "stream"]),
     ("dpif-netdev", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "dpif", "netdev"]),
     (
+        "dpif-device",
+        &["wire", "netlink", "packet", "flow", "odp", "conntrack", "datapath", "device", "dpif", "netdev"],
+    ),
+    (
         "switch",
         &[
             "wire",
@@ -99,6 +103,24 @@ const LAYERS: &[Allowed] = &[
             "ovsdb-idl",
             "dpif",
             "switch",
+            "netdev",
+            "netdev-linux",
+            "dpif-netdev",
+            "dpif-device",
+            "stream",
+            "daemon",
+        ],
+    ),
+    (
+        "ovsextd",
+        &[
+            "sync",
+            "packet",
+            "odp",
+            "conntrack",
+            "datapath",
+            "device",
+            "dpif",
             "netdev",
             "netdev-linux",
             "dpif-netdev",

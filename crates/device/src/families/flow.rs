@@ -49,6 +49,7 @@ pub(crate) fn refusal(e: CommandError) -> Errno {
         CommandError::NotFound => Errno::NoEnt,
         CommandError::Full => Errno::FBig,
         CommandError::NoMemory => Errno::NoMem,
+        CommandError::NotSupported => Errno::NotSup,
     }
 }
 
