@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::{Conntrack, Entry};
-use datapath::{Command, CommandError, FlowInfo, Reply, Stats};
+use datapath::{Command, CommandError, FlowInfo, MeterConfig, Reply, Stats};
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use flow::{FlowKey, Match};
 use netdev::{Netdev, Registry};
@@ -56,12 +56,25 @@ pub struct DpifDevice {
     /// Connections without a request under way.
     idle: Mutex<Vec<Connection>>,
     receivers: Mutex<Vec<Receiver>>,
+    /// Who answers upcalls.
+    handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
     /// Devices behind ports, as far as they were asked for.
     devices: Mutex<BTreeMap<OdpPort, Arc<dyn Netdev>>>,
+    /// What was put there, to be put there again when another process is there: ports by number with name and type,
+    /// and meters.
+    ports: Mutex<BTreeMap<OdpPort, (String, String)>>,
+    meters: Mutex<BTreeMap<u32, MeterConfig>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_gone(alive: &AtomicBool, waker: &Waker) {
+    if alive.swap(false, Ordering::AcqRel) {
+        log::error!(target: "dpif", "lost communication with the datapath's process");
+        waker();
+    }
 }
 
 /// The UDP port at the end of the name of a tunnel's port.
@@ -89,20 +102,61 @@ impl DpifDevice {
             alive: Arc::new(AtomicBool::new(true)),
             idle: Mutex::new(vec![first]),
             receivers: Mutex::default(),
+            handler: Mutex::default(),
             devices: Mutex::default(),
+            ports: Mutex::default(),
+            meters: Mutex::default(),
         })
     }
 
-    /// False once the other process has gone: this datapath is of no use any more.
+    /// False once the other process has gone, until [`DpifDevice::revive`].
     pub fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Acquire)
     }
 
-    fn is_gone(&self) {
-        if self.alive.swap(false, Ordering::AcqRel) {
-            log::error!(target: "dpif", "lost communication with the datapath's process");
-            (self.setup.waker)();
+    /// Looks whether a process is there again, and gives it the ports and meters that were there; true if so. One that took
+    /// over from the last has them, and the flows; another has none of those.
+    pub fn revive(&self) -> bool {
+        let Ok(first) = Connection::open(&self.setup.path) else { return false };
+        *lock(&self.idle) = vec![first];
+        self.alive.store(true, Ordering::Release);
+        let ports = lock(&self.ports).clone();
+        for (number, (name, kind)) in ports {
+            match self.add_port(&name, &kind, Some(number)) {
+                Ok(_) | Err(DpifError::Exists) => {}
+                Err(e) => log::warn!(target: "dpif", "{name}: port {number} cannot be added again ({e})"),
+            }
         }
+        let meters = lock(&self.meters).clone();
+        for (id, config) in &meters {
+            if self.one_meter(|ids| message::one_meter(message::meter_cmd::GET, *id, ids)).is_err()
+                && let Err(e) = self.ask(|ids| message::set_meter(*id, config, ids), |_| ())
+            {
+                log::warn!(target: "dpif", "meter {id} cannot be set again ({e:?})");
+            }
+        }
+        self.start_receivers();
+        if self.is_alive() {
+            log::info!(target: "dpif", "the datapath's process is there again");
+        }
+        self.is_alive()
+    }
+
+    /// Starts as many receivers as there is work for; ports' upcalls go to them.
+    fn start_receivers(&self) {
+        // The old receivers end before they are replaced: a packet is answered by one of them or lost, and counted.
+        lock(&self.receivers).clear();
+        if let Some(handler) = lock(&self.handler).clone() {
+            for _ in 0..(self.setup.cores / 2).clamp(1, MAX_RECEIVERS) {
+                let (alive, waker) = (self.alive.clone(), self.setup.waker.clone());
+                let lost: Waker = Arc::new(move || is_gone(&alive, &waker));
+                match Receiver::start(&self.setup.path, handler.clone(), self.setup.clock.clone(), lost) {
+                    Ok(receiver) => lock(&self.receivers).push(receiver),
+                    Err(e) => log::error!(target: "dpif", "upcalls cannot be received ({e})"),
+                }
+            }
+        }
+        self.direct_upcalls();
     }
 
     /// Lends a connection to `f`.
@@ -117,7 +171,7 @@ impl DpifDevice {
         };
         let result = f(&mut connection);
         if matches!(result, Err(Failure::Gone)) {
-            self.is_gone();
+            is_gone(&self.alive, &self.setup.waker);
             return result;
         }
         let mut idle = lock(&self.idle);
@@ -239,26 +293,8 @@ impl Dpif for DpifDevice {
     }
 
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>) {
-        // The old receivers end before they are replaced: a packet is answered by one of them or lost, and counted.
-        lock(&self.receivers).clear();
-        if let Some(handler) = handler {
-            let alive = self.alive.clone();
-            let waker = self.setup.waker.clone();
-            for _ in 0..(self.setup.cores / 2).clamp(1, MAX_RECEIVERS) {
-                let (alive, waker) = (alive.clone(), waker.clone());
-                // A receiver ends with its connection: closed by us, or lost.
-                let gone: Waker = Arc::new(move || {
-                    if alive.load(Ordering::Acquire) {
-                        waker();
-                    }
-                });
-                match Receiver::start(&self.setup.path, handler.clone(), self.setup.clock.clone(), gone) {
-                    Ok(receiver) => lock(&self.receivers).push(receiver),
-                    Err(e) => log::error!(target: "dpif", "upcalls cannot be received ({e})"),
-                }
-            }
-        }
-        self.direct_upcalls();
+        *lock(&self.handler) = handler;
+        self.start_receivers();
     }
 
     fn add_port(&self, name: &str, kind: &str, wanted: Option<OdpPort>) -> Result<OdpPort, DpifError> {
@@ -281,7 +317,9 @@ impl Dpif for DpifDevice {
             b
         };
         let port = self.ask(make, |reply| port_of(&VportAttrs::decode(reply_attrs(reply)).ok()?));
-        port.map_err(port_error)?.map(|p| p.number).ok_or(DpifError::NoPort)
+        let number = port.map_err(port_error)?.map(|p| p.number).ok_or(DpifError::NoPort)?;
+        lock(&self.ports).insert(number, (name.to_owned(), kind.to_owned()));
+        Ok(number)
     }
 
     fn del_port(&self, number: OdpPort) -> Result<(), DpifError> {
@@ -289,6 +327,7 @@ impl Dpif for DpifDevice {
             return Err(DpifError::Local);
         }
         lock(&self.devices).remove(&number);
+        lock(&self.ports).remove(&number);
         let make = |ids| {
             let mut b = begin(ids::VPORT, cmd::DEL, 0, ids);
             VportAttrs { number: Some(number.0), ..VportAttrs::default() }.encode(&mut b);
@@ -310,7 +349,10 @@ impl Dpif for DpifDevice {
     }
 
     fn port_by_name(&self, name: &str) -> Option<Port> {
-        self.vport(VportAttrs { name: Some(name), ..VportAttrs::default() })
+        let port = self.vport(VportAttrs { name: Some(name), ..VportAttrs::default() })?;
+        // Ports of an earlier life are found here before they are used.
+        lock(&self.ports).entry(port.number).or_insert_with(|| (port.name.clone(), port.kind.clone()));
+        Some(port)
     }
 
     fn port_hw_addr(&self, number: OdpPort) -> EthAddr {
@@ -360,7 +402,9 @@ impl Dpif for DpifDevice {
             }
             Command::Stats => self.totals().map(Reply::Stats).map_err(|e| command_error(e, &[])),
             Command::SetMeter { id, config } => {
-                done(self.ask(|ids| message::set_meter(id, config, ids), |_| ()), &[])
+                done(self.ask(|ids| message::set_meter(id, config, ids), |_| ()), &[]).inspect(|_| {
+                    lock(&self.meters).insert(id, config.clone());
+                })
             }
             Command::GetMeter(id) => {
                 self.one_meter(|ids| message::one_meter(message::meter_cmd::GET, id, ids))

@@ -9,6 +9,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use datapath::{FlowPut, UpcallKind};
@@ -30,6 +31,7 @@ use crate::message::{attrs, begin, put_flow};
 pub(crate) struct Receiver {
     pub pid: u32,
     closer: Closer,
+    closed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,18 +50,31 @@ impl Receiver {
             _ => OpenError::Os(std::io::ErrorKind::ConnectionReset.into()),
         })?;
         let closer = connection.closer().map_err(OpenError::Os)?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let ended = closed.clone();
         let thread = std::thread::Builder::new().name("upcalls".to_owned());
         let run = move || {
             let mut answering = Answering { connection, handler, clock, fresh: Vec::new() };
-            while answering.turn().is_ok() {}
-            gone();
+            let end = loop {
+                match answering.turn() {
+                    Ok(()) => {}
+                    // A request that is refused says nothing about the next.
+                    Err(Failure::Errno(_)) => {}
+                    Err(end) => break end,
+                }
+            };
+            if !ended.load(Ordering::Acquire) {
+                log::debug!(target: "dpif", "a receiver of upcalls ends ({end:?})");
+                gone();
+            }
         };
-        Ok(Receiver { pid, closer, thread: Some(thread.spawn(run).map_err(OpenError::Os)?) })
+        Ok(Receiver { pid, closer, closed, thread: Some(thread.spawn(run).map_err(OpenError::Os)?) })
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
         self.closer.close();
         if let Some(thread) = self.thread.take() {
             // A thread that panicked is ended as well.

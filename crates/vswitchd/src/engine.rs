@@ -99,8 +99,6 @@ pub struct Engine {
     system: System,
     /// We were started while rules are restored, and they are not yet (`flow-restore-wait`); `None` at first.
     restoring: Option<bool>,
-    /// A datapath that was lost is there again.
-    is_revived: bool,
 }
 
 /// The engine, shared by the main loop and commands.
@@ -130,7 +128,6 @@ impl Engine {
             waker,
             system: System::new(device),
             restoring: None,
-            is_revived: false,
         }
     }
 
@@ -278,7 +275,6 @@ impl Engine {
     /// Carries the configuration out.
     pub fn configure(&mut self, config: &Config) {
         self.restoring = Some(self.restoring.unwrap_or(true) && config.is_set("flow-restore-wait"));
-        self.forget_dead();
         let mut gone: Vec<String> = self.bridges.keys().cloned().collect();
         gone.retain(|name| self.is_stale(name, config));
         for name in gone {

@@ -143,10 +143,7 @@ impl Vswitchd {
     /// Does everything that is due; returns when to be called again, in the clock's milliseconds.
     fn step(&mut self) -> u64 {
         let synced = *self.db.idl().state() == State::Synced && self.db.idl().has_lock();
-        let relinked = {
-            let mut engine = self.engine.borrow_mut();
-            engine.links_changed() | engine.take_revived()
-        };
+        let relinked = self.engine.borrow_mut().links_changed();
         if synced && (self.db.idl().seqno() != self.seqno || relinked) {
             self.seqno = self.db.idl().seqno();
             self.reconfigure(relinked);

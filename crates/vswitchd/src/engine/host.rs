@@ -44,6 +44,14 @@ impl Host {
         }
     }
 
+    /// Takes up a datapath whose process is there again; false while there is none.
+    pub fn revive(&self) -> bool {
+        match self {
+            Host::InProcess(_) => true,
+            Host::Device(host) => host.revive(),
+        }
+    }
+
     /// True for a datapath that outlives this process, with its ports and flows.
     pub fn outlives_us(&self) -> bool {
         matches!(self, Host::Device(_))

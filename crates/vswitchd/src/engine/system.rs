@@ -126,43 +126,23 @@ impl Engine {
         }
     }
 
-    /// Forgets a datapath whose process has gone, with its bridges.
-    pub(super) fn forget_dead(&mut self) {
-        if self.planes.values().all(|p| p.host.is_alive()) {
-            return;
-        }
-        self.bridges.retain(|_, b| b.plane.host.is_alive());
-        let datapaths = &self.datapaths;
-        self.planes.retain(|_, plane| {
-            let stays = plane.host.is_alive();
-            if !stays {
-                datapaths.remove(plane.dpif.name());
-            }
-            stays
-        });
-    }
-
-    /// Notices that the other process has gone, and that it is there again; returns when to look again.
+    /// Notices that the other process has gone, and that one is there again; returns when to look again.
     pub(super) fn look_for_device(&mut self, now: Now) -> Option<Instant> {
-        if self.planes.values().any(|p| !p.host.is_alive()) {
-            self.forget_dead();
-            self.system.retry = Some(now.mono);
-        }
-        let due = self.system.retry?;
+        let lost = self.planes.values().find(|p| !p.host.is_alive());
+        let Some(plane) = lost else {
+            self.system.retry = None;
+            return None;
+        };
+        let due = *self.system.retry.get_or_insert(now.mono);
         if now.mono >= due {
-            if self.open_device().is_ok() {
+            if plane.host.revive() {
                 self.system.retry = None;
-                self.is_revived = true;
+                // A process without flows has every packet translated anew; nothing else is to be done.
                 return Some(now.mono);
             }
             self.system.retry = Some(now.mono + RETRY);
         }
         self.system.retry
-    }
-
-    /// True once after a datapath came back: everything must be set up again.
-    pub fn take_revived(&mut self) -> bool {
-        std::mem::take(&mut self.is_revived)
     }
 
     /// Leaves datapaths that outlive us as they are: nothing of them is removed when the configuration ends.
