@@ -230,6 +230,15 @@ impl FlowTable {
         self.one(self.by_ufid(ufid))
     }
 
+    /// Counts for the flow with this identifier; false if it is not there.
+    pub fn credit(&self, ufid: Ufid, s: &FlowStats) -> bool {
+        let flow = self.by_ufid(ufid).and_then(|id| self.slots.get(id as usize));
+        flow.is_some_and(|flow| {
+            flow.count(s.packets, s.bytes, s.used_ms, s.tcp_flags);
+            true
+        })
+    }
+
     /// The flow with exactly this match, whose insignificant bits must be zero.
     pub fn find(&self, m: &Match) -> Result<Reply, CommandError> {
         self.one(self.by_match(m))

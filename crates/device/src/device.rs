@@ -9,7 +9,7 @@ use datapath::{Datapath, Upcall, UpcallKind};
 use netlink::{Builder, Header};
 use odp::netlink::ids::{self, packet_cmd};
 use odp::netlink::packet as packet_attrs;
-use odp::netlink::vport::VportAttrs;
+use odp::netlink::vport::{VportAttrs, VportKind};
 use packet::{Now, OdpPort, PacketBuf};
 use sync::{RwSpin, SpinGuard, SpinLock};
 
@@ -261,6 +261,11 @@ impl Device {
         let new =
             Vport { number: port.number, kind, name, tunnel_port, pids: Vec::new(), stage: Stage::Open };
         self.ports.write().add(new, Some(port.number.0))
+    }
+
+    /// Type and tunnel's destination port of a port, if it is there.
+    pub fn port(&self, number: OdpPort) -> Option<(VportKind, Option<u16>)> {
+        self.ports.read().get(number).map(|p| (p.kind, p.tunnel_port))
     }
 
     /// Finishes a request whose answer the host owed; writes it to `reply`.

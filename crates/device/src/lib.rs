@@ -40,6 +40,7 @@ mod status;
 pub mod carrier;
 pub mod ct;
 mod families;
+pub mod flows;
 mod ports;
 mod ring;
 

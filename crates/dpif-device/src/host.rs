@@ -249,7 +249,7 @@ impl DpifDevice {
     }
 
     fn one_flow(&self, make: impl FnOnce((u32, u32)) -> Builder) -> Result<Reply, CommandError> {
-        let found = self.ask(make, |reply| message::flow_info(reply_attrs(reply)));
+        let found = self.ask(make, |reply| device::flows::take(reply_attrs(reply)));
         let flow = found.map_err(|e| command_error(e, &[]))?.ok_or(CommandError::NotFound)?;
         Ok(Reply::Flows { flows: vec![flow], next: None })
     }
@@ -282,7 +282,7 @@ impl DpifDevice {
     fn flows(&self, mut each: impl FnMut(FlowInfo)) -> Result<(), Failure> {
         self.dump(
             |ids| begin(ids::FLOW, cmd::GET, netlink::flags::DUMP, ids),
-            |attrs| message::flow_info(attrs).into_iter().for_each(&mut each),
+            |attrs| device::flows::take(attrs).into_iter().for_each(&mut each),
         )
     }
 }

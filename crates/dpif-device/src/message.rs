@@ -2,15 +2,11 @@
 //!
 //! Where it sits: between `host` and `connection`. Attributes are `odp::netlink`'s.
 
-use datapath::{
-    CommandError, FlowInfo, FlowPut, FlowStats, MeterConfig, MeterCount, MeterInfo, MeterUnit, PutMode,
-};
+use datapath::{CommandError, FlowPut, MeterConfig, MeterCount, MeterInfo, MeterUnit, PutMode};
 use device::Errno;
 use dpif::DpifError;
-use flow::Match;
 use netlink::{Attrs, Builder, GenlHeader, Header, flags};
-use odp::netlink::actions::take_actions;
-use odp::netlink::flow::{self as flow_attrs, FlowAttrs};
+use odp::netlink::flow::{self as flow_attrs};
 use odp::netlink::ids::{self, Family, cmd};
 use odp::netlink::meter::{self as meter_attrs, Band, MeterAttrs};
 use odp::{Action, Ufid};
@@ -72,23 +68,6 @@ pub(crate) fn one_flow(command: u8, ufid: Ufid, ids: (u32, u32)) -> Builder {
     let mut b = begin(ids::FLOW, command, 0, ids);
     flow_attrs::put_ufid(&mut b, ufid);
     b
-}
-
-/// A flow out of a reply or a dump; `None` for what is none.
-pub(crate) fn flow_info(attrs: Attrs<'_>) -> Option<FlowInfo> {
-    let flow = FlowAttrs::decode(attrs).ok()?;
-    let mut matched = Match::ANY;
-    if flow.key.is_some() {
-        flow.take_match(&mut matched).ok()?;
-    }
-    let actions = match flow.actions {
-        Some(list) => take_actions(list.nested()).ok()?,
-        None => Vec::new(),
-    };
-    let c = flow.counters();
-    let stats =
-        FlowStats { packets: c.packets, bytes: c.bytes, used_ms: c.used_ms, tcp_flags: c.tcp_flags.into() };
-    Some(FlowInfo { ufid: flow.ufid?, matched, actions, stats })
 }
 
 /// Commands of the meter family.

@@ -25,6 +25,8 @@ struct Shared {
     links: Arc<Links>,
     control: Arc<OwnedFd>,
     open: Mutex<BTreeMap<String, Weak<LinuxNetdev>>>,
+    /// Descriptors of devices that another process had open, by name.
+    given: Mutex<BTreeMap<String, OwnedFd>>,
 }
 
 impl LinuxDevices {
@@ -33,7 +35,7 @@ impl LinuxDevices {
     pub fn new(on_change: OnChange) -> io::Result<LinuxDevices> {
         let links = Arc::new(Links::follow(on_change)?);
         let control = Arc::new(ethtool::control_socket()?);
-        Ok(LinuxDevices(Arc::new(Shared { links, control, open: Mutex::default() })))
+        Ok(LinuxDevices(Arc::new(Shared { links, control, open: Mutex::default(), given: Mutex::default() })))
     }
 
     /// Opens existing devices: type `system`.
@@ -49,6 +51,12 @@ impl LinuxDevices {
     /// Makes devices: type `tap`.
     pub fn tap(&self) -> Arc<dyn OpenNetdev> {
         self.opener("tap")
+    }
+
+    /// Has the device `name`, when it is opened, use a descriptor by which another process had it open: what the kernel has
+    /// queued for that is ours.
+    pub fn give(&self, name: &str, fd: OwnedFd) {
+        self.0.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), fd);
     }
 
     /// Looks at devices of a type that another process has opened: they have state and no queues.
@@ -77,12 +85,17 @@ impl LinuxDevices {
             return if device.kind == kind { Ok(device) } else { Err(NetdevError::Os(libc::EEXIST)) };
         }
         let links = self.0.links.clone();
-        let io = match kind {
-            "system" => {
+        let given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let io = match (kind, given) {
+            ("system", given) => {
                 let index = links.refresh(Which::Name(name))?.index;
-                Io::Packet(PacketPort::open(name, index, links.clone())?)
+                Io::Packet(PacketPort::open(name, index, links.clone(), given)?)
             }
-            _ => make(name, &links)?,
+            (_, Some(fd)) => {
+                links.refresh(Which::Name(name))?;
+                Io::Tap(Tap::of(fd.into())?)
+            }
+            (_, None) => make(name, &links)?,
         };
         let control = self.0.control.clone();
         let device = Arc::new(LinuxNetdev { name: name.to_owned(), kind, io, links, control });

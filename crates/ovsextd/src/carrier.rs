@@ -6,7 +6,7 @@
 //! of a client that does not read its answers wait in the socket: nothing is kept for it here.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,9 @@ const SEND_BUFFER: usize = 1 << 20;
 /// A socket that listens; its file goes with it.
 pub(crate) struct Listener {
     path: PathBuf,
+    socket: Arc<OwnedFd>,
+    /// Another process listens by the same socket.
+    is_given_away: AtomicBool,
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,12 +70,30 @@ impl Listener {
         let socket = seqpacket()?;
         bind_to(&socket, path)?;
         listen(&socket, BACKLOG)?;
+        Listener::take_over(host, path, socket)
+    }
+
+    /// Listens by a socket that is at `path` already.
+    pub(crate) fn take_over(host: Arc<Host>, path: &Path, socket: OwnedFd) -> io::Result<Listener> {
+        let socket = Arc::new(socket);
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let stop = Arc::new(Stop { flag: AtomicBool::new(false), wake });
         let of_thread = stop.clone();
         let thread = std::thread::Builder::new().name("device".to_owned());
-        let thread = thread.spawn(move || accept_all(&host, &socket, &of_thread))?;
-        Ok(Listener { path: path.to_owned(), stop, thread: Some(thread) })
+        let listening = socket.clone();
+        let thread = thread.spawn(move || accept_all(&host, &listening, &of_thread))?;
+        let (path, is_given_away) = (path.to_owned(), AtomicBool::new(false));
+        Ok(Listener { path, socket, is_given_away, stop, thread: Some(thread) })
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Leaves the socket's file where it is: another process listens there.
+    pub(crate) fn give_away(&self) {
+        self.is_given_away.store(true, Ordering::Release);
     }
 }
 
@@ -85,8 +106,10 @@ impl Drop for Listener {
             // A thread that panicked is ended as well.
             let _ = thread.join();
         }
-        // A file that somebody else removed is removed.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.is_given_away.load(Ordering::Acquire) {
+            // A file that somebody else removed is removed.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -97,6 +120,11 @@ fn accept_all(host: &Arc<Host>, socket: &OwnedFd, stop: &Stop) {
         let mut ready = [PollFd::new(socket, PollFlags::IN), PollFd::new(&stop.wake, PollFlags::IN)];
         if poll(&mut ready, None).is_err_and(|e| e != Errno::INTR) || stop.flag.load(Ordering::Acquire) {
             return;
+        }
+        // Whoever comes while everything is handed over waits for the successor.
+        if host.unless_halted(|| ()).is_none() {
+            std::thread::yield_now();
+            continue;
         }
         match accept_with(socket, SocketFlags::CLOEXEC) {
             Ok(connection) => begin(host, connection),
@@ -184,10 +212,13 @@ fn serve(host: &Host, connection: &OwnedFd, handle: Handle, waker: &OwnedFd) {
         // What woke us before is behind us: the queue is looked at now.
         let mut count = [0; 8];
         let _ = rustix::io::read(waker, &mut count);
-        match carrier::serve(&host.device, host.env(), handle, &request[..n], &mut out) {
-            Served::Answered if !answer(connection, &out) => return,
-            Served::Answered => {}
-            Served::Waiting => waiting = true,
+        let message = &request[..n];
+        match host.unless_halted(|| carrier::serve(&host.device, host.env(), handle, message, &mut out)) {
+            // The client finds the successor.
+            None => return,
+            Some(Served::Answered) if !answer(connection, &out) => return,
+            Some(Served::Answered) => {}
+            Some(Served::Waiting) => waiting = true,
         }
     }
 }

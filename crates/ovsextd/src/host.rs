@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use datapath::Command;
 use device::{Device, Env, Errno, Handle, NetdevInfo, PortRef, Progress, Queue, Ticket, VportHost};
 use dpif::{Dpif, DpifError, Upcall, UpcallHandler, Verdict};
 use dpif_netdev::{Clock, DpifNetdev};
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     clock: Clock,
     /// What wakes the thread of a handle's connection.
     wakers: RwLock<HashMap<Handle, Arc<OwnedFd>>>,
+    /// Nothing is carried out any more; written while nothing is being carried out.
+    halted: RwLock<bool>,
 }
 
 impl Host {
@@ -34,10 +37,41 @@ impl Host {
             let port = PortRef { number: port.number, kind, name: &port.name, tunnel_port: None };
             device.adopt_port(&port).ok()?;
         }
-        let host = Arc::new(Host { dpif, device, clock, wakers: RwLock::default() });
+        let (wakers, halted) = (RwLock::default(), RwLock::default());
+        let host = Arc::new(Host { dpif, device, clock, wakers, halted });
         let upcalls = Upcalls { host: Arc::downgrade(&host), pool: Mutex::new(BufferPool::new()) };
         host.dpif.set_upcall_handler(Some(Arc::new(upcalls)));
         Some(host)
+    }
+
+    /// Takes over a port that another process had open.
+    pub(crate) fn adopt(&self, port: &PortRef<'_>) -> Result<(), DpifError> {
+        if let Some(kind) = odp::TunnelKind::from_number(port.kind as u32) {
+            let tunnel = Command::SetTunnel { port: port.number, kind: Some(kind) };
+            self.dpif.apply(tunnel).map_err(DpifError::Command)?;
+        }
+        self.dpif.add_port(port.name, port.kind.name(), Some(port.number))?;
+        self.device.adopt_port(port).map(|_| ()).map_err(|_| DpifError::Exists)
+    }
+
+    /// Carries an operation out, unless everything is being handed over.
+    pub(crate) fn unless_halted<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
+        let halted = self.halted.read().unwrap_or_else(PoisonError::into_inner);
+        (!*halted).then(f)
+    }
+
+    /// Ends all work: operations, and the ports' threads.
+    pub(crate) fn halt(&self) {
+        *self.halted.write().unwrap_or_else(PoisonError::into_inner) = true;
+        self.dpif.halt();
+    }
+
+    /// Takes the work up again that was ended.
+    pub(crate) fn resume(&self) {
+        if let Err(e) = self.dpif.start() {
+            log::error!(target: "ovsextd", "ports are not served any more ({e})");
+        }
+        *self.halted.write().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
     /// What an operation on the device works on.

@@ -14,11 +14,12 @@
 //! I2  A client that goes leaves its ports, flows and connections; only its queues go with it.
 //! I3  A client has what the interface gives it, and nothing of this process: it may be any program that may open the socket.
 //!
-//! Spec: ovsext section 1. Reading order: `run`, `host`, `carrier`, `commands`, `options`.
+//! Spec: ovsext section 1. Reading order: `run`, `host`, `carrier`, `handover`, `commands`, `options`.
 #![cfg(target_os = "linux")]
 
 mod carrier;
 mod commands;
+mod handover;
 mod host;
 mod options;
 mod run;

@@ -13,15 +13,29 @@ pub(crate) struct Options {
     pub daemon: daemon::Options,
     /// Where the device is.
     pub device: PathBuf,
+    /// Standard input is a socket to the process to take over from.
+    pub takes_over: bool,
+    /// What a successor is started with.
+    pub for_successor: Vec<String>,
 }
 
-const OWN: &[Opt] = &[Opt::required("device"), Opt::flag("help").short('h'), Opt::flag("version").short('V')];
+const OWN: &[Opt] = &[
+    Opt::required("device"),
+    Opt::flag("take-over"),
+    Opt::flag("help").short('h'),
+    Opt::flag("version").short('V'),
+];
 
 /// Reads the command line; answers `--help` and `--version` at once.
 pub(crate) fn read() -> Options {
     let table = [OWN, daemon::OPTIONS, vlog::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
-    let mut options = Options { daemon: daemon::Options::default(), device: default_device() };
+    let mut options = Options {
+        daemon: daemon::Options::default(),
+        device: default_device(),
+        takes_over: false,
+        for_successor: Vec::new(),
+    };
     loop {
         match getopt.next() {
             Ok(Some((name, value))) => options.accept(name, value.as_deref()),
@@ -41,7 +55,12 @@ fn default_device() -> PathBuf {
 
 impl Options {
     fn accept(&mut self, name: &str, value: Option<&str>) {
+        // A successor is in the background already, and nobody's monitor looks after it.
+        if !matches!(name, "detach" | "monitor" | "take-over") {
+            self.for_successor.push(value.map_or_else(|| format!("--{name}"), |v| format!("--{name}={v}")));
+        }
         match (name, value) {
+            ("take-over", _) => self.takes_over = true,
             ("device", Some(path)) => self.device = dirs::rundir().join(path),
             ("help", _) => {
                 print!("{}", usage());

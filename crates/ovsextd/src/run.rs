@@ -2,7 +2,9 @@
 //!
 //! Where it sits: `main.rs` calls [`main`]. Packets and clients have threads of their own; here is what happens by the clock.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use daemon::{Daemon, Exit, Handle, program, version};
@@ -15,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::carrier::Listener;
 use crate::commands;
+use crate::handover;
 use crate::host::Host;
 use crate::options::{self, Options};
 
@@ -42,11 +45,20 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
         .map_err(|e| format!("links cannot be followed ({e})"))?;
     let clock = handle.clock().clone();
     let clock: Clock = Arc::new(move || Now { mono: Instant(clock.now_ns()), wall_ms: clock.wall_ms() });
-    let host = make_host(&devices, clock)?;
+    let host = make_host(&devices, clock, options)?;
     let exit = Exit::register(handle.commands());
+    let listener = if options.takes_over {
+        handover::take_over(&host, &devices, &options.device)
+            .map_err(|e| format!("cannot take over ({e})"))?
+    } else {
+        Listener::start(host.clone(), &options.device)
+            .map_err(|e| format!("{}: cannot listen ({e})", options.device.display()))?
+    };
+    let listener = Rc::new(listener);
+    let handed = Rc::new(Notify::new());
     commands::register(handle.commands(), &host);
-    let listener = Listener::start(host.clone(), &options.device)
-        .map_err(|e| format!("{}: cannot listen ({e})", options.device.display()))?;
+    let succession = Succession { host: host.clone(), listener: listener.clone(), handed: handed.clone() };
+    succession.register(handle, options);
     log::info!(target: "ovsextd", "{}", version::banner(program::name()));
     handle.ready();
     loop {
@@ -56,6 +68,7 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
             () = handle.clock().sleep_until(due.max(handle.clock().now_ms() + 1)) => {}
             () = changed.notified() => host.dpif.links_changed(),
             () = exit.requested() => break,
+            () = handed.notified() => break,
         }
     }
     drop(listener);
@@ -63,8 +76,8 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The datapath with its local port.
-fn make_host(devices: &LinuxDevices, clock: Clock) -> Result<Arc<Host>, String> {
+/// The datapath with its local port, or without ports, which another process has.
+fn make_host(devices: &LinuxDevices, clock: Clock, options: &Options) -> Result<Arc<Host>, String> {
     let seed = uuid::Uuid::new_v4().as_u64_pair();
     let config = datapath::Config {
         seed: seed.0,
@@ -77,7 +90,8 @@ fn make_host(devices: &LinuxDevices, clock: Clock) -> Result<Arc<Host>, String> 
     let setup =
         Setup { class: Class::System, registry, clock: clock.clone(), config, cores: Arc::new(cores) };
     let failed = |why: &dyn std::fmt::Display| format!("the datapath cannot be made ({why})");
-    let dpif = DpifNetdev::open(setup).map_err(|e| failed(&e))?;
+    let open = if options.takes_over { DpifNetdev::without_ports } else { DpifNetdev::open };
+    let dpif = open(setup).map_err(|e| failed(&e))?;
     Host::new(dpif, clock).ok_or_else(|| failed(&"Cannot allocate memory"))
 }
 
@@ -89,6 +103,46 @@ fn registry(devices: &LinuxDevices) -> Registry {
         registry.register(kind.name(), netdev::vport_opener(kind.name()));
     }
     registry
+}
+
+/// What `handover` needs.
+struct Succession {
+    host: Arc<Host>,
+    listener: Rc<Listener>,
+    handed: Rc<Notify>,
+}
+
+impl Succession {
+    /// Registers `handover [PROGRAM]`: the program of this process, or another, takes over.
+    fn register(self, handle: &Handle, options: &Options) {
+        let (args, handle_of_call) = (options.for_successor.clone(), handle.clone());
+        handle.commands().register("handover", "[program]", 0..=1, move |call| {
+            let program = match call.arg(0) {
+                Some(path) => Ok(PathBuf::from(path)),
+                None => std::env::current_exe(),
+            };
+            // The successor makes a file of the same name.
+            handle_of_call.release_pidfile();
+            let done = program.and_then(|p| handover::hand_over(&self.host, &self.listener, &p, &args));
+            match done {
+                Ok((counts, pause, pid)) => {
+                    self.listener.give_away();
+                    self.handed.notify_one();
+                    call.reply(format!(
+                        "handed over to process {pid}: {} ports, {} flows, {} connections; nothing was forwarded for {:.1} ms\n",
+                        counts.ports,
+                        counts.flows,
+                        counts.connections,
+                        pause.as_secs_f64() * 1000.0
+                    ));
+                }
+                Err(e) => {
+                    handle_of_call.retake_pidfile();
+                    call.error(format!("handover failed ({e})"));
+                }
+            }
+        });
+    }
 }
 
 /// Takes as many descriptors as the system allows: each port and each client needs one or more.

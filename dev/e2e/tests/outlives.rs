@@ -218,6 +218,80 @@ fn connections_live_through_an_upgrade_of_the_switch() {
 }
 
 #[test]
+fn no_packet_is_lost_while_the_datapath_is_handed_over() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    run(&pair, &suite, "ovs-vsctl", "set bridge br0 fail_mode=secure");
+    FIREWALL.iter().for_each(|rule| drop(run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"))));
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    let stream = Stream::start(6);
+    pause(2000);
+    let said = run(&pair, &suite, "ovs-appctl", "-t ovsextd handover");
+    println!("{said}");
+    if said.contains("no descriptor") {
+        skip!("devices cannot be handed over here");
+    }
+    let pause_ms = said.rsplit_once("forwarded for ").and_then(|(_, rest)| rest.split_once(' '));
+    let pause_ms: f64 = pause_ms.and_then(|(ms, _)| ms.parse().ok()).expect("how long it took");
+    pause(500);
+    let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+    let [sent, arrived, twice, silence] = stream.end();
+    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
+    assert_eq!((arrived, twice), (sent, 0), "{shown}\n{}", pair.logs());
+    assert!(pause_ms < 50.0, "{said}");
+    assert!(shown.contains("port-a") && !shown.contains("connections: 0"), "{shown}");
+    // The switch has found the new process: rules are obeyed, and new flows are made.
+    run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
+    pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
+    run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {}", FIREWALL[1]));
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    run(&pair, &suite, "ovs-appctl", "-t ovsextd exit");
+}
+
+#[test]
+fn ports_come_and_go() {
+    const PORTS: usize = 300;
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    let stream = Stream::start(8);
+    // A machine that goes takes its port with it; the others do not notice.
+    system("ip netns add c");
+    system("ip link add port-c type veth peer name eth0 netns c");
+    system("ip link set port-c up");
+    run(&pair, &suite, "ovs-vsctl", "add-port br0 port-c");
+    system("ip netns del c");
+    pair.await_true("the link is down", || {
+        run(&pair, &suite, "ovs-vsctl", "get interface port-c link_state").trim() != "up"
+    });
+    let descriptors = || {
+        let pid = std::fs::read_to_string(pair.path("ovsextd.pid")).expect("a pid file");
+        std::fs::read_dir(format!("/proc/{}/fd", pid.trim())).expect("our process").count()
+    };
+    run(&pair, &suite, "ovs-vsctl", "del-port br0 port-c");
+    let before = descriptors();
+    for end in [0, PORTS] {
+        let verb = if end == 0 { "add" } else { "del" };
+        for first in (0..PORTS).step_by(50) {
+            let words: Vec<String> = (first..first + 50)
+                .map(|n| match verb {
+                    "add" => format!("add-port br0 p{n} -- set interface p{n} type=internal"),
+                    _ => format!("del-port br0 p{n}"),
+                })
+                .collect();
+            run(&pair, &suite, "ovs-vsctl", &words.join(" -- "));
+        }
+        let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+        assert_eq!(shown.matches(": p").count() - 2, PORTS - end, "{shown}");
+    }
+    assert_eq!(descriptors(), before, "descriptors leak");
+    let [sent, arrived, twice, _] = stream.end();
+    assert_eq!((arrived, twice), (sent, 0), "{}", pair.logs());
+}
+
+#[test]
 fn the_switch_finds_a_datapath_that_was_started_again() {
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };

@@ -115,6 +115,7 @@ const LAYERS: &[Allowed] = &[
         "ovsextd",
         &[
             "sync",
+            "netlink",
             "packet",
             "odp",
             "conntrack",
