@@ -14,7 +14,7 @@ use crate::shell::{cargo, check, target_dir, workspace};
 
 const BIN: [&str; 7] =
     ["ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "ovsdb-client", "ovsdb-tool", "oxvs"];
-const SBIN: [&str; 2] = ["ovs-vswitchd", "ovsdb-server"];
+const SBIN: [&str; 3] = ["ovs-vswitchd", "ovsdb-server", "ovsextd"];
 
 /// Where the database schema lives in the source tree.
 const SCHEMA: &str = "crates/ovsdb-server/schema/vswitch.ovsschema";

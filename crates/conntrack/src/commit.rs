@@ -93,6 +93,11 @@ impl Conntrack {
         }
     }
 
+    /// Enters a connection of another table; `None` if it is here already, or there is no room.
+    pub(crate) fn enter_restored(&self, new: &NewConn<'_>) -> Option<Entered<'_>> {
+        self.enter(new).ok()
+    }
+
     /// Tries one tuple for the replies after the other.
     fn enter_translated(
         &self,

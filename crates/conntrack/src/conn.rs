@@ -153,6 +153,16 @@ impl Body {
         }
     }
 
+    /// The flags, to be saved.
+    pub(crate) const fn saved_flags(&self) -> SavedFlags {
+        SavedFlags(self.flags)
+    }
+
+    /// Gives a restored connection its flags.
+    pub(crate) fn set_saved_flags(&mut self, flags: SavedFlags) {
+        self.flags = flags.0 | IN_USE;
+    }
+
     pub(crate) const fn wants_new_event(&self) -> bool {
         self.flags & NO_NEW_EVENT == 0
     }
@@ -171,6 +181,17 @@ impl Body {
         let c = if from == Side::Orig { orig } else { reply };
         c.packets = c.packets.wrapping_add(1);
         c.bytes = c.bytes.wrapping_add(bytes as u64);
+    }
+}
+
+/// A connection's flags as they are saved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SavedFlags(pub u8);
+
+impl SavedFlags {
+    /// A connection with nothing but these flags.
+    pub(crate) const fn as_body(self) -> Body {
+        Body { flags: self.0, ..Body::FREE }
     }
 }
 

@@ -28,6 +28,7 @@ mod nat;
 mod other;
 mod process;
 mod rewrite;
+mod save;
 mod table;
 mod tcp;
 mod walk;
@@ -52,6 +53,7 @@ pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortC
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
 pub use filter::{TupleError, TupleMatch};
+pub use save::{Record, SAVED_LEN};
 pub use table::Conntrack;
 pub use text::{Detail, EntryText, Extent, ProtocolCounts};
 pub use timeout::{MAX_TIMEOUT_POLICIES, Timeout, TimeoutPolicy};

@@ -23,6 +23,7 @@
 use wire::tcp::{ACK, FIN, PSH, RST, SYN, URG};
 
 use crate::entry::{TcpInfo, TcpState};
+use crate::save::{Put, Take};
 use crate::timeout::Timeout;
 
 /// What a segment says.
@@ -184,6 +185,31 @@ const fn at_least_one(n: u32) -> u32 {
 }
 
 impl TcpConn {
+    /// Writes both ends.
+    pub(crate) fn save(&self, to: &mut Put<'_>) {
+        for peer in [&self.orig, &self.reply] {
+            to.u32(peer.seqlo);
+            to.u32(peer.seqhi);
+            to.u16(peer.max_win);
+            to.u8(peer.scale.0);
+            to.u8(peer.state as u8);
+        }
+    }
+
+    /// Reads what [`TcpConn::save`] wrote.
+    pub(crate) fn restore(from: &mut Take<'_>) -> Option<TcpConn> {
+        let mut peer = || {
+            Some(Peer {
+                seqlo: from.u32()?,
+                seqhi: from.u32()?,
+                max_win: from.u16()?,
+                scale: Scale(from.u8()?),
+                state: *TcpState::ALL.get(usize::from(from.u8()?))?,
+            })
+        };
+        Some(TcpConn { orig: peer()?, reply: peer()? })
+    }
+
     /// True if a connection may begin with `segment`: with a SYN, or in mid-stream, but not with a SYN+ACK.
     pub(crate) const fn may_begin_with(segment: &TcpSegment) -> bool {
         !segment.is_nonsense() && segment.flags & (SYN | ACK) != SYN | ACK

@@ -27,6 +27,37 @@ fn udp_is_new_until_it_is_answered() {
 }
 
 #[test]
+fn another_table_goes_on_where_the_first_ended() {
+    let old = Net::default();
+    let (a, b) = ((A, 3), (B, 4));
+    // A handshake, one packet of each other protocol, and a translated connection.
+    old.state(&tcp(a, b, SYN, 100, 0, b""), &COMMIT);
+    old.state(&tcp(b, a, SYN | ACK, 500, 101, b""), &LOOK);
+    old.state(&tcp(a, b, ACK, 101, 501, b""), &LOOK);
+    old.state(&udp((A6, 1), (B6, 2), b"hello"), &COMMIT);
+    old.state(&icmp(A, B, 8, 0, 7, b"data"), &COMMIT);
+    old.state(&udp((A, 7), (B, 8), b"hello"), &snat(N, Some((40000, 40010))));
+    let mut records = Vec::new();
+    let mut cursor = conntrack::DumpCursor::default();
+    while old.ct.save(old.now, &mut cursor, |record| records.push(*record)) {}
+    assert_eq!(records.len(), 4);
+
+    let new = Net::default();
+    records.iter().for_each(|record| assert!(new.ct.restore(new.now, record)));
+    // Each is there once, whole.
+    records.iter().for_each(|record| assert!(!new.ct.restore(new.now, record)));
+    assert_eq!(new.entries(), old.entries());
+    // The window goes on: what is in it belongs, what is far out of it does not.
+    assert_eq!(new.state(&tcp(a, b, ACK, 101, 501, b"data"), &LOOK), "est|trk");
+    assert_eq!(new.state(&tcp(b, a, ACK, 501 + (1 << 30), 105, b"data"), &LOOK), "inv|trk");
+    assert_eq!(new.state(&udp((B6, 2), (A6, 1), b"hello"), &LOOK), "est|rpl|trk");
+    // What is no record is refused.
+    assert!(!new.ct.restore(new.now, b"") && !new.ct.restore(new.now, &[0; conntrack::SAVED_LEN]));
+    assert!(!new.ct.restore(new.now, &records[0][..100]));
+    assert_eq!(new.ct.count(), 4);
+}
+
+#[test]
 fn icmp_queries_pair_by_id() {
     let net = Net::default();
     for (a, b, ask, answer) in [(A, B, 8, 0), (A6, B6, 128, 129)] {

@@ -106,6 +106,8 @@ struct Shared {
     memory: Memory,
     parents: RefCell<Parents>,
     pidfile: RefCell<Option<Pidfile>>,
+    /// How the daemon was started.
+    options: Options,
 }
 
 impl Daemon {
@@ -127,6 +129,7 @@ impl Daemon {
             memory: Memory::default(),
             parents: RefCell::new(parents),
             pidfile: RefCell::new(pidfile),
+            options: options.clone(),
         };
         let handle = Handle(Rc::new(shared));
         handle.register_common(options.dummy);
@@ -187,6 +190,18 @@ impl Handle {
     /// The daemon serves: whoever started it may go on, and a daemon in the background leaves the terminal.
     pub fn ready(&self) {
         self.0.parents.borrow_mut().ready();
+    }
+
+    /// Removes the pid file, for another process that is to have it.
+    pub fn release_pidfile(&self) {
+        drop(self.0.pidfile.borrow_mut().take());
+    }
+
+    /// Makes the pid file again that [`Handle::release_pidfile`] removed, if nobody else has it.
+    pub fn retake_pidfile(&self) {
+        if let Ok(pidfile) = make_pidfile(&self.0.options) {
+            *self.0.pidfile.borrow_mut() = pidfile;
+        }
     }
 
     fn register_common(&self, dummy: bool) {

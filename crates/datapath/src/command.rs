@@ -189,6 +189,8 @@ pub enum CommandError {
     NoMemory,
     /// A meter with too many bands, or with a rate of zero (EINVAL).
     InvalidMeter,
+    /// The carrier of the datapath has no words for it (EOPNOTSUPP).
+    NotSupported,
 }
 
 impl ::core::fmt::Display for CommandError {
@@ -199,6 +201,7 @@ impl ::core::fmt::Display for CommandError {
             CommandError::NotFound => "No such file or directory",
             CommandError::Full => "File too large",
             CommandError::NoMemory => "Cannot allocate memory",
+            CommandError::NotSupported => "Operation not supported",
         })
     }
 }

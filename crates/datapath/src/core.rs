@@ -7,14 +7,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use conntrack::Conntrack;
-use odp::TunnelKind;
+use odp::{TunnelKind, Ufid};
 use packet::{DropReason, OdpPort};
 use sync::{Qsbr, RwSpin, try_box_with};
 
 use crate::counters::Totals;
 use crate::flows::FlowTable;
 use crate::meter::Meters;
-use crate::{Command, CommandError, FlowPut, Reply, Stats};
+use crate::{Command, CommandError, FlowPut, FlowStats, Reply, Stats};
 
 /// Workers of a datapath at most, commands included.
 const MAX_WORKERS: usize = 128;
@@ -104,6 +104,11 @@ impl Datapath {
             totals.add_to(&mut stats);
         }
         stats
+    }
+
+    /// Gives a megaflow that was just made the counters that it had in another datapath; false if it is not there.
+    pub fn restore_stats(&self, ufid: Ufid, stats: &FlowStats) -> bool {
+        self.flows.credit(&self.workers, ufid, stats)
     }
 
     #[inline(never)]

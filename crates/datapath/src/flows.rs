@@ -127,6 +127,14 @@ impl Megaflow {
         }
     }
 
+    /// Counts what another datapath has counted.
+    fn add(&self, s: &FlowStats) {
+        self.others_packets.fetch_add(s.packets, Ordering::Relaxed);
+        self.others_bytes.fetch_add(s.bytes, Ordering::Relaxed);
+        self.used_ms.fetch_max(s.used_ms, Ordering::Relaxed);
+        self.tcp_flags.fetch_or(s.tcp_flags, Ordering::Relaxed);
+    }
+
     /// All that was counted, zeroed or not.
     fn counted(&self) -> (u64, u64) {
         let sum =
@@ -282,6 +290,12 @@ impl FlowTable {
         let mut writer = self.writer.lock();
         let change = self.begin(workers, &mut writer)?;
         change.one(change.by_ufid(ufid))
+    }
+
+    /// Gives a flow the counters that it had in another datapath; false if it is not there.
+    pub fn credit(&self, workers: &Workers, ufid: Ufid, stats: &FlowStats) -> bool {
+        let mut writer = self.writer.lock();
+        self.begin(workers, &mut writer).is_ok_and(|change| change.credit(ufid, stats))
     }
 
     /// The flow with exactly this match, whose insignificant bits must be zero.
@@ -442,6 +456,15 @@ impl Change<'_> {
         flows.try_reserve_exact(1).map_err(|_| SHORT)?;
         flow.list(flow.copied(&self.guard)?, &mut flows);
         Ok(Reply::Flows { flows, next: None })
+    }
+
+    /// Counts for the flow with this identifier; false if it is not there.
+    fn credit(&self, ufid: Ufid, s: &FlowStats) -> bool {
+        let flow = self.by_ufid(ufid).and_then(|id| self.flows.get(id));
+        flow.is_some_and(|flow| {
+            flow.add(s);
+            true
+        })
     }
 
     fn clear(&mut self) -> Result<Reply, CommandError> {

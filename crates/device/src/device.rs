@@ -9,7 +9,7 @@ use datapath::{Datapath, Upcall, UpcallKind};
 use netlink::{Builder, Header};
 use odp::netlink::ids::{self, packet_cmd};
 use odp::netlink::packet as packet_attrs;
-use odp::netlink::vport::VportAttrs;
+use odp::netlink::vport::{VportAttrs, VportKind};
 use packet::{Now, OdpPort, PacketBuf};
 use sync::{RwSpin, SpinGuard, SpinLock};
 
@@ -283,6 +283,11 @@ impl Device {
             }
             from = port.number.0.saturating_add(1);
         }
+    }
+
+    /// Type and tunnel's destination port of a port, if it is there.
+    pub fn port(&self, number: OdpPort) -> Option<(VportKind, Option<u16>)> {
+        self.ports.read().get(number).map(|p| (p.kind, p.tunnel_port))
     }
 
     /// Finishes a request whose answer the host owed; writes it to `reply`.

@@ -37,8 +37,10 @@ mod host;
 mod request;
 mod status;
 
+pub mod carrier;
 pub mod ct;
 mod families;
+pub mod flows;
 mod ports;
 mod ring;
 

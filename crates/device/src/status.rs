@@ -67,12 +67,16 @@ impl core::error::Error for Status {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Errno {
+    /// Not permitted (`EPERM`).
+    Perm = 1,
     /// There is no such flow, zone or connection.
     NoEnt = 2,
     /// Too many actions for a message.
     TooBig = 7,
     /// Memory is short.
     NoMem = 12,
+    /// Not allowed (`EACCES`).
+    Access = 13,
     /// In use.
     Busy = 16,
     /// It exists.
@@ -81,6 +85,10 @@ pub enum Errno {
     NoDev = 19,
     /// The request makes no sense.
     Inval = 22,
+    /// The system has no file descriptor left (`ENFILE`).
+    NFile = 23,
+    /// The host of the ports has no file descriptor left (`EMFILE`).
+    MFile = 24,
     /// The table is full.
     FBig = 27,
     /// No room.
@@ -98,14 +106,18 @@ pub enum Errno {
 }
 
 impl Errno {
-    const ALL: [Errno; 14] = [
+    const ALL: [Errno; 18] = [
+        Errno::Perm,
         Errno::NoEnt,
         Errno::TooBig,
         Errno::NoMem,
+        Errno::Access,
         Errno::Busy,
         Errno::Exist,
         Errno::NoDev,
         Errno::Inval,
+        Errno::NFile,
+        Errno::MFile,
         Errno::FBig,
         Errno::NoSpc,
         Errno::BadMsg,
@@ -129,6 +141,10 @@ impl Errno {
 impl core::fmt::Display for Errno {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
+            Errno::Perm => "Operation not permitted",
+            Errno::Access => "Permission denied",
+            Errno::NFile => "Too many open files in system",
+            Errno::MFile => "Too many open files",
             Errno::NoEnt => "No such file or directory",
             Errno::TooBig => "Argument list too long",
             Errno::NoMem => "Cannot allocate memory",

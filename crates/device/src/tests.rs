@@ -689,7 +689,7 @@ fn limits_of_zones_are_kept_apart_from_the_default() {
     assert_eq!(rig.ask(ids::CT_LIMIT, 1, |b| b.put(1, &[0; 5])), Got::Error(22));
     assert!(matches!(rig.ask(ids::METER, 1, |_| {}), Got::Message(_)));
     assert_eq!(rig.ask(ids::METER, 2, |b| b.put_u32(1, 1)), Got::Error(22), "without bands");
-    let band = |rate| [meter::Band { kind: meter::BAND_DROP, rate, burst: 5 }];
+    let band = |rate| [meter::Band { kind: meter::BAND_DROP, rate, burst: 5, stats: (0, 0) }];
     let set = |rate| rig.ask(ids::METER, 2, |b| meter::put_meter(b, 7, true, &band(rate)));
     let by_id = |command| rig.ask(ids::METER, command, |b| b.put_u32(1, 7));
     assert_eq!(set(0), Got::Error(22), "a rate of zero");

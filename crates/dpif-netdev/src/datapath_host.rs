@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -31,6 +32,8 @@ use crate::pump::Pump;
 pub enum Class {
     /// `netdev`: real devices; shown as `netdev@ovs-netdev`.
     Netdev,
+    /// `system`: real devices, in a process that outlives the switch; shown as `system@ovs-system`.
+    System,
     /// `dummy`: for tests; shown as `dummy@ovs-dummy`.
     Dummy,
 }
@@ -40,6 +43,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Class::Netdev => "netdev",
+            Class::System => "system",
             Class::Dummy => "dummy",
         }
     }
@@ -48,6 +52,7 @@ impl Class {
     fn local(self) -> &'static str {
         match self {
             Class::Netdev => "ovs-netdev",
+            Class::System => "ovs-system",
             Class::Dummy => "ovs-dummy",
         }
     }
@@ -210,12 +215,25 @@ const SWEEP_PARTS: usize = 64;
 /// A datapath in this process.
 pub struct DpifNetdev {
     pub(crate) shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl DpifNetdev {
-    /// Makes a datapath with its local port, and starts its thread.
+    /// Makes a datapath with its local port, and starts its threads.
     pub fn open(setup: Setup) -> Result<DpifNetdev, OpenError> {
+        let class = setup.class;
+        let dpif = DpifNetdev::without_ports(setup)?;
+        // Bridges work without it; only what talks to the datapath's own device misses it.
+        if let Err(e) = dpif.add_port(class.local(), "internal", Some(OdpPort::LOCAL)) {
+            log::warn!(target: "dpif_netdev", "could not open network device {} ({e})", class.local());
+        }
+        dpif.start()?;
+        Ok(dpif)
+    }
+
+    /// Makes a datapath that is to take over the ports of another, the local one among them; [`DpifNetdev::start`] has it
+    /// look at them.
+    pub fn without_ports(setup: Setup) -> Result<DpifNetdev, OpenError> {
         let Setup { class, registry, clock, config, cores } = setup;
         // Half of the cores: guests and applications, whose packets these are, need the others.
         let pollers = (cores.count() / 2).clamp(1, MAX_POLLERS);
@@ -238,19 +256,13 @@ impl DpifNetdev {
             devices: Mutex::default(),
             housekeeping: Mutex::default(),
         });
-        let mut dpif = DpifNetdev { shared: shared.clone(), threads: Vec::new() };
-        for (number, (poller, perf)) in shared.pollers.iter().cloned().enumerate() {
-            let pump = Pump::try_new(&shared, number).ok_or(OpenError::NoMemory)?;
-            let shared = shared.clone();
-            let thread = std::thread::Builder::new().name("ports".to_owned());
-            let run = move || poller::run(&shared, &poller, pump, &perf);
-            dpif.threads.push(thread.spawn(run)?);
-        }
-        // Bridges work without it; only what talks to the datapath's own device misses it.
-        if let Err(e) = dpif.add_port(class.local(), "internal", Some(OdpPort::LOCAL)) {
-            log::warn!(target: "dpif_netdev", "could not open network device {} ({e})", class.local());
-        }
+        let dpif = DpifNetdev { shared, threads: Mutex::default() };
         Ok(dpif)
+    }
+
+    /// The core, for those who command it by messages.
+    pub fn datapath(&self) -> &Datapath {
+        &self.shared.datapath
     }
 
     /// The device of a port.
@@ -370,19 +382,45 @@ impl DpifNetdev {
         *due
     }
 
-    /// Closes every port, then ends the thread.
-    fn shut_down(&mut self) {
+    /// Starts the threads that wait for ports' packets, unless they run.
+    pub fn start(&self) -> Result<(), OpenError> {
+        let shared = &self.shared;
+        let mut threads = lock(&self.threads);
+        for (number, (poller, perf)) in shared.pollers.iter().cloned().enumerate().skip(threads.len()) {
+            let pump = Pump::try_new(shared, number).ok_or(OpenError::NoMemory)?;
+            poller.go();
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name("ports".to_owned());
+            let run = move || poller::run(&shared, &poller, pump, &perf);
+            threads.push(thread.spawn(run)?);
+        }
+        Ok(())
+    }
+
+    /// Ends every thread: from now on packets wait in their devices, for whoever has the same descriptors.
+    pub fn halt(&self) {
+        lock(&self.shared.control).end_all();
+        self.shared.pollers.iter().for_each(|(poller, _)| poller.stop());
+        for thread in lock(&self.threads).drain(..) {
+            // A thread that panicked is ended as well.
+            let _ = thread.join();
+        }
+    }
+
+    /// A copy of the descriptor by which a port's device is open; `None` for one without.
+    pub fn port_fd(&self, number: OdpPort) -> Option<io::Result<OwnedFd>> {
+        let port = self.shared.ports.snapshot().get(&number).cloned()?;
+        port.with_fd(0, |fd| fd.try_clone_to_owned())
+    }
+
+    /// Closes every port, then ends the threads.
+    fn shut_down(&self) {
         for port in self.shared.ports.snapshot().values() {
             port.close();
         }
         self.shared.ports.change(BTreeMap::clear);
         lock(&self.shared.devices).clear();
-        lock(&self.shared.control).end_all();
-        self.shared.pollers.iter().for_each(|(poller, _)| poller.stop());
-        for thread in self.threads.drain(..) {
-            // A thread that panicked is ended as well.
-            let _ = thread.join();
-        }
+        self.halt();
     }
 }
 
@@ -513,7 +551,7 @@ impl Dpif for DpifNetdev {
         }
     }
 
-    fn conntrack(&self) -> &Conntrack {
-        self.shared.datapath.conntrack()
+    fn conntrack(&self) -> Option<&Conntrack> {
+        Some(self.shared.datapath.conntrack())
     }
 }

@@ -65,6 +65,11 @@ impl Poller {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
+    /// Lets a thread run.
+    pub(crate) fn go(&self) {
+        self.stop.store(false, Ordering::Release);
+    }
+
     /// Makes the thread end.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);

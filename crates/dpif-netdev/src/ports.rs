@@ -172,7 +172,7 @@ pub(crate) fn choose_number(class: Class, name: &str, used: &Table) -> Option<Od
     let free = |n: u32| n < MAX_PORTS && !used.contains_key(&OdpPort(n));
     let by_name = match class {
         Class::Dummy => number_in_name(name),
-        Class::Netdev => None,
+        Class::Netdev | Class::System => None,
     };
     by_name.filter(|n| free(*n)).or_else(|| (1..MAX_PORTS).find(|n| free(*n))).map(OdpPort)
 }

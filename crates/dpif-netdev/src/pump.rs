@@ -224,6 +224,10 @@ impl Pump {
             self.pool.give(upcall.packet);
             return;
         };
+        if handler.take(&upcall) {
+            self.pool.give(upcall.packet);
+            return;
+        }
         let mut verdict = handler.handle(&upcall, now);
         if let Some(put) = &mut verdict.megaflow {
             match shared.put_flow(put) {

@@ -1,7 +1,7 @@
 //! The datapath as the switch sees it: typed commands, upcalls, statistics.
 //!
-//! Where it sits: the switch drives a [`Dpif`] and answers its upcalls; `dpif-netdev` implements it in process. It
-//! knows no OpenFlow and no devices, has no threads and no clock.
+//! Where it sits: the switch drives a [`Dpif`] and answers its upcalls; `dpif-netdev` implements it in process,
+//! `dpif-device` over the datapath's device. It knows no OpenFlow and no devices, has no threads and no clock.
 //!
 //! ~~~text
 //!   switch ──── Dpif: ports, Command → Reply, execute ────► a host of the datapath
@@ -21,10 +21,10 @@ mod upcall;
 
 use std::sync::Arc;
 
-use conntrack::Conntrack;
+use conntrack::{Conntrack, DumpCursor, Entry, Flush};
 use datapath::{Command, CommandError, MeterInfo, Reply, Stats};
 use odp::Action;
-use packet::{FlatPacket, OdpPort, PacketMeta};
+use packet::{FlatPacket, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
 
 pub use port::{DpifError, Port, PortStats};
@@ -78,8 +78,32 @@ pub trait Dpif: Send + Sync {
         }
     }
 
-    /// The connection table.
-    fn conntrack(&self) -> &Conntrack;
+    /// The connection table, where it is in this process.
+    fn conntrack(&self) -> Option<&Conntrack>;
+
+    /// Calls `each` with every connection of `zone`, or of all.
+    fn for_each_connection(&self, now: Now, zone: Option<u16>, each: &mut dyn FnMut(&Entry)) {
+        let Some(table) = self.conntrack() else { return };
+        let mut cursor = DumpCursor::default();
+        let mut part = [Entry::default(); 32];
+        loop {
+            let n = table.dump(now, &mut cursor, zone, &mut part);
+            if n == 0 {
+                return;
+            }
+            part.iter().take(n).for_each(&mut *each);
+        }
+    }
+
+    /// Ends the connections of `zone`, or of all; returns how many that were, if it is known.
+    fn flush_connections(&self, now: Now, zone: Option<u16>) -> Option<usize> {
+        Some(self.conntrack()?.flush(now, &Flush { zone, orig: None }))
+    }
+
+    /// Ends the connections for which `wanted` says so; returns how many that were.
+    fn flush_connections_if(&self, now: Now, wanted: &dyn Fn(&Entry) -> bool) -> usize {
+        self.conntrack().map_or(0, |table| table.flush_if(now, wanted))
+    }
 
     /// Totals.
     fn stats(&self) -> Stats {

@@ -12,6 +12,12 @@ use crate::Upcall;
 pub trait UpcallHandler: Send + Sync {
     /// Decides about a packet.
     fn handle(&self, upcall: &Upcall, now: Now) -> Verdict;
+
+    /// True if it has taken the upcall away, to be answered later by commands; [`UpcallHandler::handle`] is not called
+    /// then, and the packet is the handler's copy.
+    fn take(&self, _upcall: &Upcall) -> bool {
+        false
+    }
 }
 
 /// What is to become of a packet, and of those like it.

@@ -29,6 +29,8 @@ struct Shared {
     links: Arc<Links>,
     control: Arc<OwnedFd>,
     open: Mutex<BTreeMap<String, Weak<LinuxNetdev>>>,
+    /// Descriptors of devices that another process had open, by name.
+    given: Mutex<BTreeMap<String, OwnedFd>>,
 }
 
 impl LinuxDevices {
@@ -37,7 +39,7 @@ impl LinuxDevices {
     pub fn new(on_change: OnChange) -> io::Result<LinuxDevices> {
         let links = Arc::new(Links::follow(on_change)?);
         let control = Arc::new(ethtool::control_socket()?);
-        Ok(LinuxDevices(Arc::new(Shared { links, control, open: Mutex::default() })))
+        Ok(LinuxDevices(Arc::new(Shared { links, control, open: Mutex::default(), given: Mutex::default() })))
     }
 
     /// Opens existing devices: type `system`.
@@ -65,6 +67,22 @@ impl LinuxDevices {
         self.opener("afxdp-nonpmd")
     }
 
+    /// Has the device `name`, when it is opened, use a descriptor by which another process had it open: what the kernel has
+    /// queued for that is ours.
+    pub fn give(&self, name: &str, fd: OwnedFd) {
+        self.0.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), fd);
+    }
+
+    /// Looks at devices of a type that another process has opened: they have state and no queues.
+    pub fn view(&self, kind: &'static str) -> Arc<dyn OpenNetdev> {
+        let shared = self.0.clone();
+        Arc::new(move |name: &str| -> Result<Arc<dyn Netdev>, NetdevError> {
+            let (links, control) = (shared.links.clone(), shared.control.clone());
+            links.refresh(Which::Name(name))?;
+            Ok(Arc::new(LinuxNetdev { name: name.to_owned(), kind, io: Io::Elsewhere, links, control }))
+        })
+    }
+
     /// A number that grows whenever any link of the namespace changes: a device that could not be opened may be there.
     pub fn generation(&self) -> u64 {
         self.0.links.generation()
@@ -81,17 +99,22 @@ impl LinuxDevices {
             return if device.kind == kind { Ok(device) } else { Err(NetdevError::Os(libc::EEXIST)) };
         }
         let links = self.0.links.clone();
-        let io = match kind {
-            "system" => {
+        let given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let io = match (kind, given) {
+            ("system", given) => {
                 let index = links.refresh(Which::Name(name))?.index;
-                Io::Packet(PacketPort::open(name, index, links.clone())?)
+                Io::Packet(PacketPort::open(name, index, links.clone(), given)?)
             }
-            "afxdp" | "afxdp-nonpmd" => {
+            ("afxdp" | "afxdp-nonpmd", _) => {
                 links.refresh(Which::Name(name))?;
                 let polling = if kind == "afxdp" { Polling::Dedicated } else { Polling::Waiting };
                 Io::Xdp(XdpPort::new(name, polling, links.clone()))
             }
-            _ => make(name, &links)?,
+            (_, Some(fd)) => {
+                links.refresh(Which::Name(name))?;
+                Io::Tap(Tap::of(fd.into())?)
+            }
+            (_, None) => make(name, &links)?,
         };
         let control = self.0.control.clone();
         let device = Arc::new(LinuxNetdev { name: name.to_owned(), kind, io, links, control });
@@ -124,6 +147,8 @@ enum Io {
     Xdp(Arc<XdpPort>),
     Tap(Arc<Tap>),
     Veth(VethPair),
+    /// Another process has the queues.
+    Elsewhere,
 }
 
 struct LinuxNetdev {
@@ -162,6 +187,7 @@ impl Netdev for LinuxNetdev {
             Io::Xdp(port) => port.queues(),
             Io::Tap(tap) => tap.queues(),
             Io::Veth(pair) => pair.port().queues(),
+            Io::Elsewhere => None,
         }
     }
 
@@ -231,6 +257,8 @@ impl Netdev for LinuxNetdev {
             Io::Packet(_) => kernel,
             Io::Xdp(port) => kernel
                 .map(|stats| NetdevStats { rx_dropped: stats.rx_dropped.map(|n| n + port.lost()), ..stats }),
+            Io::Elsewhere if self.kind == "system" => kernel,
+            Io::Elsewhere => kernel.map(NetdevStats::swapped),
             // What the device sends, the switch receives.
             Io::Tap(tap) => Ok(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped)),
             // What the device sends, our end receives.

@@ -6,7 +6,7 @@
 //! receive queue compares the number that the name has now with the one that the socket is bound to.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -38,8 +38,14 @@ impl PacketPort {
     /// The queues of a port.
     pub(crate) const COUNTS: QueueCounts = QueueCounts { rx: 1, tx: TX_QUEUES };
 
-    pub(crate) fn open(name: &str, ifindex: u32, links: Arc<Links>) -> io::Result<Arc<PacketPort>> {
-        let socket = PacketSocket::open()?;
+    /// The port of a device, by the socket that another process had for it or by a new one.
+    pub(crate) fn open(
+        name: &str,
+        ifindex: u32,
+        links: Arc<Links>,
+        given: Option<OwnedFd>,
+    ) -> io::Result<Arc<PacketPort>> {
+        let socket = given.map_or_else(PacketSocket::open, |fd| Ok(PacketSocket::of(fd)))?;
         socket.bind(ifindex)?;
         Ok(Arc::new(PacketPort {
             name: name.to_owned(),

@@ -70,6 +70,11 @@ impl Tap {
             why
         })?;
         sys::tun_set_header_size(file.as_fd(), VNET_LEN)?;
+        Tap::of(file)
+    }
+
+    /// The device that an open file is attached to, with headers of our size.
+    pub(crate) fn of(file: File) -> Result<Arc<Tap>, NetdevError> {
         let uso = sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP | OFFLOAD_UDP).is_ok();
         if !uso {
             sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP)?;

@@ -38,7 +38,7 @@ impl VethPair {
         };
         links.change(&ours.name, LinkChange::Mtu(MAX_MTU))?;
         links.change(&ours.name, LinkChange::Up)?;
-        let port = PacketPort::open(&ours.name, ours.index, links.clone())?;
+        let port = PacketPort::open(&ours.name, ours.index, links.clone(), None)?;
         Ok(VethPair { port, links: links.clone(), name: ours.name, ifindex: ours.index })
     }
 

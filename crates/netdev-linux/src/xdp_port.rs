@@ -193,7 +193,7 @@ impl XdpPort {
             }
             Err(why) => {
                 log::warn!(target: "netdev_afxdp", "{}: AF_XDP cannot be used ({why}), using AF_PACKET", self.name);
-                let port = PacketPort::open(&self.name, ifindex, self.links.clone()).ok()?;
+                let port = PacketPort::open(&self.name, ifindex, self.links.clone(), None).ok()?;
                 (port.queues()?, Err(why))
             }
         };

@@ -18,6 +18,7 @@ use wire::EthAddr;
 use xlate::{Bundle, Frozen, Memory, Network, TunnelEntry};
 
 use crate::Underlay;
+use crate::adopt::Keep;
 use crate::fdb::Fdb;
 use crate::memory::RecircTable;
 use crate::revalidate::Megaflow;
@@ -109,6 +110,10 @@ pub(crate) struct Shared {
     /// Nobody will call before something happens, which then must call [`Shared::wake`].
     pub asleep: AtomicBool,
     pub waker: RwLock<Option<Waker>>,
+    /// What is done with megaflows of an earlier life.
+    pub keep: Mutex<Keep>,
+    /// Whether upcalls are answered.
+    pub answers: Mutex<Option<bool>>,
 }
 
 /// Wakes whoever calls [`Switch::run_due`]; called on any thread.
@@ -348,6 +353,13 @@ pub struct Switch {
 impl Switch {
     /// A switch without bridges, which answers the datapath's upcalls from now on.
     pub fn new(dpif: Arc<dyn Dpif>) -> Switch {
+        let switch = Switch::silent(dpif);
+        switch.set_answering(true);
+        switch
+    }
+
+    /// A switch without bridges, which answers no upcalls yet ([`Switch::set_answering`]).
+    pub fn silent(dpif: Arc<dyn Dpif>) -> Switch {
         let view = View { network: Network::default(), fdbs: Vec::new() };
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -367,8 +379,9 @@ impl Switch {
             last_pass: Mutex::default(),
             asleep: AtomicBool::new(false),
             waker: RwLock::new(None),
+            keep: Mutex::default(),
+            answers: Mutex::default(),
         });
-        dpif.set_upcall_handler(Some(shared.clone()));
         Switch { dpif, shared }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! Spec: ovs-ofctl(8), "ct-flush".
 
-use conntrack::{Entry, Flush, Tuple};
+use conntrack::{Entry, Tuple};
 use openflow::msg::{CtFlush, CtTuple};
 use packet::Now;
 
@@ -16,12 +16,12 @@ const ICMPV6: u8 = 58;
 impl Switch {
     /// Forgets the connections of a zone.
     pub(crate) fn flush_zone(&self, zone: u16, now: Now) {
-        self.dpif.conntrack().flush(now, &Flush { zone: Some(zone), orig: None });
+        self.dpif.flush_connections(now, Some(zone));
     }
 
     /// Forgets the connections that a message describes.
     pub(crate) fn flush_connections(&self, what: &CtFlush, now: Now) {
-        self.dpif.conntrack().flush_if(now, |entry| is_meant(what, entry));
+        self.dpif.flush_connections_if(now, &|entry| is_meant(what, entry));
     }
 }
 

@@ -13,9 +13,10 @@
 //! I1  Locks are taken in the order state, view, megaflows, memory; upcalls never hold one while translating.
 //! I2  Queues of packet-ins, states and megaflows are bounded.
 //!
-//! Next: `config.rs`, `core.rs`, `upcall.rs`, `revalidate.rs`, `requests.rs`, `report.rs`, `trace.rs`.
+//! Next: `config.rs`, `core.rs`, `upcall.rs`, `revalidate.rs`, `adopt.rs`, `requests.rs`, `report.rs`, `trace.rs`.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod bundles;
 mod config;
 mod connections;
@@ -37,6 +38,7 @@ mod tunnels;
 mod underlay;
 mod upcall;
 
+pub use adopt::Keep;
 pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
 pub use core::{ConnId, ControllerKind, Switch, Waker};
 pub use fdb::{Fdb, FdbStats};

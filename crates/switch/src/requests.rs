@@ -109,6 +109,7 @@ impl Switch {
         match message {
             Message::FlowMod(_) | Message::GroupMod(_) | Message::PortMod(_) | Message::TableMod(_) => {
                 bridge.change(asked)?;
+                self.shared.rules_changed(asked.now);
                 self.shared.publish(&mut state);
                 Ok(Answer::default())
             }

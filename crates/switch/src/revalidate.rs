@@ -12,6 +12,7 @@ use odp::{Action, Ufid};
 use packet::{Instant, Now};
 use xlate::Credit;
 
+use crate::adopt::Keep;
 use crate::core::{BridgeState, Pass, Shared, Switch, View, locked};
 use crate::upcall::Batch;
 
@@ -33,6 +34,8 @@ pub(crate) struct Megaflow {
     pub pushed: (u64, u64),
     pub created: Instant,
     pub missing: u8,
+    /// It is of an earlier life of the switch.
+    pub adopted: bool,
 }
 
 /// What is to become of a megaflow.
@@ -106,12 +109,15 @@ impl Switch {
     pub fn revalidate(&self, now: Instant) {
         let view = self.shared.view();
         let generation = self.shared.generation.load(Relaxed);
+        let keep = self.shared.keeping(now);
         let mut seen = HashSet::new();
         let mut flows = Vec::new();
         self.dpif.for_each_flow(&mut |info| flows.push(info));
+        self.adopt(&view, &flows, keep, now);
+        let mut condemned = Vec::new();
         for info in &flows {
             seen.insert(info.ufid);
-            match self.shared.judge(&view, info, generation, now) {
+            match self.shared.judge(&view, info, generation, now, keep) {
                 Fate::Keep => {}
                 Fate::Modify(actions) => {
                     let mut put =
@@ -120,9 +126,11 @@ impl Switch {
                         self.delete(&view, info.ufid);
                     }
                 }
-                Fate::Delete => self.delete(&view, info.ufid),
+                Fate::Delete => condemned.push(info.ufid),
             }
         }
+        // Behind those that were changed: packets must not be sent to an id whose megaflows are gone.
+        condemned.into_iter().for_each(|ufid| self.delete(&view, ufid));
         let mut megaflows = locked(&self.shared.megaflows);
         megaflows.retain(|ufid, m| {
             m.missing = if seen.contains(ufid) { 0 } else { m.missing + 1 };
@@ -131,6 +139,23 @@ impl Switch {
         let named: HashSet<u32> = megaflows.values().flat_map(|m| m.frozen.iter().copied()).collect();
         drop(megaflows);
         locked(&self.shared.recirc).sweep(|id| named.contains(&id), now);
+    }
+
+    /// Takes over the megaflows of an earlier life: first those of packets that are new, then those behind the
+    /// recirculation ids that the former name.
+    fn adopt(&self, view: &View, flows: &[FlowInfo], keep: Keep, now: Instant) {
+        if keep == Keep::Restoring {
+            return;
+        }
+        let mut unknown: Vec<&FlowInfo> = {
+            let megaflows = locked(&self.shared.megaflows);
+            flows.iter().filter(|info| !megaflows.contains_key(&info.ufid)).collect()
+        };
+        let mut left = usize::MAX;
+        while unknown.len() < left {
+            left = unknown.len();
+            unknown.retain(|info| !self.shared.adopt(view, info, now));
+        }
     }
 
     /// Counts the datapath's packets for the rules, and does nothing else.
@@ -211,22 +236,31 @@ impl Shared {
         self.credit(view, &credits, Batch { packets, bytes, used, tcp_flags: stats.tcp_flags });
     }
 
-    fn judge(&self, view: &View, info: &FlowInfo, generation: u64, now: Instant) -> Fate {
+    fn judge(&self, view: &View, info: &FlowInfo, generation: u64, now: Instant, keep: Keep) -> Fate {
         self.push(view, info.ufid, &info.stats);
-        let (key, wc, current) = {
+        let (key, wc, current, kept) = {
             let megaflows = locked(&self.megaflows);
-            // Nobody's flow: of an earlier life, or made by hand.
-            let Some(m) = megaflows.get(&info.ufid) else { return Fate::Delete };
+            // Nobody understands it: of an earlier life, or made by hand.
+            let unknown = if keep == Keep::No { Fate::Delete } else { Fate::Keep };
+            let Some(m) = megaflows.get(&info.ufid) else { return unknown };
             let used = Instant::from_millis(info.stats.used_ms).max(m.created);
-            if now.since(used) >= MAX_IDLE {
+            if keep != Keep::Restoring && now.since(used) >= MAX_IDLE {
                 return Fate::Delete;
             }
-            (m.key, m.wc, m.generation == generation)
+            (m.key, m.wc, m.generation == generation, m.adopted && keep != Keep::No)
         };
         if current {
             return Fate::Keep;
         }
-        let Some(outcome) = self.translate(view, &key) else { return Fate::Delete };
+        let Some(outcome) = self.translate(view, &key) else {
+            return if kept { Fate::Keep } else { Fate::Delete };
+        };
+        if kept {
+            if let Some(m) = locked(&self.megaflows).get_mut(&info.ufid) {
+                (m.generation, m.credits, m.frozen) = (generation, outcome.credits, outcome.frozen);
+            }
+            return Fate::Keep;
+        }
         // A megaflow that matches more than it may would answer for packets that now differ.
         if !wc.covers(&outcome.wc) {
             return Fate::Delete;

@@ -11,7 +11,7 @@ use flow::{FlowKey, Match};
 use odp::Ufid;
 use odp::cookie::{Controller, Cookie};
 use packet::{Instant, Now, PacketBuf};
-use xlate::{Credit, Frozen, Outcome, Request, SideEffects};
+use xlate::{Credit, Frozen, Memory, Outcome, Request, SideEffects};
 
 use crate::core::{BridgeState, Shared, State, View, ViewMemory, locked};
 use crate::revalidate::Megaflow;
@@ -79,10 +79,15 @@ impl Shared {
 
     /// Translates a datapath's key; `None` if no bridge has its port.
     pub(crate) fn translate(&self, view: &View, key: &FlowKey) -> Option<Outcome> {
+        self.translate_with(view, &ViewMemory { shared: self, view }, key)
+    }
+
+    /// The same with a memory of the caller's.
+    pub(crate) fn translate_with(&self, view: &View, memory: &dyn Memory, key: &FlowKey) -> Option<Outcome> {
         let (bridge, key) = view.network.key_from_datapath(key)?;
         Some(xlate::translate(&Request {
             network: &view.network,
-            memory: &ViewMemory { shared: self, view },
+            memory,
             bridge,
             key: &key,
             actions: None,
@@ -104,6 +109,7 @@ impl Shared {
             pushed: (0, 0),
             created: now.mono,
             missing: 0,
+            adopted: false,
         };
         locked(&self.megaflows).insert(ufid, megaflow);
         self.wake_if_asleep();

@@ -13,11 +13,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use conntrack::Conntrack;
 use daemon::unixctl::{Call, Commands};
 use datapath::Command;
 use dpif::Dpif;
 use dpif::text::{Counters, FlowLine, show};
 use odp::Ufid;
+use packet::Now;
 
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
 #[derive(Clone, Default)]
@@ -169,6 +171,11 @@ fn show_drops(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, St
     Ok(counted.map(|(reason, n)| format!("{:<44} {n}\n", reason.name())).collect())
 }
 
+/// The connection table, for what only the process that has it can say and do.
+fn table(dpif: &dyn Dpif) -> Result<&Conntrack, String> {
+    dpif.conntrack().ok_or_else(|| failed("connection table", "Operation not supported"))
+}
+
 fn register_conntrack(commands: &Commands, datapaths: &Datapaths) {
     let add =
         |name: &str, usage: &str, max: usize, run: fn(&Datapaths, &[String]) -> Result<String, String>| {
@@ -179,28 +186,34 @@ fn register_conntrack(commands: &Commands, datapaths: &Datapaths) {
             });
         };
     add("dpctl/ct-get-nconns", "[dp]", 1, |dps, args| {
-        Ok(format!("{}\n", dps.only(args)?.conntrack().count()))
+        let dpif = dps.only(args)?;
+        let mut count = 0u32;
+        match dpif.conntrack() {
+            Some(table) => count = table.count(),
+            None => dpif.for_each_connection(Now::default(), None, &mut |_| count += 1),
+        }
+        Ok(format!("{count}\n"))
     });
     add("dpctl/ct-get-maxconns", "[dp]", 1, |dps, args| {
-        Ok(format!("{}\n", dps.only(args)?.conntrack().max_conns()))
+        Ok(format!("{}\n", table(&*dps.only(args)?)?.max_conns()))
     });
     add("dpctl/ct-set-maxconns", "[dp] maxconns", 2, |dps, args| {
         let (max, name) = args.split_last().ok_or_else(|| failed("maxconns missing", INVALID))?;
         let dpif = dps.only(name)?;
         let max = max.parse().map_err(|_| failed("maxconns missing or malformed", INVALID))?;
-        dpif.conntrack().set_max_conns(max);
+        table(&*dpif)?.set_max_conns(max);
         Ok("setting maxconns successful\n".to_owned())
     });
     add("dpctl/ct-get-tcp-seq-chk", "[dp]", 1, |dps, args| {
-        let on = dps.only(args)?.conntrack().tcp_seq_check();
+        let on = table(&*dps.only(args)?)?.tcp_seq_check();
         Ok(format!("TCP sequence checking: {}\n", if on { "enabled" } else { "disabled" }))
     });
     add("dpctl/ct-enable-tcp-seq-chk", "[dp]", 1, |dps, args| {
-        dps.only(args)?.conntrack().set_tcp_seq_check(true);
+        table(&*dps.only(args)?)?.set_tcp_seq_check(true);
         Ok("enabling TCP sequence checking successful\n".to_owned())
     });
     add("dpctl/ct-disable-tcp-seq-chk", "[dp]", 1, |dps, args| {
-        dps.only(args)?.conntrack().set_tcp_seq_check(false);
+        table(&*dps.only(args)?)?.set_tcp_seq_check(false);
         Ok("disabling TCP sequence checking successful\n".to_owned())
     });
 }

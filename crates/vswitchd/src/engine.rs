@@ -6,10 +6,13 @@
 //! What a bridge or port needs is compared with what was set up before; only differences are carried out, so a change
 //! of one port disturbs no other. A device that cannot be opened is tried again whenever the system's links change.
 
+mod host;
 mod ports;
+mod system;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,6 +30,8 @@ use xlate::VlanMode;
 
 use crate::config::{Bridge, Config, FailMode, Vlan};
 use crate::dpctl::Datapaths;
+pub use host::Host;
+use system::{Kind, System};
 
 /// Which devices and datapaths dummies stand for (`--enable-dummy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +49,10 @@ pub enum DummyLevel {
 
 /// A datapath with its switch.
 pub struct Plane {
-    /// The datapath's host.
-    pub host: Arc<DpifNetdev>,
+    /// Where the datapath runs.
+    pub host: Host,
+    /// The datapath.
+    pub dpif: Arc<dyn Dpif>,
     /// Its bridges.
     pub switch: Switch,
 }
@@ -67,6 +74,8 @@ pub struct HostSetup {
     pub cores: Arc<Cores>,
     /// Random.
     pub seed: u64,
+    /// Where the device of a datapath in another process is, if it may be used.
+    pub device: Option<PathBuf>,
 }
 
 /// Everything that is set up.
@@ -86,6 +95,10 @@ pub struct Engine {
     routes: Option<Routes>,
     routes_seen: u64,
     waker: Waker,
+    /// The datapath of type `system`.
+    system: System,
+    /// We were started while rules are restored, and they are not yet (`flow-restore-wait`); `None` at first.
+    restoring: Option<bool>,
 }
 
 /// The engine, shared by the main loop and commands.
@@ -94,7 +107,7 @@ pub type Shared = Rc<RefCell<Engine>>;
 impl Engine {
     /// Nothing set up yet. `waker` has [`Engine::run`] called before its time.
     pub fn new(host: HostSetup, clock: dpif_netdev::Clock, waker: Waker) -> Engine {
-        let HostSetup { dummy, linux, cores, seed } = host;
+        let HostSetup { dummy, linux, cores, seed, device } = host;
         let of_wall = clock.clone();
         let dummies = DummyDevices::new(Arc::new(move || of_wall().wall_ms));
         let registry = Arc::new(registry(dummy, &dummies, linux.as_ref()));
@@ -113,6 +126,8 @@ impl Engine {
             routes: None,
             routes_seen: 0,
             waker,
+            system: System::new(device),
+            restoring: None,
         }
     }
 
@@ -138,6 +153,11 @@ impl Engine {
             }
             Err(e) => log::warn!(target: "route_table", "routes cannot be read ({e})"),
         }
+    }
+
+    /// True while nobody may change rules but those who restore them.
+    pub fn is_restoring(&self) -> bool {
+        self.restoring == Some(true)
     }
 
     /// The time.
@@ -204,59 +224,75 @@ impl Engine {
         generation != std::mem::replace(&mut self.links, generation)
     }
 
-    fn class_of(&self, datapath_type: &str) -> Option<Class> {
-        match (self.dummy, datapath_type) {
-            (DummyLevel::Override, _) => Some(Class::Dummy),
-            (DummyLevel::System, "" | "system") => Some(Class::Dummy),
-            (DummyLevel::None, "dummy") => None,
-            (_, "dummy") => Some(Class::Dummy),
-            (_, "" | "system" | "netdev") => Some(Class::Netdev),
-            _ => None,
-        }
+    fn kind_of(&mut self, datapath_type: &str) -> Option<Kind> {
+        Some(match (self.dummy, datapath_type) {
+            (DummyLevel::Override, _) => Kind::InProcess(Class::Dummy),
+            (DummyLevel::System, "" | "system") => Kind::InProcess(Class::Dummy),
+            (DummyLevel::None, "dummy") => return None,
+            (_, "dummy") => Kind::InProcess(Class::Dummy),
+            (_, "" | "system") => self.system.kind(),
+            (_, "netdev") => Kind::InProcess(Class::Netdev),
+            _ => return None,
+        })
     }
 
-    fn plane(&mut self, class: Class) -> Option<Rc<Plane>> {
-        if let Some(plane) = self.planes.get(class.name()) {
+    fn plane(&mut self, kind: Kind) -> Option<Rc<Plane>> {
+        if let Some(plane) = self.planes.get(kind.name()) {
             return Some(plane.clone());
         }
+        let failed = |error: &dyn std::fmt::Display| {
+            log::error!(target: "bridge", "failed to create datapath of type {} ({error})", kind.name());
+        };
+        let host = match kind {
+            Kind::InProcess(class) => {
+                let opened = DpifNetdev::open(self.setup(class)).inspect_err(|e| failed(e));
+                Host::InProcess(Arc::new(opened.ok()?))
+            }
+            Kind::Device => {
+                let opened = self.open_device().inspect_err(|e| failed(e));
+                Host::Device(Arc::new(opened.ok()?))
+            }
+        };
+        let dpif = host.dpif();
+        self.datapaths.add(dpif.clone());
+        // Answering waits until the bridges are there: half of a bridge sends packets elsewhere.
+        let plane = Rc::new(Plane { switch: Switch::silent(dpif.clone()), dpif, host });
+        plane.switch.set_waker(self.waker.clone());
+        self.planes.insert(kind.name(), plane.clone());
+        Some(plane)
+    }
+
+    fn setup(&self, class: Class) -> Setup {
         let config = datapath::Config {
             seed: self.seed,
             conntrack: conntrack::Config::with_seed([self.seed, self.seed.rotate_left(17)]),
             ..datapath::Config::default()
         };
         let (registry, clock, cores) = (self.registry.clone(), self.clock.clone(), self.cores.clone());
-        let setup = Setup { class, registry, clock, config, cores };
-        let host = match DpifNetdev::open(setup) {
-            Ok(host) => Arc::new(host),
-            Err(error) => {
-                log::error!(target: "bridge", "failed to create datapath of type {} ({error:?})", class.name());
-                return None;
-            }
-        };
-        self.datapaths.add(host.clone());
-        let plane = Rc::new(Plane { switch: Switch::new(host.clone()), host });
-        plane.switch.set_waker(self.waker.clone());
-        self.planes.insert(class.name(), plane.clone());
-        Some(plane)
+        Setup { class, registry, clock, config, cores }
     }
 
     /// Carries the configuration out.
     pub fn configure(&mut self, config: &Config) {
-        let gone: Vec<String> = self.bridges.keys().filter(|n| self.is_stale(n, config)).cloned().collect();
+        self.restoring = Some(self.restoring.unwrap_or(true) && config.is_set("flow-restore-wait"));
+        let mut gone: Vec<String> = self.bridges.keys().cloned().collect();
+        gone.retain(|name| self.is_stale(name, config));
         for name in gone {
             if let Some(old) = self.bridges.remove(&name) {
                 old.plane.switch.del_bridge(&name);
             }
         }
         for bridge in config.bridges.values() {
-            self.configure_bridge(bridge);
+            self.configure_bridge(bridge, config);
         }
         self.configure_threads(config);
+        self.take_up(config);
         let used: BTreeSet<&str> = self.bridges.values().map(|b| b.plane.host_name()).collect();
         let idle: Vec<&'static str> =
             self.planes.iter().filter(|(_, p)| !used.contains(p.host_name())).map(|(n, _)| *n).collect();
         for name in idle {
             if let Some(plane) = self.planes.remove(name) {
+                system::empty(&plane);
                 self.datapaths.remove(plane.host_name());
             }
         }
@@ -270,7 +306,7 @@ impl Engine {
         for bridge in config.bridges.values() {
             let Some(host) = self.plane_of(&bridge.name).map(|plane| &plane.host) else { continue };
             for iface in bridge.ports.values().flat_map(|port| &port.interfaces) {
-                if let Some(port) = host.port_by_name(&iface.name) {
+                if let Some(port) = host.in_process().and_then(|h| h.port_by_name(&iface.name)) {
                     host.set_port_config(port.number, &iface.other_config);
                 }
             }
@@ -279,17 +315,17 @@ impl Engine {
     }
 
     /// True for a bridge that is no longer wanted, or wanted in another datapath.
-    fn is_stale(&self, name: &str, config: &Config) -> bool {
+    fn is_stale(&mut self, name: &str, config: &Config) -> bool {
         let Some(wanted) = config.bridges.get(name) else { return true };
-        let class = self.class_of(&wanted.datapath_type).map(Class::name);
+        let kind = self.kind_of(&wanted.datapath_type).map(Kind::name);
         let current =
             self.planes.iter().find(|(_, p)| self.plane_of(name).is_some_and(|own| Rc::ptr_eq(own, p)));
-        class != current.map(|(n, _)| *n)
+        kind != current.map(|(n, _)| *n)
     }
 
-    fn configure_bridge(&mut self, wanted: &Bridge) {
+    fn configure_bridge(&mut self, wanted: &Bridge, config: &Config) {
         let name = &wanted.name;
-        let Some(class) = self.class_of(&wanted.datapath_type) else {
+        let Some(kind) = self.kind_of(&wanted.datapath_type) else {
             let kind = &wanted.datapath_type;
             log::warn!(target: "ofproto", "unknown datapath type {kind}");
             log::warn!(target: "ofproto", "could not create datapath {name} of unknown type {kind}");
@@ -298,7 +334,7 @@ impl Engine {
         };
         let now = self.now();
         if !self.bridges.contains_key(name) {
-            let Some(plane) = self.plane(class) else { return };
+            let Some(plane) = self.plane_for(kind, config) else { return };
             let hwaddr = wanted.hwaddr.unwrap_or(EthAddr::ZERO);
             plane.switch.set_bridge(bridge_config(wanted, hwaddr), now);
             self.bridges.insert(name.clone(), Applied { plane, hwaddr, ports: BTreeMap::new() });
@@ -318,18 +354,19 @@ impl Engine {
     /// Everything that is due; returns when to call again at the latest.
     pub fn run(&mut self) -> Instant {
         let now = self.now();
+        let revived = self.look_for_device(now);
         self.update_routes(now);
         let due = |plane: &Rc<Plane>| {
             let housekeeping = plane.host.housekeep();
             plane.switch.run_due(now).map_or(housekeeping, |due| due.min(housekeeping))
         };
-        self.planes.values().map(due).min().unwrap_or(Instant(u64::MAX))
+        self.planes.values().map(due).chain(revived).min().unwrap_or(Instant(u64::MAX))
     }
 }
 
 impl Plane {
     fn host_name(&self) -> &str {
-        self.host.name()
+        self.dpif.name()
     }
 
     /// Tells the switch which links are up.
@@ -393,7 +430,7 @@ fn address_of_row(row: Uuid) -> EthAddr {
 
 /// Gives the local port's device the bridge's address.
 fn set_local_address(name: &str, applied: &Applied) {
-    let Some(port) = applied.plane.host.port_by_name(name) else { return };
+    let Some(port) = applied.plane.dpif.port_by_name(name) else { return };
     let Some(device) = applied.plane.host.netdev(port.number) else { return };
     if device.mac().is_ok_and(|mac| mac == applied.hwaddr) {
         return;

@@ -2,6 +2,8 @@
 //!
 //! Where it sits: the first step of `run`.
 
+use std::path::PathBuf;
+
 use daemon::getopt::{Getopt, Opt, Order};
 use daemon::{dirs, program, tls, version, vlog};
 
@@ -17,6 +19,8 @@ pub(crate) struct Options {
     pub system_routes: bool,
     /// Memory nodes of the cores to pretend.
     pub dummy_numa: Option<String>,
+    /// Where the device of a datapath in another process is, if it may be used.
+    pub device: Option<PathBuf>,
     /// Where the database is.
     pub remote: String,
     /// TLS, as far as the database does not say otherwise.
@@ -30,6 +34,7 @@ const OWN: &[Opt] = &[
     Opt::flag("mlockall"),
     Opt::flag("hw-rawio-access"),
     Opt::required("dummy-numa"),
+    Opt::required("device"),
     Opt::flag("help").short('h'),
     Opt::flag("version").short('V'),
 ];
@@ -44,6 +49,7 @@ pub(crate) fn read() -> Options {
         dummy: DummyLevel::None,
         system_routes: true,
         dummy_numa: None,
+        device: Some(dirs::rundir().join("ovsext.dev")),
         remote,
         tls: stream::tls::Settings::default(),
     };
@@ -73,9 +79,11 @@ impl Options {
                     _ => DummyLevel::Plain,
                 };
             }
-            // There is no kernel datapath to disable, and no hardware to reach for.
             "disable-system-route" => self.system_routes = false,
-            "disable-system" | "hw-rawio-access" => {}
+            "disable-system" => self.device = None,
+            "device" => self.device = value.map(|path| dirs::rundir().join(path)),
+            // There is no hardware to reach for.
+            "hw-rawio-access" => {}
             "dummy-numa" => self.dummy_numa = value.map(str::to_owned),
             "mlockall" => {
                 log::warn!(target: "vswitchd", "--mlockall is not supported yet; memory stays unlocked")

@@ -118,7 +118,7 @@ enum Unknown {
 /// The datapath of a name; without a name, the only one.
 fn datapath(engine: &Shared, name: Option<&str>, unknown: Unknown) -> Result<Arc<DpifNetdev>, String> {
     let engine = engine.borrow();
-    let hosts: Vec<&Arc<DpifNetdev>> = engine.planes().map(|plane| &plane.host).collect();
+    let hosts: Vec<&Arc<DpifNetdev>> = engine.planes().filter_map(|plane| plane.host.in_process()).collect();
     let named = |host: &&&Arc<DpifNetdev>| {
         let full = Dpif::name(&****host);
         name.is_some_and(|name| full.split_once('@').is_some_and(|(_, short)| short == name))
@@ -173,11 +173,12 @@ fn register_threads(commands: &Commands, engine: &Shared) {
 
 /// The cores with poll-mode threads, of all datapaths.
 fn cores(engine: &Shared) -> Vec<u32> {
-    engine.borrow().planes().flat_map(|plane| plane.host.pmd_cores()).collect()
+    let engine = engine.borrow();
+    engine.planes().filter_map(|plane| plane.host.in_process()).flat_map(|host| host.pmd_cores()).collect()
 }
 
 fn lookup_get(engine: &Shared, choices: &mut Choices, _: &[&str]) -> Reply {
-    let masks: u64 = engine.borrow().planes().map(|plane| plane.host.stats().masks).sum();
+    let masks: u64 = engine.borrow().planes().map(|plane| plane.dpif.stats().masks).sum();
     let best = choices.lookup.iter().max_by_key(|(_, priority)| *priority).map(|(name, _)| *name);
     let mut out = "Available dpcls implementations:\n".to_owned();
     for (name, priority) in choices.lookup {

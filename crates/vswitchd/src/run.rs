@@ -26,7 +26,7 @@ use switch::{Takeover, Waker};
 use tokio::sync::Notify;
 
 use crate::commands;
-use crate::config::{Config, FailMode};
+use crate::config::{self, Config, FailMode};
 use crate::engine::{Engine, HostSetup, Shared};
 use crate::observe::{Statistics, observe, observe_controllers};
 use crate::openflow_io::{self, Context, Listeners};
@@ -110,6 +110,9 @@ async fn serve(handle: Handle, options: Options) -> ExitCode {
         }
     }
     vswitchd.listeners.clear();
+    if !exit.cleanup() {
+        vswitchd.engine.borrow_mut().leave();
+    }
     vswitchd.engine.borrow_mut().configure(&Config::default());
     exit.reply();
     ExitCode::SUCCESS
@@ -127,7 +130,8 @@ fn new_engine(options: &Options, clock: &Clock, wake_main: &Arc<Notify>) -> Engi
     let clock = Arc::new(move || openflow_io::now(&of_core));
     let cores = options.dummy_numa.as_deref().map_or_else(Cores::of_system, Cores::pretended);
     cores.log();
-    let host = HostSetup { dummy: options.dummy, linux, cores: Arc::new(cores), seed: seed as u64 };
+    let (cores, device) = (Arc::new(cores), options.device.clone());
+    let host = HostSetup { dummy: options.dummy, linux, cores, seed: seed as u64, device };
     let mut engine = Engine::new(host, clock, waker);
     if options.system_routes {
         engine.follow_routes();
@@ -224,7 +228,9 @@ impl Vswitchd {
                 .listeners
                 .entry(name.clone())
                 .or_insert_with(|| Listeners::open(plane.clone(), name, &self.context));
-            listeners.set_controllers(bridge, &self.context);
+            // Controllers would change rules while they are being restored.
+            let alone = config::Bridge { controllers: BTreeMap::new(), ..bridge.clone() };
+            listeners.set_controllers(if engine.is_restoring() { &alone } else { bridge }, &self.context);
         }
     }
 

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use daemon::unixctl::Commands;
 use datapath::Command;
-use dpif::Dpif;
 use netdev_linux::RouteTables;
 use packet::Now;
 use switch::{Addresses, NewRoute, Switch, Underlay};
@@ -91,7 +90,7 @@ pub(crate) fn register(commands: &Commands, engine: &Shared) {
                 false
             });
             for plane in e.borrow().planes() {
-                plane.host.apply(Command::SetTunnelPorts { low, high }).map_err(|e| e.to_string())?;
+                plane.dpif.apply(Command::SetTunnelPorts { low, high }).map_err(|e| e.to_string())?;
             }
             Ok("OK".to_owned())
         }

@@ -40,6 +40,7 @@ pub struct SwitchUnderTest {
     // before the folder: fields drop in order, and the daemons must end first
     switch: Option<Daemon>,
     database: Option<Daemon>,
+    datapath: Option<Daemon>,
     suite: Suite,
     dir: Scratch,
 }
@@ -50,7 +51,8 @@ impl SwitchUnderTest {
     /// # Panics
     /// When the database cannot be created.
     pub fn new(suite: &Suite) -> Self {
-        let this = Self { switch: None, database: None, suite: suite.clone(), dir: Scratch::new() };
+        let this =
+            Self { switch: None, database: None, datapath: None, suite: suite.clone(), dir: Scratch::new() };
         let schema = suite.schema().display().to_string();
         this.ok(suite, "ovsdb-tool", &["create", &this.path("conf.db"), &schema]);
         this
@@ -91,6 +93,26 @@ impl SwitchUnderTest {
         let control = format!("ovs-vswitchd.{}.ctl", daemon.0.id());
         self.switch = Some(daemon);
         self.await_socket(&control, "ovs-vswitchd");
+    }
+
+    /// Starts ovsextd, the datapath in a process of its own, and waits for its device.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_datapath(&mut self, options: &[&str]) {
+        let mut args = vec!["--pidfile", "--log-file", "-vconsole:off"];
+        args.extend(options);
+        let daemon = self.daemon("ovsextd", &args);
+        let control = format!("ovsextd.{}.ctl", daemon.0.id());
+        self.datapath = Some(daemon);
+        self.await_socket(&control, "ovsextd");
+        let device = self.dir.join("ovsext.dev");
+        self.await_true("ovsextd has its device", || device.exists());
+    }
+
+    /// Kills ovsextd (SIGKILL) and reaps it.
+    pub fn kill_datapath(&mut self) {
+        self.datapath = None;
     }
 
     /// Kills the database server (SIGKILL) and reaps it.
@@ -159,8 +181,9 @@ impl SwitchUnderTest {
 
     /// The end of each daemon's log and console output.
     pub fn logs(&self) -> String {
-        let names = ["ovsdb-server.log", "ovsdb-server.out", "ovs-vswitchd.log", "ovs-vswitchd.out"];
-        names.iter().map(|name| tail(&self.dir.join(name))).collect()
+        let names = ["ovsdb-server", "ovs-vswitchd", "ovsextd"];
+        let names = names.iter().flat_map(|name| [format!("{name}.log"), format!("{name}.out")]);
+        names.map(|name| tail(&self.dir.join(name))).collect()
     }
 
     /// The pid of the running switch.

@@ -40,6 +40,10 @@ const LAYERS: &[Allowed] = &[
     ("daemon", &["ovsdb", "stream"]),
     ("dpif-netdev", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "dpif", "netdev"]),
     (
+        "dpif-device",
+        &["wire", "netlink", "packet", "flow", "odp", "conntrack", "datapath", "device", "dpif", "netdev"],
+    ),
+    (
         "switch",
         &[
             "wire",
@@ -112,6 +116,25 @@ const LAYERS: &[Allowed] = &[
             "ovsdb-idl",
             "dpif",
             "switch",
+            "netdev",
+            "netdev-linux",
+            "dpif-netdev",
+            "dpif-device",
+            "stream",
+            "daemon",
+        ],
+    ),
+    (
+        "ovsextd",
+        &[
+            "sync",
+            "netlink",
+            "packet",
+            "odp",
+            "conntrack",
+            "datapath",
+            "device",
+            "dpif",
             "netdev",
             "netdev-linux",
             "dpif-netdev",

@@ -8,12 +8,13 @@ use alloc::vec::Vec;
 use ::datapath::{Command, CommandError, FlowInfo, FlowPut, PutMode, Reply};
 use ::flow::Match;
 use netlink::{Attr, Builder, Header, flags};
-use odp::netlink::flow::{self as attrs, FlowAttrs, FlowCounters, omit};
+use odp::netlink::flow::{self as attrs, FlowAttrs, FlowCounters};
 use odp::netlink::ids::{self, cmd};
 use odp::netlink::{AttrError, AttrErrorKind, actions::take_actions};
 use odp::{Action, Ufid};
 
 use super::{Answer, Call, Probe};
+use crate::flows;
 use crate::handle::Listing;
 use crate::request::{begin, begin_done};
 use crate::{Env, Errno, Status, VportHost};
@@ -48,6 +49,7 @@ pub(crate) fn refusal(e: CommandError) -> Errno {
         CommandError::NotFound => Errno::NoEnt,
         CommandError::Full => Errno::FBig,
         CommandError::NoMemory => Errno::NoMem,
+        CommandError::NotSupported => Errno::NotSup,
     }
 }
 
@@ -215,13 +217,8 @@ fn get<H: ?Sized>(call: &Call<'_, H>, flow: &FlowAttrs<'_>) -> Result<Answer, Er
     let reply = find(call, flow)?;
     let mut b = Builder::new();
     begin(&mut b, ids::FLOW, &call.header(0), cmd::GET);
-    whole(&mut b, first(&reply)?, flow.omit);
+    flows::put(&mut b, first(&reply)?, flow.omit);
     Ok(Answer::Message(b))
-}
-
-fn counters(info: &FlowInfo) -> FlowCounters {
-    let s = &info.stats;
-    FlowCounters { packets: s.packets, bytes: s.bytes, used_ms: s.used_ms, tcp_flags: s.tcp_flags as u8 }
 }
 
 /// The answer to a change: which flow, and its counters.
@@ -231,22 +228,8 @@ fn brief<H: ?Sized>(call: &Call<'_, H>, info: &FlowInfo) -> Builder {
     begin(&mut b, ids::FLOW, &call.header(0), call.request.command);
     attrs::put_ufid(&mut b, info.ufid);
     attrs::put_key(&mut b, &info.matched);
-    attrs::put_counters(&mut b, &counters(info));
+    attrs::put_counters(&mut b, &flows::counters(info));
     b
-}
-
-fn whole(b: &mut Builder, info: &FlowInfo, omitted: u32) {
-    attrs::put_ufid(b, info.ufid);
-    if omitted & omit::KEY == 0 {
-        attrs::put_key(b, &info.matched);
-    }
-    if omitted & omit::MASK == 0 {
-        attrs::put_mask(b, &info.matched);
-    }
-    attrs::put_counters(b, &counters(info));
-    if omitted & omit::ACTIONS == 0 {
-        attrs::put_actions(b, &info.actions);
-    }
 }
 
 /// As many flows as fit; the end is said in a message of its own, where it fits.
@@ -266,7 +249,7 @@ pub(super) fn dump<H: ?Sized>(
         if let Some(info) = flows.first() {
             let mut b = Builder::new();
             begin(&mut b, ids::FLOW, header, cmd::GET);
-            whole(&mut b, info, omitted);
+            flows::put(&mut b, info, omitted);
             let message = b.finish().ok_or(Status::NoResources)?;
             let Some(to) = out.get_mut(written..).and_then(|o| o.get_mut(..message.len())) else {
                 // One that never fits must not look like the end.

@@ -75,6 +75,11 @@ impl PacketSocket {
         Ok(socket)
     }
 
+    /// A socket that another process has opened.
+    pub(crate) fn of(fd: OwnedFd) -> PacketSocket {
+        PacketSocket { fd }
+    }
+
     fn set<T: Copy>(&self, level: c_int, name: c_int, value: &T) -> io::Result<()> {
         let len = size_of::<T>() as socklen_t;
         // SAFETY: the kernel reads `len` bytes of `value`, which is a T borrowed over the call.

@@ -36,6 +36,13 @@ pub struct Band {
     pub rate: u32,
     /// The same unit.
     pub burst: u32,
+    /// Packets and bytes that exceeded it, in replies.
+    pub stats: (u64, u64),
+}
+
+fn pair(a: Attr<'_>) -> Option<(u64, u64)> {
+    let (first, second) = a.payload.split_at_checked(8)?;
+    Some((u64::from_ne_bytes(first.try_into().ok()?), u64::from_ne_bytes(second.try_into().ok()?)))
 }
 
 /// The attributes of a message about a meter, as far as they are there.
@@ -49,6 +56,10 @@ pub struct MeterAttrs<'a> {
     pub bands: Option<Attr<'a>>,
     /// Counters are to be zeroed.
     pub clear: bool,
+    /// Packets and bytes that passed.
+    pub stats: Option<(u64, u64)>,
+    /// Monotonic milliseconds of the last packet.
+    pub used_ms: Option<u64>,
     /// Most meters.
     pub max_meters: Option<u32>,
     /// Most bands of a meter.
@@ -66,6 +77,8 @@ impl<'a> MeterAttrs<'a> {
                 attr::KBPS => out.kbps = true,
                 attr::BANDS => out.bands = Some(a),
                 attr::CLEAR => out.clear = true,
+                attr::STATS => out.stats = Some(sized(a, pair(a))?),
+                attr::USED => out.used_ms = Some(sized(a, a.u64())?),
                 attr::MAX_METERS => out.max_meters = Some(sized(a, a.u32())?),
                 attr::MAX_BANDS => out.max_bands = Some(sized(a, a.u32())?),
                 _ => {}
@@ -85,6 +98,7 @@ pub fn bands(list: Attr<'_>) -> impl Iterator<Item = Result<Band, AttrError>> {
                 band::TYPE => out.kind = sized(a, a.u32())?,
                 band::RATE => out.rate = sized(a, a.u32())?,
                 band::BURST => out.burst = sized(a, a.u32())?,
+                band::STATS => out.stats = sized(a, pair(a))?,
                 _ => {}
             }
         }
@@ -122,6 +136,11 @@ pub fn put_counters(
     if used_ms != 0 {
         b.put_u64(attr::USED, used_ms);
     }
+}
+
+/// Adds a meter's number.
+pub fn put_id(b: &mut Builder, id: u32) {
+    b.put_u32(attr::ID, id);
 }
 
 /// Adds a meter's definition.

@@ -2,7 +2,7 @@
 //!
 //! Where it sits: registered beside the other `dpctl` commands; reads the table through `dpif`, in parts.
 
-use conntrack::{Detail, DumpCursor, Entry, EntryText, Extent, ProtocolCounts, TupleMatch};
+use conntrack::{Detail, Entry, EntryText, Extent, ProtocolCounts, TupleMatch};
 use packet::{Instant, Now};
 
 use super::{Datapaths, INVALID, Millis, failed};
@@ -37,19 +37,6 @@ fn zone(args: &[String]) -> Result<(Option<u16>, &[String]), String> {
     }
 }
 
-/// Calls `each` with every connection of `zone`.
-fn for_each(table: &conntrack::Conntrack, now: Now, zone: Option<u16>, mut each: impl FnMut(&Entry)) {
-    let mut cursor = DumpCursor::default();
-    let mut part = [Entry::default(); 32];
-    loop {
-        let n = table.dump(now, &mut cursor, zone, &mut part);
-        if n == 0 {
-            return;
-        }
-        part.iter().take(n).for_each(&mut each);
-    }
-}
-
 pub(super) fn dump(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
     let (detail, args) = detail(args)?;
     let (dpif, args) = dps.choose(&args)?;
@@ -58,7 +45,7 @@ pub(super) fn dump(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<
         return Err(failed("datapath not found", INVALID));
     }
     let mut out = String::new();
-    for_each(dpif.conntrack(), now(now_ms), zone, |e| out += &format!("{}\n", EntryText(e, detail)));
+    dpif.for_each_connection(now(now_ms), zone, &mut |e| out += &format!("{}\n", EntryText(e, detail)));
     Ok(out)
 }
 
@@ -70,7 +57,7 @@ pub(super) fn stats(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result
         return Err(failed("datapath not found", INVALID));
     }
     let mut counts = ProtocolCounts::default();
-    for_each(dpif.conntrack(), now(now_ms), zone, |e| counts.add(e));
+    dpif.for_each_connection(now(now_ms), zone, &mut |e| counts.add(e));
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = counts.write(&mut out, detail.more);
@@ -89,7 +76,7 @@ pub(super) fn flush(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result
     let zone = if tuples.is_empty() { zone } else { Some(zone.unwrap_or(0)) };
     let wanted =
         |e: &Entry| zone.is_none_or(|z| z == e.orig.zone) && orig.matches(&e.orig) && reply.matches(&e.reply);
-    let ended = dpif.conntrack().flush_if(now(now_ms), wanted);
+    let ended = dpif.flush_connections_if(now(now_ms), &wanted);
     let names_one =
         orig.src.is_some() && orig.dst.is_some() && orig.src_port.is_some() && orig.dst_port.is_some();
     if ended == 0 && names_one && tuples.len() == 1 {

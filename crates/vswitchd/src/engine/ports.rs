@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dpif::Dpif;
 use netdev::Netdev;
 use openflow::OfpPort;
 use packet::Now;
 use switch::{PortConfig, PortStatus};
 
-use super::{Applied, address_of_row};
+use super::{Applied, Plane, address_of_row};
 use crate::config::{Bridge, Interface};
 
 /// Removes the ports that are no longer wanted, and adds those that are not there.
@@ -85,7 +84,7 @@ fn refuse(name: &str, before: Option<&Result<OfpPort, String>>, error: String) -
 }
 
 fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> Result<OfpPort, String> {
-    let (switch, host) = (&applied.plane.switch, &applied.plane.host);
+    let Plane { switch, host, dpif } = &*applied.plane;
     let (tunnel, shown) = match odp::TunnelKind::from_name(&iface.kind) {
         Some(kind) => {
             let parsed = crate::tunnel_options::parse(&iface.name, kind, &iface.options)?;
@@ -111,7 +110,7 @@ fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> 
         }
         e => format!("could not open network device {} ({e})", iface.name),
     })?;
-    if let Some(device) = host.port_by_name(&iface.name).and_then(|p| host.netdev(p.number)) {
+    if let Some(device) = dpif.port_by_name(&iface.name).and_then(|p| host.netdev(p.number)) {
         set_up(&*device, iface);
         switch.set_hw_addr(&wanted.name, &iface.name, device.mac().unwrap_or_default());
     }

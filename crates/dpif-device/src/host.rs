@@ -1,0 +1,503 @@
+//! The datapath behind the device, as the switch sees it.
+//!
+//! Where it sits: the crate's surface.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use conntrack::{Conntrack, Entry};
+use datapath::{Command, CommandError, FlowInfo, MeterConfig, Reply, Stats};
+use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
+use flow::{FlowKey, Match};
+use netdev::{Netdev, Registry};
+use netlink::Builder;
+use odp::Action;
+use odp::netlink::datapath::DpAttrs;
+use odp::netlink::flow as flow_attrs;
+use odp::netlink::ids::{self, cmd, ctnetlink};
+use odp::netlink::vport::{VportAttrs, VportKind};
+use packet::{FlatPacket, Now, OdpPort, PacketMeta};
+use wire::EthAddr;
+
+use crate::connection::{Connection, Failure, OpenError};
+use crate::message::{self, attrs, begin, begin_ct, command_error, port_error, reply_attrs};
+use crate::receiver::{Receiver, execute};
+
+/// The daemon's clock.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+/// Wakes the daemon's main loop.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Threads that answer upcalls at most.
+const MAX_RECEIVERS: usize = 4;
+/// Connections kept for requests.
+const MAX_IDLE: usize = 8;
+
+/// What a datapath is reached by.
+pub struct Setup {
+    /// The device's socket.
+    pub path: PathBuf,
+    /// Opens devices only to look at them: their queues are the other process's.
+    pub registry: Arc<Registry>,
+    /// The daemon's clock.
+    pub clock: Clock,
+    /// Called when the other process has gone.
+    pub waker: Waker,
+    /// Cores that there are.
+    pub cores: usize,
+}
+
+/// A datapath in another process.
+pub struct DpifDevice {
+    setup: Setup,
+    alive: Arc<AtomicBool>,
+    /// Connections without a request under way.
+    idle: Mutex<Vec<Connection>>,
+    receivers: Mutex<Vec<Receiver>>,
+    /// Who answers upcalls.
+    handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
+    /// Devices behind ports, as far as they were asked for.
+    devices: Mutex<BTreeMap<OdpPort, Arc<dyn Netdev>>>,
+    /// What was put there, to be put there again when another process is there: ports by number with name and type,
+    /// and meters.
+    ports: Mutex<BTreeMap<OdpPort, (String, String)>>,
+    meters: Mutex<BTreeMap<u32, MeterConfig>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_gone(alive: &AtomicBool, waker: &Waker) {
+    if alive.swap(false, Ordering::AcqRel) {
+        log::error!(target: "dpif", "lost communication with the datapath's process");
+        waker();
+    }
+}
+
+/// The UDP port at the end of the name of a tunnel's port.
+fn tunnel_port(name: &str) -> Option<u16> {
+    name.rsplit_once('_')?.1.parse().ok()
+}
+
+fn port_of(vport: &VportAttrs<'_>) -> Option<Port> {
+    let kind = VportKind::from_number(vport.kind?)?;
+    let config = vport.tunnel_port.map(|port| ("udp_port".to_owned(), port.to_string()));
+    Some(Port {
+        number: OdpPort(vport.number?),
+        name: vport.name?.to_owned(),
+        kind: kind.name().to_owned(),
+        config: config.into_iter().collect(),
+    })
+}
+
+impl DpifDevice {
+    /// Opens the device. Its ports and flows are as they were left.
+    pub fn open(setup: Setup) -> Result<DpifDevice, OpenError> {
+        let first = Connection::open(&setup.path)?;
+        Ok(DpifDevice {
+            setup,
+            alive: Arc::new(AtomicBool::new(true)),
+            idle: Mutex::new(vec![first]),
+            receivers: Mutex::default(),
+            handler: Mutex::default(),
+            devices: Mutex::default(),
+            ports: Mutex::default(),
+            meters: Mutex::default(),
+        })
+    }
+
+    /// False once the other process has gone, until [`DpifDevice::revive`].
+    pub fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    /// Looks whether a process is there again, and gives it the ports and meters that were there; true if so. One that took
+    /// over from the last has them, and the flows; another has none of those.
+    pub fn revive(&self) -> bool {
+        let Ok(first) = Connection::open(&self.setup.path) else { return false };
+        *lock(&self.idle) = vec![first];
+        self.alive.store(true, Ordering::Release);
+        let ports = lock(&self.ports).clone();
+        for (number, (name, kind)) in ports {
+            match self.add_port(&name, &kind, Some(number)) {
+                Ok(_) | Err(DpifError::Exists) => {}
+                Err(e) => log::warn!(target: "dpif", "{name}: port {number} cannot be added again ({e})"),
+            }
+        }
+        let meters = lock(&self.meters).clone();
+        for (id, config) in &meters {
+            if self.one_meter(|ids| message::one_meter(message::meter_cmd::GET, *id, ids)).is_err()
+                && let Err(e) = self.ask(|ids| message::set_meter(*id, config, ids), |_| ())
+            {
+                log::warn!(target: "dpif", "meter {id} cannot be set again ({e:?})");
+            }
+        }
+        self.start_receivers();
+        if self.is_alive() {
+            log::info!(target: "dpif", "the datapath's process is there again");
+        }
+        self.is_alive()
+    }
+
+    /// Starts as many receivers as there is work for; ports' upcalls go to them.
+    fn start_receivers(&self) {
+        // The old receivers end before they are replaced: a packet is answered by one of them or lost, and counted.
+        lock(&self.receivers).clear();
+        if let Some(handler) = lock(&self.handler).clone() {
+            for _ in 0..(self.setup.cores / 2).clamp(1, MAX_RECEIVERS) {
+                let (alive, waker) = (self.alive.clone(), self.setup.waker.clone());
+                let lost: Waker = Arc::new(move || is_gone(&alive, &waker));
+                match Receiver::start(&self.setup.path, handler.clone(), self.setup.clock.clone(), lost) {
+                    Ok(receiver) => lock(&self.receivers).push(receiver),
+                    Err(e) => log::error!(target: "dpif", "upcalls cannot be received ({e})"),
+                }
+            }
+        }
+        self.direct_upcalls();
+    }
+
+    /// Lends a connection to `f`.
+    fn with<T>(&self, f: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+        let idle = lock(&self.idle).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => Connection::open(&self.setup.path).map_err(|e| match e {
+                OpenError::Refused(status) => Failure::Status(status),
+                OpenError::Os(_) => Failure::Gone,
+            })?,
+        };
+        let result = f(&mut connection);
+        if matches!(result, Err(Failure::Gone)) {
+            is_gone(&self.alive, &self.setup.waker);
+            return result;
+        }
+        let mut idle = lock(&self.idle);
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+        result
+    }
+
+    /// Carries out the request that `make` makes and reads its reply.
+    fn ask<T>(
+        &self,
+        make: impl FnOnce((u32, u32)) -> Builder,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Failure> {
+        self.with(|c| {
+            let request = make((c.pid, c.next_seq()));
+            c.transact(request).map(read)
+        })
+    }
+
+    fn dump(
+        &self,
+        make: impl FnOnce((u32, u32)) -> Builder,
+        mut each: impl FnMut(netlink::Attrs<'_>),
+    ) -> Result<(), Failure> {
+        self.with(|c| {
+            let request = make((c.pid, c.next_seq()));
+            c.dump(request, |m| each(attrs(m.payload)))
+        })
+    }
+
+    /// The device of a port, to be looked at.
+    pub fn netdev(&self, number: OdpPort) -> Option<Arc<dyn Netdev>> {
+        if let Some(device) = lock(&self.devices).get(&number) {
+            return Some(device.clone());
+        }
+        let port = self.vport(VportAttrs { number: Some(number.0), ..VportAttrs::default() })?;
+        let device = self.setup.registry.open(&port.name, &port.kind).ok()?;
+        lock(&self.devices).insert(number, device.clone());
+        Some(device)
+    }
+
+    fn vport(&self, asked: VportAttrs<'_>) -> Option<Port> {
+        let make = |ids| {
+            let mut b = begin(ids::VPORT, cmd::GET, 0, ids);
+            asked.encode(&mut b);
+            b
+        };
+        self.ask(make, |reply| port_of(&VportAttrs::decode(reply_attrs(reply)).ok()?)).ok()?
+    }
+
+    /// The numbers of all receivers in a row; zero while there is none.
+    fn pids(&self) -> Vec<u8> {
+        let receivers = lock(&self.receivers);
+        let pids: Vec<u8> = receivers.iter().flat_map(|r| r.pid.to_ne_bytes()).collect();
+        if pids.is_empty() { vec![0; 4] } else { pids }
+    }
+
+    /// Has every port's upcalls go to the receivers.
+    fn direct_upcalls(&self) {
+        let pids = self.pids();
+        for port in self.ports() {
+            let make = |ids| {
+                let mut b = begin(ids::VPORT, cmd::SET, 0, ids);
+                let attrs =
+                    VportAttrs { number: Some(port.number.0), pids: Some(&pids), ..VportAttrs::default() };
+                attrs.encode(&mut b);
+                b
+            };
+            if let Err(e) = self.ask(make, |_| ()) {
+                log::warn!(target: "dpif", "{}: upcalls cannot be received ({e:?})", port.name);
+            }
+        }
+    }
+
+    fn one_flow(&self, make: impl FnOnce((u32, u32)) -> Builder) -> Result<Reply, CommandError> {
+        let found = self.ask(make, |reply| device::flows::take(reply_attrs(reply)));
+        let flow = found.map_err(|e| command_error(e, &[]))?.ok_or(CommandError::NotFound)?;
+        Ok(Reply::Flows { flows: vec![flow], next: None })
+    }
+
+    fn one_meter(&self, make: impl FnOnce((u32, u32)) -> Builder) -> Result<Reply, CommandError> {
+        let found = self.ask(make, |reply| message::meter_info(reply_attrs(reply)));
+        found.map_err(|e| command_error(e, &[]))?.map(Reply::Meter).ok_or(CommandError::NotFound)
+    }
+
+    fn totals(&self) -> Result<Stats, Failure> {
+        self.ask(
+            |ids| begin(ids::DATAPATH, cmd::GET, 0, ids),
+            |reply| {
+                let dp = DpAttrs::decode(reply_attrs(reply)).unwrap_or_default();
+                let (s, m) = (dp.stats.unwrap_or_default(), dp.megaflow_stats.unwrap_or_default());
+                Stats {
+                    hits: s.hit,
+                    misses: s.missed,
+                    lost: s.lost,
+                    flows: s.flows,
+                    masks: m.masks.into(),
+                    masks_searched: m.mask_hit,
+                    cache_hits: m.cache_hits,
+                    ..Stats::default()
+                }
+            },
+        )
+    }
+
+    fn flows(&self, mut each: impl FnMut(FlowInfo)) -> Result<(), Failure> {
+        self.dump(
+            |ids| begin(ids::FLOW, cmd::GET, netlink::flags::DUMP, ids),
+            |attrs| device::flows::take(attrs).into_iter().for_each(&mut each),
+        )
+    }
+}
+
+impl Dpif for DpifDevice {
+    fn name(&self) -> &str {
+        "system@ovs-system"
+    }
+
+    fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>) {
+        *lock(&self.handler) = handler;
+        self.start_receivers();
+    }
+
+    fn add_port(&self, name: &str, kind: &str, wanted: Option<OdpPort>) -> Result<OdpPort, DpifError> {
+        let unknown =
+            || DpifError::Device { errno: 97, text: "Address family not supported by protocol".into() };
+        let vport_kind =
+            VportKind::from_name(if kind == "tap" { "internal" } else { kind }).ok_or_else(unknown)?;
+        let pids = self.pids();
+        let make = |ids| {
+            let mut b = begin(ids::VPORT, cmd::NEW, 0, ids);
+            let attrs = VportAttrs {
+                number: wanted.map(|n| n.0),
+                kind: Some(vport_kind as u32),
+                name: Some(name),
+                tunnel_port: tunnel_port(name).filter(|_| vport_kind.is_tunnel()),
+                pids: Some(&pids),
+                ..VportAttrs::default()
+            };
+            attrs.encode(&mut b);
+            b
+        };
+        let port = self.ask(make, |reply| port_of(&VportAttrs::decode(reply_attrs(reply)).ok()?));
+        let number = port.map_err(port_error)?.map(|p| p.number).ok_or(DpifError::NoPort)?;
+        lock(&self.ports).insert(number, (name.to_owned(), kind.to_owned()));
+        Ok(number)
+    }
+
+    fn del_port(&self, number: OdpPort) -> Result<(), DpifError> {
+        if number == OdpPort::LOCAL {
+            return Err(DpifError::Local);
+        }
+        lock(&self.devices).remove(&number);
+        lock(&self.ports).remove(&number);
+        let make = |ids| {
+            let mut b = begin(ids::VPORT, cmd::DEL, 0, ids);
+            VportAttrs { number: Some(number.0), ..VportAttrs::default() }.encode(&mut b);
+            b
+        };
+        self.ask(make, |_| ()).map_err(port_error)
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        let mut ports = Vec::new();
+        let listed = self.dump(
+            |ids| begin(ids::VPORT, cmd::GET, netlink::flags::DUMP, ids),
+            |attrs| ports.extend(VportAttrs::decode(attrs).ok().as_ref().and_then(port_of)),
+        );
+        if let Err(e) = listed {
+            log::warn!(target: "dpif", "ports cannot be listed ({e:?})");
+        }
+        ports
+    }
+
+    fn port_by_name(&self, name: &str) -> Option<Port> {
+        let port = self.vport(VportAttrs { name: Some(name), ..VportAttrs::default() })?;
+        // Ports of an earlier life are found here before they are used.
+        lock(&self.ports).entry(port.number).or_insert_with(|| (port.name.clone(), port.kind.clone()));
+        Some(port)
+    }
+
+    fn port_hw_addr(&self, number: OdpPort) -> EthAddr {
+        self.netdev(number).and_then(|d| d.mac().ok()).unwrap_or_default()
+    }
+
+    fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError> {
+        let make = |ids| {
+            let mut b = begin(ids::VPORT, cmd::GET, 0, ids);
+            VportAttrs { number: Some(number.0), ..VportAttrs::default() }.encode(&mut b);
+            b
+        };
+        let stats = self.ask(make, |reply| VportAttrs::decode(reply_attrs(reply)).ok()?.stats);
+        let s = stats.map_err(port_error)?.ok_or(DpifError::NoPort)?;
+        Ok(PortStats {
+            rx_packets: Some(s.rx_packets),
+            tx_packets: Some(s.tx_packets),
+            rx_bytes: Some(s.rx_bytes),
+            tx_bytes: Some(s.tx_bytes),
+            rx_errors: Some(s.rx_errors),
+            tx_errors: Some(s.tx_errors),
+            rx_dropped: Some(s.rx_dropped),
+            tx_dropped: Some(s.tx_dropped),
+            ..PortStats::default()
+        })
+    }
+
+    fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {
+        let done = |result: Result<(), Failure>, actions: &[Action]| {
+            result.map(|()| Reply::Done).map_err(|e| command_error(e, actions))
+        };
+        match command {
+            Command::PutFlow(put) => done(self.ask(|ids| message::put_flow(put, ids), |_| ()), &put.actions),
+            Command::DelFlow(ufid) => self.one_flow(|ids| message::one_flow(cmd::DEL, ufid, ids)),
+            Command::GetFlow(ufid) => self.one_flow(|ids| message::one_flow(cmd::GET, ufid, ids)),
+            Command::FindFlow(m) => self.one_flow(|ids| find_flow(m, ids)),
+            Command::LookupFlow(key) => self.one_flow(|ids| lookup_flow(key, ids)),
+            Command::FlushFlows => done(self.ask(|ids| begin(ids::FLOW, cmd::DEL, 0, ids), |_| ()), &[]),
+            Command::DumpFlows { cursor, max } => {
+                // The device's dumps are one handle's: a part is cut out of a whole one.
+                let mut flows = Vec::new();
+                self.flows(|flow| flows.push(flow)).map_err(|e| command_error(e, &[]))?;
+                let (all, from) = (flows.len(), cursor as usize);
+                let flows: Vec<FlowInfo> = flows.into_iter().skip(from).take(max).collect();
+                let end = from + flows.len();
+                Ok(Reply::Flows { flows, next: (end < all).then_some(end as u32) })
+            }
+            Command::Stats => self.totals().map(Reply::Stats).map_err(|e| command_error(e, &[])),
+            Command::SetMeter { id, config } => {
+                done(self.ask(|ids| message::set_meter(id, config, ids), |_| ()), &[]).inspect(|_| {
+                    lock(&self.meters).insert(id, config.clone());
+                })
+            }
+            Command::GetMeter(id) => {
+                self.one_meter(|ids| message::one_meter(message::meter_cmd::GET, id, ids))
+            }
+            Command::DelMeter(id) => {
+                self.one_meter(|ids| message::one_meter(message::meter_cmd::DEL, id, ids))
+            }
+            // The device knows tunnels by their ports' types, and sorts by itself.
+            Command::SetTunnel { .. } | Command::SortMasks => Ok(Reply::Done),
+            Command::SetTunnelPorts { .. } | Command::SetBond { .. } | Command::DelBond(_) => {
+                Err(CommandError::NotSupported)
+            }
+        }
+    }
+
+    fn execute(&self, meta: PacketMeta, packet: FlatPacket, actions: &[Action]) -> Result<(), CommandError> {
+        odp::validate(actions).map_err(CommandError::InvalidActions)?;
+        if actions.is_empty() {
+            return Ok(());
+        }
+        let mut key = FlowKey::ZERO;
+        flow::extract(&meta, packet.frame(), packet.frame().len(), flow::DEFAULT_VLAN_LIMIT, &mut key);
+        let sent = self.ask(|ids| execute(&key, &meta, packet.frame(), actions, ids), |_| ());
+        sent.map_err(|e| command_error(e, actions))
+    }
+
+    fn conntrack(&self) -> Option<&Conntrack> {
+        None
+    }
+
+    fn for_each_connection(&self, _now: Now, zone: Option<u16>, each: &mut dyn FnMut(&Entry)) {
+        let make = |ids| {
+            let mut b = begin_ct(ctnetlink::GET, netlink::flags::DUMP, ids);
+            zone.into_iter().for_each(|zone| device::ct::put_zone(&mut b, zone));
+            b
+        };
+        let listed = self.dump(make, |attrs| device::ct::take_entry(&attrs).iter().for_each(&mut *each));
+        if let Err(e) = listed {
+            log::warn!(target: "dpif", "connections cannot be listed ({e:?})");
+        }
+    }
+
+    fn flush_connections(&self, _now: Now, zone: Option<u16>) -> Option<usize> {
+        let make = |ids| {
+            let mut b = begin_ct(ctnetlink::DELETE, 0, ids);
+            zone.into_iter().for_each(|zone| device::ct::put_zone(&mut b, zone));
+            b
+        };
+        if let Err(e) = self.ask(make, |_| ()) {
+            log::warn!(target: "dpif", "connections cannot be flushed ({e:?})");
+        }
+        None
+    }
+
+    fn flush_connections_if(&self, now: Now, wanted: &dyn Fn(&Entry) -> bool) -> usize {
+        let mut meant = Vec::new();
+        self.for_each_connection(now, None, &mut |e| meant.extend(wanted(e).then_some(e.orig)));
+        let mut ended = 0;
+        for orig in meant {
+            let make = |ids| {
+                let mut b = begin_ct(ctnetlink::DELETE, 0, ids);
+                device::ct::put_orig(&mut b, &orig);
+                device::ct::put_zone(&mut b, orig.zone);
+                b
+            };
+            // One that ended meanwhile is not ended by us.
+            ended += usize::from(self.ask(make, |_| ()).is_ok());
+        }
+        ended
+    }
+
+    fn for_each_flow(&self, each: &mut dyn FnMut(FlowInfo)) {
+        if let Err(e) = self.flows(each) {
+            log::warn!(target: "dpif", "flows cannot be listed ({e:?})");
+        }
+    }
+}
+
+fn find_flow(m: &Match, ids: (u32, u32)) -> Builder {
+    let mut b = begin(ids::FLOW, cmd::GET, 0, ids);
+    flow_attrs::put_key(&mut b, m);
+    flow_attrs::put_mask(&mut b, m);
+    b
+}
+
+fn lookup_flow(key: &FlowKey, ids: (u32, u32)) -> Builder {
+    let mut b = begin(ids::FLOW, cmd::GET, 0, ids);
+    flow_attrs::put_key(&mut b, &Match { key: *key, wc: Match::ANY.wc });
+    b
+}
+
+impl Drop for DpifDevice {
+    fn drop(&mut self) {
+        lock(&self.receivers).clear();
+    }
+}

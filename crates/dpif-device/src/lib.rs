@@ -1,0 +1,26 @@
+//! A datapath in another process, over the socket of its device.
+//!
+//! Where it sits: beside `dpif-netdev`, for a switch whose datapath outlives it: `ovsextd` is at the other end. It opens no
+//! real device; it only looks at those that the other process has opened.
+//!
+//! ~~~text
+//!   switch ─ Dpif ─► messages (netlink bytes) ─► Connection ─ SOCK_SEQPACKET ─► ovsextd
+//!     ▲                                                                            │
+//!     └─ UpcallHandler ◄─ receiver threads, each a handle that subscribed ◄─ READ_PACKET
+//! ~~~
+//!
+//! Invariants
+//! I1  Upcalls of one flow come to one thread, and are answered in their order.
+//! I2  Ports, flows and connections are the datapath's: what this process forgets, it can read again.
+//! I3  When the other process goes, every call fails at once and [`DpifDevice::is_alive`] says so.
+//!
+//! Spec: ovsext sections 1 and 2. Reading order: `connection`, `message`, `host`, `receiver`.
+#![cfg(target_os = "linux")]
+
+mod connection;
+mod host;
+mod message;
+mod receiver;
+
+pub use connection::OpenError;
+pub use host::{Clock, DpifDevice, Setup, Waker};

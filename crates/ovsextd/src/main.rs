@@ -1,0 +1,5 @@
+//! The ovsextd program.
+
+fn main() -> std::process::ExitCode {
+    ovsextd::main()
+}

@@ -1,0 +1,110 @@
+//! Where a datapath runs: in this process, or behind a device in another.
+//!
+//! Where it sits: the engine makes one for each type of datapath. What only one of the two has does nothing at the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dpif::Dpif;
+use dpif_device::DpifDevice;
+use dpif_netdev::DpifNetdev;
+use netdev::Netdev;
+use packet::{Instant, OdpPort};
+
+/// A datapath.
+pub enum Host {
+    /// Its ports and threads are this process's.
+    InProcess(Arc<DpifNetdev>),
+    /// It is `ovsextd`'s, and outlives this process.
+    Device(Arc<DpifDevice>),
+}
+
+impl Host {
+    /// The datapath as the switch sees it.
+    pub fn dpif(&self) -> Arc<dyn Dpif> {
+        match self {
+            Host::InProcess(host) => host.clone(),
+            Host::Device(host) => host.clone(),
+        }
+    }
+
+    /// The datapath with the threads of this process.
+    pub fn in_process(&self) -> Option<&Arc<DpifNetdev>> {
+        match self {
+            Host::InProcess(host) => Some(host),
+            Host::Device(_) => None,
+        }
+    }
+
+    /// False for a datapath whose process has gone.
+    pub fn is_alive(&self) -> bool {
+        match self {
+            Host::InProcess(_) => true,
+            Host::Device(host) => host.is_alive(),
+        }
+    }
+
+    /// Takes up a datapath whose process is there again; false while there is none.
+    pub fn revive(&self) -> bool {
+        match self {
+            Host::InProcess(_) => true,
+            Host::Device(host) => host.revive(),
+        }
+    }
+
+    /// True for a datapath that outlives this process, with its ports and flows.
+    pub fn outlives_us(&self) -> bool {
+        matches!(self, Host::Device(_))
+    }
+
+    /// The device of a port.
+    pub fn netdev(&self, number: OdpPort) -> Option<Arc<dyn Netdev>> {
+        match self {
+            Host::InProcess(host) => host.netdev(number),
+            Host::Device(host) => host.netdev(number),
+        }
+    }
+
+    /// Pumps the ports that have no descriptor.
+    pub fn poll_ports(&self) {
+        if let Host::InProcess(host) = self {
+            host.poll_ports();
+        }
+    }
+
+    /// Looks at every device again.
+    pub fn links_changed(&self) {
+        if let Host::InProcess(host) = self {
+            host.links_changed();
+        }
+    }
+
+    /// Does what is due by the clock; returns when to call again.
+    pub fn housekeep(&self) -> Instant {
+        match self {
+            Host::InProcess(host) => host.housekeep(),
+            Host::Device(_) => Instant(u64::MAX),
+        }
+    }
+
+    /// Takes over `Open_vSwitch.other_config`, as far as threads are concerned.
+    pub fn set_config(&self, keys: &BTreeMap<String, String>) {
+        if let Host::InProcess(host) = self {
+            host.set_config(keys);
+        }
+    }
+
+    /// Takes over `Interface.other_config` of a port, as far as its queues are concerned.
+    pub fn set_port_config(&self, number: OdpPort, keys: &BTreeMap<String, String>) {
+        if let Host::InProcess(host) = self {
+            host.set_port_config(number, keys);
+        }
+    }
+
+    /// Makes queues and threads what was asked for.
+    pub fn reconfigure(&self) {
+        if let Host::InProcess(host) = self {
+            host.reconfigure();
+        }
+    }
+}

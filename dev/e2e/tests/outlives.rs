@@ -1,0 +1,305 @@
+//! A datapath in a process of its own: whole over its device, and at work while the switch is killed and started again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use e2e::{SWITCH, system};
+use testkit::{Suite, SwitchUnderTest, skip};
+
+/// Datagrams in a second.
+const RATE: u64 = 10_000;
+
+/// Our programs with ovsextd; None, after reporting the skip, while one of them does not exist.
+fn ours() -> Option<Suite> {
+    testkit::ours(&[&SWITCH[..], &["ovsextd", "oxvs"]].concat())
+}
+
+/// Machines `a` and `b` (10.0.0.1 and 10.0.0.2) at a bridge of the datapath that outlives the switch.
+fn two_machines(suite: &Suite) -> SwitchUnderTest {
+    for (name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
+        system(&format!("ip netns add {name}"));
+        system(&format!("ip link add port-{name} type veth peer name eth0 netns {name}"));
+        system(&format!("ip -n {name} addr add {address}/24 dev eth0"));
+        system(&format!("ip -n {name} link set lo up"));
+        system(&format!("ip -n {name} link set eth0 up"));
+        system(&format!("ip link set port-{name} up"));
+    }
+    let mut pair = SwitchUnderTest::new(suite);
+    pair.start_database();
+    pair.ok(suite, "ovs-vsctl", &["--no-wait", "init"]);
+    pair.start_datapath(&[]);
+    pair.start_switch(&[]);
+    run(&pair, suite, "ovs-vsctl", "add-br br0 -- set bridge br0 datapath_type=system");
+    run(&pair, suite, "ovs-vsctl", "add-port br0 port-a -- add-port br0 port-b");
+    let shown = run(&pair, suite, "ovs-appctl", "dpctl/show");
+    assert!(shown.starts_with("system@ovs-system:"), "{shown}");
+    pair
+}
+
+#[track_caller]
+fn run(pair: &SwitchUnderTest, suite: &Suite, program: &str, words: &str) -> String {
+    pair.ok(suite, program, &words.split_whitespace().collect::<Vec<_>>())
+}
+
+/// Runs one of the probes of the demonstration in machine `a`.
+fn probe(suite: &Suite, words: &str) -> bool {
+    let oxvs = suite.command("oxvs").get_program().to_owned();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", "a"]).arg(oxvs).arg("probe").args(words.split_whitespace());
+    command.status().expect("ip runs").success()
+}
+
+/// Starts a program in a machine, whose output is ours; it ends with the sandbox at the latest.
+fn within(machine: &str, program: &str, words: &str) -> Child {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", machine, program]).args(words.split_whitespace());
+    command.stdout(Stdio::piped()).spawn().expect("ip runs")
+}
+
+/// A stream from `a` to `b`.
+struct Stream {
+    sender: Child,
+    receiver: Child,
+}
+
+impl Stream {
+    fn start(seconds: u64) -> Stream {
+        let program = env!("CARGO_BIN_EXE_stream");
+        let mut receiver = within("b", program, "receive 10.0.0.2:7000");
+        // Byte by byte: what follows the line is read later, by others.
+        let mut line = Vec::new();
+        let out = receiver.stdout.as_mut().expect("a pipe");
+        while line.last() != Some(&b'\n') {
+            let mut byte = [0];
+            out.read_exact(&mut byte).expect("it says that it is ready");
+            line.extend(byte);
+        }
+        let sender = within("a", program, &format!("send 10.0.0.2:7000 {RATE} {seconds}"));
+        Stream { sender, receiver }
+    }
+
+    /// How many were sent, how many arrived, how many twice; and the longest silence in milliseconds.
+    fn end(self) -> [u64; 4] {
+        let numbers = |child: Child| {
+            let out = child.wait_with_output().expect("our child");
+            assert!(out.status.success(), "a stream's end: {}", out.status);
+            let text = String::from_utf8_lossy(&out.stdout).into_owned();
+            text.split_whitespace().map(|n| n.parse().expect("a number")).collect::<Vec<u64>>()
+        };
+        let (sent, got) = (numbers(self.sender), numbers(self.receiver));
+        [sent[0], got[0], got[1], got[2]]
+    }
+}
+
+fn pause(ms: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(ms));
+}
+
+#[test]
+fn traffic_goes_over_the_device() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    let mut answering = within("b", suite.command("oxvs").get_program().to_str().expect("a path"), "answer");
+    let mut ready = String::new();
+    BufReader::new(answering.stdout.take().expect("a pipe")).read_line(&mut ready).expect("it is ready");
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    assert!(probe(&suite, "tcp 10.0.0.2 80"), "TCP\n{}", pair.logs());
+    assert!(probe(&suite, "udp 10.0.0.2 53"), "UDP\n{}", pair.logs());
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
+    // Status is read from the devices that the other process opened.
+    let interface = run(&pair, &suite, "ovs-vsctl", "get interface port-a link_state mtu error");
+    assert_eq!(interface, "up\n1500\n[]\n");
+    // Rules, meters and connections are the other process's.
+    let ofctl = |words: &str| run(&pair, &suite, "ovs-ofctl", &format!("-O OpenFlow13 {words}"));
+    ofctl("add-meter br0 meter=1,pktps,stats,bands=type=drop,rate=100000");
+    ofctl("del-flows br0");
+    ofctl("add-flow br0 priority=9,arp,actions=normal");
+    ofctl("add-flow br0 ip,in_port=port-a,actions=meter:1,ct(commit,zone=7),output:port-b");
+    ofctl("add-flow br0 table=0,ip,in_port=port-b,actions=ct(table=1,zone=7)");
+    ofctl("add-flow br0 table=1,ct_state=+trk+est,ip,actions=output:port-a");
+    pair.await_true("a ping is answered by rules", || probe(&suite, "ping 10.0.0.2"));
+    pair.await_true("the meter has counted", || !ofctl("meter-stats br0").contains("packet_in_count:0 "));
+    let connections = run(&pair, &suite, "ovs-appctl", "dpctl/dump-conntrack");
+    assert!(
+        connections.contains("icmp,orig=(src=10.0.0.1,dst=10.0.0.2") && connections.contains("zone=7"),
+        "{connections}"
+    );
+    run(&pair, &suite, "ovs-appctl", "dpctl/flush-conntrack zone=7");
+    assert_eq!(run(&pair, &suite, "ovs-appctl", "dpctl/dump-conntrack"), "");
+    // The whole goes when the bridge does.
+    run(&pair, &suite, "ovs-vsctl", "del-br br0");
+    let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+    assert!(shown.contains("flows: 0") && !shown.contains("port-a"), "{shown}");
+}
+
+#[test]
+fn no_packet_is_lost_while_the_switch_is_killed_and_started_again() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let mut pair = two_machines(&suite);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    // Both ways are learned and their megaflows are there before the stream begins to count.
+    let numbers = run(&pair, &suite, "ovs-vsctl", "get interface port-a ofport");
+    let stream = Stream::start(8);
+    pause(1500);
+    pair.kill_switch();
+    pause(1500);
+    pair.start_switch(&[]);
+    run(&pair, &suite, "ovs-vsctl", "set bridge br0 external_ids:again=yes");
+    let [sent, arrived, twice, silence] = stream.end();
+    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
+    assert!(sent > RATE, "the machine is too slow: {sent}");
+    assert_eq!(
+        (arrived, twice),
+        (sent, 0),
+        "{}\n{}",
+        run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show"),
+        pair.logs()
+    );
+    // It is the same switch: numbers, and new flows.
+    assert_eq!(run(&pair, &suite, "ovs-vsctl", "get interface port-a ofport"), numbers);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+}
+
+/// Rules that let connections of `a` through, and their answers.
+const FIREWALL: [&str; 5] = [
+    "priority=9,arp,actions=normal",
+    "ip,in_port=port-a,actions=ct(table=1,zone=7)",
+    "ip,in_port=port-b,actions=ct(table=1,zone=7)",
+    "table=1,ct_state=+trk+new,ip,in_port=port-a,actions=ct(commit,zone=7),output:port-b",
+    "table=1,ct_state=+trk+est,ip,actions=normal",
+];
+
+#[test]
+fn connections_live_through_an_upgrade_of_the_switch() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    if Command::new("iperf3").arg("--version").output().is_err() {
+        skip!("no iperf3 here");
+    }
+    let mut pair = two_machines(&suite);
+    run(&pair, &suite, "ovs-vsctl", "set bridge br0 fail_mode=secure");
+    FIREWALL.iter().for_each(|rule| drop(run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"))));
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    let mut server = within("b", "iperf3", "-s -1 -B 10.0.0.2");
+    pair.await_true("iperf3 listens", || system("ip netns exec b ss -tln").contains(":5201"));
+    let client = within("a", "iperf3", "-c 10.0.0.2 -t 10 -b 20M");
+    let stream = Stream::start(9);
+    pause(2000);
+    // As scripts upgrade: rules are saved, and restored before the switch looks at anything.
+    let saved = run(&pair, &suite, "ovs-ofctl", "dump-flows --no-stats --names br0");
+    run(&pair, &suite, "ovs-vsctl", "set open_vswitch . other_config:flow-restore-wait=true");
+    pair.kill_switch();
+    pause(1000);
+    pair.start_switch(&[]);
+    pair.await_true("rules can be restored", || {
+        let file = pair.path("rules");
+        std::fs::write(&file, &saved).expect("the folder is writable");
+        pair.run(&suite, "ovs-ofctl", &["replace-flows", "br0", &file]).status == Some(0)
+    });
+    run(&pair, &suite, "ovs-vsctl", "remove open_vswitch . other_config flow-restore-wait");
+    let [sent, arrived, twice, silence] = stream.end();
+    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
+    let out = client.wait_with_output().expect("our child");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    assert!(server.wait().expect("our child").success());
+    assert_eq!(
+        (arrived, twice),
+        (sent, 0),
+        "{}\n{}",
+        run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show"),
+        pair.logs()
+    );
+    // Rules are obeyed again: what they no longer allow ends.
+    run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
+    pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
+}
+
+#[test]
+fn no_packet_is_lost_while_the_datapath_is_handed_over() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    run(&pair, &suite, "ovs-vsctl", "set bridge br0 fail_mode=secure");
+    FIREWALL.iter().for_each(|rule| drop(run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"))));
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    let stream = Stream::start(6);
+    pause(2000);
+    let said = run(&pair, &suite, "ovs-appctl", "-t ovsextd handover");
+    println!("{said}");
+    if said.contains("no descriptor") {
+        skip!("devices cannot be handed over here");
+    }
+    let pause_ms = said.rsplit_once("forwarded for ").and_then(|(_, rest)| rest.split_once(' '));
+    let pause_ms: f64 = pause_ms.and_then(|(ms, _)| ms.parse().ok()).expect("how long it took");
+    pause(500);
+    let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+    let [sent, arrived, twice, silence] = stream.end();
+    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
+    assert_eq!((arrived, twice), (sent, 0), "{shown}\n{}", pair.logs());
+    assert!(pause_ms < 50.0, "{said}");
+    assert!(shown.contains("port-a") && !shown.contains("connections: 0"), "{shown}");
+    // The switch has found the new process: rules are obeyed, and new flows are made.
+    run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
+    pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
+    run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {}", FIREWALL[1]));
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    run(&pair, &suite, "ovs-appctl", "-t ovsextd exit");
+}
+
+#[test]
+fn ports_come_and_go() {
+    const PORTS: usize = 300;
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    let stream = Stream::start(8);
+    // A machine that goes takes its port with it; the others do not notice.
+    system("ip netns add c");
+    system("ip link add port-c type veth peer name eth0 netns c");
+    system("ip link set port-c up");
+    run(&pair, &suite, "ovs-vsctl", "add-port br0 port-c");
+    system("ip netns del c");
+    pair.await_true("the link is down", || {
+        run(&pair, &suite, "ovs-vsctl", "get interface port-c link_state").trim() != "up"
+    });
+    let descriptors = || {
+        let pid = std::fs::read_to_string(pair.path("ovsextd.pid")).expect("a pid file");
+        std::fs::read_dir(format!("/proc/{}/fd", pid.trim())).expect("our process").count()
+    };
+    run(&pair, &suite, "ovs-vsctl", "del-port br0 port-c");
+    let before = descriptors();
+    for end in [0, PORTS] {
+        let verb = if end == 0 { "add" } else { "del" };
+        for first in (0..PORTS).step_by(50) {
+            let words: Vec<String> = (first..first + 50)
+                .map(|n| match verb {
+                    "add" => format!("add-port br0 p{n} -- set interface p{n} type=internal"),
+                    _ => format!("del-port br0 p{n}"),
+                })
+                .collect();
+            run(&pair, &suite, "ovs-vsctl", &words.join(" -- "));
+        }
+        let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+        assert_eq!(shown.matches(": p").count() - 2, PORTS - end, "{shown}");
+    }
+    assert_eq!(descriptors(), before, "descriptors leak");
+    let [sent, arrived, twice, _] = stream.end();
+    assert_eq!((arrived, twice), (sent, 0), "{}", pair.logs());
+}
+
+#[test]
+fn the_switch_finds_a_datapath_that_was_started_again() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let mut pair = two_machines(&suite);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    pair.kill_datapath();
+    assert!(!probe(&suite, "ping 10.0.0.2"), "who forwards?");
+    pair.start_datapath(&[]);
+    pair.await_true("a ping is answered again", || probe(&suite, "ping 10.0.0.2"));
+    assert!(run(&pair, &suite, "ovs-appctl", "dpctl/show").contains("port-b"));
+}
