@@ -9,15 +9,16 @@
 //!
 //! Spec: ovsdb(5) "Standalone Format".
 
+use std::fmt::Write;
 use std::sync::Arc;
 
-use ovsdb::json::{Json, Object};
+use ovsdb::json::{Json, write_quoted};
 use ovsdb::schema::ColumnSchema;
 use ovsdb::schema::UUID_COLUMN;
 use ovsdb::{Datum, Error, Result, TableSchema, Uuid};
 
 use crate::database::Database;
-use crate::row::{Change, Changes, Row};
+use crate::row::{Changes, Row};
 use crate::transaction::Transaction;
 
 /// How modified columns are recorded.
@@ -38,34 +39,31 @@ pub enum Unknown {
     Ignore,
 }
 
-/// The record of a transaction, if it has one.
+/// The record of a transaction as text, if it has one.
 pub fn compose(
     db: &Database,
     changes: &Changes,
     comment: &str,
     date_ms: i64,
     columns: Columns,
-) -> Option<Json> {
-    let mut record = Object::new();
+) -> Option<String> {
+    let mut record = Composer::default();
     let columns = if misread(db, changes) { Columns::Whole } else { columns };
     for (&table, rows) in changes {
         let schema = &db.tables[table].schema;
-        let rows: Object = rows
-            .iter()
-            .filter_map(|(uuid, change)| Some((uuid.to_string(), compose_row(schema, change, columns)?)))
-            .collect();
-        if !rows.is_empty() {
-            record.insert(schema.name.clone(), Json::Object(rows));
-        }
+        record.table(
+            schema,
+            rows.iter().map(|(uuid, change)| (*uuid, change.old.as_ref(), change.new.as_ref())),
+            columns,
+        );
     }
     if record.is_empty() {
         return None;
     }
     if columns == Columns::Diff {
-        record.insert("_is_diff".into(), Json::Bool(true));
+        record.remark("_is_diff", &Json::Bool(true));
     }
-    add_remarks(&mut record, comment, date_ms);
-    Some(Json::Object(record))
+    Some(record.finish(comment, date_ms))
 }
 
 /// Whether there is a difference that Open vSwitch's programs would misread: one with more elements than its column may have, or
@@ -90,52 +88,127 @@ fn misread(db: &Database, changes: &Changes) -> bool {
 }
 
 /// One record that holds everything: what compaction and backup write. `None` for an empty database.
-pub fn snapshot(db: &Database, comment: &str, date_ms: i64) -> Option<Json> {
-    let mut record = Object::new();
-    for table in &db.tables {
-        let insert = |row: &Arc<Row>| Change { old: None, new: Some(row.clone()) };
-        let rows: Object = table
-            .rows
-            .iter()
-            .filter_map(|(uuid, row)| {
-                Some((uuid.to_string(), compose_row(&table.schema, &insert(row), Columns::Whole)?))
-            })
-            .collect();
-        if !rows.is_empty() {
-            record.insert(table.schema.name.clone(), Json::Object(rows));
+pub fn snapshot(db: &Database, comment: &str, date_ms: i64) -> Option<String> {
+    Frozen::new(db).compose(comment, date_ms)
+}
+
+/// All rows of a database at one moment. Taking it copies no row; it can go to another thread.
+pub struct Frozen {
+    tables: Vec<(Arc<TableSchema>, Vec<Arc<Row>>)>,
+}
+
+impl Frozen {
+    /// What `db` holds now.
+    pub fn new(db: &Database) -> Frozen {
+        let tables = db.tables.iter().filter(|table| !table.rows.is_empty());
+        let frozen = tables.map(|table| (table.schema.clone(), table.rows.values().cloned().collect()));
+        Frozen { tables: frozen.collect() }
+    }
+
+    /// The record that holds it. `None` for an empty database.
+    pub fn compose(mut self, comment: &str, date_ms: i64) -> Option<String> {
+        let mut record = Composer::default();
+        for (schema, rows) in &mut self.tables {
+            rows.sort_unstable_by_key(|row| row.uuid);
+            record.table(schema, rows.iter().map(|row| (row.uuid, None, Some(row))), Columns::Whole);
+        }
+        if record.is_empty() && comment.is_empty() { None } else { Some(record.finish(comment, date_ms)) }
+    }
+}
+
+/// Writes a record's text, table by table.
+#[derive(Default)]
+struct Composer {
+    text: String,
+}
+
+impl Composer {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Begins a member of the record.
+    fn name(&mut self, name: &str) {
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        write_quoted(&mut self.text, name);
+        self.text.push(':');
+    }
+
+    fn remark(&mut self, name: &str, value: &Json) {
+        self.name(name);
+        value.write_to(&mut self.text);
+    }
+
+    fn finish(mut self, comment: &str, date_ms: i64) -> String {
+        if !comment.is_empty() {
+            self.remark("_comment", &Json::string(comment));
+        }
+        self.remark("_date", &Json::Integer(date_ms));
+        self.text.push('}');
+        self.text
+    }
+
+    /// Adds the rows of a table, as they were and as they are; nothing of a table whose rows have nothing to record.
+    fn table<'r>(
+        &mut self,
+        schema: &TableSchema,
+        rows: impl Iterator<Item = (Uuid, Option<&'r Arc<Row>>, Option<&'r Arc<Row>>)>,
+        columns: Columns,
+    ) {
+        let begin = self.text.len();
+        self.name(&schema.name);
+        self.text.push('{');
+        let first = self.text.len();
+        for (uuid, old, new) in rows {
+            let before = self.text.len();
+            let separator = if before == first { "" } else { "," };
+            // Writing to a string cannot fail.
+            let _ = write!(self.text, "{separator}\"{uuid}\":");
+            if !self.row(schema, old, new, columns) {
+                self.text.truncate(before);
+            }
+        }
+        if self.text.len() == first {
+            self.text.truncate(begin);
+        } else {
+            self.text.push('}');
         }
     }
-    if record.is_empty() && comment.is_empty() {
-        return None;
-    }
-    add_remarks(&mut record, comment, date_ms);
-    Some(Json::Object(record))
-}
 
-fn add_remarks(record: &mut Object, comment: &str, date_ms: i64) {
-    if !comment.is_empty() {
-        record.insert("_comment".into(), Json::string(comment));
-    }
-    record.insert("_date".into(), Json::Integer(date_ms));
-}
-
-fn compose_row(schema: &TableSchema, change: &Change, columns: Columns) -> Option<Json> {
-    let Some(new) = &change.new else { return Some(Json::Null) };
-    let mut members = Object::new();
-    for (index, column) in schema.own_columns().filter(|(_, column)| column.persistent) {
-        let value = &new.fields[index];
-        let json = match &change.old {
-            None if value.is_default(&column.kind) => continue,
-            None => value.to_json(&column.kind),
-            Some(old) if old.fields[index].equals(value) => continue,
-            Some(old) if columns == Columns::Diff => {
-                old.fields[index].diff(value, &column.kind).to_json(&column.kind)
-            }
-            Some(_) => value.to_json(&column.kind),
+    /// Adds a row; says whether there is something to record.
+    fn row(
+        &mut self,
+        schema: &TableSchema,
+        old: Option<&Arc<Row>>,
+        new: Option<&Arc<Row>>,
+        columns: Columns,
+    ) -> bool {
+        let Some(new) = new else {
+            self.text.push_str("null");
+            return true;
         };
-        members.insert(column.name.clone(), json);
+        let mut separator = '{';
+        for (index, column) in schema.own_columns().filter(|(_, column)| column.persistent) {
+            let (value, kind) = (&new.fields[index], &column.kind);
+            let mut difference = None;
+            match old.map(|old| &old.fields[index]) {
+                None if value.is_default(kind) => continue,
+                Some(old) if old.equals(value) => continue,
+                Some(old) if columns == Columns::Diff => difference = Some(old.diff(value, kind)),
+                _ => {}
+            }
+            self.text.push(separator);
+            separator = ',';
+            write_quoted(&mut self.text, &column.name);
+            self.text.push(':');
+            difference.as_ref().unwrap_or(value).write_json(kind, &mut self.text);
+        }
+        if separator == '{' {
+            self.text.push('{');
+        }
+        self.text.push('}');
+        separator == ',' || old.is_none()
     }
-    if members.is_empty() && change.old.is_some() { None } else { Some(Json::Object(members)) }
 }
 
 /// Repeats a recorded transaction on `txn`.

@@ -8,13 +8,13 @@
 //! Spec: RFC 7047 section 5.1 `<atom>`.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::base_type::BaseType;
 use crate::error::{Error, Result};
-use crate::json::Json;
+use crate::json::{Json, write_number, write_quoted};
 use crate::members::is_id;
 use crate::uuid::Uuid;
 
@@ -175,6 +175,24 @@ impl Atom {
             Atom::String(s) => Json::string(&**s),
             Atom::Uuid(u) => u.to_json(),
         }
+    }
+
+    /// Appends the text of the JSON form to `out`.
+    pub fn write_json(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = match self {
+            Atom::Integer(n) => write!(out, "{n}"),
+            Atom::Uuid(u) => write!(out, "[\"uuid\",\"{u}\"]"),
+            Atom::Boolean(b) => write!(out, "{b}"),
+            Atom::Real(x) => {
+                write_number(out, *x);
+                Ok(())
+            }
+            Atom::String(s) => {
+                write_quoted(out, s);
+                Ok(())
+            }
+        };
     }
 }
 

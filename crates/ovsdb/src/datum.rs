@@ -318,6 +318,29 @@ impl Datum {
         }
     }
 
+    /// Appends the text of the JSON form to `out`.
+    pub fn write_json(&self, kind: &ColumnType, out: &mut String) {
+        if let (false, [atom]) = (kind.is_map(), self.keys()) {
+            return atom.write_json(out);
+        }
+        out.push_str(if kind.is_map() { "[\"map\",[" } else { "[\"set\",[" });
+        for (i, (key, value)) in self.elements().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            let Some(value) = value else {
+                key.write_json(out);
+                continue;
+            };
+            out.push('[');
+            key.write_json(out);
+            out.push(',');
+            value.write_json(out);
+            out.push(']');
+        }
+        out.push_str("]]");
+    }
+
     /// Checks every atom against the constraints of `kind`.
     pub fn check(&self, kind: &ColumnType) -> Result<()> {
         self.keys.iter().try_for_each(|key| kind.key.check(key))?;

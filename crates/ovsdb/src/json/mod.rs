@@ -26,7 +26,7 @@ pub use error::{ErrorKind, ParseError};
 pub use parser::{MAX_DEPTH, Parser, parse};
 pub use unescape::unescape;
 pub use value::{Json, Object};
-pub use writer::Pretty;
+pub use writer::{Pretty, write_number, write_quoted};
 
 #[cfg(test)]
 mod tests;
