@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ovsdb::{BaseType, DbSchema, RefType, TableSchema, Uuid};
+use ovsdb::{BaseType, Datum, DbSchema, RefType, TableSchema, Uuid};
 
 use crate::row::Row;
 
@@ -40,7 +40,28 @@ pub(crate) struct Incoming {
 
 /// An index key that hashes by value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KeyOf(pub Vec<Arc<ovsdb::Datum>>);
+pub(crate) enum KeyOf {
+    /// Of one column, as most.
+    One(Datum),
+    /// Of several.
+    Several(Box<[Datum]>),
+}
+
+impl KeyOf {
+    pub(crate) fn new(mut values: impl ExactSizeIterator<Item = Datum>) -> KeyOf {
+        match (values.len(), values.next()) {
+            (1, Some(value)) => KeyOf::One(value),
+            (_, first) => KeyOf::Several(first.into_iter().chain(values).collect()),
+        }
+    }
+
+    pub(crate) fn values(&self) -> &[Datum] {
+        match self {
+            KeyOf::One(value) => std::slice::from_ref(value),
+            KeyOf::Several(values) => values,
+        }
+    }
+}
 
 /// A column that refers to rows.
 #[derive(Clone, Debug)]
@@ -149,5 +170,5 @@ pub(crate) fn references<'a>(
 
 /// The values of the columns of an index.
 pub(crate) fn index_key(columns: &[usize], row: &Row) -> KeyOf {
-    KeyOf(columns.iter().map(|&column| row.fields[column].0.clone()).collect())
+    KeyOf::new(columns.iter().map(|&column| row.fields[column].clone()))
 }

@@ -340,7 +340,7 @@ impl MonitoredTable {
 
 fn differs(column: usize, old: Option<&Row>, new: Option<&Row>) -> bool {
     match (old, new) {
-        (Some(old), Some(new)) => !old.fields[column].equals(&new.fields[column]),
+        (Some(old), Some(new)) => old.fields[column] != new.fields[column],
         _ => true,
     }
 }

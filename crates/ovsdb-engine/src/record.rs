@@ -79,7 +79,7 @@ fn misread(db: &Database, changes: &Changes) -> bool {
             columns.iter().any(|(index, column)| {
                 let (old, new) = (&old.fields[*index], &new.fields[*index]);
                 let (kind, max) = (&column.kind, column.kind.max as usize);
-                !old.equals(new)
+                old != new
                     && (kind.min > 0 && old.is_default(kind)
                         || old.len() + new.len() > max && old.diff(new, kind).len() > max)
             })
@@ -193,7 +193,7 @@ impl Composer {
             let mut difference = None;
             match old.map(|old| &old.fields[index]) {
                 None if value.is_default(kind) => continue,
-                Some(old) if old.equals(value) => continue,
+                Some(old) if old == value => continue,
                 Some(old) if columns == Columns::Diff => difference = Some(old.diff(value, kind)),
                 _ => {}
             }
@@ -277,9 +277,9 @@ fn replay_row(
         row.fields[index] = match (&old, diff) {
             (Some(old), true) => {
                 let difference = Datum::from_json_any_size(value, kind, None)?;
-                old.fields[index].apply_diff(&difference, kind).into()
+                old.fields[index].apply_diff(&difference, kind)
             }
-            _ => Datum::from_json(value, kind, None)?.into(),
+            _ => Datum::from_json(value, kind, None)?,
         };
     }
     if old.is_some() {
