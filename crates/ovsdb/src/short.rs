@@ -4,7 +4,6 @@
 //!
 //! I1  One text has one form: up to `SHORT` bytes in place, anything longer shared. Copying is cheap in either.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -69,12 +68,6 @@ impl Deref for ShortStr {
     }
 }
 
-impl Borrow<str> for ShortStr {
-    fn borrow(&self) -> &str {
-        self.as_str()
-    }
-}
-
 impl AsRef<str> for ShortStr {
     fn as_ref(&self) -> &str {
         self.as_str()
@@ -103,8 +96,7 @@ impl Ord for ShortStr {
 
 impl Hash for ShortStr {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // As `str` does, so that one can be looked up by the other.
-        self.as_str().hash(state);
+        self.as_bytes().hash(state);
     }
 }
 

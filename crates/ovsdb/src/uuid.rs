@@ -11,7 +11,7 @@ use crate::json::Json;
 /// A UUID. Ordered as its text is.
 // Aligned like a pointer, so that an atom is 24 bytes and not 32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(packed(8))]
+#[repr(Rust, packed(8))]
 pub struct Uuid(pub u128);
 
 impl Uuid {
