@@ -67,9 +67,9 @@ impl<'a> Reader<'a> {
         self.offset
     }
 
-    /// Goes back to before a record that turned out to be unusable.
-    pub fn rewind(&mut self, offset: usize) {
-        self.offset = offset.min(self.offset);
+    /// Goes to where a record begins.
+    pub fn skip_to(&mut self, offset: usize) {
+        self.offset = offset;
     }
 
     fn record(&self) -> Result<Option<(Json, usize)>> {

@@ -9,6 +9,7 @@
 //!
 //! Spec: ovsdb(5) "Standalone Format".
 
+use std::collections::hash_map::Entry;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -17,9 +18,8 @@ use ovsdb::schema::ColumnSchema;
 use ovsdb::schema::UUID_COLUMN;
 use ovsdb::{Datum, Error, Result, TableSchema, Uuid};
 
-use crate::database::Database;
+use crate::database::{Database, Table};
 use crate::row::{Changes, Row};
-use crate::transaction::Transaction;
 
 /// How modified columns are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,60 +211,53 @@ impl Composer {
     }
 }
 
-/// Repeats a recorded transaction on `txn`.
-pub fn replay(txn: &mut Transaction<'_>, record: &Json, unknown: Unknown) -> Result<()> {
+/// Repeats a recorded transaction on the rows of `db`. Neither its books nor its rows' versions follow, and after an error some rows
+/// may have changed: what reads a whole log builds the books at its end, and begins anew if it met an error.
+pub(crate) fn replay(db: &mut Database, record: &Json, unknown: Unknown) -> Result<()> {
     let Some(members) = record.as_object() else {
         return Err(Error::syntax(record, "object expected"));
     };
     let diff = members.get("_is_diff").and_then(Json::as_bool) == Some(true);
     for (name, rows) in members.iter().filter(|(name, _)| !name.starts_with('_')) {
-        let Some(table) = txn.db().table_index(name) else {
+        let Some(table) = db.table_index(name) else {
             if unknown == Unknown::Ignore {
                 continue;
             }
             return Err(Error::tagged_syntax("unknown table", record, format!("No table named {name}.")));
         };
-        let Some(rows) = rows.as_object() else {
+        let Some(members) = rows.as_object() else {
             return Err(Error::syntax(rows, "object expected"));
         };
-        for (text, row) in rows {
+        for (text, row) in members {
             let Some(uuid) = Uuid::parse(text) else {
-                return Err(Error::syntax(
-                    &Json::Object(rows.clone()),
-                    format!("\"{text}\" is not a valid UUID"),
-                ));
+                return Err(Error::syntax(rows, format!("\"{text}\" is not a valid UUID")));
             };
-            replay_row(txn, table, uuid, row, diff, unknown)?;
+            replay_row(&mut db.tables[table], uuid, row, diff, unknown)?;
         }
     }
     Ok(())
 }
 
-fn replay_row(
-    txn: &mut Transaction<'_>,
-    table: usize,
-    uuid: Uuid,
-    json: &Json,
-    diff: bool,
-    unknown: Unknown,
-) -> Result<()> {
-    let schema = txn.db().tables[table].schema.clone();
-    let old = txn.db().tables[table].rows.get(&uuid).cloned();
+fn replay_row(table: &mut Table, uuid: Uuid, json: &Json, diff: bool, unknown: Unknown) -> Result<()> {
     if json.is_null() {
-        if old.is_none() {
-            let details = format!("transaction deletes row {uuid} that does not exist");
-            return Err(Error::syntax(json, details));
-        }
-        txn.delete(table, uuid);
-        return Ok(());
+        return match table.rows.remove(&uuid) {
+            Some(_) => Ok(()),
+            None => {
+                let details = format!("transaction deletes row {uuid} that does not exist");
+                Err(Error::syntax(json, details))
+            }
+        };
     }
     let Some(members) = json.as_object() else {
         return Err(Error::syntax(json, "row must be JSON object"));
     };
-    let mut row = match &old {
-        Some(old) => Row::clone(old),
-        None => Row::defaults(&schema, uuid),
+    let schema = &table.schema;
+    let (diff, row) = match table.rows.entry(uuid) {
+        Entry::Occupied(entry) => (diff, entry.into_mut()),
+        Entry::Vacant(entry) => (false, entry.insert(Arc::new(Row::defaults(schema, uuid)))),
     };
+    // Nobody else has it yet, so this copies nothing.
+    let row = Arc::make_mut(row);
     for (name, value) in members {
         let Some(index) = schema.column_index(name).filter(|index| *index > UUID_COLUMN) else {
             if unknown == Unknown::Ignore {
@@ -274,18 +267,11 @@ fn replay_row(
             return Err(Error::tagged_syntax("unknown column", json, details));
         };
         let kind = &schema.columns[index].kind;
-        row.fields[index] = match (&old, diff) {
-            (Some(old), true) => {
-                let difference = Datum::from_json_any_size(value, kind, None)?;
-                old.fields[index].apply_diff(&difference, kind)
-            }
-            _ => Datum::from_json(value, kind, None)?,
+        row.fields[index] = if diff {
+            row.fields[index].apply_diff(&Datum::from_json_any_size(value, kind, None)?, kind)
+        } else {
+            Datum::from_json(value, kind, None)?
         };
-    }
-    if old.is_some() {
-        txn.replace(table, row)
-    } else {
-        txn.insert(table, row)
     }
     Ok(())
 }

@@ -17,18 +17,20 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
-use ovsdb::json::Json;
-use ovsdb::{DbSchema, Error, Result, Uuid};
+use ovsdb::{DbSchema, Error, Result};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 pub use compaction::{Compaction, Step, Written};
 
 use crate::database::Database;
 use crate::log::{self, Kind, Reader};
-use crate::record::{self, Unknown};
-use crate::transaction::{MakeUuid, Transaction};
+use crate::record::{Unknown, replay};
+
+/// Bytes of a log whose records are handed over together, and how many such batches may wait.
+const BATCH: usize = 64 << 10;
+const READ_AHEAD: usize = 8;
 
 /// Whether a file is opened for writing too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,34 +271,55 @@ pub fn load(data: &[u8], name: &str, schema: Option<DbSchema>, unknown: Unknown)
             return Err(Error::new("syntax error", format!("{name}: unexpected end of file reading schema")));
         }
     };
-    let mut db = Database::new(schema.unwrap_or(own));
-    let mut damage = None;
-    // Versions are not recorded and random ones are not needed: they only have to differ.
-    let mut counter = 0u128;
-    let mut version = || {
-        counter += 1;
-        Uuid(counter)
-    };
-    loop {
-        let before = reader.offset();
-        let result = match reader.next() {
-            None => break,
-            Some(record) => record.and_then(|record| replay_one(&mut db, &record, unknown, &mut version)),
-        };
-        if let Err(error) = result {
-            reader.rewind(before);
-            damage = Some(error);
-            break;
-        }
+    let schema = schema.unwrap_or(own);
+    let (first, mut end, mut damage) = (reader.offset(), data.len(), None);
+    let mut db = Database::new(schema.clone());
+    while let Err((offset, error)) = replay_all(&mut db, &data[..end], name, first, unknown) {
+        // The record that failed may be half in: once more without it.
+        (end, damage) = (offset, Some(error));
+        db = Database::new(schema.clone());
     }
-    Ok((Loaded { db, damage }, reader.offset()))
+    db.build_books();
+    Ok((Loaded { db, damage }, end))
 }
 
-fn replay_one(db: &mut Database, record: &Json, unknown: Unknown, make_uuid: MakeUuid<'_>) -> Result<()> {
-    let mut txn = Transaction::new(db);
-    record::replay(&mut txn, record, unknown)?;
-    txn.prepare_recorded(make_uuid).commit();
-    Ok(())
+/// Repeats all records from `first` on; an error comes with the offset of its record. Records are read ahead by another thread.
+fn replay_all(
+    db: &mut Database,
+    data: &[u8],
+    name: &str,
+    first: usize,
+    unknown: Unknown,
+) -> std::result::Result<(), (usize, Error)> {
+    std::thread::scope(|scope| {
+        let (sender, batches) = mpsc::sync_channel(READ_AHEAD);
+        scope.spawn(move || {
+            let mut reader = Reader::new(data, name);
+            reader.skip_to(first);
+            let mut ended = false;
+            while !ended {
+                let mut batch = Vec::new();
+                let begin = reader.offset();
+                while !ended && reader.offset() - begin < BATCH {
+                    let offset = reader.offset();
+                    match reader.next() {
+                        Some(record) => {
+                            ended = record.is_err();
+                            batch.push((offset, record));
+                        }
+                        None => ended = true,
+                    }
+                }
+                if sender.send(batch).is_err() {
+                    break;
+                }
+            }
+        });
+        for (offset, record) in batches.iter().flatten() {
+            record.and_then(|record| replay(db, &record, unknown)).map_err(|error| (offset, error))?;
+        }
+        Ok(())
+    })
 }
 
 /// The lock that keeps other programs from writing the same database.
