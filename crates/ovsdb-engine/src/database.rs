@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ovsdb::{BaseType, DbSchema, RefType, TableSchema, Uuid};
+use ovsdb::{BaseType, Datum, DbSchema, RefType, TableSchema, Uuid};
 
 use crate::row::Row;
 
@@ -30,7 +30,7 @@ pub struct Table {
 }
 
 /// References to one row.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Incoming {
     /// How many strong ones.
     pub strong: u64,
@@ -40,7 +40,28 @@ pub(crate) struct Incoming {
 
 /// An index key that hashes by value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KeyOf(pub Vec<Arc<ovsdb::Datum>>);
+pub(crate) enum KeyOf {
+    /// Of one column, as most.
+    One(Datum),
+    /// Of several.
+    Several(Box<[Datum]>),
+}
+
+impl KeyOf {
+    pub(crate) fn new(mut values: impl ExactSizeIterator<Item = Datum>) -> KeyOf {
+        match (values.len(), values.next()) {
+            (1, Some(value)) => KeyOf::One(value),
+            (_, first) => KeyOf::Several(first.into_iter().chain(values).collect()),
+        }
+    }
+
+    pub(crate) fn values(&self) -> &[Datum] {
+        match self {
+            KeyOf::One(value) => std::slice::from_ref(value),
+            KeyOf::Several(values) => values,
+        }
+    }
+}
 
 /// A column that refers to rows.
 #[derive(Clone, Debug)]
@@ -91,6 +112,45 @@ impl Database {
             }
         });
         Database { tables: tables.collect(), schema: schema.clone() }
+    }
+
+    /// Builds the books and stamps the rows, after all of them were read from a file.
+    pub(crate) fn build_books(&mut self) {
+        let mut stamp = 0;
+        for at in 0..self.tables.len() {
+            let rows = std::mem::take(&mut self.tables[at].rows);
+            let columns = std::mem::take(&mut self.tables[at].references);
+            let schema = self.tables[at].schema.clone();
+            self.tables[at].rows = rows
+                .into_iter()
+                .map(|(uuid, mut row)| {
+                    // Versions are not recorded and random ones are not needed: they only have to differ.
+                    stamp += 1;
+                    Arc::make_mut(&mut row).set_version(Uuid(stamp));
+                    for (index, columns) in self.tables[at].indexes.iter_mut().zip(&schema.indexes) {
+                        index.insert(index_key(columns, &row), uuid);
+                    }
+                    for (_, target, to) in references(&columns, &row) {
+                        self.add_reference(target, to, (at, uuid));
+                    }
+                    (uuid, row)
+                })
+                .collect();
+            self.tables[at].references = columns;
+        }
+    }
+
+    fn add_reference(&mut self, target: Target, to: Uuid, from: (usize, Uuid)) {
+        let own = from == (target.table, to);
+        match target.kind {
+            // A strong reference of a row to itself keeps nothing alive.
+            RefType::Strong if own => {}
+            RefType::Strong => self.tables[target.table].incoming.entry(to).or_default().strong += 1,
+            RefType::Weak => {
+                let incoming = self.tables[target.table].incoming.entry(to).or_default();
+                *incoming.weak.entry(from).or_default() += 1;
+            }
+        }
     }
 
     /// Where the table `name` is.
@@ -149,5 +209,67 @@ pub(crate) fn references<'a>(
 
 /// The values of the columns of an index.
 pub(crate) fn index_key(columns: &[usize], row: &Row) -> KeyOf {
-    KeyOf(columns.iter().map(|&column| row.fields[column].0.clone()).collect())
+    KeyOf::new(columns.iter().map(|&column| row.fields[column].clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ovsdb::json;
+
+    use super::*;
+    use crate::{Access, Outcome, Request, Waiting, execute};
+
+    const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{
+      "A":{"columns":{"n":{"type":"integer"},
+        "strong":{"type":{"key":{"type":"uuid","refTable":"B"},"min":0,"max":"unlimited"}},
+        "own":{"type":{"key":{"type":"uuid","refTable":"A"},"min":0,"max":"unlimited"}},
+        "weak":{"type":{"key":"string","value":{"type":"uuid","refTable":"B","refType":"weak"},"min":0,"max":"unlimited"}}},
+        "isRoot":true,"indexes":[["n"],["n","strong"]]},
+      "B":{"columns":{"text":{"type":"string"}}}}}"#;
+
+    /// Books that are built from the rows are those that transactions have kept.
+    #[test]
+    fn books_are_those_of_transactions() {
+        let schema = DbSchema::from_json(&json::parse(SCHEMA.as_bytes()).unwrap()).unwrap();
+        let mut db = Database::new(schema.clone());
+        let mut next = 0;
+        for n in 0..60 {
+            let insert = format!(
+                r#"[{{"op":"insert","table":"B","uuid-name":"b","row":{{"text":"{n}"}}}},
+                    {{"op":"insert","table":"A","uuid-name":"a","row":{{"n":{n},"strong":["named-uuid","b"],
+                      "own":["named-uuid","a"],"weak":["map",[["x",["named-uuid","b"]],["y",["named-uuid","b"]]]]}}}},
+                    {{"op":"mutate","table":"A","where":[["n",">",{}]],"mutations":[["own","insert",["named-uuid","a"]],
+                      ["strong","insert",["named-uuid","b"]],["weak","insert",["map",[["z{n}",["named-uuid","b"]]]]]]}},
+                    {{"op":"update","table":"A","where":[["n","==",{}]],"row":{{"strong":["set",[]]}}}}]"#,
+                n - 3,
+                n - 5
+            );
+            let operations = json::parse(insert.as_bytes()).unwrap();
+            let request = Request {
+                operations: operations.as_array().unwrap(),
+                access: Access::ReadWrite,
+                waiting: Waiting::Impossible,
+                owns_lock: &|_| false,
+            };
+            let outcome = execute(&mut db, &request, &mut || {
+                next += 1;
+                Uuid(next)
+            });
+            let Outcome::Done { prepared: Some(prepared), results } = outcome else { panic!("blocked") };
+            assert!(results.iter().all(|result| result.get("error").is_none()), "{results:?}");
+            prepared.commit();
+        }
+        let mut built = Database::new(schema);
+        for (new, old) in built.tables.iter_mut().zip(&db.tables) {
+            new.rows.clone_from(&old.rows);
+        }
+        built.build_books();
+        for (new, old) in built.tables.iter().zip(&db.tables) {
+            assert_eq!(new.indexes, old.indexes);
+            let weak =
+                |table: &Table| table.incoming.values().filter(|incoming| !incoming.weak.is_empty()).count();
+            assert!(old.schema.name != "B" || weak(old) > 2);
+            assert_eq!(new.incoming, old.incoming, "{}", old.schema.name);
+        }
+    }
 }

@@ -92,7 +92,7 @@ mod tests {
     use crate::row::Row;
 
     fn row(n: u128) -> Option<Arc<Row>> {
-        Some(Arc::new(Row { uuid: Uuid(n), fields: Vec::new() }))
+        Some(Arc::new(Row { uuid: Uuid(n), fields: Box::default() }))
     }
 
     #[test]

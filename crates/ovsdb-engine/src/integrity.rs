@@ -251,7 +251,7 @@ impl<'t, 'a> Integrity<'t, 'a> {
                     self.txn.changes.get(&table).and_then(|c| c.get(&uuid)).is_some_and(|c| c.old.is_none());
                 return Err(empty_weak_column(&place.schema.name, &column.name, uuid, field, lost, inserted));
             }
-            new.get_or_insert_with(|| Row::clone(row)).fields[reference.column] = kept.into();
+            new.get_or_insert_with(|| Row::clone(row)).fields[reference.column] = kept;
         }
         if let Some(new) = new {
             self.txn.replace(table, new);
@@ -319,7 +319,7 @@ fn reference_changes(
             }
         };
         match fields {
-            [Some(old), Some(new)] if old.is_same(new) => {}
+            [Some(old), Some(new)] if old == new => {}
             [Some(old), Some(new)] => {
                 let (gone, come) = old.changes(new);
                 add(&gone, -1);
@@ -376,7 +376,7 @@ fn duplicate(
     let schema = &txn.db.tables[table].schema;
     let kinds: Vec<&ColumnType> = columns.iter().map(|&c| &schema.columns[c].kind).collect();
     let values = |data: &KeyOf| {
-        let texts = data.0.iter().zip(&kinds).map(|(datum, kind)| datum.to_text(kind));
+        let texts = data.values().iter().zip(&kinds).map(|(datum, kind)| datum.to_text(kind));
         join(&texts.collect::<Vec<_>>())
     };
     let names: Vec<String> = columns.iter().map(|&c| format!("\"{}\"", schema.columns[c].name)).collect();

@@ -10,6 +10,8 @@
 //!
 //! Spec: ovsdb(5).
 
+use std::fmt::Display;
+
 use ovsdb::json::{self, Json};
 use ovsdb::{Error, Result};
 
@@ -24,8 +26,8 @@ pub enum Kind {
     Clustered,
 }
 
-/// One record, ready to be written.
-pub fn encode(json: &Json) -> Vec<u8> {
+/// One record, ready to be written, of the text of its JSON.
+pub fn encode(json: &impl Display) -> Vec<u8> {
     let mut line = json.to_string();
     line.push('\n');
     let mut record = format!("OVSDB JSON {} {}\n", line.len(), sha1_hex(line.as_bytes())).into_bytes();
@@ -65,9 +67,9 @@ impl<'a> Reader<'a> {
         self.offset
     }
 
-    /// Goes back to before a record that turned out to be unusable.
-    pub fn rewind(&mut self, offset: usize) {
-        self.offset = offset.min(self.offset);
+    /// Goes to where a record begins.
+    pub fn skip_to(&mut self, offset: usize) {
+        self.offset = offset;
     }
 
     fn record(&self) -> Result<Option<(Json, usize)>> {

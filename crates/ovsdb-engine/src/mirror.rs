@@ -85,7 +85,7 @@ fn apply_row(txn: &mut Transaction<'_>, table: usize, uuid: Uuid, change: &Json)
         let column = &schema.columns[index].kind;
         let value = Datum::from_json_any_size(value, column, None)?;
         let value = if kind == "modify" { row.fields[index].apply_diff(&value, column) } else { value };
-        row.fields[index] = value.into();
+        row.fields[index] = value;
     }
     match old {
         Some(old) if same(&old, &row) => {}
@@ -97,5 +97,5 @@ fn apply_row(txn: &mut Transaction<'_>, table: usize, uuid: Uuid, change: &Json)
 
 /// Whether both have the same values, versions aside.
 fn same(old: &Arc<Row>, new: &Row) -> bool {
-    old.fields.iter().zip(&new.fields).skip(FIRST_COLUMN).all(|(a, b)| a.equals(b))
+    old.fields.iter().zip(&new.fields).skip(FIRST_COLUMN).all(|(a, b)| a == b)
 }

@@ -211,7 +211,7 @@ impl Monitor {
             if old == table.condition {
                 continue;
             }
-            let mut rows = Object::new();
+            let mut rows = Vec::new();
             for (uuid, row) in &place.rows {
                 let matched = old.matches_any(&place.schema, &row.fields);
                 let (kind, before, after) = match (matched, table.matches(&place.schema, row)) {
@@ -220,11 +220,11 @@ impl Monitor {
                     _ => continue,
                 };
                 if let Some(update) = table.compose(&place.schema, self.version, kind, before, after) {
-                    rows.insert(uuid.to_string(), update);
+                    rows.push((uuid.to_string(), update));
                 }
             }
             if !rows.is_empty() {
-                tables.insert(place.schema.name.clone(), Json::Object(rows));
+                tables.insert(place.schema.name.clone(), Json::object(rows));
             }
         }
         Ok(if tables.is_empty() { None } else { Some(Json::Object(tables)) })
@@ -340,7 +340,7 @@ impl MonitoredTable {
 
 fn differs(column: usize, old: Option<&Row>, new: Option<&Row>) -> bool {
     match (old, new) {
-        (Some(old), Some(new)) => !old.fields[column].equals(&new.fields[column]),
+        (Some(old), Some(new)) => old.fields[column] != new.fields[column],
         _ => true,
     }
 }

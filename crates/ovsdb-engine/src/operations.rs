@@ -16,7 +16,7 @@ use ovsdb::{Condition, Datum, Error, TableSchema, Uuid};
 use crate::execute::{Context, Stop, Waiting};
 use crate::query::{Projection, find_rows};
 use crate::rbac::Permission;
-use crate::row::{Field, Row};
+use crate::row::Row;
 
 /// Whether an operation may change rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn insert(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
         given[index] = true;
         // Identity and version are the database's to set.
         if index >= FIRST_COLUMN {
-            new.fields[index] = datum.into();
+            new.fields[index] = datum;
         }
     }
     for (index, column) in schema.own_columns().filter(|(index, _)| !given[*index]) {
@@ -196,7 +196,6 @@ fn update(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
         );
         return Err(Error::tagged_syntax("constraint violation", context.operation, details).into());
     }
-    let columns: Vec<(usize, Field)> = columns.into_iter().map(|(i, datum)| (i, datum.into())).collect();
     let filter = condition(context, &schema, filter)?;
     let rows = find_rows(context.txn, table, &filter);
     let n = rows.len();
@@ -205,14 +204,12 @@ fn update(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
         rows.iter().try_for_each(|row| permission.update(&schema, row, &indexes))?;
     }
     for row in rows {
-        if columns.iter().all(|(index, new)| row.fields[*index].equals(new)) {
+        if columns.iter().all(|(index, new)| row.fields[*index] == *new) {
             continue;
         }
         let mut changed = Row::clone(&row);
         for (index, new) in &columns {
-            if !changed.fields[*index].equals(new) {
-                changed.fields[*index] = new.clone();
-            }
+            changed.fields[*index].clone_from(new);
         }
         context.txn.replace(table, changed);
     }
@@ -237,10 +234,7 @@ fn mutate(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
         let mut changed = Row::clone(&row);
         for mutation in &mutations {
             let kind = &schema.columns[mutation.column].kind;
-            let new: Field = mutation.apply(&changed.fields[mutation.column], kind)?.into();
-            if !changed.fields[mutation.column].equals(&new) {
-                changed.fields[mutation.column] = new;
-            }
+            changed.fields[mutation.column] = mutation.apply(&changed.fields[mutation.column], kind)?;
         }
         context.txn.replace(table, changed);
     }
@@ -291,7 +285,7 @@ fn wait(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     for json in expected.and_then(Json::as_array).unwrap_or_default() {
         let mut row = Row::defaults(&schema, Uuid::ZERO);
         for (index, datum) in row_columns(context, &schema, json)? {
-            row.fields[index] = datum.into();
+            row.fields[index] = datum;
         }
         wanted.insert(projection.values(&row));
     }

@@ -40,13 +40,13 @@ fn wanted_key(place: &Table, filter: &Condition) -> Option<(usize, KeyOf)> {
         let value = |wanted: usize| {
             filter.clauses.iter().find_map(|clause| match clause {
                 Clause::Compare { column, function: Function::Eq, value } if *column == wanted => {
-                    Some(Arc::new(value.clone()))
+                    Some(value.clone())
                 }
                 _ => None,
             })
         };
-        let values: Option<Vec<Arc<Datum>>> = columns.iter().map(|&column| value(column)).collect();
-        Some((number, KeyOf(values?)))
+        let values: Option<Vec<Datum>> = columns.iter().map(|&column| value(column)).collect();
+        Some((number, KeyOf::new(values?.into_iter())))
     })
 }
 
@@ -66,8 +66,8 @@ impl Projection {
         })
     }
 
-    pub(crate) fn values(&self, row: &Row) -> Vec<Arc<Datum>> {
-        self.columns.iter().map(|&column| row.fields[column].0.clone()).collect()
+    pub(crate) fn values(&self, row: &Row) -> Vec<Datum> {
+        self.columns.iter().map(|&column| row.fields[column].clone()).collect()
     }
 
     /// Drops rows that look the same as an earlier one.

@@ -9,16 +9,17 @@
 //!
 //! Spec: ovsdb(5) "Standalone Format".
 
+use std::collections::hash_map::Entry;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use ovsdb::json::{Json, Object};
+use ovsdb::json::{Json, write_quoted};
 use ovsdb::schema::ColumnSchema;
 use ovsdb::schema::UUID_COLUMN;
 use ovsdb::{Datum, Error, Result, TableSchema, Uuid};
 
-use crate::database::Database;
-use crate::row::{Change, Changes, Row};
-use crate::transaction::Transaction;
+use crate::database::{Database, Table};
+use crate::row::{Changes, Row};
 
 /// How modified columns are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,34 +39,31 @@ pub enum Unknown {
     Ignore,
 }
 
-/// The record of a transaction, if it has one.
+/// The record of a transaction as text, if it has one.
 pub fn compose(
     db: &Database,
     changes: &Changes,
     comment: &str,
     date_ms: i64,
     columns: Columns,
-) -> Option<Json> {
-    let mut record = Object::new();
+) -> Option<String> {
+    let mut record = Composer::default();
     let columns = if misread(db, changes) { Columns::Whole } else { columns };
     for (&table, rows) in changes {
         let schema = &db.tables[table].schema;
-        let rows: Object = rows
-            .iter()
-            .filter_map(|(uuid, change)| Some((uuid.to_string(), compose_row(schema, change, columns)?)))
-            .collect();
-        if !rows.is_empty() {
-            record.insert(schema.name.clone(), Json::Object(rows));
-        }
+        record.table(
+            schema,
+            rows.iter().map(|(uuid, change)| (*uuid, change.old.as_ref(), change.new.as_ref())),
+            columns,
+        );
     }
     if record.is_empty() {
         return None;
     }
     if columns == Columns::Diff {
-        record.insert("_is_diff".into(), Json::Bool(true));
+        record.remark("_is_diff", &Json::Bool(true));
     }
-    add_remarks(&mut record, comment, date_ms);
-    Some(Json::Object(record))
+    Some(record.finish(comment, date_ms))
 }
 
 /// Whether there is a difference that Open vSwitch's programs would misread: one with more elements than its column may have, or
@@ -81,7 +79,7 @@ fn misread(db: &Database, changes: &Changes) -> bool {
             columns.iter().any(|(index, column)| {
                 let (old, new) = (&old.fields[*index], &new.fields[*index]);
                 let (kind, max) = (&column.kind, column.kind.max as usize);
-                !old.equals(new)
+                old != new
                     && (kind.min > 0 && old.is_default(kind)
                         || old.len() + new.len() > max && old.diff(new, kind).len() > max)
             })
@@ -90,108 +88,176 @@ fn misread(db: &Database, changes: &Changes) -> bool {
 }
 
 /// One record that holds everything: what compaction and backup write. `None` for an empty database.
-pub fn snapshot(db: &Database, comment: &str, date_ms: i64) -> Option<Json> {
-    let mut record = Object::new();
-    for table in &db.tables {
-        let insert = |row: &Arc<Row>| Change { old: None, new: Some(row.clone()) };
-        let rows: Object = table
-            .rows
-            .iter()
-            .filter_map(|(uuid, row)| {
-                Some((uuid.to_string(), compose_row(&table.schema, &insert(row), Columns::Whole)?))
-            })
-            .collect();
-        if !rows.is_empty() {
-            record.insert(table.schema.name.clone(), Json::Object(rows));
+pub fn snapshot(db: &Database, comment: &str, date_ms: i64) -> Option<String> {
+    Frozen::new(db).compose(comment, date_ms)
+}
+
+/// All rows of a database at one moment. Taking it copies no row; it can go to another thread.
+pub struct Frozen {
+    tables: Vec<(Arc<TableSchema>, Vec<Arc<Row>>)>,
+}
+
+impl Frozen {
+    /// What `db` holds now.
+    pub fn new(db: &Database) -> Frozen {
+        let tables = db.tables.iter().filter(|table| !table.rows.is_empty());
+        let frozen = tables.map(|table| (table.schema.clone(), table.rows.values().cloned().collect()));
+        Frozen { tables: frozen.collect() }
+    }
+
+    /// The record that holds it. `None` for an empty database.
+    pub fn compose(mut self, comment: &str, date_ms: i64) -> Option<String> {
+        let mut record = Composer::default();
+        for (schema, rows) in &mut self.tables {
+            rows.sort_unstable_by_key(|row| row.uuid);
+            record.table(schema, rows.iter().map(|row| (row.uuid, None, Some(row))), Columns::Whole);
+        }
+        if record.is_empty() && comment.is_empty() { None } else { Some(record.finish(comment, date_ms)) }
+    }
+}
+
+/// Writes a record's text, table by table.
+#[derive(Default)]
+struct Composer {
+    text: String,
+}
+
+impl Composer {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Begins a member of the record.
+    fn name(&mut self, name: &str) {
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        write_quoted(&mut self.text, name);
+        self.text.push(':');
+    }
+
+    fn remark(&mut self, name: &str, value: &Json) {
+        self.name(name);
+        value.write_to(&mut self.text);
+    }
+
+    fn finish(mut self, comment: &str, date_ms: i64) -> String {
+        if !comment.is_empty() {
+            self.remark("_comment", &Json::string(comment));
+        }
+        self.remark("_date", &Json::Integer(date_ms));
+        self.text.push('}');
+        self.text
+    }
+
+    /// Adds the rows of a table, as they were and as they are; nothing of a table whose rows have nothing to record.
+    fn table<'r>(
+        &mut self,
+        schema: &TableSchema,
+        rows: impl Iterator<Item = (Uuid, Option<&'r Arc<Row>>, Option<&'r Arc<Row>>)>,
+        columns: Columns,
+    ) {
+        let begin = self.text.len();
+        self.name(&schema.name);
+        self.text.push('{');
+        let first = self.text.len();
+        for (uuid, old, new) in rows {
+            let before = self.text.len();
+            let separator = if before == first { "" } else { "," };
+            // Writing to a string cannot fail.
+            let _ = write!(self.text, "{separator}\"{uuid}\":");
+            if !self.row(schema, old, new, columns) {
+                self.text.truncate(before);
+            }
+        }
+        if self.text.len() == first {
+            self.text.truncate(begin);
+        } else {
+            self.text.push('}');
         }
     }
-    if record.is_empty() && comment.is_empty() {
-        return None;
-    }
-    add_remarks(&mut record, comment, date_ms);
-    Some(Json::Object(record))
-}
 
-fn add_remarks(record: &mut Object, comment: &str, date_ms: i64) {
-    if !comment.is_empty() {
-        record.insert("_comment".into(), Json::string(comment));
-    }
-    record.insert("_date".into(), Json::Integer(date_ms));
-}
-
-fn compose_row(schema: &TableSchema, change: &Change, columns: Columns) -> Option<Json> {
-    let Some(new) = &change.new else { return Some(Json::Null) };
-    let mut members = Object::new();
-    for (index, column) in schema.own_columns().filter(|(_, column)| column.persistent) {
-        let value = &new.fields[index];
-        let json = match &change.old {
-            None if value.is_default(&column.kind) => continue,
-            None => value.to_json(&column.kind),
-            Some(old) if old.fields[index].equals(value) => continue,
-            Some(old) if columns == Columns::Diff => {
-                old.fields[index].diff(value, &column.kind).to_json(&column.kind)
-            }
-            Some(_) => value.to_json(&column.kind),
+    /// Adds a row; says whether there is something to record.
+    fn row(
+        &mut self,
+        schema: &TableSchema,
+        old: Option<&Arc<Row>>,
+        new: Option<&Arc<Row>>,
+        columns: Columns,
+    ) -> bool {
+        let Some(new) = new else {
+            self.text.push_str("null");
+            return true;
         };
-        members.insert(column.name.clone(), json);
+        let mut separator = '{';
+        for (index, column) in schema.own_columns().filter(|(_, column)| column.persistent) {
+            let (value, kind) = (&new.fields[index], &column.kind);
+            let mut difference = None;
+            match old.map(|old| &old.fields[index]) {
+                None if value.is_default(kind) => continue,
+                Some(old) if old == value => continue,
+                Some(old) if columns == Columns::Diff => difference = Some(old.diff(value, kind)),
+                _ => {}
+            }
+            self.text.push(separator);
+            separator = ',';
+            write_quoted(&mut self.text, &column.name);
+            self.text.push(':');
+            difference.as_ref().unwrap_or(value).write_json(kind, &mut self.text);
+        }
+        if separator == '{' {
+            self.text.push('{');
+        }
+        self.text.push('}');
+        separator == ',' || old.is_none()
     }
-    if members.is_empty() && change.old.is_some() { None } else { Some(Json::Object(members)) }
 }
 
-/// Repeats a recorded transaction on `txn`.
-pub fn replay(txn: &mut Transaction<'_>, record: &Json, unknown: Unknown) -> Result<()> {
+/// Repeats a recorded transaction on the rows of `db`. Neither its books nor its rows' versions follow, and after an error some rows
+/// may have changed: what reads a whole log builds the books at its end, and begins anew if it met an error.
+pub(crate) fn replay(db: &mut Database, record: &Json, unknown: Unknown) -> Result<()> {
     let Some(members) = record.as_object() else {
         return Err(Error::syntax(record, "object expected"));
     };
     let diff = members.get("_is_diff").and_then(Json::as_bool) == Some(true);
     for (name, rows) in members.iter().filter(|(name, _)| !name.starts_with('_')) {
-        let Some(table) = txn.db().table_index(name) else {
+        let Some(table) = db.table_index(name) else {
             if unknown == Unknown::Ignore {
                 continue;
             }
             return Err(Error::tagged_syntax("unknown table", record, format!("No table named {name}.")));
         };
-        let Some(rows) = rows.as_object() else {
+        let Some(members) = rows.as_object() else {
             return Err(Error::syntax(rows, "object expected"));
         };
-        for (text, row) in rows {
+        for (text, row) in members {
             let Some(uuid) = Uuid::parse(text) else {
-                return Err(Error::syntax(
-                    &Json::Object(rows.clone()),
-                    format!("\"{text}\" is not a valid UUID"),
-                ));
+                return Err(Error::syntax(rows, format!("\"{text}\" is not a valid UUID")));
             };
-            replay_row(txn, table, uuid, row, diff, unknown)?;
+            replay_row(&mut db.tables[table], uuid, row, diff, unknown)?;
         }
     }
     Ok(())
 }
 
-fn replay_row(
-    txn: &mut Transaction<'_>,
-    table: usize,
-    uuid: Uuid,
-    json: &Json,
-    diff: bool,
-    unknown: Unknown,
-) -> Result<()> {
-    let schema = txn.db().tables[table].schema.clone();
-    let old = txn.db().tables[table].rows.get(&uuid).cloned();
+fn replay_row(table: &mut Table, uuid: Uuid, json: &Json, diff: bool, unknown: Unknown) -> Result<()> {
     if json.is_null() {
-        if old.is_none() {
-            let details = format!("transaction deletes row {uuid} that does not exist");
-            return Err(Error::syntax(json, details));
-        }
-        txn.delete(table, uuid);
-        return Ok(());
+        return match table.rows.remove(&uuid) {
+            Some(_) => Ok(()),
+            None => {
+                let details = format!("transaction deletes row {uuid} that does not exist");
+                Err(Error::syntax(json, details))
+            }
+        };
     }
     let Some(members) = json.as_object() else {
         return Err(Error::syntax(json, "row must be JSON object"));
     };
-    let mut row = match &old {
-        Some(old) => Row::clone(old),
-        None => Row::defaults(&schema, uuid),
+    let schema = &table.schema;
+    let (diff, row) = match table.rows.entry(uuid) {
+        Entry::Occupied(entry) => (diff, entry.into_mut()),
+        Entry::Vacant(entry) => (false, entry.insert(Arc::new(Row::defaults(schema, uuid)))),
     };
+    // Nobody else has it yet, so this copies nothing.
+    let row = Arc::make_mut(row);
     for (name, value) in members {
         let Some(index) = schema.column_index(name).filter(|index| *index > UUID_COLUMN) else {
             if unknown == Unknown::Ignore {
@@ -201,18 +267,11 @@ fn replay_row(
             return Err(Error::tagged_syntax("unknown column", json, details));
         };
         let kind = &schema.columns[index].kind;
-        row.fields[index] = match (&old, diff) {
-            (Some(old), true) => {
-                let difference = Datum::from_json_any_size(value, kind, None)?;
-                old.fields[index].apply_diff(&difference, kind).into()
-            }
-            _ => Datum::from_json(value, kind, None)?.into(),
+        row.fields[index] = if diff {
+            row.fields[index].apply_diff(&Datum::from_json_any_size(value, kind, None)?, kind)
+        } else {
+            Datum::from_json(value, kind, None)?
         };
-    }
-    if old.is_some() {
-        txn.replace(table, row)
-    } else {
-        txn.insert(table, row)
     }
     Ok(())
 }

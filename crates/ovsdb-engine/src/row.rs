@@ -17,60 +17,21 @@ pub struct Row {
     /// Its identity.
     pub uuid: Uuid,
     /// Its columns.
-    pub fields: Vec<Field>,
-}
-
-/// The value of a column, shared between versions of a row.
-pub type Field = Shared;
-
-/// A shared datum.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shared(pub Arc<Datum>);
-
-impl Shared {
-    /// Whether both are the same allocation, which is cheaper than comparing.
-    pub fn is_same(&self, other: &Shared) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Whether both are equal, looking at the allocation first.
-    pub fn equals(&self, other: &Shared) -> bool {
-        self.is_same(other) || self.0 == other.0
-    }
-}
-
-impl AsRef<Datum> for Shared {
-    fn as_ref(&self) -> &Datum {
-        &self.0
-    }
-}
-
-impl std::ops::Deref for Shared {
-    type Target = Datum;
-
-    fn deref(&self) -> &Datum {
-        &self.0
-    }
-}
-
-impl From<Datum> for Shared {
-    fn from(datum: Datum) -> Shared {
-        Shared(Arc::new(datum))
-    }
+    pub fields: Box<[Datum]>,
 }
 
 impl Row {
     /// A row of default values.
     pub fn defaults(schema: &TableSchema, uuid: Uuid) -> Row {
-        let fields = schema.columns.iter().map(|column| Datum::default_for(&column.kind).into()).collect();
+        let fields = schema.columns.iter().map(|column| Datum::default_for(&column.kind)).collect();
         let mut row = Row { uuid, fields };
-        row.fields[UUID_COLUMN] = Datum::scalar(Atom::Uuid(uuid)).into();
+        row.fields[UUID_COLUMN] = Datum::scalar(Atom::Uuid(uuid));
         row
     }
 
     /// Stamps the row with the version that a commit gives it.
     pub fn set_version(&mut self, version: Uuid) {
-        self.fields[VERSION_COLUMN] = Datum::scalar(Atom::Uuid(version)).into();
+        self.fields[VERSION_COLUMN] = Datum::scalar(Atom::Uuid(version));
     }
 }
 

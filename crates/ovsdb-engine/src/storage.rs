@@ -1,4 +1,4 @@
-//! Database files: lock, read, append, compact.
+//! Database files: lock, read, append, replace. Compaction beside the serving path is in `compaction`.
 //!
 //! Where it sits: the only part of this crate that touches files; used by ovsdb-server and ovsdb-tool.
 //!
@@ -6,22 +6,31 @@
 //!     acknowledged commit is lost when the process dies. It is forced to disk (fdatasync) as well when the client asked for a durable
 //!     commit, so those survive a power failure; the others may then be lost from the end, never from the middle.
 //! I2  Writing happens only under the lock file `.NAME.~lock~` beside the database, the one that Open vSwitch's own programs take.
-//! I3  Compaction writes a temporary file, forces it to disk and renames it; at every instant one whole database has the name.
+//! I3  Whoever replaces the file writes a temporary one, forces it to disk and renames it; at every instant one whole database has
+//!     the name.
 //! I4  A torn record at the end is cut off by the next write, not by reading.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+mod compaction;
 
-use ovsdb::json::Json;
-use ovsdb::{DbSchema, Error, Result, Uuid};
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use ovsdb::{DbSchema, Error, Result};
 use rustix::fs::{FlockOperation, fcntl_lock};
+
+pub use compaction::{Compaction, Step, Written};
 
 use crate::database::Database;
 use crate::log::{self, Kind, Reader};
-use crate::record::{self, Unknown};
-use crate::transaction::{MakeUuid, Transaction};
+use crate::record::{Unknown, replay};
+
+/// Bytes of a log whose records are handed over together, and how many such batches may wait.
+const BATCH: usize = 64 << 10;
+const READ_AHEAD: usize = 8;
 
 /// Whether a file is opened for writing too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +57,18 @@ pub fn io_reason(error: &io::Error) -> String {
 pub struct Storage {
     name: String,
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     _lock: Option<LockFile>,
     /// Where the next record goes.
     end: u64,
+    /// Whether something may be behind that.
+    torn: bool,
+    /// Where the last commit ends that was forced to disk.
+    durable_end: u64,
+    /// Whether a power failure could still bring the former file back.
+    unsynced_name: bool,
+    /// Changes when the file does, so that what was begun on another is known.
+    identity: Arc<()>,
     /// The file's size when it was last compacted, or opened.
     compacted: u64,
     /// Records since then.
@@ -83,7 +100,20 @@ impl Storage {
     }
 
     fn new(name: &str, path: PathBuf, file: File, lock: Option<LockFile>, end: u64) -> Storage {
-        Storage { name: name.to_owned(), path, file, _lock: lock, end, compacted: end, records: 0 }
+        let (file, identity, name) = (Arc::new(file), Arc::default(), name.to_owned());
+        Storage {
+            name,
+            path,
+            file,
+            _lock: lock,
+            end,
+            torn: true,
+            durable_end: 0,
+            unsynced_name: false,
+            identity,
+            compacted: end,
+            records: 0,
+        }
     }
 
     /// The contents of a standalone database file.
@@ -125,19 +155,11 @@ impl Storage {
     }
 
     /// Writes a record at the end.
-    pub fn append(&mut self, record: &Json) -> Result<()> {
+    pub fn append(&mut self, record: &impl Display) -> Result<()> {
         let bytes = log::encode(record);
-        let write = |file: &mut File, end: u64| -> io::Result<()> {
-            // I4: what is behind the good part goes away first.
-            if file.metadata()?.len() != end {
-                file.set_len(end)?;
-            }
-            file.seek(SeekFrom::Start(end))?;
-            file.write_all(&bytes)
-        };
-        if let Err(error) = write(&mut self.file, self.end) {
+        if let Err(error) = self.write_at_end(&bytes) {
             // Half a record must not be in the way of the next one. If this fails too, the next write tries again.
-            let _ = self.file.set_len(self.end);
+            self.torn = self.file.set_len(self.end).is_err();
             return Err(Error::io(format!("{}: write failed", self.name), io_reason(&error)));
         }
         self.end += bytes.len() as u64;
@@ -145,9 +167,24 @@ impl Storage {
         Ok(())
     }
 
+    fn write_at_end(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // I4: what is behind the good part goes away first.
+        if self.torn {
+            self.file.set_len(self.end)?;
+            self.torn = false;
+        }
+        self.file.write_all_at(bytes, self.end)
+    }
+
     /// Forces what was written to disk.
     pub fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(|e| Error::io(format!("{}: fsync failed", self.name), io_reason(&e)))
+        let synced = self.file.sync_data();
+        synced.map_err(|e| Error::io(format!("{}: fsync failed", self.name), io_reason(&e)))?;
+        self.durable_end = self.end;
+        if std::mem::take(&mut self.unsynced_name) {
+            sync_directory(&self.path);
+        }
+        Ok(())
     }
 
     /// Whether the file has grown so much that compaction pays: past 10 MiB and twice what it was after the last one.
@@ -160,43 +197,62 @@ impl Storage {
         self.records
     }
 
-    /// Replaces the file by one that holds `db` in one record.
-    pub fn compact(&mut self, db: &Database, comment: &str, date_ms: i64) -> Result<()> {
-        self.replace(&db.schema, record::snapshot(db, comment, date_ms).as_ref())
-    }
-
-    /// Replaces the file by one with this schema and this one record.
-    pub fn replace(&mut self, schema: &DbSchema, contents: Option<&Json>) -> Result<()> {
-        let temporary = self
-            .path
-            .with_file_name(format!("{}.tmp", self.path.file_name().unwrap_or_default().to_string_lossy()));
-        let mut bytes = log::encode(&schema.to_json());
-        bytes.extend(contents.map(log::encode).unwrap_or_default());
-        let file = self.write_temporary(&temporary, &bytes).map_err(|error| {
-            let _ = fs::remove_file(&temporary);
-            Error::io(format!("{}: write failed", temporary.display()), io_reason(&error))
-        })?;
-        fs::rename(&temporary, &self.path).map_err(|error| {
-            let _ = fs::remove_file(&temporary);
-            let details =
-                format!("failed to rename \"{}\" to \"{}\"", temporary.display(), self.path.display());
-            Error::io(details, io_reason(&error))
-        })?;
+    /// Replaces the file by one with this schema and this one record, before returning.
+    pub fn replace(&mut self, schema: &DbSchema, contents: Option<&String>) -> Result<()> {
+        let temporary = self.beside(".convert.tmp");
+        let written = write_whole(&temporary, &self.file, schema, contents);
+        let (file, len) = written.and_then(|(file, len)| self.take_name(&temporary).map(|()| (file, len)))?;
         sync_directory(&self.path);
-        self.file = file;
-        self.end = bytes.len() as u64;
-        self.compacted = self.end;
-        self.records = 0;
+        self.switch_to(file, len, len);
         Ok(())
     }
 
-    fn write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<File> {
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.path.with_file_name(format!("{name}{suffix}"))
+    }
+
+    /// Gives `temporary` the database's name; if that fails it is gone.
+    fn take_name(&self, temporary: &Path) -> Result<()> {
+        fs::rename(temporary, &self.path).map_err(|error| {
+            let _ = fs::remove_file(temporary);
+            let details =
+                format!("failed to rename \"{}\" to \"{}\"", temporary.display(), self.path.display());
+            Error::io(details, io_reason(&error))
+        })
+    }
+
+    fn switch_to(&mut self, file: File, end: u64, compacted: u64) {
+        (self.file, self.end, self.compacted) = (Arc::new(file), end, compacted);
+        (self.records, self.durable_end) = (0, 0);
+        (self.torn, self.identity) = (true, Arc::default());
+    }
+}
+
+/// Writes a file with this schema and this one record, with the permissions of `model`, and forces it to disk. If that fails there
+/// is no such file.
+fn write_whole(
+    path: &Path,
+    model: &File,
+    schema: &DbSchema,
+    contents: Option<&String>,
+) -> Result<(File, u64)> {
+    let mut bytes = log::encode(&schema.to_json());
+    bytes.extend(contents.map(log::encode).unwrap_or_default());
+    let write = || {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(true).mode(0o640).open(path)?;
-        file.set_permissions(self.file.metadata()?.permissions())?;
-        file.write_all(bytes)?;
+        file.set_permissions(model.metadata()?.permissions())?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
         Ok(file)
+    };
+    match write() {
+        Ok(file) => Ok((file, bytes.len() as u64)),
+        Err(error) => {
+            let _ = fs::remove_file(path);
+            Err(Error::io(format!("{}: write failed", path.display()), io_reason(&error)))
+        }
     }
 }
 
@@ -215,34 +271,55 @@ pub fn load(data: &[u8], name: &str, schema: Option<DbSchema>, unknown: Unknown)
             return Err(Error::new("syntax error", format!("{name}: unexpected end of file reading schema")));
         }
     };
-    let mut db = Database::new(schema.unwrap_or(own));
-    let mut damage = None;
-    // Versions are not recorded and random ones are not needed: they only have to differ.
-    let mut counter = 0u128;
-    let mut version = || {
-        counter += 1;
-        Uuid(counter)
-    };
-    loop {
-        let before = reader.offset();
-        let result = match reader.next() {
-            None => break,
-            Some(record) => record.and_then(|record| replay_one(&mut db, &record, unknown, &mut version)),
-        };
-        if let Err(error) = result {
-            reader.rewind(before);
-            damage = Some(error);
-            break;
-        }
+    let schema = schema.unwrap_or(own);
+    let (first, mut end, mut damage) = (reader.offset(), data.len(), None);
+    let mut db = Database::new(schema.clone());
+    while let Err((offset, error)) = replay_all(&mut db, &data[..end], name, first, unknown) {
+        // The record that failed may be half in: once more without it.
+        (end, damage) = (offset, Some(error));
+        db = Database::new(schema.clone());
     }
-    Ok((Loaded { db, damage }, reader.offset()))
+    db.build_books();
+    Ok((Loaded { db, damage }, end))
 }
 
-fn replay_one(db: &mut Database, record: &Json, unknown: Unknown, make_uuid: MakeUuid<'_>) -> Result<()> {
-    let mut txn = Transaction::new(db);
-    record::replay(&mut txn, record, unknown)?;
-    txn.prepare_recorded(make_uuid).commit();
-    Ok(())
+/// Repeats all records from `first` on; an error comes with the offset of its record. Records are read ahead by another thread.
+fn replay_all(
+    db: &mut Database,
+    data: &[u8],
+    name: &str,
+    first: usize,
+    unknown: Unknown,
+) -> std::result::Result<(), (usize, Error)> {
+    std::thread::scope(|scope| {
+        let (sender, batches) = mpsc::sync_channel(READ_AHEAD);
+        scope.spawn(move || {
+            let mut reader = Reader::new(data, name);
+            reader.skip_to(first);
+            let mut ended = false;
+            while !ended {
+                let mut batch = Vec::new();
+                let begin = reader.offset();
+                while !ended && reader.offset() - begin < BATCH {
+                    let offset = reader.offset();
+                    match reader.next() {
+                        Some(record) => {
+                            ended = record.is_err();
+                            batch.push((offset, record));
+                        }
+                        None => ended = true,
+                    }
+                }
+                if sender.send(batch).is_err() {
+                    break;
+                }
+            }
+        });
+        for (offset, record) in batches.iter().flatten() {
+            record.and_then(|record| replay(db, &record, unknown)).map_err(|error| (offset, error))?;
+        }
+        Ok(())
+    })
 }
 
 /// The lock that keeps other programs from writing the same database.

@@ -111,7 +111,7 @@ impl<'a> Transaction<'a> {
             changes.retain(|uuid, change| match (&change.old, &change.new) {
                 (None, None) => false,
                 (Some(old), Some(new)) => {
-                    let same = old.fields.iter().zip(&new.fields).all(|(a, b)| a.equals(b));
+                    let same = old.fields == new.fields;
                     if same {
                         rows.insert(*uuid, old.clone());
                     }

@@ -4,9 +4,10 @@
 //!
 //! Reading order: `served` a database and its file, `server` the state, `requests` the protocol's methods, `mailbox` and
 //! `connection` how messages travel, `remotes` where clients come from, `source` how copies follow other servers, `control` what users
-//! arrange, `config_file` and `options` how they say it, `commands` run-time control.
+//! arrange, `compaction` files without their history, `config_file` and `options` how they say it, `commands` run-time control.
 
 mod commands;
+mod compaction;
 mod config_file;
 mod connection;
 mod control;

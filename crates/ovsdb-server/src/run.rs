@@ -18,7 +18,7 @@ use crate::connection::Shared;
 use crate::control::{Control, SharedControl};
 use crate::options::{self, Settings};
 use crate::server::Server;
-use crate::{commands, config_file, status};
+use crate::{commands, compaction, config_file, status};
 
 const STATUS_INTERVAL_MS: u64 = 2500;
 
@@ -89,7 +89,7 @@ async fn watch(control: &Control) {
         if clock.now_ms() >= status_due {
             status_due = clock.now_ms() + STATUS_INTERVAL_MS;
             status::update(server, &control.remotes.borrow());
-            server.borrow_mut().run_compaction();
+            compaction::start_due(server);
         }
         let now = server.borrow().commits;
         if now != commits {

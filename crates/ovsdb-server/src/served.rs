@@ -7,13 +7,12 @@
 //! Spec: ovsdb-server(1).
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use ovsdb::json::Json;
 use ovsdb::{DbSchema, Error, Result};
 use ovsdb_engine::mirror::{self, Extent};
 use ovsdb_engine::record::{self, Columns, Unknown};
-use ovsdb_engine::storage::{self, Mode};
+use ovsdb_engine::storage::{self, Compaction, Mode};
 use ovsdb_engine::{
     Access, Changes, Database, History, Outcome, Prepared, Request, Storage, Transaction, UuidSource,
     Waiting, execute_as,
@@ -200,15 +199,10 @@ impl Served {
         rested && self.storage.as_ref().is_some_and(Storage::grew_lots)
     }
 
-    /// Rewrites the file without its history.
-    pub fn compact(&mut self, comment: &str, now: Now) -> Result<()> {
+    /// Begins to rewrite the file without its history; nothing if there is no file.
+    pub fn begin_compaction(&mut self, comment: &str, now: Now) -> Option<Compaction> {
         self.last_compaction_ms = now.mono_ms;
-        let Some(storage) = &mut self.storage else { return Ok(()) };
-        let begin = Instant::now();
-        storage.compact(&self.db, comment, now.wall_ms as i64)?;
-        let (name, took) = (&self.db.schema.name, begin.elapsed().as_millis());
-        log::info!(target: "ovsdb", "{name}: Database compaction took {took}ms");
-        Ok(())
+        Some(self.storage.as_ref()?.begin_compaction(&self.db, comment, now.wall_ms as i64))
     }
 
     /// Moves the database to another schema of the same name.
@@ -239,7 +233,7 @@ fn write(storage: Option<&mut Storage>, prepared: &Prepared<'_>, columns: Column
 }
 
 /// The rows of a snapshot under another schema.
-fn converted(contents: &Json, schema: &DbSchema) -> Result<Database> {
+fn converted(contents: &String, schema: &DbSchema) -> Result<Database> {
     let mut data = ovsdb_engine::log::encode(&schema.to_json());
     data.extend(ovsdb_engine::log::encode(contents));
     let (loaded, _) = storage::load(&data, &schema.name, None, Unknown::Ignore)?;

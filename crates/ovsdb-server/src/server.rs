@@ -24,6 +24,7 @@ use stream::Clock;
 use stream::jsonrpc::Message;
 use tokio::sync::Notify;
 
+use crate::compaction::Compactions;
 use crate::mailbox::Mailbox;
 use crate::served::{Executed, Now, Role as ServedRole, Served};
 use crate::server_db;
@@ -48,6 +49,8 @@ pub struct Server {
     pub(crate) waiting: Vec<WaitingRequest>,
     /// Whether only `monitor` is offered, as by old servers.
     pub old_monitors_only: bool,
+    /// Database files that are being compacted, by path.
+    pub(crate) compactions: Compactions,
     /// Rises with every commit.
     pub commits: u64,
     /// Woken after commits and when a request starts to wait.
@@ -91,6 +94,7 @@ impl Server {
             uuids,
             waiting: Vec::new(),
             old_monitors_only: false,
+            compactions: Compactions::default(),
             commits: 0,
             changed: Rc::default(),
             next_session: 1,
@@ -446,14 +450,11 @@ impl Server {
         }
     }
 
-    /// Compacts databases whose files have grown.
-    pub fn run_compaction(&mut self) {
+    /// The databases whose files have grown so much that they are to be compacted.
+    pub fn due_for_compaction(&self) -> Vec<String> {
         let now = self.now();
-        for served in self.databases.values_mut().filter(|served| served.wants_compaction(now)) {
-            if let Err(error) = served.compact("compacting database online", now) {
-                log::error!(target: "ovsdb_server", "{error}");
-            }
-        }
+        let due = self.databases.iter().filter(|(_, served)| served.wants_compaction(now));
+        due.map(|(name, _)| name.clone()).collect()
     }
 
     /// Brings `_Server` up to date with the set of databases.

@@ -40,7 +40,7 @@ fn operations(server: &Shared, remotes: &Remotes, name: &str) -> Option<(String,
             new.push(("status", Datum::string_map(pairs), column));
         }
         let differs = new.iter().any(|(name, datum, _)| {
-            schema.column_index(name).is_some_and(|index| *row.fields[index].0 != *datum)
+            schema.column_index(name).is_some_and(|index| row.fields[index] != *datum)
         });
         if differs {
             let clause = Json::Array(vec![Json::string("_uuid"), Json::string("=="), row.uuid.to_json()]);

@@ -8,14 +8,14 @@
 //! Spec: RFC 7047 section 5.1 `<atom>`.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use crate::base_type::BaseType;
 use crate::error::{Error, Result};
-use crate::json::Json;
+use crate::json::{Json, write_number, write_quoted};
 use crate::members::is_id;
+use crate::short::ShortStr;
 use crate::uuid::Uuid;
 
 /// The types an atom can have.
@@ -88,10 +88,12 @@ pub enum Atom {
     /// A boolean.
     Boolean(bool),
     /// A string.
-    String(Arc<str>),
+    String(ShortStr),
     /// A UUID.
     Uuid(Uuid),
 }
+
+const _: () = assert!(size_of::<Atom>() == 24);
 
 /// Gives names in a request (`["named-uuid", NAME]`, or `@NAME` on a command line) the UUIDs of rows to come.
 pub trait Names {
@@ -176,6 +178,24 @@ impl Atom {
             Atom::Uuid(u) => u.to_json(),
         }
     }
+
+    /// Appends the text of the JSON form to `out`.
+    pub fn write_json(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = match self {
+            Atom::Integer(n) => write!(out, "{n}"),
+            Atom::Uuid(u) => write!(out, "[\"uuid\",\"{u}\"]"),
+            Atom::Boolean(b) => write!(out, "{b}"),
+            Atom::Real(x) => {
+                write_number(out, *x);
+                Ok(())
+            }
+            Atom::String(s) => {
+                write_quoted(out, s);
+                Ok(())
+            }
+        };
+    }
 }
 
 fn uuid_from_json(json: &Json, base: &BaseType, names: Option<&mut (dyn Names + '_)>) -> Result<Uuid> {
@@ -203,7 +223,11 @@ pub(crate) fn tagged<'a>(json: &'a Json, tag: &str) -> Option<&'a Json> {
 
 impl PartialEq for Atom {
     fn eq(&self, other: &Atom) -> bool {
-        self.cmp(other) == Ordering::Equal
+        match (self, other) {
+            (Atom::Uuid(a), Atom::Uuid(b)) => a == b,
+            (Atom::String(a), Atom::String(b)) => a == b,
+            _ => self.cmp(other) == Ordering::Equal,
+        }
     }
 }
 
@@ -222,7 +246,7 @@ impl Ord for Atom {
             // I2: no NaN here, and both zeros are one value.
             (Atom::Real(a), Atom::Real(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
             (Atom::Boolean(a), Atom::Boolean(b)) => a.cmp(b),
-            (Atom::String(a), Atom::String(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Atom::String(a), Atom::String(b)) => a.cmp(b),
             (Atom::Uuid(a), Atom::Uuid(b)) => a.cmp(b),
             (a, b) => (a.atomic_type() as u8).cmp(&(b.atomic_type() as u8)),
         }

@@ -4,10 +4,14 @@
 //!
 //! I1  Keys are sorted and unique. `values` is as long as `keys` in a map and empty otherwise.
 //! I2  A datum does not know its type: the empty set and the empty map are equal. Whoever prints, reads or checks one passes the type.
+//! I3  Atoms never change in place and are shared, so copying a datum is cheap, and comparing copies looks at no atom.
 //!
 //! Spec: RFC 7047 section 5.1 `<value>`, ovsdb-server(7) section 4.1.14 (differences).
 
 use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::atom::{Atom, Names, tagged};
 use crate::column_type::ColumnType;
@@ -15,24 +19,36 @@ use crate::error::{Error, Result};
 use crate::json::Json;
 
 /// A set or a map.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Datum {
-    keys: Vec<Atom>,
-    values: Vec<Atom>,
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Datum(Form);
+
+/// One value has one form.
+#[derive(Clone, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    Empty,
+    /// A set of one.
+    One(Atom),
+    /// Two elements or more.
+    Set(Arc<[Atom]>),
+    /// One pair or more: all keys, then all values.
+    Map(Arc<[Atom]>),
 }
+
+const _: () = assert!(size_of::<Datum>() == 24);
 
 impl Datum {
     /// The set of one atom: what a scalar column holds.
     pub fn scalar(atom: impl Into<Atom>) -> Datum {
-        Datum { keys: vec![atom.into()], values: Vec::new() }
+        Datum(Form::One(atom.into()))
     }
 
     /// A set; duplicates are dropped.
     pub fn set(atoms: impl IntoIterator<Item = Atom>) -> Datum {
         let mut keys: Vec<Atom> = atoms.into_iter().collect();
-        keys.sort();
+        keys.sort_unstable();
         keys.dedup();
-        Datum { keys, values: Vec::new() }
+        Datum::of_sorted(keys, Vec::new())
     }
 
     /// A map; of pairs with the same key the first one counts.
@@ -40,8 +56,28 @@ impl Datum {
         let mut pairs: Vec<_> = pairs.into_iter().collect();
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
         pairs.dedup_by(|later, earlier| later.0 == earlier.0);
-        let (keys, values) = pairs.into_iter().unzip();
-        Datum { keys, values }
+        let mut atoms = Vec::with_capacity(2 * pairs.len());
+        let values: Vec<Atom> = pairs
+            .into_iter()
+            .map(|(key, value)| {
+                atoms.push(key);
+                value
+            })
+            .collect();
+        Datum::of_sorted(atoms, values)
+    }
+
+    /// A datum of what keeps I1.
+    fn of_sorted(mut keys: Vec<Atom>, values: Vec<Atom>) -> Datum {
+        Datum(match (keys.len(), values.is_empty()) {
+            (0, _) => Form::Empty,
+            (1, true) => keys.pop().map(Form::One).unwrap_or_default(),
+            (_, true) => Form::Set(keys.into()),
+            (_, false) => {
+                keys.extend(values);
+                Form::Map(keys.into())
+            }
+        })
     }
 
     /// A map of strings.
@@ -54,60 +90,66 @@ impl Datum {
         if kind.min == 0 {
             return Datum::default();
         }
-        Datum {
-            keys: vec![kind.key.kind.default_atom()],
-            values: kind.value.iter().map(|v| v.kind.default_atom()).collect(),
-        }
+        let values = kind.value.iter().map(|v| v.kind.default_atom());
+        Datum::of_sorted(vec![kind.key.kind.default_atom()], values.collect())
     }
 
     /// Whether this is what a column of this type holds when nobody set it.
     pub fn is_default(&self, kind: &ColumnType) -> bool {
-        self.len() == kind.min as usize && self.keys.iter().chain(&self.values).all(Atom::is_default)
+        self.len() == kind.min as usize && self.atoms().all(Atom::is_default)
     }
 
     /// The number of elements or pairs.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys().len()
     }
 
     /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        matches!(self.0, Form::Empty)
     }
 
     /// The elements of a set, or the keys of a map, in order.
     pub fn keys(&self) -> &[Atom] {
-        &self.keys
+        match &self.0 {
+            Form::Empty => &[],
+            Form::One(atom) => std::slice::from_ref(atom),
+            Form::Set(atoms) => atoms,
+            Form::Map(atoms) => &atoms[..atoms.len() / 2],
+        }
     }
 
     /// The values of a map, in the order of its keys; empty for a set.
     pub fn values(&self) -> &[Atom] {
-        &self.values
+        match &self.0 {
+            Form::Map(atoms) => &atoms[atoms.len() / 2..],
+            _ => &[],
+        }
     }
 
     /// The pairs of a map.
     pub fn pairs(&self) -> impl Iterator<Item = (&Atom, &Atom)> {
-        self.keys.iter().zip(&self.values)
+        self.keys().iter().zip(self.values())
     }
 
     /// Every atom, keys first.
     pub fn atoms(&self) -> impl Iterator<Item = &Atom> {
-        self.keys.iter().chain(&self.values)
+        self.keys().iter().chain(self.values())
     }
 
     /// The only element.
     pub fn single(&self) -> Option<&Atom> {
-        if let [atom] = self.keys.as_slice() { Some(atom) } else { None }
+        if let [atom] = self.keys() { Some(atom) } else { None }
     }
 
     /// Where `key` is.
     pub fn find_key(&self, key: &Atom) -> Option<usize> {
-        self.keys.binary_search(key).ok()
+        self.keys().binary_search(key).ok()
     }
 
     /// The value of `key` in a map.
     pub fn get(&self, key: &Atom) -> Option<&Atom> {
-        self.values.get(self.find_key(key)?)
+        self.values().get(self.find_key(key)?)
     }
 
     /// The value of a string key in a map of strings.
@@ -117,39 +159,39 @@ impl Datum {
 
     /// Sets `key` (to `value`, in a map).
     pub fn insert(&mut self, key: Atom, value: Option<Atom>) {
-        match self.keys.binary_search(&key) {
-            Ok(at) => {
-                if let (Some(slot), Some(value)) = (self.values.get_mut(at), value) {
-                    *slot = value;
-                }
-            }
-            Err(at) => {
-                self.keys.insert(at, key);
-                if let Some(value) = value {
-                    self.values.insert(at, value);
-                }
-            }
-        }
+        let (keys, values) = (self.keys(), self.values());
+        let (at, after) = match keys.binary_search(&key) {
+            Ok(at) => (at, at + 1),
+            Err(at) => (at, at),
+        };
+        let with =
+            |atoms: &[Atom], atom: Atom| -> Vec<Atom> { [&atoms[..at], &[atom], &atoms[after..]].concat() };
+        *self = match value {
+            Some(value) => Datum::of_sorted(with(keys, key), with(values, value)),
+            None if after > at => return,
+            None => Datum::of_sorted(with(keys, key), Vec::new()),
+        };
     }
 
     /// Takes `key` out. Says whether it was there.
     pub fn remove(&mut self, key: &Atom) -> bool {
         let Some(at) = self.find_key(key) else { return false };
-        self.keys.remove(at);
-        if at < self.values.len() {
-            self.values.remove(at);
-        }
+        let without = |atoms: &[Atom]| match atoms.is_empty() {
+            true => Vec::new(),
+            false => [&atoms[..at], &atoms[at + 1..]].concat(),
+        };
+        *self = Datum::of_sorted(without(self.keys()), without(self.values()));
         true
     }
 
     /// Keeps the elements that `keep` accepts.
     pub fn retain(&mut self, mut keep: impl FnMut(&Atom, Option<&Atom>) -> bool) {
-        let kept: Vec<bool> =
-            self.keys.iter().enumerate().map(|(i, key)| keep(key, self.values.get(i))).collect();
-        let mut flags = kept.iter();
-        self.keys.retain(|_| flags.next() == Some(&true));
-        let mut flags = kept.iter();
-        self.values.retain(|_| flags.next() == Some(&true));
+        let kept: Vec<_> = self.elements().filter(|(key, value)| keep(key, *value)).collect();
+        if kept.len() < self.len() {
+            let keys = kept.iter().map(|(key, _)| (*key).clone()).collect();
+            *self =
+                Datum::of_sorted(keys, kept.into_iter().filter_map(|(_, value)| value.cloned()).collect());
+        }
     }
 
     /// Whether `self` has every element (pair) of `other`.
@@ -164,27 +206,25 @@ impl Datum {
 
     /// Adds the elements of `other` whose keys are not here yet.
     pub fn union(&mut self, other: &Datum) {
-        if other.len() < self.len() / 8 {
-            for (key, value) in
-                other.elements().filter(|(key, _)| self.find_key(key).is_none()).collect::<Vec<_>>()
-            {
+        if let (Some((key, value)), 1) = (other.elements().next(), other.len()) {
+            if self.find_key(key).is_none() {
                 self.insert(key.clone(), value.cloned());
             }
             return;
         }
-        self.merge(other, |a, b| a.or(b));
+        *self = merge(self.elements(), other.elements(), |a, b| a.or(b));
     }
 
     /// Takes out the elements of `other`: of a map, the pairs that are equal, or the keys if `other` is a set.
     pub fn subtract(&mut self, other: &Datum) {
         if other.len() == 1 {
-            if self.has(&other.keys[0], other.values.first()) {
-                self.remove(&other.keys[0]);
+            if self.has(&other.keys()[0], other.values().first()) {
+                self.remove(&other.keys()[0]);
             }
             return;
         }
         self.retain(|key, value| match other.find_key(key) {
-            Some(at) => value.is_some() && other.values.get(at).is_some_and(|v| Some(v) != value),
+            Some(at) => value.is_some() && other.values().get(at).is_some_and(|v| Some(v) != value),
             None => true,
         });
     }
@@ -195,15 +235,31 @@ impl Datum {
         if !kind.is_composite() {
             return new.clone();
         }
-        let (keys, values) = self.merged(new, |a, b| if a == b { None } else { b.or(a) });
-        Datum { keys, values }
+        let (old, new) = self.different(new);
+        merge(old, new, |a, b| if a == b { None } else { b.or(a) })
     }
 
     /// The elements that only `self` has, and those that only `new` has.
     pub fn changes(&self, new: &Datum) -> (Datum, Datum) {
-        let (keys, values) = self.merged(new, |a, b| if a == b { None } else { a });
-        let (new_keys, new_values) = self.merged(new, |a, b| if a == b { None } else { b });
-        (Datum { keys, values }, Datum { keys: new_keys, values: new_values })
+        let (old, new) = self.different(new);
+        (
+            merge(old.clone(), new.clone(), |a, b| if a == b { None } else { a }),
+            merge(old, new, |a, b| if a == b { None } else { b }),
+        )
+    }
+
+    /// The elements of both, without those at either end that are equal: a change of few is found by comparing only.
+    fn different<'a>(
+        &'a self,
+        new: &'a Datum,
+    ) -> (impl Iterator<Item = Element<'a>> + Clone, impl Iterator<Item = Element<'a>> + Clone) {
+        let same = |i: usize, j: usize| {
+            self.keys()[i] == new.keys()[j] && self.values().get(i) == new.values().get(j)
+        };
+        let (n, m) = (self.len(), new.len());
+        let prefix = (0..n.min(m)).take_while(|&i| same(i, i)).count();
+        let suffix = (1..=n.min(m) - prefix).take_while(|&i| same(n - i, m - i)).count();
+        (self.elements_in(prefix..n - suffix), new.elements_in(prefix..m - suffix))
     }
 
     /// The inverse of `diff`.
@@ -211,8 +267,8 @@ impl Datum {
         if !kind.is_composite() {
             return diff.clone();
         }
-        let mut out = self.clone();
         if let Some((key, value)) = diff.elements().next().filter(|_| diff.len() == 1) {
+            let mut out = self.clone();
             if out.has(key, value) {
                 out.remove(key);
             } else {
@@ -220,51 +276,21 @@ impl Datum {
             }
             return out;
         }
-        out.merge(diff, |a, b| if a == b { None } else { b.or(a) });
-        out
-    }
-
-    fn merge(
-        &mut self,
-        other: &Datum,
-        pick: impl for<'a> Fn(Option<Element<'a>>, Option<Element<'a>>) -> Option<Element<'a>>,
-    ) {
-        (self.keys, self.values) = self.merged(other, pick);
-    }
-
-    /// Merges in key order; `pick` sees the element of each side and says what there is to be.
-    fn merged(
-        &self,
-        other: &Datum,
-        pick: impl for<'a> Fn(Option<Element<'a>>, Option<Element<'a>>) -> Option<Element<'a>>,
-    ) -> (Vec<Atom>, Vec<Atom>) {
-        let mut keys = Vec::new();
-        let mut values = Vec::new();
-        let (mut a, mut b) = (self.elements().peekable(), other.elements().peekable());
-        loop {
-            let order = match (a.peek(), b.peek()) {
-                (None, None) => break,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(x), Some(y)) => x.0.cmp(y.0),
-            };
-            let left = if order.is_le() { a.next() } else { None };
-            let right = if order.is_ge() { b.next() } else { None };
-            if let Some((key, value)) = pick(left, right) {
-                keys.push(key.clone());
-                values.extend(value.cloned());
-            }
-        }
-        (keys, values)
+        merge(self.elements(), diff.elements(), |a, b| if a == b { None } else { b.or(a) })
     }
 
     /// Elements, or pairs with their values.
-    pub fn elements(&self) -> impl Iterator<Item = (&Atom, Option<&Atom>)> {
-        self.keys.iter().enumerate().map(|(i, key)| (key, self.values.get(i)))
+    pub fn elements(&self) -> impl Iterator<Item = Element<'_>> + Clone {
+        self.elements_in(0..self.len())
+    }
+
+    fn elements_in(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = Element<'_>> + Clone {
+        let (keys, values) = (&self.keys()[range.clone()], self.values());
+        keys.iter().zip(range).map(move |(key, i)| (key, values.get(i)))
     }
 
     fn has(&self, key: &Atom, value: Option<&Atom>) -> bool {
-        self.find_key(key).is_some_and(|at| match (self.values.get(at), value) {
+        self.find_key(key).is_some_and(|at| match (self.values().get(at), value) {
             (Some(mine), Some(value)) => mine == value,
             _ => true,
         })
@@ -310,7 +336,7 @@ impl Datum {
             let pairs = self.pairs().map(|(k, v)| Json::Array(vec![k.to_json(), v.to_json()])).collect();
             return Json::Array(vec![Json::string("map"), Json::Array(pairs)]);
         }
-        match self.keys.as_slice() {
+        match self.keys() {
             [atom] => atom.to_json(),
             atoms => {
                 Json::Array(vec![Json::string("set"), Json::Array(atoms.iter().map(Atom::to_json).collect())])
@@ -318,17 +344,93 @@ impl Datum {
         }
     }
 
+    /// Appends the text of the JSON form to `out`.
+    pub fn write_json(&self, kind: &ColumnType, out: &mut String) {
+        if let (false, [atom]) = (kind.is_map(), self.keys()) {
+            return atom.write_json(out);
+        }
+        out.push_str(if kind.is_map() { "[\"map\",[" } else { "[\"set\",[" });
+        for (i, (key, value)) in self.elements().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            let Some(value) = value else {
+                key.write_json(out);
+                continue;
+            };
+            out.push('[');
+            key.write_json(out);
+            out.push(',');
+            value.write_json(out);
+            out.push(']');
+        }
+        out.push_str("]]");
+    }
+
     /// Checks every atom against the constraints of `kind`.
     pub fn check(&self, kind: &ColumnType) -> Result<()> {
-        self.keys.iter().try_for_each(|key| kind.key.check(key))?;
+        self.keys().iter().try_for_each(|key| kind.key.check(key))?;
         match &kind.value {
-            Some(base) => self.values.iter().try_for_each(|value| base.check(value)),
+            Some(base) => self.values().iter().try_for_each(|value| base.check(value)),
             None => Ok(()),
         }
     }
 }
 
-type Element<'a> = (&'a Atom, Option<&'a Atom>);
+/// An element of a set, or a key of a map and its value.
+pub type Element<'a> = (&'a Atom, Option<&'a Atom>);
+
+/// Merges in key order; `pick` sees the element of each side and says what there is to be.
+fn merge<'a>(
+    a: impl Iterator<Item = Element<'a>>,
+    b: impl Iterator<Item = Element<'a>>,
+    pick: impl Fn(Option<Element<'a>>, Option<Element<'a>>) -> Option<Element<'a>>,
+) -> Datum {
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(x), Some(y)) => x.0.cmp(y.0),
+        };
+        let left = if order.is_le() { a.next() } else { None };
+        let right = if order.is_ge() { b.next() } else { None };
+        if let Some((key, value)) = pick(left, right) {
+            keys.push(key.clone());
+            values.extend(value.cloned());
+        }
+    }
+    Datum::of_sorted(keys, values)
+}
+
+impl PartialOrd for Datum {
+    fn partial_cmp(&self, other: &Datum) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Datum {
+    fn cmp(&self, other: &Datum) -> Ordering {
+        (self.keys(), self.values()).cmp(&(other.keys(), other.values()))
+    }
+}
+
+impl Hash for Datum {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.keys(), self.values()).hash(state);
+    }
+}
+
+impl fmt::Debug for Datum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.values() {
+            [] => f.debug_set().entries(self.keys()).finish(),
+            _ => f.debug_map().entries(self.pairs()).finish(),
+        }
+    }
+}
 
 /// The elements of `["set", […]]` or `["map", […]]`; nothing for a bare atom.
 fn unwrap<'a>(json: &'a Json, kind: &ColumnType) -> Result<Option<(&'static str, &'a [Json])>> {

@@ -3,9 +3,9 @@
 //! Where it sits: shared by the server (`ovsdb-engine`, `ovsdb-server`), the replica (`ovsdb-idl`) and the tools. It holds no
 //! rows, knows no transport and does no I/O.
 //!
-//! Reading order: `atom` the smallest value, `base_type` and `column_type` what a schema says about it, `datum` sets and maps,
-//! `schema` tables and columns, `condition` and `mutation` what operations do with them, `text` how people write values,
-//! `table` how tools print them.
+//! Reading order: `atom` the smallest value (`short` its strings), `base_type` and `column_type` what a schema says about it,
+//! `datum` sets and maps, `schema` tables and columns, `condition` and `mutation` what operations do with them, `text` how people
+//! write values, `table` how tools print them.
 
 pub mod atom;
 pub mod base_type;
@@ -17,6 +17,7 @@ pub mod json;
 pub mod members;
 pub mod mutation;
 pub mod schema;
+mod short;
 pub mod table;
 pub mod text;
 pub mod uuid;

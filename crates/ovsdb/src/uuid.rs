@@ -9,7 +9,9 @@ use std::fmt;
 use crate::json::Json;
 
 /// A UUID. Ordered as its text is.
+// Aligned like a pointer, so that an atom is 24 bytes and not 32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct Uuid(pub u128);
 
 impl Uuid {

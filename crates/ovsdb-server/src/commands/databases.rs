@@ -4,6 +4,7 @@
 
 use daemon::unixctl::Commands;
 
+use crate::compaction;
 use crate::control::SharedControl;
 use crate::server::{SERVER_DB, Server};
 
@@ -42,10 +43,19 @@ pub(super) fn register(commands: &Commands, control: &SharedControl) {
     });
     let shared = control.clone();
     commands.register("ovsdb-server/compact", "", 0..=1, move |call| {
-        match compact(&mut shared.server.borrow_mut(), call.arg(0)) {
-            Ok(()) => call.reply(""),
-            Err(error) => call.error(error),
-        }
+        let names = match to_compact(&shared.server.borrow(), call.arg(0)) {
+            Ok(names) => names,
+            Err(error) => return call.error(error),
+        };
+        let server = shared.server.clone();
+        tokio::task::spawn_local(async move {
+            let mut errors = Vec::new();
+            for name in names {
+                log::info!(target: "ovsdb_server", "compacting {name} database by user request");
+                errors.extend(compaction::compact(&server, &name, "compacted by ovsdb-server").await.err());
+            }
+            if errors.is_empty() { call.reply("") } else { call.error(errors.join("\n")) }
+        });
     });
     let shared = control.clone();
     commands.register("ovsdb-server/get-db-storage-status", "DB", 1..=1, move |call| {
@@ -66,7 +76,8 @@ pub(super) fn register(commands: &Commands, control: &SharedControl) {
     });
 }
 
-fn compact(server: &mut Server, only: Option<&str>) -> Result<(), String> {
+/// The databases that a user wants compacted.
+fn to_compact(server: &Server, only: Option<&str>) -> Result<Vec<String>, String> {
     if let Some(name) = only {
         if name.starts_with('_') {
             return Err("cannot compact built-in databases".to_owned());
@@ -74,15 +85,10 @@ fn compact(server: &mut Server, only: Option<&str>) -> Result<(), String> {
             return Err("no database by that name".to_owned());
         }
     }
-    let now = server.now();
-    let mut errors = Vec::new();
-    for (name, served) in server.databases.iter_mut().filter(|(name, _)| *name != SERVER_DB) {
-        if only.is_none_or(|only| only == name) && served.storage.is_some() {
-            log::info!(target: "ovsdb_server", "compacting {name} database by user request");
-            errors.extend(served.compact("compacted by ovsdb-server", now).err().map(|e| e.to_string()));
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+    let chosen = server.databases.iter().filter(|(name, served)| {
+        *name != SERVER_DB && served.storage.is_some() && only.is_none_or(|only| only == *name)
+    });
+    Ok(chosen.map(|(name, _)| name.clone()).collect())
 }
 
 fn set_logging(server: &mut Server, place: &str, state: &str) -> Result<(), &'static str> {

@@ -189,3 +189,41 @@ fn compaction_amid_commits() {
         again.connect().transact("D", r#"{"op":"select","table":"T","where":[],"columns":["n"]}"#).unwrap();
     assert!(rows.to_string().contains("{\"n\":999}"), "{rows}");
 }
+
+/// A disk that takes nothing holds up the compaction, not the clients; what they commit meanwhile is there afterwards.
+#[test]
+fn slow_disk_holds_up_no_client() {
+    let mut server = serve();
+    let mut client = server.connect();
+    let insert =
+        |n: u64, text: &str| format!(r#"{{"op":"insert","table":"T","row":{{"n":{n},"text":"{text}"}}}}"#);
+    client.transact("D", &insert(0, &"x".repeat(1 << 20))).unwrap();
+    // The temporary file is a pipe that nobody reads, and so full long before the rows are in it.
+    let pipe = server.folder.join("db.tmp");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| server.appctl("ovsdb-server/compact", &["D"]));
+        wait_for("the compaction", || server.log().contains("compacting D database").then_some(()));
+        for n in 1..200 {
+            assert!(client.transact("D", &insert(n, "meanwhile")).unwrap().to_string().contains("uuid"));
+        }
+        let durable = format!(r#"{},{{"op":"commit","durable":true}}"#, insert(200, "durable"));
+        assert!(client.transact("D", &durable).unwrap().to_string().contains("uuid"));
+        assert!(!asked.is_finished());
+        // Somebody reads; but a pipe cannot be forced to disk, so this compaction fails, and says so.
+        let mut reader = std::fs::File::open(&pipe).unwrap();
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+        let error = asked.join().unwrap().unwrap_err();
+        assert!(error.contains("db.tmp: write failed"), "{error}");
+    });
+    assert!(!pipe.exists());
+    server.appctl("ovsdb-server/compact", &["D"]).unwrap();
+    assert!(server.log().contains("D: Database compaction took"), "{}", server.log());
+    client.transact("D", &insert(201, "after")).unwrap();
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let again = start(None, std::mem::replace(&mut server.folder, Scratch::new()), &["db"]);
+    let select = r#"{"op":"select","table":"T","where":[],"columns":["n"]}"#;
+    let rows = again.connect().transact("D", select).unwrap();
+    assert_eq!(rows.to_string().matches("\"n\":").count(), 202);
+}

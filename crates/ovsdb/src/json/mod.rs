@@ -17,16 +17,18 @@
 mod error;
 mod lexer;
 mod number;
+mod object;
 mod parser;
 mod unescape;
 mod value;
 mod writer;
 
 pub use error::{ErrorKind, ParseError};
+pub use object::Object;
 pub use parser::{MAX_DEPTH, Parser, parse};
 pub use unescape::unescape;
-pub use value::{Json, Object};
-pub use writer::Pretty;
+pub use value::Json;
+pub use writer::{Pretty, write_number, write_quoted};
 
 #[cfg(test)]
 mod tests;

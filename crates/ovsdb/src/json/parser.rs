@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use super::error::{ErrorKind, ParseError};
 use super::lexer::{Lexer, Token};
-use super::value::{Json, Object};
+use super::object::Object;
+use super::value::Json;
 
 /// How deeply arrays and objects may nest.
 pub const MAX_DEPTH: usize = 1000;
@@ -18,7 +19,7 @@ pub const MAX_DEPTH: usize = 1000;
 enum Open {
     Array(Vec<Json>),
     /// Its members, and the name of the member whose value comes next.
-    Object(Object, String),
+    Object(Vec<(String, Json)>, String),
 }
 
 /// What the next token must be.
@@ -141,9 +142,7 @@ impl Parser {
 
     fn accept_value(&mut self, token: Token) -> Result<(), ErrorKind> {
         match token {
-            Token::Punctuation(b'{') => {
-                self.open(Open::Object(Object::new(), String::new()), Expect::FirstName)
-            }
+            Token::Punctuation(b'{') => self.open(Open::Object(Vec::new(), String::new()), Expect::FirstName),
             Token::Punctuation(b'[') => self.open(Open::Array(Vec::new()), Expect::FirstElement),
             Token::Punctuation(_) => Err(ErrorKind::ExpectedValue),
             Token::String(string) => self.put(Json::String(string)),
@@ -162,7 +161,7 @@ impl Parser {
     fn close(&mut self) -> Result<(), ErrorKind> {
         match self.stack.pop() {
             Some(Open::Array(elements)) => self.put(Json::Array(elements)),
-            Some(Open::Object(members, _)) => self.put(Json::Object(members)),
+            Some(Open::Object(members, _)) => self.put(Json::Object(Object::from_iter(members))),
             None => Err(ErrorKind::BadStart),
         }
     }
@@ -175,7 +174,7 @@ impl Parser {
                 self.then(Expect::ElementEnd)
             }
             Some(Open::Object(members, name)) => {
-                members.insert(std::mem::take(name), value);
+                members.push((std::mem::take(name), value));
                 self.then(Expect::MemberEnd)
             }
             None => {

@@ -153,7 +153,7 @@ fn arbitrary_json() -> impl Strategy<Value = Json> {
     leaf.prop_recursive(6, 64, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Json::Array),
-            prop::collection::btree_map("[a-z\"\\\\\n]*", inner, 0..8).prop_map(Json::Object),
+            prop::collection::btree_map("[a-z\"\\\\\n]*", inner, 0..8).prop_map(Json::object),
         ]
     })
 }

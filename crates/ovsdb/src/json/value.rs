@@ -2,10 +2,7 @@
 //!
 //! Where it sits: made by the parser and by whoever composes a message; printed by the writer.
 
-use std::collections::BTreeMap;
-
-/// Members of an object, sorted by name.
-pub type Object = BTreeMap<String, Json>;
+use super::object::Object;
 
 /// One JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,7 +27,7 @@ pub enum Json {
 impl Json {
     /// An object from its members.
     pub fn object<K: Into<String>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
-        Json::Object(members.into_iter().map(|(k, v)| (k.into(), v)).collect())
+        Json::Object(members.into_iter().collect())
     }
 
     /// An array from its elements.

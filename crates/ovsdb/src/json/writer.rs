@@ -17,6 +17,24 @@ impl Json {
     }
 }
 
+impl Json {
+    /// Appends the compact form to `out`: what `Display` prints, without its machinery.
+    pub fn write_to(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = write_value(out, self, None);
+    }
+}
+
+/// Appends `text` to `out` as a JSON string.
+pub fn write_quoted(out: &mut String, text: &str) {
+    let _ = write_string(out, text);
+}
+
+/// Appends the compact form of a finite real to `out`.
+pub fn write_number(out: &mut String, x: f64) {
+    let _ = write_real(out, x);
+}
+
 impl Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_value(f, self, None)
@@ -30,7 +48,7 @@ impl Display for Pretty<'_> {
 }
 
 /// Writes `value`; `level` is the indentation in use, `None` for the compact form.
-fn write_value(f: &mut fmt::Formatter<'_>, value: &Json, level: Option<usize>) -> fmt::Result {
+fn write_value(f: &mut impl Write, value: &Json, level: Option<usize>) -> fmt::Result {
     match value {
         Json::Null => f.write_str("null"),
         Json::Bool(true) => f.write_str("true"),
@@ -63,7 +81,7 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: &Json, level: Option<usize>) -
     }
 }
 
-fn write_separator(f: &mut fmt::Formatter<'_>, index: usize, level: Option<usize>) -> fmt::Result {
+fn write_separator(f: &mut impl Write, index: usize, level: Option<usize>) -> fmt::Result {
     if index > 0 {
         f.write_char(',')?;
     }
@@ -73,7 +91,7 @@ fn write_separator(f: &mut fmt::Formatter<'_>, index: usize, level: Option<usize
     }
 }
 
-fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+fn write_string(f: &mut impl Write, text: &str) -> fmt::Result {
     f.write_char('"')?;
     let mut plain = 0;
     for (at, c) in text.bytes().enumerate() {
@@ -101,7 +119,7 @@ fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 /// Writes a real like C's `%.15g`: fifteen significant digits, trailing zeros dropped, an exponent outside 1e-4 … 1e15.
-fn write_real(f: &mut fmt::Formatter<'_>, x: f64) -> fmt::Result {
+fn write_real(f: &mut impl Write, x: f64) -> fmt::Result {
     const DIGITS: i32 = 15;
     if !x.is_finite() {
         // I2 keeps these out; JSON has no other word for them.

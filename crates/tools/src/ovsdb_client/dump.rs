@@ -101,17 +101,17 @@ pub(super) async fn backup(context: &Context) -> Outcome {
     for table in schema.tables.values() {
         let persistent = |index: &usize| *index == 0 || *index > 1 && table.columns[*index].persistent;
         let columns: Vec<usize> = (0..table.columns.len()).filter(persistent).collect();
-        let mut rows = Object::new();
+        let mut rows = Vec::new();
         for row in select(context, &mut client, table, &columns).await? {
             let mut members = row.as_object().cloned().unwrap_or_default();
             let uuid = members.remove("_uuid");
             let uuid = uuid.as_ref().and_then(Json::as_array).and_then(|pair| pair.get(1)?.as_str());
             let uuid =
                 uuid.ok_or_else(|| format!("{} table reply row lacks _uuid member: {row}", table.name))?;
-            rows.insert(uuid.to_owned(), Json::Object(members));
+            rows.push((uuid.to_owned(), Json::Object(members)));
         }
         if !rows.is_empty() {
-            record.insert(table.name.clone(), Json::Object(rows));
+            record.insert(table.name.clone(), Json::object(rows));
         }
     }
     record.insert("_date".into(), Json::Integer(context.clock.wall_ms() as i64));
