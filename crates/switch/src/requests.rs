@@ -299,7 +299,7 @@ impl BridgeState {
             | Message::Error(_)
             | Message::EchoReply(_)
             | Message::BarrierReply => return Ok(None),
-            _ => return Err(OfpError::OFPBRC_BAD_TYPE),
+            _ => return Err(openflow::msg::refusal(asked.request.header.raw)),
         }))
     }
 
