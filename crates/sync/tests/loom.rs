@@ -5,6 +5,7 @@
 //! A value here notes in a cell that loom watches when it is read and when it is dropped: a drop while somebody may
 //! still read is a race, which loom reports.
 #![cfg(loom)]
+#![allow(unsafe_code, reason = "cells of loom are there to be watched")]
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -15,7 +16,6 @@ use sync::{Arena, Published, Qsbr};
 struct Watched(UnsafeCell<u32>);
 
 // SAFETY: the cell is loom's, which fails the test on any access that is not ordered after the one before.
-#[allow(unsafe_code, reason = "the cell is there to be watched")]
 unsafe impl Sync for Watched {}
 
 impl Watched {
@@ -25,7 +25,6 @@ impl Watched {
 
     fn read(&self) -> u32 {
         // SAFETY: loom checks that nothing writes meanwhile.
-        #[allow(unsafe_code, reason = "a watched read")]
         self.0.with(|p| unsafe { *p })
     }
 }
@@ -33,7 +32,6 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         // SAFETY: loom checks that nothing reads meanwhile.
-        #[allow(unsafe_code, reason = "a watched write")]
         self.0.with_mut(|p| unsafe { *p = u32::MAX });
     }
 }
