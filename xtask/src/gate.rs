@@ -56,6 +56,10 @@ pub fn run(length: Length) -> Result<ExitCode> {
     if let Err(error) = tests(length, &mut outcome) {
         outcome.check("tests", Err(error));
     }
+    if length == Length::Long {
+        announce("every order of reader and writer");
+        outcome.check("loom", check(&mut models()));
+    }
     outcome.print();
     Ok(if outcome.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -66,6 +70,14 @@ fn tests(length: Length, outcome: &mut Outcome) -> Result<()> {
     } else {
         with_libtest(length, outcome)
     }
+}
+
+/// The models of `sync`, built with loom's atomics in a folder of their own.
+fn models() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--quiet", "--release", "-p", "sync", "--test", "loom"]);
+    command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", target_dir().join("loom"));
+    command
 }
 
 /// What the tests read from the environment.

@@ -33,6 +33,7 @@ usage: cargo xtask COMMAND
   test [--long]      format, lints, and every test; --long adds what does not fit into a short gate
   demo [ARGS...]     build the release binaries and play the demonstration
   install DIR        put the release binaries into DIR/bin and DIR/sbin, the schema into DIR/share/openvswitch
+  bench datapath     the core's instructions and time for each packet; as root also the switch beside OVS-DPDK
   bench ovsdb        the database server beside C's: transactions, ports, monitors, memory, start-up
   bench veth         two machines over veth: this switch, C Open vSwitch and the kernel's bridge, one run
   windows            link the driver into target/windows: ovsext.sys, .pdb, .inf; with osslsigncode a .cat, and test-signed

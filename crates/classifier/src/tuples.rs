@@ -152,6 +152,33 @@ impl TupleTable {
         }
     }
 
+    /// Asks for the places that the short key of a plain packet leads to under the first masks.
+    pub fn prefetch(&self, guard: &Guard<'_>, short: &PlainKey) {
+        for (index, tag) in self.first(guard, short) {
+            if let Some(slot) = index.slot(tag as usize) {
+                sync::prefetch(slot);
+            }
+        }
+    }
+
+    /// The ids at those places: which of them match is for [`TupleTable::lookup`] to say.
+    pub fn proposed<'g>(
+        &'g self,
+        guard: &'g Guard<'_>,
+        short: &'g PlainKey,
+    ) -> impl Iterator<Item = u32> + 'g {
+        self.first(guard, short).flat_map(|(index, tag)| index.candidates(tag).next())
+    }
+
+    fn first<'g>(
+        &'g self,
+        guard: &'g Guard<'_>,
+        short: &'g PlainKey,
+    ) -> impl Iterator<Item = (&'g Index, u32)> {
+        let some = self.list(guard).iter().filter(|s| s.mask.serves_plain()).take(FIRST_MASKS);
+        some.filter_map(move |s| Some((s.index.load(guard)?, s.mask.tag_of_plain(short, self.seed))))
+    }
+
     /// The first id that `hit` takes among those whose hash is the key's, and how many subtables were searched.
     #[inline]
     pub fn lookup<'g, R>(
@@ -245,6 +272,9 @@ struct Index {
     /// Slots that are not empty.
     taken: AtomicUsize,
 }
+
+/// Masks whose tables are asked for before a lookup: most packets match one of those with most traffic.
+const FIRST_MASKS: usize = 4;
 
 const EMPTY: u64 = 0;
 const DEAD: u64 = 1;

@@ -238,6 +238,18 @@ impl FlowTable {
         self.flows.prefetch(id);
     }
 
+    /// Asks for what a lookup of a plain packet will read first.
+    #[inline(never)]
+    pub fn prefetch_lookup(&self, guard: &Guard<'_>, short: &PlainKey) {
+        self.tuples.prefetch(guard, short);
+    }
+
+    /// Asks for the flows that such a lookup will compare first.
+    #[inline(never)]
+    pub fn prefetch_proposed(&self, guard: &Guard<'_>, short: &PlainKey) {
+        self.tuples.proposed(guard, short).for_each(|id| self.flows.prefetch(id));
+    }
+
     /// The flow with number `id`, if it is of that generation, of which the lower half is given.
     #[inline]
     pub fn current<'g>(&'g self, guard: &'g Guard<'_>, id: u32, generation: u16) -> Option<&'g Megaflow> {

@@ -240,12 +240,7 @@ impl<B: PacketBuf> Desk<B> {
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
         self.read(pass.dp, work);
-        for seen in self.found.iter_mut().take(work.len()).filter(|seen| seen.kind != Kind::Again) {
-            seen.hint = self.cache.probe(seen.hash).next();
-            if let Some((id, _)) = seen.hint {
-                pass.dp.flows.prefetch(id);
-            }
-        }
+        self.propose(pass, work.len());
         let (mut train, mut repeats) = (Train::default(), 0);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
             let again = self.found.get(at).is_some_and(|seen| seen.kind == Kind::Again);
@@ -293,6 +288,33 @@ impl<B: PacketBuf> Desk<B> {
         train.credit(self.number, pass.now_ms);
         self.tally.hits += repeats;
         self.tally.cache_hits += repeats;
+    }
+
+    /// Has the cache propose a megaflow for each of the first `n` packets, and asks for those; for packets of which it
+    /// knows nothing, asks for what the tables propose.
+    fn propose(&mut self, pass: &Pass<'_>, n: usize) {
+        let flows = &pass.dp.flows;
+        let mut unknown = 0;
+        for (short, seen) in self.shorts.iter().zip(&mut self.found).take(n) {
+            if seen.kind == Kind::Again {
+                continue;
+            }
+            seen.hint = self.cache.probe(seen.hash).next();
+            match seen.hint {
+                Some((id, _)) => flows.prefetch(id),
+                None if seen.kind == Kind::Plain => {
+                    unknown += 1;
+                    flows.prefetch_lookup(pass.guard, short);
+                }
+                None => {}
+            }
+        }
+        if unknown > 1 {
+            let all = self.shorts.iter().zip(&self.found).take(n);
+            for (short, _) in all.filter(|(_, seen)| seen.kind == Kind::Plain && seen.hint.is_none()) {
+                flows.prefetch_proposed(pass.guard, short);
+            }
+        }
     }
 
     /// What is known of the packet at `head` is true of that at `at`.

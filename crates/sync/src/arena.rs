@@ -23,7 +23,11 @@ use crate::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::{Grace, Guard, Qsbr, SpinGuard, SpinLock};
 
 /// Slots of a chunk.
+#[cfg(not(loom))]
 const CHUNK: usize = 256;
+/// As few as there can be: a model explores every access.
+#[cfg(loom)]
+const CHUNK: usize = 1;
 /// The end of the free list.
 const NONE: u32 = u32::MAX;
 /// `next` of a slot in limbo.

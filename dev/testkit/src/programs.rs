@@ -24,7 +24,9 @@ pub fn oracle() -> Option<Suite> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match FOUND.get_or_init(find_oracle) {
         Ok(root) => Some(Suite {
-            folders: ["usr/bin", "usr/sbin", "usr/lib/openvswitch-switch"].map(|dir| root.join(dir)).into(),
+            folders: ["usr/bin", "usr/sbin", "usr/lib/openvswitch-switch", "usr/lib/openvswitch-switch-dpdk"]
+                .map(|dir| root.join(dir))
+                .into(),
             libraries: Some(root.join("usr/lib/x86_64-linux-gnu")),
             schema: root.join("usr/share/openvswitch/vswitch.ovsschema"),
             root: root.clone(),

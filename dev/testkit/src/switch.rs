@@ -87,12 +87,20 @@ impl SwitchUnderTest {
     /// # Panics
     /// When it does not come up.
     pub fn start_switch(&mut self, options: &[&str]) {
+        self.start_switch_as("ovs-vswitchd", options);
+    }
+
+    /// The same with a switch of another name.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_switch_as(&mut self, program: &str, options: &[&str]) {
         let mut args = vec!["--pidfile", "--log-file", "-vconsole:off"];
         args.extend(options);
-        let daemon = self.daemon("ovs-vswitchd", &args);
-        let control = format!("ovs-vswitchd.{}.ctl", daemon.0.id());
+        let daemon = self.daemon(program, &args);
+        let control = format!("{program}.{}.ctl", daemon.0.id());
         self.switch = Some(daemon);
-        self.await_socket(&control, "ovs-vswitchd");
+        self.await_socket(&control, program);
     }
 
     /// Starts ovsextd, the datapath in a process of its own, and waits for its device.

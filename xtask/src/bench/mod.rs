@@ -3,6 +3,7 @@
 //! Where it sits: called by people. Numbers are printed, never gated: machines are shared and noisy, so runs of the two
 //! switches are interleaved and the ratio of the medians is what counts.
 
+mod datapath;
 mod ovsdb;
 mod veth;
 
@@ -14,6 +15,10 @@ use anyhow::Result;
 /// What to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
+    /// The datapath: its core alone, and beside OVS-DPDK.
+    Datapath,
+    /// The same, in the sandbox that `Datapath` entered.
+    DatapathInside,
     /// The database server.
     Ovsdb,
     /// The same, told where everything is.
@@ -31,12 +36,14 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "datapath" => Ok(Self::Datapath),
+            "datapath-inside" => Ok(Self::DatapathInside),
             "ovsdb" => Ok(Self::Ovsdb),
             "ovsdb-inside" => Ok(Self::OvsdbInside),
             "veth" => Ok(Self::Veth),
             "veth-inside" => Ok(Self::VethInside),
             other if other.starts_with("veth-end=") => Ok(Self::VethEnd(other.replacen("veth-end=", "", 1))),
-            other => Err(format!("no measurement is called '{other}'; there are: ovsdb, veth")),
+            other => Err(format!("no measurement is called '{other}'; there are: datapath, ovsdb, veth")),
         }
     }
 }
@@ -44,6 +51,8 @@ impl FromStr for Subject {
 /// Measures and prints.
 pub fn run(subject: Subject) -> Result<ExitCode> {
     match subject {
+        Subject::Datapath => datapath::outside(),
+        Subject::DatapathInside => datapath::inside().map(|()| ExitCode::SUCCESS),
         Subject::Ovsdb => ovsdb::outside(),
         Subject::OvsdbInside => ovsdb::inside().map(|()| ExitCode::SUCCESS),
         Subject::Veth => veth::outside(),

@@ -7,7 +7,7 @@ use super::{none, rust_sources};
 
 /// Folders and files that may hold unsafe code, and why they need it.
 const PLACES: [(&str, &str); 10] = [
-    ("crates/sync/src/", "published tables and rings: the concurrency under the packet path"),
+    ("crates/sync/", "published tables and rings: the concurrency under the packet path, and its models"),
     ("crates/datapath/tests/allocations", "an allocator that counts"),
     ("crates/netdev-linux/src/sys", "sockets, rings and device control of Linux"),
     ("crates/dpif-netdev/src/sys", "processor affinity"),
