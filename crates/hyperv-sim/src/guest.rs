@@ -20,7 +20,7 @@ use crate::packets::{Frames, OutOfBand, to_driver};
 use crate::world::{Random, World, rule, with};
 
 const ECHO: u16 = 7;
-/// More than a conversation has: the update of a closed window may be lost here, and the stack asks for it never.
+/// More than a conversation has: the update of a closed window may be lost here, and the stack never asks for it.
 const BUFFER: usize = 40_000;
 /// How long a guest waits before it tries again.
 const AGAIN_NS: u64 = 500_000_000;
@@ -147,13 +147,16 @@ impl Guest {
 
     /// What its connections are doing, for people.
     pub fn state(&self) -> String {
-        let of = |h| self.sockets.get::<tcp::Socket>(h).state();
+        let of = |h| {
+            let s = self.sockets.get::<tcp::Socket>(h);
+            format!("{} ({} to send, {} to read)", s.state(), s.send_queue(), s.recv_queue())
+        };
         format!(
-            "{}: server {}, client {}, {} transfers, connected {}, due {:?}, {} in the inbox",
+            "{}: server {}, client {}, transfers {:?}, connected {}, due {:?}, {} in the inbox",
             self.name,
             of(self.server),
             of(self.client),
-            self.transfers.len(),
+            self.transfers.iter().map(|t| (t.sent, t.got)).collect::<Vec<_>>(),
             self.is_connected,
             self.due,
             self.inbox.len()
@@ -272,14 +275,14 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     let (nic, external) = (guest.nic, guest.is_external);
     let vlan = w.vlan.filter(|_| external).map_or(0, |id| u64::from(id) << 4);
     w.counts.tcp_bytes += done as u64;
-    let packets = grouped(frames, external, &mut random).into_iter();
+    let packets = grouped(w, frames, external, &mut random).into_iter();
     packets.map(|(frames, oob)| (nic, frames, OutOfBand { vlan, ..oob })).collect()
 }
 
 /// Frames as packets: some of one flow together, some with work left to hardware.
-fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
+fn grouped(w: &World, frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
     let mut packets: Vec<(Frames, OutOfBand)> = Vec::new();
-    for run in large_send::runs(frames, external, random) {
+    for run in large_send::runs(frames, w, external, random) {
         let mut frame = match <[Vec<u8>; 1]>::try_from(run) {
             Ok([one]) => one,
             Err(run) => {

@@ -6,10 +6,11 @@
 //! header's without a length, as Linux's driver for Hyper-V sends them.
 
 use crate::guest::{sum, transport};
-use crate::world::{Random, rule};
+use crate::world::{Random, World, rule};
 
-/// Segments of one large send at most.
+/// Segments of one large send at most; fewer where memory fails, for each piece may fail and some send has to get through.
 const MOST: usize = 8;
+const MOST_WITHOUT_MEMORY: usize = 2;
 const V2: u64 = 1 << 30;
 const FIN_PSH: u8 = 0x09;
 const SYN_RST_URG: u8 = 0x26;
@@ -43,12 +44,18 @@ fn follows(first: &[u8], last: &[u8], next: &[u8]) -> bool {
 }
 
 /// Frames, those together that are to be one large send.
-pub(crate) fn runs(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<Vec<Vec<u8>>> {
+pub(crate) fn runs(
+    frames: Vec<Vec<u8>>,
+    world: &World,
+    external: bool,
+    random: &mut Random,
+) -> Vec<Vec<Vec<u8>>> {
     let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
     let merges = !external && random.once_in(2);
+    let most = if world.fail_one_in == 0 { MOST } else { MOST_WITHOUT_MEMORY };
     for frame in frames {
         match runs.last_mut() {
-            Some(run) if merges && run.len() < MOST && follows(&run[0], &run[run.len() - 1], &frame) => {
+            Some(run) if merges && run.len() < most && follows(&run[0], &run[run.len() - 1], &frame) => {
                 run.push(frame)
             }
             _ => runs.push(vec![frame]),

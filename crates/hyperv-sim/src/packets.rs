@@ -89,7 +89,9 @@ unsafe fn make_frame(w: &mut World, frame: &[u8]) -> *mut NET_BUFFER {
         let mut link = &raw mut (*nb).MdlChain;
         let whole = w.random.once_in(2);
         while !rest.is_empty() {
-            let n = if whole { rest.len() } else { (1 + w.random.below(200)).min(rest.len()) };
+            // Of large frames the pieces are larger: each may fail to be mapped, and some frame has to get through.
+            let most = 200.max(frame.len() / 4);
+            let n = if whole { rest.len() } else { (1 + w.random.below(most)).min(rest.len()) };
             let n = if w.random.once_in(12) { 0 } else { n };
             let mapped = !w.random.once_in(4);
             *link = make_mdl(&rest[..n], mapped);
