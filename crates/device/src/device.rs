@@ -10,7 +10,7 @@ use netlink::{Builder, Header};
 use odp::netlink::ids::{self, packet_cmd};
 use odp::netlink::packet as packet_attrs;
 use odp::netlink::vport::{VportAttrs, VportKind};
-use packet::{Now, OdpPort, PacketBuf};
+use packet::{Now, OdpPort, PacketBuf, Segments};
 use sync::{RwSpin, SpinGuard, SpinLock};
 
 use crate::families::{self, Answer, Call};
@@ -394,8 +394,7 @@ impl Device {
             drop(slot);
             return self.lost();
         }
-        let (memory, whole) = encode_upcall(memory, upcall, handle.pid());
-        let queued = whole && queue.ring.push(&memory);
+        let (memory, queued) = queue_upcall(memory, upcall, handle.pid(), &mut queue.ring);
         let wake = queued && core::mem::take(&mut queue.waiting);
         slot.scratch = memory;
         drop(slot);
@@ -423,9 +422,59 @@ impl Device {
     }
 }
 
-/// Writes an upcall's message; tells whether it is whole.
+/// Queues an upcall, a large send as the packets that it stands for; tells whether something was queued.
 #[inline(never)]
-fn encode_upcall<B: PacketBuf>(memory: Vec<u8>, upcall: &Upcall<B>, pid: u32) -> (Vec<u8>, bool) {
+fn queue_upcall<B: PacketBuf>(
+    mut memory: Vec<u8>,
+    upcall: &Upcall<B>,
+    pid: u32,
+    ring: &mut Ring,
+) -> (Vec<u8>, bool) {
+    let packet = &upcall.packet;
+    let mut queued = false;
+    if packet.offload().segment.is_none() {
+        let len = packet.len();
+        let (memory, whole) = encode_upcall(memory, upcall, pid, len, |to| {
+            // What is missing must not pass as zeros: a host may fail to reach bytes of its own packet.
+            let copied = packet.copy_out(0, to) == len;
+            // Messages do not say what hardware was to do.
+            let _ = packet.offload().l4.complete(to);
+            copied
+        });
+        queued = whole && ring.push(&memory);
+        return (memory, queued);
+    }
+    // Headers that are no segment's give nothing, and count as lost.
+    let Some(cuts) = Segments::of(packet.head(), packet.len(), packet.offload()) else {
+        return (memory, false);
+    };
+    for index in 0..cuts.count() {
+        let (headers, body) = (cuts.headers(), cuts.body(index));
+        let len = headers.saturating_add(body.len());
+        let whole;
+        (memory, whole) = encode_upcall(memory, upcall, pid, len, |to| {
+            let Some((head, rest)) = to.split_at_mut_checked(headers) else { return false };
+            let copied =
+                packet.copy_out(0, head) == headers && packet.copy_out(body.start, rest) == body.len();
+            copied && cuts.finish(to, index).is_some()
+        });
+        if !whole || !ring.push(&memory) {
+            return (memory, queued);
+        }
+        queued = true;
+    }
+    (memory, queued)
+}
+
+/// Writes the message of a packet of `len` bytes, which `fill` writes; tells whether it is whole.
+#[inline(never)]
+fn encode_upcall<B: PacketBuf>(
+    memory: Vec<u8>,
+    upcall: &Upcall<B>,
+    pid: u32,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]) -> bool,
+) -> (Vec<u8>, bool) {
     let command = match upcall.kind {
         UpcallKind::Miss => packet_cmd::MISS,
         UpcallKind::Action { .. } => packet_cmd::ACTION,
@@ -444,15 +493,10 @@ fn encode_upcall<B: PacketBuf>(memory: Vec<u8>, upcall: &Upcall<B>, pid: u32) ->
     if upcall.meta.rss_hash != 0 {
         packet_attrs::put_hash(&mut b, u64::from(upcall.meta.rss_hash));
     }
-    let mut copied = 0;
-    packet_attrs::put_frame(&mut b, upcall.packet.len(), |to| {
-        copied = upcall.packet.copy_out(0, to);
-        // Messages do not say what hardware was to do.
-        let _ = upcall.packet.offload().l4.complete(to);
-    });
+    let mut filled = false;
+    packet_attrs::put_frame(&mut b, len, |to| filled = fill(to));
     let (memory, whole) = b.into_memory();
-    // A host may fail to reach bytes of its own packet; what is missing must not pass as zeros.
-    (memory, whole && copied == upcall.packet.len())
+    (memory, whole && filled)
 }
 
 /// Copies a message into the caller's memory.

@@ -16,7 +16,10 @@ use odp::netlink::{
     actions::take_actions, ct_limit, flow as flow_attrs, meter, packet as packet_attrs, vport::*,
 };
 use odp::{Action, CtAction, Ufid};
-use packet::{FlatPacket, Instant, Now, OdpPort, PacketMeta};
+use packet::{
+    FlatPacket, Instant, L4Checksum, Now, OdpPort, Offload, PacketBuf, PacketMeta, Segmentation,
+    SegmentationKind,
+};
 use proptest::prelude::*;
 
 use crate::*;
@@ -514,6 +517,66 @@ fn miss(port: u32, frame: usize) -> Upcall<FlatPacket> {
     key.set_in_port(port);
     let packet = FlatPacket::try_from_frame(&vec![7; frame]).unwrap();
     Upcall { kind: UpcallKind::Miss, key, meta: PacketMeta::default(), packet }
+}
+
+/// Frames of the upcalls that wait.
+fn waiting_frames(rig: &Rig) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    loop {
+        let mut out = vec![0; 70_000];
+        let n = rig.device.read_packet(rig.me, &mut out).unwrap();
+        if n == 0 {
+            return all;
+        }
+        let a = packet_attrs::PacketAttrs::decode(Attrs::new(&out[24..n])).unwrap();
+        all.push(a.packet.unwrap().to_vec());
+    }
+}
+
+#[test]
+fn what_was_left_to_hardware_is_done_before_user_space_gets_it() {
+    let mut rig = Rig::new();
+    rig.device = Device::try_new(Config { packet_bytes: 10_000, ..rig.device.config }).unwrap();
+    rig.me = rig.device.open().unwrap();
+    rig.add_port("p", rig.me.pid());
+    rig.subscribe_packets();
+    let mut frame = vec![0; 54 + 2500];
+    frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+    frame[23] = 6;
+    frame[46] = 0x50;
+    let mut upcall = miss(1, 60);
+    // The sum over everything, with the checksum in place, is all ones when it is right.
+    let sum = |f: &[u8]| {
+        wire::checksum::checksum(
+            &[&f[26..34], &[0, 6], &((f.len() - 34) as u16).to_be_bytes(), &f[34..]].concat(),
+        )
+    };
+    let put = |upcall: &mut Upcall<FlatPacket>, frame: &[u8], segment| {
+        upcall.packet = FlatPacket::try_from_frame(frame).unwrap();
+        let l4 = L4Checksum::Partial { start: 34, offset: 16 };
+        *upcall.packet.offload_mut() = Offload { l4, segment, outer: 0 };
+    };
+    let kind = SegmentationKind::TcpV4;
+    put(&mut upcall, &frame, Some(Segmentation { kind, size: 1000, ecn: false }));
+    assert!(rig.device.upcall(&rig.host, &upcall));
+    let segments = waiting_frames(&rig);
+    assert_eq!(segments.iter().map(Vec::len).collect::<Vec<_>>(), [1054, 1054, 554]);
+    for (n, f) in (0u32..).zip(&segments) {
+        assert_eq!((sum(f), wire::checksum::checksum(&f[14..34])), (0, 0));
+        assert_eq!(f[38..42], (n * 1000).to_be_bytes());
+    }
+    // One packet, whose pseudo header is summed.
+    frame.truncate(100);
+    let pseudo = !wire::checksum::checksum(&[0, 6, 0, 66]);
+    frame[50..52].copy_from_slice(&pseudo.to_be_bytes());
+    put(&mut upcall, &frame, None);
+    assert!(rig.device.upcall(&rig.host, &upcall));
+    assert_eq!(waiting_frames(&rig).iter().map(|f| (f.len(), sum(f))).collect::<Vec<_>>(), [(100, 0)]);
+    // Headers that are no segment's.
+    frame[23] = 17;
+    put(&mut upcall, &frame, Some(Segmentation { kind, size: 10, ecn: false }));
+    assert!(!rig.device.upcall(&rig.host, &upcall));
+    assert_eq!(rig.device.counters().upcalls_lost, 1);
 }
 
 #[test]

@@ -15,11 +15,13 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address};
 use switch_ext::NicId;
 
+use crate::large_send;
 use crate::packets::{Frames, OutOfBand, to_driver};
 use crate::world::{Random, World, rule, with};
 
 const ECHO: u16 = 7;
-const BUFFER: usize = 8192;
+/// More than a conversation has: the update of a closed window may be lost here, and the stack never asks for it.
+const BUFFER: usize = 40_000;
 /// How long a guest waits before it tries again.
 const AGAIN_NS: u64 = 500_000_000;
 
@@ -145,13 +147,16 @@ impl Guest {
 
     /// What its connections are doing, for people.
     pub fn state(&self) -> String {
-        let of = |h| self.sockets.get::<tcp::Socket>(h).state();
+        let of = |h| {
+            let s = self.sockets.get::<tcp::Socket>(h);
+            format!("{} ({} to send, {} to read)", s.state(), s.send_queue(), s.recv_queue())
+        };
         format!(
-            "{}: server {}, client {}, {} transfers, connected {}, due {:?}, {} in the inbox",
+            "{}: server {}, client {}, transfers {:?}, connected {}, due {:?}, {} in the inbox",
             self.name,
             of(self.server),
             of(self.client),
-            self.transfers.len(),
+            self.transfers.iter().map(|t| (t.sent, t.got)).collect::<Vec<_>>(),
             self.is_connected,
             self.due,
             self.inbox.len()
@@ -270,14 +275,22 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     let (nic, external) = (guest.nic, guest.is_external);
     let vlan = w.vlan.filter(|_| external).map_or(0, |id| u64::from(id) << 4);
     w.counts.tcp_bytes += done as u64;
-    let packets = grouped(frames, external, &mut random).into_iter();
+    let packets = grouped(w, frames, external, &mut random).into_iter();
     packets.map(|(frames, oob)| (nic, frames, OutOfBand { vlan, ..oob })).collect()
 }
 
 /// Frames as packets: some of one flow together, some with work left to hardware.
-fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
+fn grouped(w: &World, frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
     let mut packets: Vec<(Frames, OutOfBand)> = Vec::new();
-    for mut frame in frames {
+    for run in large_send::runs(frames, w, external, random) {
+        let mut frame = match <[Vec<u8>; 1]>::try_from(run) {
+            Ok([one]) => one,
+            Err(run) => {
+                let (frame, large_send) = large_send::merge(&run);
+                packets.push((vec![frame], OutOfBand { large_send, ..OutOfBand::default() }));
+                continue;
+            }
+        };
         let checksum = match transport(&frame) {
             Some(_) if external => u64::from(random.once_in(2)) * (1 << 3 | 1 << 5),
             Some(at) if random.once_in(2) => leave_checksum(&mut frame, at),
@@ -292,7 +305,13 @@ fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Fr
         // What the switch forwards by itself goes to nobody here: the sender sends it again.
         let native = random.once_in(60);
         match packets.last_mut() {
-            Some((group, oob)) if oob.checksum == checksum && !native && same(group) && random.once_in(3) => {
+            Some((group, oob))
+                if oob.checksum == checksum
+                    && oob.large_send == 0
+                    && !native
+                    && same(group)
+                    && random.once_in(3) =>
+            {
                 group.push(frame)
             }
             _ => packets
@@ -303,12 +322,12 @@ fn grouped(frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Fr
 }
 
 /// Where the TCP header of an IPv4 frame begins.
-fn transport(frame: &[u8]) -> Option<usize> {
+pub(crate) fn transport(frame: &[u8]) -> Option<usize> {
     let ipv4 = frame.get(12..14)? == [8, 0] && *frame.get(23)? == 6;
     ipv4.then(|| 14 + usize::from(frame[14] & 15) * 4)
 }
 
-fn sum(bytes: &[u8], start: u32) -> u16 {
+pub(crate) fn sum(bytes: &[u8], start: u32) -> u16 {
     let mut sum = start;
     for pair in bytes.chunks(2) {
         sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));

@@ -44,6 +44,7 @@ mod administrator;
 mod guest;
 mod harass;
 mod image;
+mod large_send;
 mod scenario;
 
 pub use image::Image;

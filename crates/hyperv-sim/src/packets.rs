@@ -28,6 +28,8 @@ const UNSET: NDIS_STATUS = 0x7777;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OutOfBand {
     pub checksum: u64,
+    /// Word of large sends.
+    pub large_send: u64,
     pub vlan: u64,
     /// Guests can write to the frame's memory.
     pub unsafe_data: bool,
@@ -87,7 +89,9 @@ unsafe fn make_frame(w: &mut World, frame: &[u8]) -> *mut NET_BUFFER {
         let mut link = &raw mut (*nb).MdlChain;
         let whole = w.random.once_in(2);
         while !rest.is_empty() {
-            let n = if whole { rest.len() } else { (1 + w.random.below(200)).min(rest.len()) };
+            // Of large frames the pieces are larger: each may fail to be mapped, and some frame has to get through.
+            let most = 200.max(frame.len() / 4);
+            let n = if whole { rest.len() } else { (1 + w.random.below(most)).min(rest.len()) };
             let n = if w.random.once_in(12) { 0 } else { n };
             let mapped = !w.random.once_in(4);
             *link = make_mdl(&rest[..n], mapped);
@@ -122,6 +126,7 @@ fn make(w: &mut World, source: NicId, frames: &[Vec<u8>], oob: &OutOfBand) -> us
         (*list).Scratch = 0x5c5c as *mut c_void;
         let info = &mut (*list).NetBufferListInfo;
         info[TcpIpChecksumNetBufferListInfo] = oob.checksum as usize;
+        info[TcpLargeSendNetBufferListInfo] = oob.large_send as usize;
         info[Ieee8021QNetBufferListInfo] = oob.vlan as usize;
         let room = w.random.below(3) as u64;
         let safe = if oob.unsafe_data { 14 << 43 } else { 1 << 42 };
@@ -283,9 +288,11 @@ pub(crate) fn deliver() {
         // SAFETY: the switch owns the packet.
         let frames = unsafe { frames_of(list) };
         // SAFETY: as above.
-        let (checksum, vlan) = unsafe {
+        let (checksum, vlan, large_send) = unsafe {
             let info = &(*(list as *mut NET_BUFFER_LIST)).NetBufferListInfo;
-            (info[TcpIpChecksumNetBufferListInfo] as u64, info[Ieee8021QNetBufferListInfo] as u64)
+            let word = |slot: usize| info[slot] as u64;
+            let large_send = word(TcpLargeSendNetBufferListInfo);
+            (word(TcpIpChecksumNetBufferListInfo), word(Ieee8021QNetBufferListInfo), large_send)
         };
         with(|w| {
             let record = &w.ledger.packets[&list];
@@ -298,9 +305,13 @@ pub(crate) fn deliver() {
                 for frame in &frames {
                     let as_wanted = wanted.map_or(0, |id| u64::from(id) << 4) == vlan;
                     rule_of(w, as_wanted, "a tag on the wrong side of the bridge");
-                    let frame = crate::guest::finished(frame, checksum, outside);
-                    w.counts.delivered += 1;
-                    w.guests[guest].inbox.push_back(frame);
+                    let whole = match large_send {
+                        0 => vec![crate::guest::finished(frame, checksum, outside)],
+                        word => crate::large_send::cut(frame, word),
+                    };
+                    w.counts.delivered += whole.len() as u64;
+                    w.counts.large_sends += u64::from(large_send != 0);
+                    w.guests[guest].inbox.extend(whole);
                 }
             }
             w.done.push_back(list);

@@ -171,7 +171,7 @@ fn traffic(from: usize, to: usize) {
 }
 
 fn wait_for_guests() {
-    const PATIENCE: u64 = 120;
+    const PATIENCE: u64 = 1200;
     for _ in 0..PATIENCE {
         if with(|w| w.guests.iter().all(Guest::is_content)) {
             return;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datapath::Command;
 use dpif::Dpif;
+use ndis_sys::STATUS_DEVICE_NOT_READY;
 use netlink::Attrs;
 use odp::netlink::ids::{self, control_attr, control_cmd};
 use odp::netlink::vport::VportAttrs;
@@ -191,7 +192,10 @@ impl UserSpace {
         let pending = self.waiting().take();
         if let Some(pending) = pending {
             self.waits_at.store(0, Ordering::Release);
-            rule(pending.finish().is_ok(), "a wait for upcalls failed");
+            // Without a switch nobody waits; it is tried again.
+            let done = pending.finish();
+            let is_over = matches!(done, Ok(_) | Err(STATUS_DEVICE_NOT_READY));
+            rule(is_over, "a wait for upcalls failed");
         }
         match self.upcalls.read(READ_PACKET) {
             Ok(bytes) if bytes.is_empty() => {

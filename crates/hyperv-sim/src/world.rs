@@ -180,6 +180,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Packets that guests and the wire sent.
     pub sent: u64,
+    /// Large sends that hardware had to cut.
+    pub large_sends: u64,
     /// Packets that the driver made.
     pub made: u64,
     /// Packets that the driver passed on as they were.

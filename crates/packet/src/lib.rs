@@ -25,6 +25,7 @@ mod drop;
 mod flat;
 mod meta;
 mod offload;
+mod segment;
 mod time;
 
 pub use batch::{BATCH, Batch, MetaMut};
@@ -33,4 +34,5 @@ pub use drop::DropReason;
 pub use flat::FlatPacket;
 pub use meta::{CtTuple, OdpPort, PacketMeta, TunnelKey, TunnelOption, TunnelOptions};
 pub use offload::{L4Checksum, Offload, Segmentation, SegmentationKind};
+pub use segment::Segments;
 pub use time::{Instant, Now};

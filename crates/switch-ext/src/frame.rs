@@ -15,6 +15,7 @@ use core::ops::Range;
 
 use flow::extract::HEADER_BYTES;
 use packet::{Offload, PacketBuf};
+use wire::{bytes, eth};
 
 use crate::platform::{Block, Platform, View};
 
@@ -22,8 +23,9 @@ use crate::platform::{Block, Platform, View};
 pub(crate) const HEADROOM: u16 = 256;
 /// The frame of no packet in hand.
 pub(crate) const NO_ORIGIN: u16 = u16::MAX;
-const TAG: usize = wire::eth::VLAN_LEN;
+const TAG: usize = eth::VLAN_LEN;
 const ADDRESSES: usize = 12;
+const IPV6_HEADER: usize = 40;
 
 /// What is not in the block: `len` bytes of a packet from `skip` on.
 struct Rest<V> {
@@ -100,7 +102,7 @@ impl<P: Platform> Frame<P> {
         let head = self.head_mut();
         head.copy_within(TAG..TAG + ADDRESSES, 0);
         let [a, b] = tci.to_be_bytes();
-        wire::bytes::put(head, ADDRESSES, &[0x81, 0x00, a, b]).is_some()
+        bytes::put(head, ADDRESSES, &[0x81, 0x00, a, b]).is_some()
     }
 
     /// Takes the outermost 802.1Q tag off, and returns it.
@@ -109,7 +111,7 @@ impl<P: Platform> Frame<P> {
         if head.get(ADDRESSES..ADDRESSES + 2)? != [0x81, 0x00] {
             return None;
         }
-        let tci = wire::bytes::u16_at(head, ADDRESSES + 2)?;
+        let tci = bytes::u16_at(head, ADDRESSES + 2)?;
         head.copy_within(0..ADDRESSES, TAG);
         self.pull_front(TAG).then_some(tci)
     }
@@ -125,19 +127,53 @@ impl<P: Platform> Frame<P> {
         usize::from(self.end.saturating_sub(self.start))
     }
 
+    /// The type of the network header, and where it begins.
+    fn l3(&self) -> Option<(u16, usize)> {
+        let head = self.head();
+        let mut at = ADDRESSES;
+        loop {
+            match bytes::u16_at(head, at)? {
+                tag if eth::is_vlan(tag) => at = at.saturating_add(TAG),
+                kind => return Some((kind, at.saturating_add(2))),
+            }
+        }
+    }
+
     /// Computes the checksum of an IPv4 header, if that is what the frame has.
     pub(crate) fn complete_ip(&mut self) {
+        let Some((eth::TYPE_IPV4, l3)) = self.l3() else { return };
         let head = self.head_mut();
-        let mut at = ADDRESSES;
-        while wire::bytes::u16_at(head, at).is_some_and(wire::eth::is_vlan) {
-            at = at.saturating_add(TAG);
-        }
-        let (kind, l3) = (wire::bytes::u16_at(head, at), at.saturating_add(2));
-        let len = wire::bytes::u8_at(head, l3).map_or(0, |b| usize::from(b & 0xf).saturating_mul(4));
+        let len = bytes::u8_at(head, l3).map_or(0, |b| usize::from(b & 0xf).saturating_mul(4));
         let Some(header) = head.get_mut(l3..).and_then(|h| h.get_mut(..len)) else { return };
-        if kind == Some(wire::eth::TYPE_IPV4) && wire::bytes::put(header, 10, &[0, 0]).is_some() {
+        if bytes::put(header, 10, &[0, 0]).is_some() {
             let sum = wire::checksum::checksum(header);
-            let _ = wire::bytes::put(header, 10, &sum.to_be_bytes());
+            // The header is there: the byte before was.
+            let _ = bytes::put(header, 10, &sum.to_be_bytes());
+        }
+    }
+
+    /// Writes the length into an IP header that has none; true if it had none. Senders of large sends leave it to hardware.
+    pub(crate) fn fill_length(&mut self) -> bool {
+        let whole = self.len();
+        let Some((at, ip)) = self.length_field() else { return false };
+        let length = u16::try_from(whole.saturating_sub(ip)).unwrap_or(u16::MAX);
+        let head = self.head_mut();
+        bytes::u16_at(head, at) == Some(0) && bytes::put(head, at, &length.to_be_bytes()).is_some()
+    }
+
+    /// Takes the length out of an IP header again.
+    pub(crate) fn clear_length(&mut self) {
+        if let Some((at, _)) = self.length_field() {
+            let _ = bytes::put(self.head_mut(), at, &[0, 0]);
+        }
+    }
+
+    /// Where an IP header has its length, and from where that counts.
+    fn length_field(&self) -> Option<(usize, usize)> {
+        match self.l3()? {
+            (eth::TYPE_IPV4, l3) => Some((l3.saturating_add(2), l3)),
+            (eth::TYPE_IPV6, l3) => Some((l3.saturating_add(4), l3.saturating_add(IPV6_HEADER))),
+            _ => None,
         }
     }
 

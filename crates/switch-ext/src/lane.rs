@@ -52,6 +52,8 @@ struct Held<P: Platform> {
     facts: Facts,
     /// Work on it when it came.
     offload: Offload,
+    /// Its IP header came without a length, as that of a large send may.
+    lacks_length: bool,
     end: End,
 }
 
@@ -143,6 +145,7 @@ impl<P: Platform> Hand<P> {
             held.offload = held.facts.info.offload_to_do(l4_offset(frame.head()));
         }
         *frame.offload_mut() = held.offload;
+        held.lacks_length = held.offload.segment.is_some() && frame.fill_length();
         if let Some(tci) = held.facts.info.tci() {
             // A frame too short for a tag is too short for the core, which says so.
             let _ = frame.insert_tag(tci);
@@ -181,7 +184,7 @@ impl<P: Platform> Hand<P> {
         let facts = Facts { source, frames: 1, ..Facts::default() };
         // It is complete: nothing was left to hardware.
         let (offload, end, from) = (Offload::default(), End::Dropped, From::UserSpace);
-        self.held.push(Held { nbl, from, view: None, facts, offload, end });
+        self.held.push(Held { nbl, from, view: None, facts, offload, lacks_length: false, end });
         Some(Frame::of_view(block, view, 0))
     }
 
@@ -219,7 +222,7 @@ impl<P: Platform> Lane<P> {
         let offload = if source.external { facts.info.offload_done() } else { Offload::default() };
         let (end, from) = (End::Dropped, From::Switch);
         // There is room: a full lane was emptied.
-        hand.held.push(Held { nbl, from, view: None, facts, offload, end });
+        hand.held.push(Held { nbl, from, view: None, facts, offload, lacks_length: false, end });
         for index in 0..facts.frames {
             if self.hand.batch.is_full() {
                 self.run(pass, plan);
@@ -287,10 +290,7 @@ fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &mut Upcall<Frame<P>>,
             held.end = End::ToUserSpace;
         }
     }
-    // A large send is more than a packet, and nobody cuts it here: its sender sends less when nothing is acknowledged.
-    let is_packet = upcall.packet.offload().segment.is_none();
-    let queued =
-        is_packet && pass.platform.device().is_some_and(|device| device.upcall(pass.extension, upcall));
+    let queued = pass.platform.device().is_some_and(|device| device.upcall(pass.extension, upcall));
     if !queued {
         pass.datapath.count_lost(1);
     }
@@ -350,6 +350,9 @@ impl<P: Platform> Output<'_, '_, P> {
         let len = frame.len() as u64;
         let tci = frame.strip_tag();
         let origin = usize::from(frame.origin);
+        if self.hand.held.get(origin).is_some_and(|held| held.lacks_length) {
+            frame.clear_length();
+        }
         if self.is_unchanged(&frame, tci)
             && let Some(to) = self.hand.to.get_mut(origin).filter(|to| !to.contains(&destination))
             && to.try_reserve(1).is_ok()

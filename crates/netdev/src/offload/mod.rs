@@ -47,7 +47,7 @@ pub fn deliver(
     if let Some(s) = frame.offload().segment
         && (frame.offload().outer != 0 || !can.segments(&s))
     {
-        let done = segment(&frame, &s, pool, &mut emit);
+        let done = segment(&frame, pool, &mut emit);
         pool.give(frame);
         return done;
     }

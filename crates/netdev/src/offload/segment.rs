@@ -1,25 +1,10 @@
 //! Segmentation: one super-packet into packets that fit the wire.
 //!
-//! Where it sits: see the parent module.
-//!
-//! Each segment repeats the headers with its own lengths, identification, sequence number, flags and checksums. What
-//! the headers say is only trusted as far as the frame reaches.
-//!
-//! Spec: RFC 9293 (sequence, flags), RFC 6864 (identification), RFC 3168 §6.1.2 (CWR on the first segment only).
+//! Where it sits: see the parent module. Where it is cut, and what the headers say then, is `packet`'s.
 
-use packet::{L4Checksum, PacketBuf, Segmentation, SegmentationKind};
-use wire::checksum::{Sum, checksum, pseudo_v4, pseudo_v6};
-use wire::{bytes, eth};
+use packet::{PacketBuf, Segments};
 
 use crate::{BufferPool, Frame};
-
-const IPPROTO_TCP: u8 = 6;
-const IPPROTO_UDP: u8 = 17;
-const TCP_FIN: u8 = 0x01;
-const TCP_PSH: u8 = 0x08;
-const TCP_CWR: u8 = 0x80;
-/// IPv6 extension headers walked at most.
-const MAX_EXTENSIONS: usize = 8;
 
 /// Why a super-packet could not be cut up; the rest of it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,151 +15,29 @@ pub enum SegmentError {
     NoMemory,
 }
 
-/// Where the headers of a super-packet are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
-    l3: usize,
-    l4: usize,
-    payload: usize,
-    version: u8,
-    proto: u8,
-}
-
-impl Layout {
-    /// `outer`: bytes of tunnel headers in front.
-    fn of(frame: &[u8], kind: SegmentationKind, outer: u16) -> Option<Layout> {
-        let mut l3 = usize::from(outer) + eth::HEADER_LEN;
-        while eth::is_vlan(bytes::u16_at(frame, l3 - 2)?) {
-            l3 += eth::VLAN_LEN;
-        }
-        let (version, proto, l4) = match bytes::u16_at(frame, l3 - 2)? {
-            eth::TYPE_IPV4 => ipv4(frame, l3)?,
-            eth::TYPE_IPV6 => ipv6(frame, l3)?,
-            _ => return None,
-        };
-        let payload = match proto {
-            IPPROTO_TCP => {
-                let len = usize::from(bytes::u8_at(frame, l4 + 12)? >> 4) * 4;
-                if len < 20 {
-                    return None;
-                }
-                l4 + len
-            }
-            IPPROTO_UDP => l4 + 8,
-            _ => return None,
-        };
-        let as_asked = match kind {
-            SegmentationKind::TcpV4 => version == 4 && proto == IPPROTO_TCP,
-            SegmentationKind::TcpV6 => version == 6 && proto == IPPROTO_TCP,
-            SegmentationKind::Udp => proto == IPPROTO_UDP,
-        };
-        (as_asked && payload <= frame.len()).then_some(Layout { l3, l4, payload, version, proto })
-    }
-}
-
-fn ipv4(frame: &[u8], l3: usize) -> Option<(u8, u8, usize)> {
-    let ihl = usize::from(bytes::u8_at(frame, l3)? & 0xf) * 4;
-    (ihl >= 20).then_some((4, bytes::u8_at(frame, l3 + 9)?, l3 + ihl))
-}
-
-fn ipv6(frame: &[u8], l3: usize) -> Option<(u8, u8, usize)> {
-    let mut proto = bytes::u8_at(frame, l3 + 6)?;
-    let mut at = l3 + 40;
-    for _ in 0..MAX_EXTENSIONS {
-        // Hop-by-hop, routing and destination options; a fragment is no super-packet.
-        if !matches!(proto, 0 | 43 | 60) {
-            return Some((6, proto, at));
-        }
-        proto = bytes::u8_at(frame, at)?;
-        at += (usize::from(bytes::u8_at(frame, at + 1)?) + 1) * 8;
-    }
-    None
-}
-
-/// What one segment is of its super-packet.
-struct Piece {
-    index: usize,
-    offset: usize,
-    last: bool,
-}
-
-/// Cuts `frame` up as `how` asks and hands each segment, complete with checksums, to `emit`.
+/// Cuts `frame` up as it asks for and hands each segment, complete with checksums, to `emit`.
 pub fn segment(
     frame: &Frame,
-    how: &Segmentation,
     pool: &mut BufferPool,
     emit: &mut impl FnMut(Frame, &mut BufferPool),
 ) -> Result<(), SegmentError> {
     let whole = frame.frame();
-    let layout = Layout::of(whole, how.kind, frame.offload().outer).ok_or(SegmentError::Malformed)?;
-    let (headers, payload) = whole.split_at(layout.payload);
-    let size = usize::from(how.size.max(1));
-    let count = payload.len().div_ceil(size).max(1);
-    let has_checksum = layout.proto == IPPROTO_TCP
-        || frame.offload().l4 != L4Checksum::Unknown
-        || bytes::u16_at(whole, layout.l4 + 6) != Some(0);
-    for index in 0..count {
-        let offset = index * size;
-        let body = payload.get(offset..payload.len().min(offset + size)).unwrap_or_default();
+    let cuts = Segments::of(whole, whole.len(), frame.offload()).ok_or(SegmentError::Malformed)?;
+    let headers = whole.get(..cuts.headers()).ok_or(SegmentError::Malformed)?;
+    for index in 0..cuts.count() {
+        let body = whole.get(cuts.body(index)).unwrap_or_default();
         let mut out = pool.take(headers.len() + body.len()).ok_or(SegmentError::NoMemory)?;
         if !out.append(headers) || !out.append(body) {
             return Err(SegmentError::NoMemory);
         }
-        let piece = Piece { index, offset, last: index + 1 == count };
-        fix_headers(out.head_mut(), &layout, &piece, has_checksum).ok_or(SegmentError::Malformed)?;
+        out.offload_mut().l4 = cuts.finish(out.head_mut(), index).ok_or(SegmentError::Malformed)?;
         if frame.offload().outer != 0 {
             let len = out.len();
             tunnel::finish(out.head_mut(), len).ok_or(SegmentError::Malformed)?;
         }
-        out.offload_mut().l4 = if has_checksum { L4Checksum::Good } else { L4Checksum::Unknown };
         emit(out, pool);
     }
     Ok(())
-}
-
-fn fix_headers(f: &mut [u8], at: &Layout, piece: &Piece, has_checksum: bool) -> Option<()> {
-    let l4_len = f.len().checked_sub(at.l4)?;
-    let pseudo = if at.version == 4 { fix_ipv4(f, at, piece, l4_len)? } else { fix_ipv6(f, at, l4_len)? };
-    let checksum_at = if at.proto == IPPROTO_TCP {
-        let sequence = bytes::u32_at(f, at.l4 + 4)?.wrapping_add(piece.offset as u32);
-        bytes::put(f, at.l4 + 4, &sequence.to_be_bytes())?;
-        let flags = bytes::u8_at(f, at.l4 + 13)?
-            & !(if piece.last { 0 } else { TCP_FIN | TCP_PSH })
-            & !(if piece.index == 0 { 0 } else { TCP_CWR });
-        bytes::put(f, at.l4 + 13, &[flags])?;
-        at.l4 + 16
-    } else {
-        bytes::put(f, at.l4 + 4, &u16::try_from(l4_len).ok()?.to_be_bytes())?;
-        at.l4 + 6
-    };
-    if !has_checksum {
-        return Some(());
-    }
-    bytes::put(f, checksum_at, &[0, 0])?;
-    let sum = match pseudo.bytes(f.get(at.l4..)?).finish() {
-        0 if at.proto == IPPROTO_UDP => 0xffff,
-        sum => sum,
-    };
-    bytes::put(f, checksum_at, &sum.to_be_bytes())
-}
-
-fn fix_ipv4(f: &mut [u8], at: &Layout, piece: &Piece, l4_len: usize) -> Option<Sum> {
-    let total = u16::try_from(f.len() - at.l3).ok()?;
-    bytes::put(f, at.l3 + 2, &total.to_be_bytes())?;
-    let id = bytes::u16_at(f, at.l3 + 4)?.wrapping_add(piece.index as u16);
-    bytes::put(f, at.l3 + 4, &id.to_be_bytes())?;
-    bytes::put(f, at.l3 + 10, &[0, 0])?;
-    let sum = checksum(f.get(at.l3..at.l4)?);
-    bytes::put(f, at.l3 + 10, &sum.to_be_bytes())?;
-    let (src, dst) = (bytes::u32_at(f, at.l3 + 12)?, bytes::u32_at(f, at.l3 + 16)?);
-    Some(pseudo_v4(src, dst, at.proto, u16::try_from(l4_len).ok()?))
-}
-
-fn fix_ipv6(f: &mut [u8], at: &Layout, l4_len: usize) -> Option<Sum> {
-    let payload = u16::try_from(f.len().checked_sub(at.l3 + 40)?).ok()?;
-    bytes::put(f, at.l3 + 4, &payload.to_be_bytes())?;
-    let (src, dst) = (bytes::u128_at(f, at.l3 + 8)?, bytes::u128_at(f, at.l3 + 24)?);
-    Some(pseudo_v6(src, dst, at.proto, u32::try_from(l4_len).ok()?))
 }
 
 #[cfg(test)]

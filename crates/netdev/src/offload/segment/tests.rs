@@ -2,6 +2,9 @@
 
 use proptest::prelude::*;
 
+use packet::{L4Checksum, Segmentation, SegmentationKind};
+use wire::bytes;
+
 use super::*;
 use crate::offload::{TxCapabilities, complete_checksum, deliver};
 
