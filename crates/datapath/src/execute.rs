@@ -317,6 +317,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         if let Some(len) = p.trunc {
             p.buf.truncate(len as usize);
         }
+        if let Some(kind) = self.tunnel_of(&p, port) {
+            return self.tunnel_output(p, kind);
+        }
         if !self.queues.transmit(port, p.buf) {
             self.drop(DropReason::WorklistFull);
         }
@@ -512,14 +515,14 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     /// Brings the key and the packet's layers up to date with its bytes.
-    fn refresh(&mut self, p: &mut Packet<B>) {
+    pub fn refresh(&mut self, p: &mut Packet<B>) {
         if ::core::mem::take(&mut self.stale) {
             let (head, len) = (p.buf.head(), p.buf.len());
             p.layers = flow::extract(&p.meta, head, len, self.dp.vlan_limit, self.key);
         }
     }
 
-    fn drop(&mut self, reason: DropReason) {
+    pub fn drop(&mut self, reason: DropReason) {
         self.tally.drops.add(reason, 1);
     }
 
@@ -565,7 +568,7 @@ fn tracked(ct: &odp::CtAction) -> conntrack::CtAction {
 }
 
 /// `hash`: of the transport flow. Never zero, which means "not computed".
-fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
+pub(crate) fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
     let ends = |src: u128, port: u16| (src, port);
     let (src, dst) = if key.eth_type() == wire::eth::TYPE_IPV6 {
         (key.ipv6_src(), key.ipv6_dst())
