@@ -523,7 +523,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     pub fn drop(&mut self, reason: DropReason) {
-        self.tally.drops.add(reason, 1);
+        self.tally.drop_of(OdpPort(self.key.in_port()), reason);
     }
 
     /// Xorshift: good enough for sampling.

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use classifier::hash_key;
 use flow::{FlowKey, Layers};
 use odp::Action;
-use packet::{BATCH, Batch, DropReason, Now, PacketBuf, PacketMeta};
+use packet::{BATCH, Batch, DropReason, Now, OdpPort, PacketBuf, PacketMeta};
 use sync::Reader;
 
 use crate::cache::FlowCache;
@@ -187,8 +187,12 @@ impl<B: PacketBuf> Worker<B> {
             self.work = work;
         }
         drop(table);
-        self.tally.drops.add(DropReason::RecircLimit, self.waiting.len() as u64);
-        self.waiting.clear();
+        for (meta, _) in self.waiting.drain(..) {
+            self.tally.drop_of(meta.in_port, DropReason::RecircLimit);
+        }
+        if self.tally.has_ports() {
+            dp.port_drops.lock().take(&mut self.tally.by_port);
+        }
         if let Some(totals) = dp.workers.local(&reader) {
             totals.take(&mut self.tally);
         }
@@ -251,7 +255,7 @@ impl<B: PacketBuf> Worker<B> {
     ) {
         let (Some(key), Some(found)) = (self.keys.get_mut(at), self.found.get(at)) else { return };
         if is_runt(&item.0, item.1.len()) {
-            return self.tally.drops.add(DropReason::RuntFrame, 1);
+            return self.tally.drop_of(item.0.in_port, DropReason::RuntFrame);
         }
         let Some(flow) = found.flow.and_then(|(slot, generation)| table.current(slot, generation)) else {
             return miss(&mut self.queues, &mut self.tally, key, item);
@@ -275,7 +279,7 @@ impl<B: PacketBuf> Worker<B> {
 fn miss<B>(queues: &mut Queues<B>, tally: &mut Tally, key: &FlowKey, (meta, packet): (PacketMeta, B)) {
     if !queues.upcall(Upcall { kind: UpcallKind::Miss, key: *key, meta, packet }) {
         tally.lost += 1;
-        tally.drops.add(DropReason::UpcallQueueFull, 1);
+        tally.drop_of(OdpPort(key.in_port()), DropReason::UpcallQueueFull);
     }
 }
 

@@ -173,6 +173,25 @@ fn files_of_megaflows() {
 }
 
 #[test]
+fn drops_of_all_and_of_each_port() {
+    let (commands, dpif) = bench();
+    dpif.add_port("p2", "dummy", None).expect("a dummy port");
+    check(&commands, "dpctl/show-drops", Ok(""));
+    let frame = packet::FlatPacket::try_from_frame(&[0x12; 60]).expect("memory");
+    for (port, reason) in [(1, 0), (2, 2), (1, 2), (1, 0)] {
+        let meta = packet::PacketMeta { in_port: OdpPort(port), ..Default::default() };
+        dpif.execute(meta, frame.clone(), &[Action::Drop(reason)]).expect("valid actions");
+    }
+    let line = |indent: &str, name: &str, n| format!("{indent}{name:<44} {n}\n");
+    let (policy, deep) = ("drop_action_of_pipeline", "drop_action_recursion_too_deep");
+    let (one, two) = (line("  ", policy, 2) + &line("  ", deep, 1), line("  ", deep, 1));
+    let all = line("", policy, 2) + &line("", deep, 2);
+    check(&commands, "dpctl/show-drops", Ok(&format!("{all}port 1: p1\n{one}port 2: p2\n{two}")));
+    dpif.del_port(OdpPort(1)).expect("a port");
+    check(&commands, "dpctl/show-drops", Ok(&format!("{all}port 2: p2\n{two}")));
+}
+
+#[test]
 fn connection_tracking_settings() {
     let (commands, _) = bench();
     check(&commands, "dpctl/ct-get-nconns", Ok("0\n"));
