@@ -162,13 +162,13 @@ fn files_of_megaflows() {
     assert_eq!(dpif.stats().flows, 1);
     let wrong = "ovs-vswitchd: Failed parsing line number 1, skipped!\n\
                  ovs-vswitchd: parsing flow key (syntax error at foo) (Invalid argument)\n";
-    run("dpctl/add-flows", "in_port(3)\nfoo 2\nin_port(4) 1\n", Err(wrong));
+    run("dpctl/add-flows", "in_port(3)\nfoo 2\nin_port(4) 1\n", Ok(wrong));
     assert_eq!(dpif.stats().flows, 2);
     run("dpctl/mod-flows", "in_port(4) drop\n", Ok(""));
     run("dpctl/del-flows", "in_port(4)\n", Ok(""));
     let absent = folder.join("none").display().to_string();
     let why = format!("ovs-vswitchd: Opening file \"{absent}\" failed (No such file or directory)\n");
-    check(&commands, &format!("dpctl/add-flows {absent}"), Err(&why));
+    check(&commands, &format!("dpctl/add-flows {absent}"), Ok(&why));
     assert_eq!(dpif.stats().flows, 1);
 }
 
