@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 use conntrack::Conntrack;
 use odp::{TunnelKind, Ufid};
 use packet::{DropReason, OdpPort};
-use sync::{Qsbr, RwSpin, try_box_with};
+use sync::{Qsbr, RwSpin, SpinLock, try_box_with};
 
-use crate::counters::Totals;
+use crate::counters::{PortDrops, Totals};
 use crate::flows::FlowTable;
 use crate::meter::Meters;
-use crate::{Command, CommandError, FlowPut, FlowStats, Reply, Stats};
+use crate::{Command, CommandError, DropCounts, FlowPut, FlowStats, Reply, Stats};
 
 /// Workers of a datapath at most, commands included.
 const MAX_WORKERS: usize = 128;
@@ -52,6 +52,8 @@ pub struct Datapath {
     pub(crate) workers: Workers,
     /// What others count: hosts, at ports and upcall queues.
     others: Totals,
+    /// Drops by port.
+    pub(crate) port_drops: SpinLock<PortDrops>,
     pub(crate) vlan_limit: u8,
     pub(crate) seed: u64,
     pub(crate) meters: RwSpin<Meters>,
@@ -71,6 +73,7 @@ impl Datapath {
             flows: try_box_with(|| FlowTable::try_new(&workers, config.seed, config.flow_limit))?,
             workers,
             others: Totals::try_new()?,
+            port_drops: SpinLock::new(PortDrops::try_new()?),
             vlan_limit: config.vlan_limit,
             seed: config.seed,
             meters: RwSpin::new(Meters::default()),
@@ -89,6 +92,22 @@ impl Datapath {
     /// Counts packets that the host dropped, at a port or an upcall queue.
     pub fn count_drops(&self, reason: DropReason, n: u64) {
         self.others.drop(reason, n);
+    }
+
+    /// Counts packets that the host dropped on their way out of a port, or into it.
+    pub fn count_port_drops(&self, port: OdpPort, reason: DropReason, n: u64) {
+        self.port_drops.lock().add(port, reason, n);
+    }
+
+    /// Dropped packets of a port: those that came in by it, and those that it could not send.
+    #[inline(never)]
+    pub fn port_drops(&self, port: OdpPort) -> DropCounts {
+        self.port_drops.lock().of(port)
+    }
+
+    /// Forgets what was dropped of a port that is gone.
+    pub fn forget_port(&self, port: OdpPort) {
+        self.port_drops.lock().forget(port);
     }
 
     /// Counts upcalls that the host lost.

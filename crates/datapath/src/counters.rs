@@ -5,7 +5,7 @@
 use ::core::sync::atomic::{AtomicU64, Ordering};
 use alloc::vec::Vec;
 
-use packet::DropReason;
+use packet::{DropReason, OdpPort};
 
 /// How many reasons there are.
 const REASONS: usize = DropReason::ALL.len();
@@ -44,6 +44,78 @@ impl DropCounts {
     }
 }
 
+/// Kinds of drops that a batch notes by port; of more than so many, the rest is counted for no port.
+const NOTED: usize = 16;
+/// Ports whose drops are told apart; those of further ports are counted for no port.
+const PORTS: usize = 256;
+
+/// Drops of a batch by the port that the packets came in by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PortTally {
+    noted: [(OdpPort, DropReason, u32); NOTED],
+    len: usize,
+}
+
+impl Default for PortTally {
+    fn default() -> Self {
+        PortTally { noted: [(OdpPort::NONE, DropReason::Policy, 0); NOTED], len: 0 }
+    }
+}
+
+impl PortTally {
+    fn add(&mut self, port: OdpPort, reason: DropReason) {
+        let noted = self.noted.get_mut(..self.len).unwrap_or_default();
+        if let Some((.., n)) = noted.iter_mut().find(|(p, r, _)| (*p, *r) == (port, reason)) {
+            *n = n.saturating_add(1);
+        } else if let Some(free) = self.noted.get_mut(self.len) {
+            *free = (port, reason, 1);
+            self.len += 1;
+        }
+    }
+}
+
+/// Dropped packets by port and reason, of all workers and hosts.
+#[derive(Debug)]
+pub(crate) struct PortDrops(Vec<(OdpPort, DropCounts)>);
+
+impl PortDrops {
+    /// Nothing counted yet, with memory for all ports; `None` if it is short.
+    pub fn try_new() -> Option<PortDrops> {
+        let mut rows = Vec::new();
+        rows.try_reserve_exact(PORTS).ok()?;
+        Some(PortDrops(rows))
+    }
+
+    /// Counts packets for a port.
+    #[inline(never)]
+    pub fn add(&mut self, port: OdpPort, reason: DropReason, n: u64) {
+        if self.0.iter().all(|(p, _)| *p != port) && self.0.len() < PORTS {
+            self.0.push((port, DropCounts::default()));
+        }
+        if let Some((_, counts)) = self.0.iter_mut().find(|(p, _)| *p == port) {
+            counts.add(reason, n);
+        }
+    }
+
+    /// Takes over what a batch noted.
+    pub fn take(&mut self, tally: &mut PortTally) {
+        for (port, reason, n) in tally.noted.iter().take(tally.len) {
+            self.add(*port, *reason, u64::from(*n));
+        }
+        tally.len = 0;
+    }
+
+    /// Forgets a port.
+    pub fn forget(&mut self, port: OdpPort) {
+        self.0.retain(|(p, _)| *p != port);
+    }
+
+    /// Packets dropped of those that came in by a port or were to leave by it, by reason.
+    pub fn of(&self, port: OdpPort) -> DropCounts {
+        self.0.iter().find(|(p, _)| *p == port).map_or_else(DropCounts::default, |(_, counts)| *counts)
+    }
+}
+
 /// What a worker counts during a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
@@ -54,6 +126,20 @@ pub(crate) struct Tally {
     pub masks_searched: u64,
     pub recirculated: u64,
     pub drops: DropCounts,
+    pub by_port: PortTally,
+}
+
+impl Tally {
+    /// Counts a packet that came in by `port`.
+    pub fn drop_of(&mut self, port: OdpPort, reason: DropReason) {
+        self.drops.add(reason, 1);
+        self.by_port.add(port, reason);
+    }
+
+    /// True if drops were noted by port.
+    pub fn has_ports(&self) -> bool {
+        self.by_port.len != 0
+    }
 }
 
 /// Totals: one worker's, which it alone changes, or those of everybody else, who add to them together.
@@ -140,5 +226,46 @@ impl Totals {
         add(&mut stats.lost, &self.lost);
         add(&mut stats.masks_searched, &self.masks_searched);
         add(&mut stats.recirculated, &self.recirculated);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_told_apart_by_port() {
+        let (mut drops, mut tally) = (PortDrops::try_new().unwrap(), Tally::default());
+        for (port, reason) in [(1, DropReason::Meter), (2, DropReason::Meter), (1, DropReason::Meter)] {
+            tally.drop_of(OdpPort(port), reason);
+        }
+        assert!(tally.has_ports());
+        drops.take(&mut tally.by_port);
+        assert!(!tally.has_ports());
+        drops.add(OdpPort(1), DropReason::TxFailed, 5);
+        let of = |drops: &PortDrops, port, reason| drops.of(OdpPort(port)).get(reason);
+        assert_eq!((of(&drops, 1, DropReason::Meter), of(&drops, 1, DropReason::TxFailed)), (2, 5));
+        assert_eq!((of(&drops, 2, DropReason::Meter), of(&drops, 3, DropReason::Meter)), (1, 0));
+        drops.forget(OdpPort(1));
+        assert_eq!((of(&drops, 1, DropReason::Meter), of(&drops, 2, DropReason::Meter)), (0, 1));
+    }
+
+    #[test]
+    fn ports_and_kinds_are_bounded_and_totals_are_not() {
+        let (mut drops, mut tally) = (PortDrops::try_new().unwrap(), Tally::default());
+        let capacity = drops.0.capacity();
+        for port in 0..2 * PORTS as u32 {
+            tally.drop_of(OdpPort(port), DropReason::Policy);
+            if port % 3 == 0 {
+                drops.take(&mut tally.by_port);
+            }
+        }
+        for port in 0..100 {
+            tally.drop_of(OdpPort(port), DropReason::Meter);
+        }
+        drops.take(&mut tally.by_port);
+        assert_eq!((drops.0.len(), drops.0.capacity()), (PORTS, capacity));
+        assert_eq!(tally.drops.get(DropReason::Policy), 2 * PORTS as u64);
+        assert_eq!(tally.drops.get(DropReason::Meter), 100);
     }
 }

@@ -326,6 +326,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     fn output(&mut self, last: bool, port: OdpPort) -> Step {
+        if let Some(kind) = self.tunnel_of(port) {
+            return self.consume(last, |x, buf| x.tunnel_output(buf, kind));
+        }
         if let Some(mut buf) = self.take(last) {
             if let Some(len) = self.trunc {
                 buf.truncate(len as usize);
@@ -541,15 +544,15 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     #[inline(never)]
-    fn refresh_of(&mut self, buf: &B) {
+    pub fn refresh_of(&mut self, buf: &B) {
         self.whole();
         if let Known::Stale = ::core::mem::replace(&mut self.known, Known::Key) {
             self.layers = flow::extract(self.meta, buf.head(), buf.len(), self.dp.vlan_limit, self.key);
         }
     }
 
-    fn drop(&mut self, reason: DropReason) {
-        self.tally.drops.add(reason, 1);
+    pub fn drop(&mut self, reason: DropReason) {
+        self.tally.drop_of(self.meta.in_port, reason);
     }
 
     /// Xorshift: good enough for sampling.
@@ -594,7 +597,7 @@ fn tracked(ct: &odp::CtAction) -> conntrack::CtAction {
 }
 
 /// `hash`: of the transport flow. Never zero, which means "not computed".
-fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
+pub(crate) fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
     let ends = |src: u128, port: u16| (src, port);
     let (src, dst) = if key.eth_type() == wire::eth::TYPE_IPV6 {
         (key.ipv6_src(), key.ipv6_dst())

@@ -26,6 +26,7 @@ extern crate alloc;
 mod worker;
 
 mod cache;
+mod carry;
 mod encap;
 mod execute;
 mod meter;

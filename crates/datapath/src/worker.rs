@@ -24,7 +24,7 @@ use classifier::{Found, Sought, hash_key};
 use flow::plain::{HEAD_BYTES, is_repeated};
 use flow::{FlowKey, Layers, PlainKey};
 use odp::Action;
-use packet::{BATCH, Batch, DropReason, MetaMut, Now, OdpPort, PacketBuf, PacketMeta};
+use packet::{BATCH, Batch, DropReason, MetaMut, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use sync::{Guard, Reader, try_box, try_box_with};
 
 use crate::cache::FlowCache;
@@ -210,8 +210,12 @@ impl<B: PacketBuf> Worker<B> {
                 desk.pass(&pass, host, later);
             }
         }
-        desk.tally.drops.add(DropReason::RecircLimit, desk.waiting.len() as u64);
-        desk.waiting.drain_bufs().for_each(drop);
+        for (meta, _) in desk.waiting.drain_in_place() {
+            desk.tally.drop_of(meta.get().in_port, DropReason::RecircLimit);
+        }
+        if desk.tally.has_ports() {
+            dp.port_drops.lock().take(&mut desk.tally.by_port);
+        }
         if let Some(totals) = dp.workers.local(&own) {
             totals.take(&mut desk.tally);
         }
@@ -271,12 +275,13 @@ impl<B: PacketBuf> Desk<B> {
             train.run.packets += 1;
             train.run.bytes += buf.len() as u64;
             match flow.output() {
-                Some(port) => {
+                // A port that is a tunnel's takes more than that.
+                Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
                     if !self.queues.transmit(OdpPort(port), buf) {
-                        self.tally.drops.add(DropReason::WorklistFull, 1);
+                        self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
                     }
                 }
-                None => {
+                _ => {
                     if again {
                         self.repeat(train.head, at);
                     }
@@ -427,14 +432,14 @@ impl<B: PacketBuf> Desk<B> {
             return;
         };
         match seen.kind {
-            Kind::Runt => return self.tally.drops.add(DropReason::RuntFrame, 1),
+            Kind::Runt => return self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame),
             Kind::Plain => short.to_key(meta.get(), key),
             Kind::Whole | Kind::Again => {}
         }
         let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta: *meta.get(), packet };
         if !self.queues.upcall(upcall) {
             self.tally.lost += 1;
-            self.tally.drops.add(DropReason::UpcallQueueFull, 1);
+            self.tally.drop_of(meta.get().in_port, DropReason::UpcallQueueFull);
         }
     }
 
@@ -480,7 +485,7 @@ impl<B: PacketBuf> Desk<B> {
         self.read(pass.dp, work);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
             if self.found.get(at).is_some_and(|seen| seen.kind == Kind::Runt) {
-                self.tally.drops.add(DropReason::RuntFrame, 1);
+                self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame);
             } else {
                 self.run(pass, host, at, (meta.into_mut(), buf), &Start { actions, flow: None });
             }

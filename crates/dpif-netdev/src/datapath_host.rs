@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use conntrack::Conntrack;
-use datapath::{Command, CommandError, Datapath, FlowPut, Reply};
+use datapath::{Command, CommandError, Datapath, DropCounts, FlowPut, Reply};
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use flow::Match;
 use netdev::{Frame, Netdev, NetdevError, Polling, Registry};
@@ -501,6 +501,7 @@ impl Dpif for DpifNetdev {
             lock(&self.shared.control).mark();
         }
         devices.remove(&number);
+        self.shared.datapath.forget_port(number);
         Ok(())
     }
 
@@ -533,6 +534,10 @@ impl Dpif for DpifNetdev {
             rx_bytes: s.rx_bytes,
             tx_bytes: s.tx_bytes,
         })
+    }
+
+    fn port_drops(&self, number: OdpPort) -> DropCounts {
+        self.shared.datapath.port_drops(number)
     }
 
     fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {

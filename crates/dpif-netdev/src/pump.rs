@@ -280,7 +280,7 @@ impl Pump {
                 flush(port, output, pool, perf, &mut failed);
             }
         }
-        failed.add(DropReason::InvalidPort, dropped);
+        failed.add(None, DropReason::InvalidPort, dropped);
         failed.count(worker, shared);
     }
 
@@ -325,18 +325,21 @@ fn find_output(outputs: &mut Vec<Output>, port: OdpPort, queue: usize, due: Inst
 
 /// Packets that could not be sent, by reason.
 #[derive(Default)]
-struct Drops(Vec<(DropReason, u64)>);
+struct Drops(Vec<(Option<OdpPort>, DropReason, u64)>);
 
 impl Drops {
-    fn add(&mut self, reason: DropReason, n: u64) {
+    fn add(&mut self, port: Option<OdpPort>, reason: DropReason, n: u64) {
         if n != 0 {
-            self.0.push((reason, n));
+            self.0.push((port, reason, n));
         }
     }
 
     fn count(self, worker: &mut Worker<Frame>, shared: &Shared) {
-        for (reason, n) in self.0 {
+        for (port, reason, n) in self.0 {
             worker.count_drops(&shared.datapath, reason, n);
+            if let Some(port) = port {
+                shared.datapath.count_port_drops(port, reason, n);
+            }
         }
     }
 }
@@ -344,5 +347,5 @@ impl Drops {
 fn flush(port: &PortEntry, output: &mut Output, pool: &mut BufferPool, perf: &Perf, failed: &mut Drops) {
     perf.sent(output.batch.len());
     let drops = port.transmit(output.queue, pool, &mut output.batch);
-    drops.iter().for_each(|(reason, n)| failed.add(reason, u64::from(n)));
+    drops.iter().for_each(|(reason, n)| failed.add(Some(port.number), reason, u64::from(n)));
 }

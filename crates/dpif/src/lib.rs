@@ -22,7 +22,7 @@ mod upcall;
 use std::sync::Arc;
 
 use conntrack::{Conntrack, DumpCursor, Entry, Flush};
-use datapath::{Command, CommandError, MeterInfo, Reply, Stats};
+use datapath::{Command, CommandError, DropCounts, MeterInfo, Reply, Stats};
 use odp::Action;
 use packet::{FlatPacket, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
@@ -63,6 +63,11 @@ pub trait Dpif: Send + Sync {
 
     /// A port's counters.
     fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError>;
+
+    /// Dropped packets of a port: those that came in by it, and those that it could not send.
+    fn port_drops(&self, _number: OdpPort) -> DropCounts {
+        DropCounts::default()
+    }
 
     /// Carries out a command about megaflows.
     fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError>;

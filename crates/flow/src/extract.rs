@@ -14,7 +14,7 @@
 //!
 //! Spec: ovs-fields(7). Next: `datapath/src/worker.rs`.
 
-use packet::{PacketMeta, TunnelOptions};
+use packet::{PacketMeta, TunnelKey, TunnelOptions};
 use wire::icmpv6::{NdOption, NdRef};
 use wire::{EthAddr, arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, nsh, sctp, tcp, udp};
 
@@ -102,7 +102,7 @@ fn tunnel(meta: &PacketMeta, key: &mut FlowKey) {
     key.set_tun_dst(t.dst);
     key.set_tun_ipv6_src(t.ipv6_src);
     key.set_tun_ipv6_dst(t.ipv6_dst);
-    key.set_tun_flags(t.flags);
+    key.set_tun_flags(t.flags & !TunnelKey::SEND);
     key.set_tun_ttl(t.ttl);
     key.set_tun_tos(t.tos);
     key.set_tun_tp_src(t.tp_src);

@@ -158,6 +158,8 @@ impl TunnelKey {
     pub const KEY: u16 = 4;
     /// OAM frame (Geneve).
     pub const OAM: u16 = 8;
+    /// The fields are those to send with, not those that were received; known to the datapath alone.
+    pub const SEND: u16 = 0x8000;
 
     /// True if there are outer headers.
     pub fn is_set(&self) -> bool {

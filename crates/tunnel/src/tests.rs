@@ -1,5 +1,7 @@
 //! What is built and pushed is popped; any bytes are read or refused.
 
+use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -62,6 +64,29 @@ fn expected(kind: TunnelKind, sent: &TunnelKey, o: &Outer) -> TunnelKey {
 }
 
 proptest! {
+    #[test]
+    fn headers_read_back_from_the_text_of_their_action(
+        kind in kinds(), v6: bool, id in 0u64..1 << 24, tos: u8, ttl: u8, bits: [bool; 5], gbp_id: u16,
+        words in prop::collection::vec(any::<[u8; 4]>(), 0..4), idx in 0u32..1 << 20,
+    ) {
+        let [df, csum, sequence, gbp, second] = bits;
+        let flags = [(df, TunnelKey::DF), (csum, TunnelKey::CSUM), (true, TunnelKey::KEY)];
+        let flags = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit);
+        let list: Vec<u8> = words.iter().flat_map(|w| [1, 2, 0x83, 1].into_iter().chain(*w)).collect();
+        let key = TunnelKey {
+            id, tos, ttl, flags, gbp_id, erspan_ver: 1 + u8::from(second), erspan_idx: idx,
+            erspan_dir: 1, erspan_hwid: idx as u8 & 0x3f, options: TunnelOptions::new(&list).unwrap(),
+            ..TunnelKey::default()
+        };
+        let shape = Shape { dst_port: ports(kind), gbp, sequence, ..Shape::default() };
+        let header = build(kind, &outer(v6), &key, &shape).unwrap().bytes().to_vec();
+        let (tnl_port, out_port) = (packet::OdpPort(4), packet::OdpPort(5));
+        let push = odp::Action::TnlPush(Box::new(odp::TnlPush { tnl_port, out_port, kind, header }));
+        let text = push.to_string();
+        let back = odp::text::parse_actions(&text, &|_| None).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(back, [push]);
+    }
+
     #[test]
     fn what_is_pushed_is_popped(
         kind in kinds(), v6: bool, id in 0u64..1 << 24, tos: u8, ttl in 1u8.., df: bool, csum: bool,

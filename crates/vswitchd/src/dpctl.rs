@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use conntrack::Conntrack;
 use daemon::unixctl::{Call, Commands};
-use datapath::Command;
+use datapath::{Command, DropCounts};
 use dpif::Dpif;
 use dpif::text::{Counters, FlowLine, show};
 use odp::Ufid;
@@ -164,11 +164,21 @@ fn get_flow(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String,
     Ok(format!("{}\n", FlowLine { flow: &flow, now_ms: now_ms() }))
 }
 
-/// Every reason that has dropped packets; ours, not Open vSwitch's.
+/// Every reason that has dropped packets, altogether and of each port; ours, not Open vSwitch's.
 fn show_drops(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, String> {
-    let stats = dps.only(args)?.stats();
-    let counted = stats.drops.iter().filter(|(_, n)| *n != 0);
-    Ok(counted.map(|(reason, n)| format!("{:<44} {n}\n", reason.name())).collect())
+    let dpif = dps.only(args)?;
+    let lines = |counts: &DropCounts, indent: &str| -> String {
+        let counted = counts.iter().filter(|(_, n)| *n != 0);
+        counted.map(|(reason, n)| format!("{indent}{:<44} {n}\n", reason.name())).collect()
+    };
+    let mut out = lines(&dpif.stats().drops, "");
+    for port in dpif.ports() {
+        let of_port = lines(&dpif.port_drops(port.number), "  ");
+        if !of_port.is_empty() {
+            out += &format!("port {}: {}\n{of_port}", port.number, port.name);
+        }
+    }
+    Ok(out)
 }
 
 /// The connection table, for what only the process that has it can say and do.

@@ -12,7 +12,8 @@ const PREAMBLE: &str = "\
 # Why packets are dropped
 
 Every packet that is not delivered ends with exactly one of these reasons, and each has a counter.
-`ovs-appctl coverage/show` shows the counters that moved.
+`ovs-appctl coverage/show` shows the counters that moved, `ovs-appctl dpctl/show-drops` those of the datapath, altogether and of
+each port that packets came in by or could not leave by.
 Where Open vSwitch counts the same thing, the counter has Open vSwitch's name.
 
 This table is written from `crates/packet/src/drop.rs`; a test keeps the two in step.

@@ -167,15 +167,19 @@ pub(super) fn del_all(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<St
     Ok(String::new())
 }
 
-/// Carries out a file's lines; the first that fails does not keep the others from being tried, and fails the command.
+/// Carries out a file's lines: one that fails does not keep the others from being tried. As in Open vSwitch the command
+/// succeeds all the same, and its answer says what went wrong.
 fn file(dps: &Datapaths, args: &[String], usual: Usual) -> Result<String> {
     let [name @ .., file] = args else { return Err(failed("parsing flow", INVALID)) };
     let dpif = dps.only(name)?;
-    let text = std::fs::read_to_string(file).map_err(|e| {
-        let why =
-            if e.kind() == std::io::ErrorKind::NotFound { "No such file or directory" } else { INVALID };
-        failed(&format!("Opening file \"{file}\" failed"), why)
-    })?;
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) => {
+            let absent = e.kind() == std::io::ErrorKind::NotFound;
+            let why = if absent { "No such file or directory" } else { INVALID };
+            return Ok(failed(&format!("Opening file \"{file}\" failed"), why));
+        }
+    };
     let mut errors = String::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -187,7 +191,7 @@ fn file(dps: &Datapaths, args: &[String], usual: Usual) -> Result<String> {
             errors += &why;
         }
     }
-    if errors.is_empty() { Ok(String::new()) } else { Err(errors) }
+    Ok(errors)
 }
 
 /// One line: `[add|modify|delete] FLOW [ACTIONS]`; none if it is none.

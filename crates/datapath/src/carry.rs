@@ -1,0 +1,273 @@
+//! Sending into a tunnel by its port: `set(tunnel(…))`, then an output to a port that is a tunnel's.
+//!
+//! Where it sits: called by `execute` for such outputs. The header is made here, of the packet's tunnel fields and of what
+//! the host says of the way there; `tnl_push` carries one that was made with the flow. Both are built and pushed by
+//! `tunnel`.
+//!
+//! Next: `tunnel/src/build.rs`, `host.rs`.
+
+use ::core::sync::atomic::Ordering;
+use odp::{HashAlg, TunnelKind};
+use packet::{DropReason, OdpPort, PacketBuf, TunnelKey};
+use tunnel::{Outer, Shape};
+use wire::tunnel::{geneve, gtpu, vxlan};
+
+use crate::execute::{Executor, hash};
+use crate::{Host, NextHop, TunnelDst};
+
+/// TTL of outer headers for which the flow gives none.
+const TTL: u8 = 64;
+/// UDP port of RFC 7510's tunnels.
+const BAREUDP_PORT: u16 = 6635;
+
+/// The UDP port that a protocol's packets go to unless the flow says otherwise.
+fn usual_port(kind: TunnelKind) -> u16 {
+    match kind {
+        TunnelKind::Vxlan => vxlan::PORT,
+        TunnelKind::Geneve => geneve::PORT,
+        TunnelKind::Gtpu => gtpu::PORT,
+        TunnelKind::BareUdp => BAREUDP_PORT,
+        _ => 0,
+    }
+}
+
+impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
+    /// The protocol of the tunnel that an output to `port` sends into, if it does.
+    pub fn tunnel_of(&self, port: OdpPort) -> Option<TunnelKind> {
+        if self.meta.tunnel.flags & TunnelKey::SEND == 0 {
+            return None;
+        }
+        self.dp.tunnels.read().kind(port)
+    }
+
+    /// Sends a packet into a tunnel.
+    #[inline(never)]
+    pub fn tunnel_output(&mut self, mut buf: B, kind: TunnelKind) {
+        self.refresh_of(&buf);
+        if let Some(len) = self.trunc {
+            buf.truncate(len as usize);
+        }
+        let mut key = self.meta.tunnel;
+        key.flags &= !TunnelKey::SEND;
+        let (port, outer) = match self.host.next_hop(&TunnelDst { key }) {
+            NextHop::Via { port, eth_src, eth_dst, src } => {
+                let is_ipv6 = key.ipv6_dst != 0;
+                let (own, dst) = if is_ipv6 {
+                    (key.ipv6_src, key.ipv6_dst)
+                } else {
+                    (u128::from(key.src), u128::from(key.dst))
+                };
+                (port, Outer { eth_src, eth_dst, src: if own == 0 { src } else { own }, dst, is_ipv6 })
+            }
+            NextHop::NoRoute => return self.drop(DropReason::TunnelRoutingFailed),
+            NextHop::Resolving => return self.drop(DropReason::TunnelNeighCacheMiss),
+        };
+        if key.ttl == 0 {
+            key.ttl = TTL;
+        }
+        if let Err(reason) = self.carry(&mut buf, kind, &key, &outer) {
+            return self.drop(reason);
+        }
+        if !self.queues.transmit(port, buf) {
+            self.drop(DropReason::WorklistFull);
+        }
+    }
+
+    /// Makes the headers and pushes them.
+    // apart from `tunnel_output`: the headers lie on the stack, and kernel frames are small
+    #[inline(never)]
+    fn carry(
+        &mut self,
+        buf: &mut B,
+        kind: TunnelKind,
+        key: &TunnelKey,
+        outer: &Outer,
+    ) -> Result<(), DropReason> {
+        let shape = Shape {
+            dst_port: if key.tp_dst == 0 { usual_port(kind) } else { key.tp_dst },
+            gbp: (key.gbp_id, key.gbp_flags) != (0, 0),
+            packet_type: self.meta.packet_type,
+            ..Shape::default()
+        };
+        let header = tunnel::build(kind, outer, key, &shape).ok_or(DropReason::TunnelHeaderBuildFailed)?;
+        let src_port = match key.tp_src {
+            0 => self.dp.tunnels.read().source_port(hash(self.key, HashAlg::L4, 0)),
+            port => port,
+        };
+        tunnel::push(buf, header.bytes(), src_port).map_err(|e| match e {
+            tunnel::PushError::NoHeadroom => DropReason::NoHeadroom,
+            tunnel::PushError::Malformed | tunnel::PushError::Nested => DropReason::TunnelEncap,
+        })?;
+        if let Some(at) = tunnel::sequence_at(header.bytes()) {
+            let number = self.dp.sequence.fetch_add(1, Ordering::Relaxed);
+            // The place lies in what was just pushed.
+            let _ = wire::bytes::put(buf.head_mut(), at, &number.to_be_bytes());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use flow::{Match, slot};
+    use odp::{Action, Header, TnlPush, Ufid};
+    use packet::{Batch, FlatPacket, Instant, Now, PacketMeta};
+    use wire::EthAddr;
+
+    use super::*;
+    use crate::{Command, Config, Datapath, FlowPut, PutMode, Reply, Worker};
+
+    const SRC: EthAddr = EthAddr([6, 0, 0, 0, 0, 1]);
+    const DST: EthAddr = EthAddr([6, 0, 0, 0, 0, 2]);
+    const TUNNEL: OdpPort = OdpPort(9);
+    const WAY_OUT: OdpPort = OdpPort(2);
+
+    /// Knows one way, or none.
+    struct Ways(NextHop);
+
+    impl Host<FlatPacket> for Ways {
+        fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
+            Some(packet.clone())
+        }
+        fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
+            FlatPacket::try_with_capacity(len, headroom)
+        }
+        fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
+            assert_eq!(dst.key.flags & TunnelKey::SEND, 0, "a mark of the datapath's own");
+            self.0
+        }
+    }
+
+    const WAY: NextHop = NextHop::Via { port: WAY_OUT, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
+
+    struct Bench {
+        dp: Datapath,
+        worker: Worker<FlatPacket>,
+        ways: Ways,
+    }
+
+    impl Bench {
+        fn new(kind: TunnelKind, hop: NextHop) -> Bench {
+            let dp = Datapath::try_new(&Config::default()).unwrap();
+            dp.apply(Command::SetTunnel { port: TUNNEL, kind: Some(kind) }).unwrap();
+            Bench { dp, worker: Worker::try_new(1).unwrap(), ways: Ways(hop) }
+        }
+
+        fn flow(&self, port: u32, actions: Vec<Action>) {
+            let mut matched = Match::ANY;
+            matched.set_exact(slot::in_port, port.into());
+            let mut put =
+                FlowPut { ufid: Ufid(port.into()), matched, actions, mode: PutMode::CreateOrModify };
+            self.dp.apply(Command::PutFlow(&mut put)).unwrap();
+        }
+
+        fn send(&mut self, port: u32, frame: &[u8]) -> Vec<(u32, Vec<u8>)> {
+            let mut batch = Batch::default();
+            let meta = PacketMeta { in_port: OdpPort(port), ..PacketMeta::default() };
+            batch.push(meta, FlatPacket::try_from_frame(frame).unwrap()).unwrap();
+            let now = Now { mono: Instant::from_millis(5000), wall_ms: 0 };
+            self.worker.process(&self.dp, &mut self.ways, now, &mut batch);
+            self.worker.egress().transmits().map(|(port, p)| (port.0, p.frame().to_vec())).collect()
+        }
+
+        fn dropped(&self, reason: DropReason) -> u64 {
+            let Ok(Reply::Stats(stats)) = self.dp.apply(Command::Stats) else { panic!("no statistics") };
+            stats.drops.get(reason)
+        }
+    }
+
+    fn frame() -> Vec<u8> {
+        let mut f = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        f.extend([0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        f.extend([0x10, 0, 0, 53, 0, 8, 0, 0]);
+        f
+    }
+
+    fn set(key: TunnelKey) -> Action {
+        Action::Set(Header::Tunnel(Box::new(key)))
+    }
+
+    const KEY: TunnelKey = TunnelKey {
+        id: 77,
+        src: 0,
+        dst: 0x0101_0102,
+        ipv6_src: 0,
+        ipv6_dst: 0,
+        flags: TunnelKey::KEY | TunnelKey::DF,
+        ttl: 33,
+        tos: 4,
+        tp_src: 0,
+        tp_dst: 0,
+        gbp_id: 0,
+        gbp_flags: 0,
+        erspan_ver: 1,
+        erspan_idx: 3,
+        erspan_dir: 0,
+        erspan_hwid: 0,
+        gtpu_flags: 0,
+        gtpu_msgtype: 0,
+        options: packet::TunnelOptions::NONE,
+    };
+
+    #[test]
+    fn both_styles_put_the_same_bytes_on_the_wire() {
+        let kinds =
+            [TunnelKind::Vxlan, TunnelKind::Geneve, TunnelKind::Gre, TunnelKind::Erspan, TunnelKind::Gtpu];
+        let v6 = TunnelKey { dst: 0, ipv6_dst: 0x2001 << 112 | 2, flags: KEY.flags | TunnelKey::CSUM, ..KEY };
+        for (kind, key) in kinds.map(|kind| (kind, KEY)).into_iter().chain([(TunnelKind::Vxlan, v6)]) {
+            let is_ipv6 = key.ipv6_dst != 0;
+            let dst = if is_ipv6 { key.ipv6_dst } else { key.dst.into() };
+            let outer = Outer { eth_src: SRC, eth_dst: DST, src: 0x0101_0101, dst, is_ipv6 };
+            let shape = Shape { dst_port: usual_port(kind), ..Shape::default() };
+            let header = tunnel::build(kind, &outer, &key, &shape).unwrap().bytes().to_vec();
+            let push = TnlPush { tnl_port: TUNNEL, out_port: WAY_OUT, kind, header };
+            // Each numbers its own packets.
+            let (mut by_port, mut by_push) = (Bench::new(kind, WAY), Bench::new(kind, NextHop::NoRoute));
+            by_port.flow(1, vec![set(key), Action::Output(TUNNEL)]);
+            by_push.flow(1, vec![Action::TnlPush(Box::new(push)), Action::Output(WAY_OUT)]);
+            for _ in 0..2 {
+                let sent = by_port.send(1, &frame());
+                assert_eq!(sent.len(), 1, "{kind:?}");
+                assert_eq!(sent, by_push.send(1, &frame()), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_flow_says_what_it_wants_of_the_header() {
+        let mut b = Bench::new(TunnelKind::Vxlan, WAY);
+        let key = TunnelKey { src: 0x0909_0909, tp_src: 7, tp_dst: 8472, gbp_id: 5, ttl: 0, ..KEY };
+        b.flow(1, vec![set(key), Action::Output(TUNNEL), Action::Output(OdpPort(3))]);
+        let sent = b.send(1, &frame());
+        let outer = &sent[0].1;
+        assert_eq!((sent[0].0, outer[22], &outer[26..30]), (2, 64, &[9, 9, 9, 9][..]));
+        assert_eq!((&outer[34..38], &outer[42..46]), (&[0, 7, 0x21, 0x18][..], &[0x88, 0, 0, 5][..]));
+        assert_eq!(sent[1], (3, frame()), "other ports are no tunnels");
+    }
+
+    #[test]
+    fn without_a_way_packets_are_counted() {
+        let mut b = Bench::new(TunnelKind::Vxlan, NextHop::NoRoute);
+        b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
+        assert_eq!((b.send(1, &frame()), b.dropped(DropReason::TunnelRoutingFailed)), (vec![], 1));
+        b.ways.0 = NextHop::Resolving;
+        assert_eq!((b.send(1, &frame()), b.dropped(DropReason::TunnelNeighCacheMiss)), (vec![], 1));
+        let mut b = Bench::new(TunnelKind::Stt, WAY);
+        b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
+        assert_eq!((b.send(1, &frame()), b.dropped(DropReason::TunnelHeaderBuildFailed)), (vec![], 1));
+    }
+
+    #[test]
+    fn fields_that_were_received_are_not_sent_with() {
+        let mut b = Bench::new(TunnelKind::Vxlan, WAY);
+        b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
+        let carried = b.send(1, &frame()).remove(0).1;
+        b.flow(2, vec![Action::TnlPop(TUNNEL)]);
+        b.flow(TUNNEL.0, vec![Action::Output(TUNNEL)]);
+        assert_eq!(b.send(2, &carried), [(TUNNEL.0, frame())], "as it came out");
+    }
+}
