@@ -166,6 +166,8 @@ impl<B: PacketBuf> Worker<B> {
     }
 
     /// Executes `actions`, which are valid ([`odp::validate`]), on one packet (`OVS_PACKET_CMD_EXECUTE`).
+    // apart from its caller: kernel frames are small
+    #[inline(never)]
     pub fn execute(
         &mut self,
         dp: &Datapath,

@@ -255,7 +255,8 @@ impl<P: Platform> Extension<P> {
     }
 
     /// Executes valid actions on a packet from user space.
-    pub(crate) fn execute_actions(&self, meta: PacketMeta, packet: &[u8], actions: &[Action]) {
+    #[inline(never)]
+    pub(crate) fn execute_actions(&self, meta: &PacketMeta, packet: &[u8], actions: &[Action]) {
         let _level = self.platform.raise();
         if !self.life.enter() {
             return self.datapath.count_drops(DropReason::PortDown, 1);

@@ -156,6 +156,7 @@ impl<P: Platform> Hand<P> {
     }
 
     /// Makes a packet of what user space wants sent, and takes it in hand; its frame is returned.
+    #[inline(never)]
     fn take_from_user_space(
         &mut self,
         pass: &Pass<'_, P>,
@@ -189,6 +190,7 @@ impl<P: Platform> Hand<P> {
     }
 
     /// Puts every packet in hand into the plan.
+    #[inline(never)]
     fn finish(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
         for (held, to) in self.held.drain(..).zip(&mut self.to) {
             finish_one(pass, plan, held, to);
@@ -241,11 +243,12 @@ impl<P: Platform> Lane<P> {
     }
 
     /// Executes actions on a packet from user space.
+    #[inline(never)]
     pub fn execute(
         &mut self,
         pass: &Pass<'_, P>,
         plan: &mut Plan<P>,
-        (meta, packet): (PacketMeta, &[u8]),
+        (meta, packet): (&PacketMeta, &[u8]),
         actions: &[Action],
     ) {
         let Some(frame) = self.hand.take_from_user_space(pass, meta.in_port, packet) else {
@@ -253,7 +256,7 @@ impl<P: Platform> Lane<P> {
             return pass.datapath.count_drops(DropReason::NoMemory, 1);
         };
         let mut services = Services(pass.platform);
-        self.worker.execute(pass.datapath, &mut services, pass.now, (meta, frame), actions);
+        self.worker.execute(pass.datapath, &mut services, pass.now, (*meta, frame), actions);
         self.collect(pass, plan);
         self.hand.finish(pass, plan);
     }
@@ -311,6 +314,7 @@ fn take_transmits<P: Platform>(
     }
 }
 
+#[inline(never)]
 fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>, to: &[Destination]) {
     let Held { mut nbl, from, view, facts, end, .. } = held;
     // Nothing may look at the packet when it goes.

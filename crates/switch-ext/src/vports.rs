@@ -54,7 +54,7 @@ impl<P: Platform> VportHost for Extension<P> {
     }
 
     fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno> {
-        self.execute_actions(*meta, frame, actions);
+        self.execute_actions(meta, frame, actions);
         Ok(())
     }
 
