@@ -244,7 +244,9 @@ fn no_packet_is_lost_while_the_datapath_is_handed_over() {
     // The switch has found the new process: rules are obeyed, and new flows are made.
     run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
     pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
-    run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {}", FIREWALL[1]));
+    for rule in [FIREWALL[1], FIREWALL[3]] {
+        run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"));
+    }
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
     run(&pair, &suite, "ovs-appctl", "-t ovsextd exit");
 }
