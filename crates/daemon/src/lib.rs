@@ -62,10 +62,12 @@ mod time_commands;
 pub mod tls;
 pub mod tool;
 pub mod unixctl;
+mod user;
 pub mod version;
 pub mod vlog;
 
 pub use exit::Exit;
+pub use rustix::thread::CapabilitySet;
 pub use start::{Daemon, Handle, OPTIONS, Options, StartError};
 pub use stream::Clock;
 pub use stream::dirs;

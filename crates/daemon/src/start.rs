@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
 
+use rustix::thread::CapabilitySet;
 use stream::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
@@ -23,6 +24,7 @@ use crate::getopt::Opt;
 use crate::memory::Memory;
 use crate::pidfile::{self, Existing, Pidfile, PidfileError};
 use crate::unixctl::{Commands, Server};
+use crate::user::User;
 use crate::{coverage, program, sys, time_commands, version, vlog};
 
 /// Real time that clients have to take their last replies.
@@ -43,7 +45,7 @@ pub const OPTIONS: &[Opt] = &[
 ];
 
 /// How a daemon is to be started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     detach: bool,
     keep_folder: bool,
@@ -51,8 +53,27 @@ pub struct Options {
     overwrite_pidfile: bool,
     monitor: bool,
     unixctl: Option<String>,
+    user: Option<User>,
+    /// What of root's rights the daemon keeps with `--user`.
+    pub capabilities: CapabilitySet,
     /// Whether the commands that stop and warp time are offered (`--enable-dummy`).
     pub dummy: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            detach: false,
+            keep_folder: false,
+            pidfile: None,
+            overwrite_pidfile: false,
+            monitor: false,
+            unixctl: None,
+            user: None,
+            capabilities: CapabilitySet::empty(),
+            dummy: false,
+        }
+    }
 }
 
 impl Options {
@@ -65,7 +86,7 @@ impl Options {
             ("overwrite-pidfile", _) => self.overwrite_pidfile = true,
             ("monitor", _) => self.monitor = true,
             ("no-self-confinement", _) => {}
-            ("user", _) => return Err("--user is not supported yet".to_owned()),
+            ("user", text) => self.user = Some(User::of(text.unwrap_or_default())?),
             ("unixctl", Some(path)) => self.unixctl = Some(path.to_owned()),
             _ => return vlog::accept_option(name, value),
         }
@@ -79,6 +100,9 @@ pub enum StartError {
     /// No pid file.
     #[error(transparent)]
     Pidfile(#[from] PidfileError),
+    /// Root's rights could not be given up.
+    #[error("--user: {0}")]
+    User(std::io::Error),
     /// No control socket.
     #[error("{0}")]
     ControlSocket(String),
@@ -113,6 +137,9 @@ struct Shared {
 impl Daemon {
     /// Sets up the process as `options` say. Must be called while the process has one thread; may return in another process.
     pub fn start(options: &Options) -> Result<Daemon, StartError> {
+        if let Some(user) = &options.user {
+            user.become_it(options.capabilities).map_err(StartError::User)?;
+        }
         let parents = detach::go(options.detach, options.monitor, !options.keep_folder);
         let pidfile = make_pidfile(options)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

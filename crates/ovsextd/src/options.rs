@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{dirs, program, version, vlog};
+use daemon::{CapabilitySet, dirs, program, version, vlog};
 
 /// What the user asked for.
 pub(crate) struct Options {
@@ -43,6 +43,8 @@ pub(crate) fn read() -> Options {
             Err(error) => program::exit_with(&error.to_string()),
         }
     }
+    // Ports are sockets and devices of the system.
+    options.daemon.capabilities = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
     if !getopt.operands().is_empty() {
         program::exit_with("no non-option argument accepted; use --help for usage");
     }
@@ -55,8 +57,8 @@ fn default_device() -> PathBuf {
 
 impl Options {
     fn accept(&mut self, name: &str, value: Option<&str>) {
-        // A successor is in the background already, and nobody's monitor looks after it.
-        if !matches!(name, "detach" | "monitor" | "take-over") {
+        // A successor is in the background already and has this user; nobody's monitor looks after it.
+        if !matches!(name, "detach" | "monitor" | "take-over" | "user") {
             self.for_successor.push(value.map_or_else(|| format!("--{name}"), |v| format!("--{name}={v}")));
         }
         match (name, value) {

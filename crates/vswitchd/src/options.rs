@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{dirs, program, tls, version, vlog};
+use daemon::{CapabilitySet, dirs, program, tls, version, vlog};
 
 use crate::engine::DummyLevel;
 
@@ -60,6 +60,8 @@ pub(crate) fn read() -> Options {
             Err(error) => program::exit_with(&error.to_string()),
         }
     }
+    // Ports are sockets and devices of the system.
+    options.daemon.capabilities = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
     match getopt.operands().as_slice() {
         [] => {}
         [remote] => options.remote.clone_from(remote),

@@ -244,9 +244,35 @@ fn no_packet_is_lost_while_the_datapath_is_handed_over() {
     // The switch has found the new process: rules are obeyed, and new flows are made.
     run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
     pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
-    run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {}", FIREWALL[1]));
+    for rule in [FIREWALL[1], FIREWALL[3]] {
+        run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"));
+    }
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
     run(&pair, &suite, "ovs-appctl", "-t ovsextd exit");
+}
+
+#[test]
+fn it_runs_with_nothing_but_what_ports_need() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let mut pair = SwitchUnderTest::new(&suite);
+    let refused = pair.run(&suite, "ovsextd", &["--user=nobody-of-that-name"]);
+    assert_eq!(refused.stderr, "ovsextd: --user: user nobody-of-that-name not found\n");
+    let owner = Command::new("chown").args(["nobody", &pair.path("")]).status().expect("chown runs");
+    if !owner.success() {
+        skip!("one user only in this namespace");
+    }
+    pair.start_datapath(&["--user=nobody:"]);
+    let pid = std::fs::read_to_string(pair.path("ovsextd.pid")).expect("a pid file");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("a process");
+    let line = |name: &str| status.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(!line("Uid:").split_whitespace().any(|n| n == "0"), "{status}");
+    // CAP_NET_ADMIN is 12, CAP_NET_RAW 13: these, and no way to others.
+    for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
+        assert!(line(set).ends_with("0000000000003000"), "{status}");
+    }
+    let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+    assert!(shown.contains("system@ovs-system:"), "{shown}");
 }
 
 #[test]
