@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use ovsdb::json::{Json, Object};
 use ovsdb::members::{Kinds, Members};
 use ovsdb::schema::UUID_COLUMN;
-use ovsdb::{Condition, Error, Result, TableSchema};
+use ovsdb::{Clause, Condition, Datum, Error, Function, Result, TableSchema};
 
 use crate::database::Database;
 use crate::row::{Change, Changes, Row};
@@ -98,6 +98,15 @@ enum Kind {
     Modify,
 }
 
+/// Which rows of a table can matter to a monitor.
+#[derive(Debug)]
+pub enum Interest<'m> {
+    /// Any.
+    Every,
+    /// Those with one of these values in one of these columns, before or after a change.
+    With(Vec<(usize, &'m Datum)>),
+}
+
 #[derive(Clone, Debug)]
 struct MonitoredTable {
     columns: Vec<(usize, Select)>,
@@ -139,6 +148,11 @@ impl Monitor {
     /// Which notifications it sends.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// By table, which rows can matter.
+    pub fn interests(&self) -> impl Iterator<Item = (usize, Interest<'_>)> {
+        self.tables.iter().map(|(&table, watched)| (table, watched.interest()))
     }
 
     /// The rows there are, as the reply to the request has them.
@@ -296,6 +310,15 @@ impl MonitoredTable {
         }
         self.columns.push((index, select));
         Ok(())
+    }
+
+    fn interest(&self) -> Interest<'_> {
+        let equal = |clause| match clause {
+            &Clause::Compare { column, function: Function::Eq, ref value } => Some((column, value)),
+            _ => None,
+        };
+        let values: Option<Vec<_>> = self.condition.clauses.iter().map(equal).collect();
+        values.filter(|values| !values.is_empty()).map_or(Interest::Every, Interest::With)
     }
 
     fn matches(&self, schema: &TableSchema, row: &Row) -> bool {

@@ -9,6 +9,7 @@ mod replication;
 
 use daemon::Handle;
 use daemon::unixctl::Commands;
+use ovsdb_engine::record::Columns;
 
 use crate::config_file;
 use crate::control::SharedControl;
@@ -46,6 +47,22 @@ pub fn register(handle: &Handle, control: &SharedControl) {
             }
         }
     });
+}
+
+/// Registers the command that takes back `--disable-file-column-diff`.
+pub fn register_column_diff(handle: &Handle, control: &SharedControl) {
+    let shared = control.clone();
+    handle.commands().register("ovsdb/file/column-diff-enable", "", 0..=0, move |call| {
+        let mut server = shared.server.borrow_mut();
+        server.columns = Columns::Diff;
+        server.databases.values_mut().for_each(|served| served.columns = Columns::Diff);
+        call.reply("");
+    });
+}
+
+/// Registers the command that takes back `--disable-file-no-data-conversion`. Only clustered databases would do otherwise.
+pub fn register_no_data_conversion(handle: &Handle) {
+    handle.commands().register("ovsdb/file/no-data-conversion-enable", "", 0..=0, |call| call.reply(""));
 }
 
 fn register_remotes(commands: &Commands, control: &SharedControl) {

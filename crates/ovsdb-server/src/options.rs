@@ -40,6 +40,8 @@ pub struct Settings {
     pub config_file: Option<String>,
     /// Whether modified columns are recorded whole.
     pub whole_columns: bool,
+    /// Whether schema conversions are recorded with their data, as they are in any case here.
+    pub data_conversions: bool,
     /// Active and backup.
     pub replication: Replication,
     /// TLS.
@@ -88,8 +90,7 @@ impl Settings {
             ("sync-from", server) => self.replication.active = server,
             ("sync-exclude-tables", Some(tables)) => self.replication.excluded = tables,
             ("disable-file-column-diff", _) => self.whole_columns = true,
-            // Conversions are written with their data in any case.
-            ("disable-file-no-data-conversion", _) => {}
+            ("disable-file-no-data-conversion", _) => self.data_conversions = true,
             ("record" | "replay", _) => program::exit_with(&format!("--{name} is not supported")),
             ("help", _) => {
                 print!("{}", usage());

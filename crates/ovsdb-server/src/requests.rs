@@ -12,7 +12,7 @@ use ovsdb_engine::monitor::Version;
 use ovsdb_engine::{Access, Monitor};
 use stream::jsonrpc::Message;
 
-use crate::server::{SERVER_DB, Server, bad_params, notification};
+use crate::server::{SERVER_DB, Server, Watching, bad_params, notification};
 
 /// What a method answers.
 enum Answer {
@@ -133,10 +133,9 @@ impl Server {
         if params.len() != count {
             return Err(bad_params(params, "invalid parameters"));
         }
-        let key = (name.clone(), params[1].to_string());
-        let state = self.sessions.get(&session);
         // Names of monitors are shared by all databases and kinds of monitors.
-        if state.is_some_and(|s| s.monitors.keys().any(|(_, id)| *id == key.1)) {
+        let key = params[1].to_string();
+        if self.sessions.get(&session).is_some_and(|state| state.monitors.contains_key(&key)) {
             return Err(Error::syntax(&params[1], "duplicate monitor ID"));
         }
         let mut last = Uuid::ZERO;
@@ -154,9 +153,7 @@ impl Server {
             None => monitor.initial(&served.db),
         };
         let newest = served.history.last();
-        if let Some(state) = self.sessions.get_mut(&session) {
-            state.monitors.insert(key, (params[1].clone(), monitor));
-        }
+        self.put_monitor(session, Watching { name: params[1].clone(), database: name, monitor });
         Ok(Answer::Result(match version {
             Version::V3 => Json::Array(vec![Json::Bool(found), Json::string(newest.to_string()), updates]),
             _ => updates,
@@ -168,40 +165,30 @@ impl Server {
             return Err(bad_params(params, "invalid parameters"));
         };
         let (old_key, new_key) = (old_id.to_string(), new_id.to_string());
-        let state = self.sessions.get_mut(&session);
-        let Some((state, key)) = state.and_then(|state| {
-            let key = state.monitors.keys().find(|(_, id)| *id == old_key).cloned();
-            key.map(|key| (state, key))
-        }) else {
+        let state = self.sessions.get(&session);
+        let Some((state, watching)) = state.and_then(|state| Some((state, state.monitors.get(&old_key)?)))
+        else {
             return Err(Error::syntax(old_id, "unknown monitor session"));
         };
-        if new_key != old_key && state.monitors.keys().any(|(_, id)| *id == new_key) {
+        if new_key != old_key && state.monitors.contains_key(&new_key) {
             return Err(Error::syntax(new_id, "duplicate monitor ID"));
         }
-        let Some((_, mut monitor)) = state.monitors.get(&key).cloned() else {
-            return Err(Error::syntax(old_id, "unknown monitor session"));
-        };
-        let served = &self.databases[&key.0];
+        let (mut monitor, database) = (watching.monitor.clone(), watching.database.clone());
+        let served = &self.databases[&database];
         let update = monitor.change_condition(&served.db, requests)?;
         if let Some(update) = update {
             state.mailbox.put(notification(&monitor, new_id, served.history.last(), update));
         }
-        state.monitors.remove(&key);
-        state.monitors.insert((key.0, new_key), (new_id.clone(), monitor));
+        self.take_monitor(session, &old_key);
+        self.put_monitor(session, Watching { name: new_id.clone(), database, monitor });
         Ok(Answer::Result(Json::Object(Default::default())))
     }
 
     fn monitor_cancel(&mut self, session: SessionId, params: &[Json]) -> Answer {
         let [id] = params else { return Answer::Word("invalid parameters") };
-        let id = id.to_string();
-        let state = self.sessions.get_mut(&session);
-        let key = state.as_ref().and_then(|s| s.monitors.keys().find(|(_, known)| *known == id).cloned());
-        match (state, key) {
-            (Some(state), Some(key)) => {
-                state.monitors.remove(&key);
-                Answer::Result(Json::Object(Default::default()))
-            }
-            _ => Answer::Word("unknown monitor"),
+        match self.take_monitor(session, &id.to_string()) {
+            Some(_) => Answer::Result(Json::Object(Default::default())),
+            None => Answer::Word("unknown monitor"),
         }
     }
 

@@ -58,6 +58,12 @@ async fn serve(handle: Handle, settings: Settings) -> ExitCode {
     }
     let control: SharedControl = Rc::new(control);
     commands::register(&handle, &control);
+    if settings.whole_columns {
+        commands::register_column_diff(&handle, &control);
+    }
+    if settings.data_conversions {
+        commands::register_no_data_conversion(&handle);
+    }
     let exit = Exit::register(handle.commands());
     handle.ready();
     log::info!(target: "ovsdb_server", "{}", version::banner(program::name()));

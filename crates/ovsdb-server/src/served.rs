@@ -19,6 +19,7 @@ use ovsdb_engine::{
 };
 
 use crate::source::{Link, Outbox, Source};
+use crate::watchers::Watchers;
 
 /// The shortest time between two automatic compactions.
 const COMPACT_INTERVAL_MS: u64 = 10 * 60 * 1000;
@@ -65,6 +66,8 @@ pub struct Served {
     pub link: Link,
     /// The last commits.
     pub history: History,
+    /// Who watches it.
+    pub(crate) watchers: Watchers,
     /// Tables whose operations are logged.
     pub logged: BTreeSet<String>,
     last_compaction_ms: u64,
@@ -110,6 +113,7 @@ impl Served {
             role: Role::Standalone,
             link: Link::default(),
             history: History::default(),
+            watchers: Watchers::default(),
             logged: BTreeSet::new(),
             last_compaction_ms,
         }

@@ -29,6 +29,7 @@ use crate::mailbox::Mailbox;
 use crate::served::{Executed, Now, Role as ServedRole, Served};
 use crate::server_db;
 use crate::source::{Forwarded, Link, Outbox, Source};
+use crate::watchers::Watchers;
 
 /// The name of the server's own database.
 pub const SERVER_DB: &str = "_Server";
@@ -66,9 +67,17 @@ pub struct Session {
     pub access: Access,
     /// Its role and its name.
     pub role: Role,
-    /// By database and client's name for it (as JSON text).
-    pub(crate) monitors: BTreeMap<(String, String), (Json, Monitor)>,
+    /// By the client's name for it, as JSON text. Change them by `put_monitor` and `take_monitor` only.
+    pub(crate) monitors: BTreeMap<String, Watching>,
     pub(crate) db_change_aware: bool,
+}
+
+/// A monitor of a client.
+pub(crate) struct Watching {
+    /// The client's name for it.
+    pub name: Json,
+    pub database: String,
+    pub monitor: Monitor,
 }
 
 /// A request whose `wait` is not satisfied yet.
@@ -196,14 +205,13 @@ impl Server {
 
     fn forget_database_in_sessions(&mut self, name: &str) {
         for session in self.sessions.values_mut() {
-            let (gone, kept) = std::mem::take(&mut session.monitors)
-                .into_iter()
-                .partition(|((database, _), _)| database == name);
-            session.monitors = kept;
-            let gone: BTreeMap<(String, String), (Json, Monitor)> = gone;
-            for (id, _) in gone.into_values().filter(|_| session.db_change_aware) {
-                session.mailbox.put(Message::notification("monitor_canceled", vec![id]));
+            let gone = session.monitors.extract_if(.., |_, watching| watching.database == name);
+            for (_, watching) in gone.collect::<Vec<_>>().into_iter().filter(|_| session.db_change_aware) {
+                session.mailbox.put(Message::notification("monitor_canceled", vec![watching.name]));
             }
+        }
+        if let Some(served) = self.databases.get_mut(name) {
+            served.watchers = Watchers::default();
         }
         let (gone, kept) =
             std::mem::take(&mut self.waiting).into_iter().partition(|request| request.database == name);
@@ -251,10 +259,34 @@ impl Server {
 
     /// Ends a session: its locks, monitors and waiting requests.
     pub fn close_session(&mut self, id: SessionId) {
+        let names =
+            self.sessions.get(&id).map(|session| session.monitors.keys().cloned().collect::<Vec<_>>());
+        for name in names.unwrap_or_default() {
+            self.take_monitor(id, &name);
+        }
         self.sessions.remove(&id);
         self.waiting.retain(|request| request.session != id);
         let events = self.locks.release_all(id);
         self.tell_lock_events(events);
+    }
+
+    /// Gives a session a monitor.
+    pub(crate) fn put_monitor(&mut self, session: SessionId, watching: Watching) {
+        let key = (session, watching.name.to_string());
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        if let Some(served) = self.databases.get_mut(&watching.database) {
+            served.watchers.add(&key, &watching.monitor);
+        }
+        session.monitors.insert(key.1, watching);
+    }
+
+    /// Takes a monitor from a session; `name` is JSON text.
+    pub(crate) fn take_monitor(&mut self, session: SessionId, name: &str) -> Option<Watching> {
+        let watching = self.sessions.get_mut(&session)?.monitors.remove(name)?;
+        if let Some(served) = self.databases.get_mut(&watching.database) {
+            served.watchers.remove(&(session, name.to_owned()), &watching.monitor);
+        }
+        Some(watching)
     }
 
     /// The number of sessions.
@@ -359,11 +391,11 @@ impl Server {
         served.history.push(id, &changes);
         self.commits += 1;
         self.changed.notify_one();
-        for session in self.sessions.values() {
-            for (_, (name, monitor)) in session.monitors.iter().filter(|((db, _), _)| db == database) {
-                if let Some(update) = monitor.update(&served.db, &changes) {
-                    session.mailbox.put(notification(monitor, name, served.history.last(), update));
-                }
+        for (session, name) in served.watchers.of(&changes) {
+            let Some(session) = self.sessions.get(session) else { continue };
+            let Some(Watching { name, monitor, .. }) = session.monitors.get(name) else { continue };
+            if let Some(update) = monitor.update(&served.db, &changes) {
+                session.mailbox.put(notification(monitor, name, served.history.last(), update));
             }
         }
         true

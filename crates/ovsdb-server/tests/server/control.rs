@@ -83,3 +83,24 @@ fn replies_are_those_of_open_vswitch() {
         assert_eq!(ours, theirs, "{line}");
     }
 }
+
+/// With `--disable-file-column-diff` there is a command that takes it back; then a change of a set is recorded as a difference.
+#[test]
+fn differences_can_be_switched_on() {
+    for suite in [None, testkit::oracle()] {
+        let folder = Scratch::new();
+        create(&folder.join("db"), SCHEMA);
+        let server = start(suite.as_ref(), folder, &["--disable-file-column-diff", "db"]);
+        let mut client = server.connect();
+        let insert = r#"{"op":"insert","table":"T","uuid-name":"t","row":{"n":1,"refs":["named-uuid","t"]}}"#;
+        let change = |n| format!(r#"{{"op":"update","table":"T","where":[],"row":{{"n":{n}}}}}"#);
+        client.transact("D", insert).unwrap();
+        client.transact("D", &change(2)).unwrap();
+        let marks = || std::fs::read_to_string(server.folder.join("db")).unwrap().matches("_is_diff").count();
+        assert_eq!(marks(), 0);
+        assert!(server.appctl("ovsdb/file/column-diff-enable", &["x"]).is_err());
+        assert_eq!(server.appctl("ovsdb/file/column-diff-enable", &[]), Ok(String::new()));
+        client.transact("D", &change(3)).unwrap();
+        assert_eq!(marks(), 1);
+    }
+}
