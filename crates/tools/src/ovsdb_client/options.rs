@@ -6,7 +6,7 @@
 //! if the server offers a database of that name, or more arguments are there than the command can use.
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, tls, version, vlog};
+use daemon::{program, version, vlog};
 use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
 use stream::name::{is_active, is_passive};
 use stream::{Clock, dirs};
@@ -67,12 +67,11 @@ pub(super) struct Parsed {
     force: bool,
     command: String,
     args: Vec<String>,
-    tls: stream::tls::Settings,
 }
 
 /// Reads the process's arguments.
 pub(super) fn parse() -> Parsed {
-    let table = [OPTIONS, tls::OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
+    let table = [OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let mut parsed = Parsed {
         timeout: 0,
@@ -81,7 +80,6 @@ pub(super) fn parse() -> Parsed {
         force: false,
         command: String::new(),
         args: Vec::new(),
-        tls: stream::tls::Settings::default(),
     };
     loop {
         match getopt.next() {
@@ -90,7 +88,6 @@ pub(super) fn parse() -> Parsed {
             Err(error) => program::exit_with(&error.to_string()),
         }
     }
-    stream::tls::configure(std::mem::take(&mut parsed.tls));
     parsed.args = getopt.operands();
     if parsed.args.is_empty() {
         program::exit_with("missing command name; use --help for help");
@@ -132,7 +129,6 @@ fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
             println!("{}", version::banner(program::name()));
             std::process::exit(0);
         }
-        _ if tls::accept(&mut parsed.tls, name, value) => {}
         _ => match vlog::accept_option(name, value) {
             Ok(true) => {}
             Ok(false) => program::exit_with(&format!("--{name} is not supported by this program yet")),
@@ -242,12 +238,10 @@ fn usage() -> String {
          --bare                      equivalent to \"--format=list --data=bare --no-headings\"\n  \
          --timestamp                 timestamp \"monitor\" output\n\
          \n\
-         {}\n\
          Other options:\n  \
          -t, --timeout=SECS          give up after SECS seconds\n  \
          -h, --help                  display this help message\n  \
          -V, --version               display version information\n",
-        dirs::rundir().join("db.sock").display(),
-        tls::USAGE
+        dirs::rundir().join("db.sock").display()
     )
 }

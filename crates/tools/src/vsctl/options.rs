@@ -4,7 +4,7 @@
 //! aside for it.
 
 use daemon::getopt::{Getopt, Opt, Order, Value};
-use daemon::{dirs, program, tls, version, vlog};
+use daemon::{dirs, program, version, vlog};
 use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
 
 use super::all_commands;
@@ -26,8 +26,6 @@ pub(super) struct Options {
     pub of_first: Vec<(String, Option<String>)>,
     /// The commands.
     pub args: Vec<String>,
-    /// Keys and certificates for remotes over TLS.
-    pub tls: stream::tls::Settings,
 }
 
 const OWN: &[Opt] = &[
@@ -62,7 +60,7 @@ pub(super) fn read() -> Options {
     let commands = all_commands();
     let of_commands: Vec<Opt> =
         options_of(&commands).into_iter().filter(|o| OWN.iter().all(|own| own.name != o.name)).collect();
-    let table = [OWN, tls::OPTIONS, vlog::OPTIONS, &of_commands].concat();
+    let table = [OWN, vlog::OPTIONS, &of_commands].concat();
     let mut getopt = Getopt::from_env(&table, Order::Stop);
     let timeout = std::env::var("OVS_CTL_TIMEOUT").ok().and_then(|t| t.parse().ok()).unwrap_or(0);
     let default_db = format!("unix:{}", dirs::rundir().join("db.sock").display());
@@ -77,7 +75,6 @@ pub(super) fn read() -> Options {
         max_column_width: None,
         of_first: Vec::new(),
         args: Vec::new(),
-        tls: stream::tls::Settings::default(),
     };
     loop {
         match getopt.next() {
@@ -135,7 +132,6 @@ impl Options {
                 };
             }
             "max-column-width" => self.max_column_width = text.parse().ok(),
-            _ if tls::accept(&mut self.tls, name, value.as_deref()) => {}
             _ => {
                 if let Err(error) = vlog::accept_option(name, value.as_deref()) {
                     fatal(&error);
@@ -182,8 +178,7 @@ fn usage() -> String {
         text.push_str(&format!("  {} {}\n", command.name, command.arguments));
     }
     text.push_str(
-        "\nOptions:\n  --db=DATABASE               connect to DATABASE\n  --no-wait                   do not wait for ovs-vswitchd to reconfigure\n  --retry                     keep trying to connect to server forever\n  -t, --timeout=SECS          wait at most SECS seconds for ovs-vswitchd\n  --dry-run                   do not commit changes to database\n  --oneline                   print exactly one line of output per command\n  -f, --format=FORMAT         table, list, html, csv or json\n  -h, --help                  display this help message\n  -V, --version               display version information\n\n",
+        "\nOptions:\n  --db=DATABASE               connect to DATABASE\n  --no-wait                   do not wait for ovs-vswitchd to reconfigure\n  --retry                     keep trying to connect to server forever\n  -t, --timeout=SECS          wait at most SECS seconds for ovs-vswitchd\n  --dry-run                   do not commit changes to database\n  --oneline                   print exactly one line of output per command\n  -f, --format=FORMAT         table, list, html, csv or json\n  -h, --help                  display this help message\n  -V, --version               display version information\n",
     );
-    text.push_str(tls::USAGE);
     text
 }

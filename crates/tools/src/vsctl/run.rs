@@ -25,7 +25,6 @@ pub fn main() -> ExitCode {
     let _ = vlog::set("any:console:warn");
     let _ = vlog::set("reconnect:warn");
     let mut options = options::read();
-    stream::tls::configure(std::mem::take(&mut options.tls));
     let of_first = std::mem::take(&mut options.of_first);
     let commands = parse(&all_commands(), of_first, std::mem::take(&mut options.args));
     let commands = match commands {
