@@ -125,7 +125,11 @@ fn ambiguous(table: &TableSchema, id: &str) -> Failure {
 fn by_identity(cx: &Context<'_>, identity: &Identity, id: &str) -> Result<Option<Uuid>, Failure> {
     let holder = identity.via.map_or(identity.table, |(t, _)| t);
     let named = |value: Option<&Datum>| {
-        value.and_then(Datum::single).is_some_and(|a| matches!(a, Atom::String(_)) && a.as_str() == Some(id))
+        value.and_then(Datum::single).is_some_and(|a| match a {
+            Atom::String(_) => a.as_str() == Some(id),
+            Atom::Integer(number) => id.parse() == Ok(*number),
+            _ => false,
+        })
     };
     let rows = cx.txn.rows(holder);
     let mut found = None;
@@ -134,11 +138,8 @@ fn by_identity(cx: &Context<'_>, identity: &Identity, id: &str) -> Result<Option
             None => Some(row.uuid()),
             Some((t, column)) => {
                 let to = cx.references(t, row.uuid(), column);
-                if to.len() > 1 {
-                    let what = format!("{} record \"{id}\"", identity.table);
-                    return Err(format!("multiple rows in {what} match").into());
-                }
-                to.first().copied()
+                // Of several, none is meant.
+                if to.len() == 1 { to.first().copied() } else { None }
             }
         };
         if found.is_some() && target.is_some() && found != target {
