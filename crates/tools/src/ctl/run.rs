@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use daemon::{Clock, program, tool, vlog};
 use ovsdb::Uuid;
 use ovsdb::table::Printer;
-use ovsdb_idl::{Idl, Outcome, State, Txn, Wanted};
+use ovsdb_idl::{Fitness, Idl, Outcome, State, Txn, Wanted};
 use stream::jsonrpc;
 use stream::replicated::Replicated;
 
@@ -63,7 +63,10 @@ async fn carry_out<P: Program>(options: &Options, commands: &[Invocation]) -> Re
     if !options.retry && options.remotes.iter().all(|r| stream::name::is_active(r)) {
         session.reconnect.tries = Some(options.remotes.len() as u32);
     }
-    let idl = Idl::new(P::DATABASE, Wanted::Everything);
+    let fitness = if options.leader_only { Fitness::Leader } else { Fitness::Member };
+    let idl = Idl::new(P::DATABASE, Wanted::Everything).with_fitness(fitness);
+    // Records are looked up by what they are called.
+    let idl = P::IDENTITIES.iter().fold(idl, |idl, i| idl.with_index(i.holder(), &[i.key]));
     let mut db = Replicated::dial(options.in_order_of_trial(), idl, session, &clock);
     let args: Vec<String> = std::env::args().collect();
     log::info!(target: P::LOG, "Called as {}", args.join(" "));
