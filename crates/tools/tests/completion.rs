@@ -35,7 +35,7 @@ fn ovs_vsctl_offers_commands_options_bridges_and_columns() {
     check(&["--inact"], &["--inactivity-probe="]);
     check(&["del-br", ""], &["br0"]);
     check(&["add-br", "x", "--", "list-ports", "b"], &["br0"]);
-    check(&["port-to-br", ""], &["br0", "p1"]);
+    check(&["port-to-br", ""], &["p1"]);
     check(&["set", "Brid"], &["Bridge"]);
     check(&["set", "Bridge", "br"], &["br0"]);
     check(&["set", "Bridge", "br0", "fail"], &["fail_mode"]);

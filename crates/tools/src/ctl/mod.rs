@@ -11,24 +11,16 @@
 //!
 //! Reading order: `program`, `options`, `run`, `command`, `context`, `record`, `column`, `database`, `targets`, `show`.
 
-pub mod program;
-
-pub mod options;
-pub mod run;
-
-pub mod command;
-
-pub mod context;
-
-pub mod record;
-
 pub mod column;
-
+pub mod command;
+pub mod context;
 pub mod database;
-
-pub mod targets;
-
+pub mod options;
+pub mod program;
+pub mod record;
+pub mod run;
 pub mod show;
+pub mod targets;
 
 pub use command::{Access, Invocation, Syntax};
 pub use context::{Context, Failure};

@@ -104,11 +104,11 @@ fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
     match name {
         "format" => match Format::from_name(text) {
             Some(format) => parsed.style.format = format,
-            None => program::exit_with(&format!("unsupported output format \"{text}\"")),
+            None => program::exit_with(&format!("unknown output format \"{text}\"")),
         },
         "data" => match CellFormat::from_name(text) {
             Some(cells) => parsed.style.cells = cells,
-            None => program::exit_with(&format!("unsupported cell format \"{text}\"")),
+            None => program::exit_with(&format!("unknown data format \"{text}\"")),
         },
         "bare" => {
             parsed.style.format = Format::List;
