@@ -12,12 +12,17 @@ use anyhow::{Context, Result};
 
 use crate::shell::{cargo, check, target_dir, workspace};
 
-const BIN: [&str; 7] =
-    ["ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "ovsdb-client", "ovsdb-tool", "oxvs"];
+const BIN: [&str; 8] =
+    ["ovs-vsctl", "vtep-ctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "ovsdb-client", "ovsdb-tool", "oxvs"];
 const SBIN: [&str; 3] = ["ovs-vswitchd", "ovsdb-server", "ovsextd"];
 
-/// Where the database schema lives in the source tree.
-const SCHEMA: &str = "crates/ovsdb-server/schema/vswitch.ovsschema";
+/// Files that are installed as they are in the source tree: from where, and to where.
+const FILES: [(&str, &str); 4] = [
+    ("crates/ovsdb-server/schema/vswitch.ovsschema", "share/openvswitch/vswitch.ovsschema"),
+    ("crates/ovsdb-server/schema/vtep.ovsschema", "share/openvswitch/vtep.ovsschema"),
+    ("crates/tools/completion/ovs-vsctl", "share/bash-completion/completions/ovs-vsctl"),
+    ("crates/tools/completion/ovs-appctl", "share/bash-completion/completions/ovs-appctl"),
+];
 
 /// Builds the release binaries; returns the folder that holds them.
 pub fn build_release() -> Result<PathBuf> {
@@ -37,9 +42,10 @@ pub fn run(dir: &Path) -> Result<()> {
             }
         }
     }
-    let schema = workspace().join(SCHEMA);
-    if let Placed::NoSource = place_file(&schema, &dir.join("share/openvswitch/vswitch.ovsschema"), 0o644)? {
-        absent.push("vswitch.ovsschema");
+    for (from, to) in FILES {
+        if let Placed::NoSource = place_file(&workspace().join(from), &dir.join(to), 0o644)? {
+            absent.push(from);
+        }
     }
     println!("installed into {}", dir.display());
     if !absent.is_empty() {

@@ -9,6 +9,7 @@ use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
 use ovsdb::{DbSchema, Error};
 
+use crate::cluster::{Fitness, Member};
 use crate::replica::Replica;
 use crate::txn::{Outcome, Pending, Request, Txn};
 
@@ -59,6 +60,8 @@ pub enum Wanted {
 pub enum State {
     /// Not connected.
     Disconnected,
+    /// The server was asked what it is to the database.
+    ServerRequested,
     /// The schema was asked for.
     SchemaRequested,
     /// The monitor was asked for.
@@ -67,6 +70,8 @@ pub enum State {
     Synced,
     /// The server refused; the text says why.
     Failed(String),
+    /// Another remote has to be tried; the text says why.
+    Unfit(String),
 }
 
 /// A replica of one database.
@@ -74,6 +79,13 @@ pub enum State {
 pub struct Idl {
     database: String,
     wanted: Wanted,
+    /// Clauses by table, of which monitored rows satisfy one at least.
+    conditions: BTreeMap<String, Json>,
+    /// Conditions that the server has not confirmed yet.
+    unconfirmed: usize,
+    /// Columns that the replica indexes, by table.
+    indexes: Vec<(String, Vec<String>)>,
+    member: Option<Member>,
     lock: Option<String>,
     has_lock: bool,
     state: State,
@@ -90,6 +102,8 @@ pub struct Idl {
 const SCHEMA_ID: &str = "schema";
 const MONITOR_ID: &str = "monitor";
 const LOCK_ID: &str = "lock";
+const SERVER_ID: &str = "server";
+const CONDITION_ID: &str = "condition";
 
 impl Idl {
     /// A replica of the wanted part of `database`; nothing is sent before [`Idl::connected`].
@@ -97,6 +111,10 @@ impl Idl {
         Idl {
             database: database.to_owned(),
             wanted,
+            conditions: BTreeMap::new(),
+            unconfirmed: 0,
+            indexes: Vec::new(),
+            member: None,
             lock: None,
             has_lock: false,
             state: State::Disconnected,
@@ -114,6 +132,47 @@ impl Idl {
     pub fn with_lock(mut self, name: &str) -> Idl {
         self.lock = Some(name.to_owned());
         self
+    }
+
+    /// Keeps an index of the replica's rows by these columns together; see [`crate::TableReplica::find`].
+    pub fn with_index(mut self, table: &str, columns: &[&str]) -> Idl {
+        self.indexes.push((table.to_owned(), columns.iter().map(|c| (*c).to_owned()).collect()));
+        self
+    }
+
+    /// Looks at each server before it is believed: one that has lost its cluster is left for the next remote, and so is one
+    /// that does not lead it, if `fitness` says so. ovsdb(7), "Clustered Database Service Model".
+    pub fn with_fitness(mut self, fitness: Fitness) -> Idl {
+        self.member = Some(Member::new(&self.database, fitness));
+        self
+    }
+
+    /// Replicates, of `table`, only rows that satisfy one of `clauses` (RFC 7047, 5.1: `[column, function, value]`), now and
+    /// after every reconnection; without clauses, every row. [`Idl::conditions_hold`] tells when the replica is so.
+    pub fn set_condition(&mut self, table: &str, clauses: Vec<Json>) {
+        // An empty array would let every row through, too, but says less.
+        let clauses = if clauses.is_empty() { vec![Json::Bool(true)] } else { clauses };
+        let clauses = Json::Array(clauses);
+        if self.conditions.get(table) == Some(&clauses) {
+            return;
+        }
+        self.conditions.insert(table.to_owned(), clauses.clone());
+        match self.state {
+            // The monitor has been asked for; what it is to show changes.
+            State::MonitorRequested | State::Synced => {
+                let change = Json::object([("where", clauses)]);
+                let changes = Json::object([(table.to_owned(), Json::Array(vec![change]))]);
+                let params = vec![Json::string(MONITOR_ID), Json::string(MONITOR_ID), changes];
+                self.unconfirmed += 1;
+                self.request(Json::string(CONDITION_ID), "monitor_cond_change", params);
+            }
+            _ => {}
+        }
+    }
+
+    /// True if the replica is what all conditions ask for.
+    pub fn conditions_hold(&self) -> bool {
+        self.state == State::Synced && self.unconfirmed == 0
     }
 
     /// How far the conversation has come.
@@ -154,17 +213,42 @@ impl Idl {
     /// The session is connected: the conversation begins anew. The old rows stay until new ones come.
     pub fn connected(&mut self) {
         self.disconnected();
-        self.state = State::SchemaRequested;
         if let Some(lock) = self.lock.clone() {
             self.request(Json::string(LOCK_ID), "lock", vec![Json::string(lock)]);
         }
+        match &self.member {
+            Some(_) => {
+                self.state = State::ServerRequested;
+                self.request(Json::string(SERVER_ID), "monitor_cond", Member::monitor(SERVER_ID));
+            }
+            None => self.request_schema(),
+        }
+    }
+
+    fn request_schema(&mut self) {
+        self.state = State::SchemaRequested;
         self.request(Json::string(SCHEMA_ID), "get_schema", vec![Json::string(&*self.database)]);
+    }
+
+    /// What the server has said of itself.
+    fn server_told(&mut self, updates: &Json) {
+        let Some(member) = &mut self.member else { return };
+        member.apply(updates);
+        match member.unfit() {
+            Some(why) => self.state = State::Unfit(why),
+            None if self.state == State::ServerRequested => self.request_schema(),
+            None => {}
+        }
     }
 
     /// The session is disconnected: transactions in flight may or may not have happened.
     pub fn disconnected(&mut self) {
         self.state = State::Disconnected;
         self.has_lock = false;
+        self.unconfirmed = 0;
+        if let Some(member) = &mut self.member {
+            member.forget();
+        }
         self.outgoing.clear();
         for id in std::mem::take(&mut self.pending).into_keys() {
             self.outcomes.insert(id, Outcome::TryAgain);
@@ -182,6 +266,19 @@ impl Idl {
             Incoming::Answer { id, result } => match (id.as_str(), id.as_i64()) {
                 (Some(SCHEMA_ID), _) => self.schema_answered(result),
                 (Some(MONITOR_ID), _) => self.monitor_answered(result),
+                (Some(SERVER_ID), _) => {
+                    // A server without the database about itself is no member of a cluster.
+                    self.server_told(&result.unwrap_or(Json::Null));
+                    Ok(())
+                }
+                (Some(CONDITION_ID), _) => {
+                    self.unconfirmed = self.unconfirmed.saturating_sub(1);
+                    self.seqno += 1;
+                    if let Err(error) = result {
+                        self.state = State::Failed(error.to_string());
+                    }
+                    Ok(())
+                }
                 (Some(LOCK_ID), _) => {
                     let granted = result.ok().and_then(|r| r.get("locked").and_then(Json::as_bool));
                     self.has_lock = granted == Some(true);
@@ -204,6 +301,7 @@ impl Idl {
                 Arc::make_mut(&mut self.replica).apply(updates)?;
                 self.seqno += 1;
             }
+            ("update2", [id, updates]) if id.as_str() == Some(SERVER_ID) => self.server_told(updates),
             ("locked", _) => {
                 self.has_lock = true;
                 self.seqno += 1;
@@ -235,7 +333,9 @@ impl Idl {
             })
             .map(|t| {
                 let columns = t.columns[FIRST_COLUMN..].iter().map(|c| Json::string(&*c.name));
-                (t.name.clone(), Json::object([("columns", Json::Array(columns.collect()))]))
+                let mut request = vec![("columns", Json::Array(columns.collect()))];
+                request.extend(self.conditions.get(&t.name).map(|clauses| ("where", clauses.clone())));
+                (t.name.clone(), Json::object(request))
             })
             .collect();
         let params = vec![Json::string(&*self.database), Json::string(MONITOR_ID), Json::object(requests)];
@@ -253,6 +353,9 @@ impl Idl {
                     Wanted::Tables(names) => names.contains(&t.name),
                 });
                 let mut replica = Replica::new(tables.cloned());
+                for (table, columns) in &self.indexes {
+                    replica.add_index(table, columns)?;
+                }
                 replica.apply(&updates)?;
                 self.replica = Arc::new(replica);
                 self.state = State::Synced;

@@ -4,21 +4,24 @@
 //! `ovs-vsctl`). Pure: messages in, messages out; no sockets, no clock, no randomness of its own.
 //!
 //! ~~~text
-//! connected ─► get_schema ─► monitor_cond ─► initial rows ─► Synced ◄─ update2
-//!                                                             │
-//!                              Txn (an overlay on the rows) ──┴─► transact ─► Outcome
+//! connected ─► (_Server) ─► get_schema ─► monitor_cond ─► initial rows ─► Synced ◄─ update2
+//!                                                                          │
+//!                                           Txn (an overlay on the rows) ──┴─► transact ─► Outcome
 //! ~~~
 //!
 //! I1  The replica is always a state that the database had: an update is applied whole.
 //! I2  A transaction reads its own changes, and changes nothing in the replica; what was committed comes back as an update.
 //!
 //! Spec: RFC 7047 section 4.1; ovsdb-server(7) section 4.1.12 (`monitor_cond`).
-//! Next: `replica.rs`, then `txn.rs`.
+//! Reading order: `replica`, `index`, `txn`, `idl`, `cluster`.
 
+mod cluster;
 mod idl;
+mod index;
 mod replica;
 mod txn;
 
+pub use cluster::Fitness;
 pub use idl::{Idl, Incoming, Outgoing, State, Wanted};
 pub use replica::{Replica, Row, TableReplica};
 pub use txn::{Outcome, Txn};

@@ -9,6 +9,8 @@ use ovsdb::json::Json;
 use ovsdb::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN};
 use ovsdb::{ColumnSchema, Datum, Error, Uuid};
 
+use crate::index::Index;
+
 /// A row: a value for each column of its table, `_uuid` first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -49,9 +51,35 @@ pub struct TableReplica {
     /// The table's schema.
     pub schema: Arc<TableSchema>,
     rows: BTreeMap<Uuid, Arc<Row>>,
+    indexes: Vec<Index>,
 }
 
 impl TableReplica {
+    /// The rows whose `columns` have these `values`, in the order of their UUIDs: by an index of exactly these columns if
+    /// [`crate::Idl::with_index`] asked for one, else by looking at every row. No row has a column that the table has not.
+    pub fn find(&self, columns: &[&str], values: &[Datum]) -> Vec<&Arc<Row>> {
+        let indices: Option<Vec<usize>> = columns.iter().map(|c| self.schema.column_index(c)).collect();
+        let Some(indices) = indices else { return Vec::new() };
+        if let Some(index) = self.indexes.iter().find(|i| i.columns() == indices) {
+            return index.find(values).filter_map(|uuid| self.rows.get(&uuid)).collect();
+        }
+        let fits = |row: &&Arc<Row>| indices.iter().zip(values).all(|(i, value)| row.column(*i) == value);
+        self.rows.values().filter(fits).collect()
+    }
+
+    /// Puts a row in, or takes it out, in the indexes too.
+    fn store(&mut self, uuid: Uuid, row: Option<Row>) {
+        let row = row.map(Arc::new);
+        let old = match &row {
+            Some(row) => self.rows.insert(uuid, row.clone()),
+            None => self.rows.remove(&uuid),
+        };
+        for index in &mut self.indexes {
+            old.iter().for_each(|old| index.remove(old));
+            row.iter().for_each(|row| index.insert(row));
+        }
+    }
+
     /// Every row, in the order of their UUIDs.
     pub fn rows(&self) -> impl Iterator<Item = &Arc<Row>> {
         self.rows.values()
@@ -76,7 +104,7 @@ impl TableReplica {
         let (kind, row) = change.as_object().and_then(|o| o.iter().next()).ok_or_else(malformed)?;
         let mut new = match kind.as_str() {
             "delete" => {
-                self.rows.remove(&uuid);
+                self.store(uuid, None);
                 return Ok(());
             }
             "initial" | "insert" => Row::fresh(&self.schema, uuid),
@@ -90,7 +118,7 @@ impl TableReplica {
                 if kind == "modify" { new.column(index).apply_diff(&value, &column.kind) } else { value };
             new.set(index, value);
         }
-        self.rows.insert(uuid, Arc::new(new));
+        self.store(uuid, Some(new));
         Ok(())
     }
 }
@@ -103,9 +131,19 @@ pub struct Replica {
 
 impl Replica {
     pub(crate) fn new(tables: impl IntoIterator<Item = Arc<TableSchema>>) -> Replica {
-        let empty =
-            |schema: Arc<TableSchema>| (schema.name.clone(), TableReplica { schema, rows: BTreeMap::new() });
+        let empty = |schema: Arc<TableSchema>| {
+            (schema.name.clone(), TableReplica { schema, rows: BTreeMap::new(), indexes: Vec::new() })
+        };
         Replica { tables: tables.into_iter().map(empty).collect() }
+    }
+
+    /// Indexes a table, which has no rows yet, by columns.
+    pub(crate) fn add_index(&mut self, table: &str, columns: &[String]) -> Result<(), Error> {
+        let Some(table) = self.tables.get_mut(table) else { return Ok(()) };
+        let columns: Result<Vec<usize>, Error> =
+            columns.iter().map(|name| table.column(name).map(|(index, _)| index)).collect();
+        table.indexes.push(Index::new(columns?));
+        Ok(())
     }
 
     /// A monitored table.

@@ -114,6 +114,23 @@ impl Txn {
         rows.into_values().collect()
     }
 
+    /// The rows, as the transaction leaves them, whose `columns` have these `values`, in the order of their UUIDs; see
+    /// [`crate::TableReplica::find`].
+    pub fn find(&self, table: &str, columns: &[&str], values: &[Datum]) -> Vec<Uuid> {
+        let Some(replica) = self.replica.table(table) else { return Vec::new() };
+        let schema = &replica.schema;
+        let indices: Option<Vec<usize>> = columns.iter().map(|c| schema.column_index(c)).collect();
+        let Some(indices) = indices else { return Vec::new() };
+        let unchanged = |uuid: &Uuid| !self.changes.contains_key(&(table.to_owned(), *uuid));
+        let stored = replica.find(columns, values).into_iter().map(|r| r.uuid()).filter(unchanged);
+        let fits = |row: &Row| indices.iter().zip(values).all(|(i, value)| row.column(*i) == value);
+        let from = (table.to_owned(), Uuid::ZERO);
+        let own = self.changes.range(from..).take_while(|((t, _), _)| t == table);
+        let own = own.filter(|(_, change)| change.row.as_ref().is_some_and(fits)).map(|((_, uuid), _)| *uuid);
+        let rows: BTreeSet<Uuid> = stored.chain(own).collect();
+        rows.into_iter().collect()
+    }
+
     /// A column of a row as the transaction leaves it.
     pub fn get(&self, table: &str, uuid: Uuid, column: &str) -> Option<&Datum> {
         let index = self.schema(table)?.column_index(column)?;

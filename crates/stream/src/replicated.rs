@@ -3,7 +3,7 @@
 //! Where it sits: `ovs-vswitchd` and `ovs-vsctl` follow and change the database through it.
 
 use log::{error, info, warn};
-use ovsdb_idl::{Idl, Incoming, Outcome, Outgoing, Txn};
+use ovsdb_idl::{Idl, Incoming, Outcome, Outgoing, State, Txn};
 
 use crate::Clock;
 use crate::jsonrpc::{Event, Message, Options, Session};
@@ -60,8 +60,14 @@ impl Replicated {
             self.idl.disconnected();
             self.session.link_mut().force_reconnect();
         }
-        if let ovsdb_idl::State::Failed(why) = self.idl.state() {
-            error!(target: "ovsdb_idl", "{}: {why}", self.session.name());
+        match self.idl.state() {
+            State::Failed(why) => error!(target: "ovsdb_idl", "{}: {why}", self.session.name()),
+            State::Unfit(why) => {
+                info!(target: "ovsdb_idl", "{}: {why}", self.session.name());
+                self.idl.disconnected();
+                self.session.link_mut().force_reconnect();
+            }
+            _ => {}
         }
     }
 

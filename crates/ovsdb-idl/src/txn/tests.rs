@@ -4,7 +4,7 @@ use ovsdb::json::{Json, parse};
 use ovsdb::{Atom, Datum, Uuid};
 
 use super::*;
-use crate::{Idl, Incoming, Outgoing, State, Wanted};
+use crate::{Fitness, Idl, Incoming, Outgoing, State, Wanted};
 
 const SCHEMA: &str = r#"{"name":"d","tables":{
     "T":{"isRoot":true,"columns":{"name":{"type":"string"},"n":{"type":"integer"},
@@ -93,4 +93,147 @@ fn nothing_to_do_and_a_lost_connection() {
     let id = idl.commit(txn);
     idl.disconnected();
     assert_eq!(idl.take_outcome(id), Some(Outcome::TryAgain));
+}
+
+fn requests(idl: &mut Idl) -> Vec<(&'static str, String)> {
+    let text = |params: Vec<Json>| Json::Array(params).to_string();
+    std::iter::from_fn(|| idl.poll_outgoing())
+        .map(|Outgoing::Request { method, params, .. }| (method, text(params)))
+        .collect()
+}
+
+fn notify(idl: &mut Idl, id: &str, updates: &str) {
+    let params = vec![Json::string(id), json(updates)];
+    idl.handle(Incoming::Notification { method: "update2".into(), params }).unwrap();
+}
+
+#[test]
+fn a_condition_changes_the_monitor_and_survives_reconnection() {
+    let mut idl = synced();
+    assert!(idl.conditions_hold());
+    let clause = r#"["name","==","b"]"#;
+    idl.set_condition("T", vec![json(clause)]);
+    let change = format!(r#"["monitor","monitor",{{"T":[{{"where":[{clause}]}}]}}]"#);
+    assert_eq!(requests(&mut idl), [("monitor_cond_change", change)]);
+    assert!(!idl.conditions_hold());
+    // The same again is no change.
+    idl.set_condition("T", vec![json(clause)]);
+    assert_eq!(requests(&mut idl), []);
+    // Rows that no longer fit are taken out by the server.
+    notify(&mut idl, "monitor", &format!(r#"{{"T":{{"{}":{{"delete":null}}}}}}"#, Uuid(A)));
+    answer(&mut idl, "condition", "{}");
+    assert!(idl.conditions_hold());
+    assert_eq!(idl.replica().table("T").unwrap().rows().count(), 0);
+
+    idl.disconnected();
+    idl.connected();
+    assert_eq!(requests(&mut idl).len(), 1);
+    answer(&mut idl, "schema", SCHEMA);
+    let [(method, params)] = requests(&mut idl).try_into().unwrap();
+    assert_eq!(method, "monitor_cond");
+    assert!(params.contains(&format!(r#""where":[{clause}]"#)), "{params}");
+    // Without clauses, all rows come back.
+    answer(&mut idl, "monitor", "{}");
+    idl.set_condition("T", Vec::new());
+    let all = r#"["monitor","monitor",{"T":[{"where":[true]}]}]"#.to_owned();
+    assert_eq!(requests(&mut idl), [("monitor_cond_change", all)]);
+}
+
+#[test]
+fn an_index_finds_what_looking_at_every_row_finds() {
+    use ovsdb::Atom::Integer;
+    let mut indexed = Idl::new("d", Wanted::Everything).with_index("T", &["name", "n"]);
+    indexed.connected();
+    answer(&mut indexed, "schema", SCHEMA);
+    answer(&mut indexed, "monitor", "{}");
+    let mut plain = synced();
+    notify(&mut plain, "monitor", &format!(r#"{{"T":{{"{}":{{"delete":null}}}}}}"#, Uuid(A)));
+    // Rows come, move from one key to another, and go.
+    let names = ["a", "b", "c"];
+    let mut state = 1_u64;
+    let mut draw = |below: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    let mut present = BTreeSet::new();
+    for _ in 0..2000 {
+        let uuid = Uuid::from_random(u128::from(draw(20)));
+        let values = format!(r#"{{"name":"{}","n":{}}}"#, names[draw(3) as usize], draw(4));
+        let change = match (present.contains(&uuid), draw(4)) {
+            (false, _) => format!(r#"{{"insert":{values}}}"#),
+            (true, 0) => r#"{"delete":null}"#.to_owned(),
+            (true, _) => format!(r#"{{"modify":{values}}}"#),
+        };
+        if change.contains("delete") {
+            present.remove(&uuid)
+        } else {
+            present.insert(uuid)
+        };
+        for idl in [&mut indexed, &mut plain] {
+            notify(idl, "monitor", &format!(r#"{{"T":{{"{uuid}":{change}}}}}"#));
+        }
+        let values = [
+            Datum::scalar(Atom::string(names[draw(3) as usize])),
+            Datum::scalar(Integer(draw(4).try_into().unwrap())),
+        ];
+        let find = |idl: &Idl| Txn::new(idl.replica()).find("T", &["name", "n"], &values);
+        assert_eq!(find(&indexed), find(&plain));
+    }
+    assert!(!present.is_empty());
+}
+
+#[test]
+fn a_transaction_finds_its_own_rows_and_not_those_it_changed() {
+    let idl = synced();
+    let mut txn = Txn::new(idl.replica());
+    let find = |txn: &Txn, name: &str| txn.find("T", &["name"], &[Datum::scalar(Atom::string(name))]);
+    assert_eq!(find(&txn, "a"), [Uuid(A)]);
+    let new = Uuid::from_random(99);
+    txn.insert("T", new);
+    txn.set("T", new, "name", Datum::scalar(Atom::string("b")));
+    assert_eq!(find(&txn, "b"), [new]);
+    txn.set("T", Uuid(A), "name", Datum::scalar(Atom::string("b")));
+    assert_eq!((find(&txn, "a").len(), find(&txn, "b").len()), (0, 2));
+    txn.delete("T", Uuid(A));
+    assert_eq!(find(&txn, "b"), [new]);
+    assert!(txn.find("T", &["nosuch"], &[Datum::default()]).is_empty());
+}
+
+const ROW: &str = "e0000000-0000-4000-8000-000000000001";
+
+/// A client that has asked the server what it is, and got `row` for an answer.
+fn asked(fitness: Fitness, row: &str) -> Idl {
+    let mut idl = Idl::new("d", Wanted::Everything).with_fitness(fitness);
+    idl.connected();
+    assert_eq!(methods(&mut idl), ["monitor_cond"]);
+    answer(&mut idl, "server", &format!(r#"{{"Database":{{"{ROW}":{{"initial":{row}}}}}}}"#));
+    idl
+}
+
+#[test]
+fn a_member_of_a_cluster_is_judged_before_it_is_believed() {
+    let member = |connected: bool, leader: bool| {
+        format!(r#"{{"name":"d","model":"clustered","connected":{connected},"leader":{leader}}}"#)
+    };
+    let unfit = |idl: &Idl| matches!(idl.state(), State::Unfit(_));
+    assert!(unfit(&asked(Fitness::Leader, &member(true, false))));
+    assert!(unfit(&asked(Fitness::Member, &member(false, false))));
+    assert!(!unfit(&asked(Fitness::Member, &member(true, false))));
+    // Whoever is alone with the database leads.
+    let mut alone = asked(Fitness::Leader, r#"{"name":"d","model":"standalone","connected":true}"#);
+    assert_eq!(methods(&mut alone), ["get_schema"]);
+    // A leader may lose its place later.
+    let mut leader = asked(Fitness::Leader, &member(true, true));
+    assert_eq!(methods(&mut leader), ["get_schema"]);
+    notify(&mut leader, "server", &format!(r#"{{"Database":{{"{ROW}":{{"modify":{{"leader":false}}}}}}}}"#));
+    assert!(unfit(&leader));
+    // Another database's cluster is not ours; an old server says nothing of itself.
+    let other = member(true, false).replace(r#""d""#, r#""e""#);
+    assert_eq!(methods(&mut asked(Fitness::Leader, &other)), ["get_schema"]);
+    let mut old = Idl::new("d", Wanted::Everything).with_fitness(Fitness::Leader);
+    old.connected();
+    methods(&mut old);
+    let error = Err(Json::string("unknown database"));
+    old.handle(Incoming::Answer { id: Json::string("server"), result: error }).unwrap();
+    assert_eq!(methods(&mut old), ["get_schema"]);
 }

@@ -96,8 +96,8 @@ impl Symbols {
         Ok(named.uuid)
     }
 
-    /// An error if a name was used that no row has got; warnings for rows that nothing will keep alive.
-    pub fn check(&self) -> Result<(), Failure> {
+    /// An error if a name was used that no row has got; warnings for rows that nothing will keep alive, in the program's part of the `log`.
+    pub fn check(&self, log: &str) -> Result<(), Failure> {
         for (name, named) in &self.0 {
             if !named.created {
                 let hint = format!("(e.g. with \"-- --id={name} create ...\")");
@@ -108,7 +108,7 @@ impl Symbols {
                 let text = format!(
                     "row id \"{name}\" was created but {what} to it was inserted, so it will not actually appear in the database"
                 );
-                log::warn!(target: "vsctl", "{text}");
+                log::warn!(target: log, "{text}");
             }
         }
         Ok(())

@@ -9,14 +9,19 @@
 //! A command reads and changes the database through the transaction alone. If what it relied on has changed by the time
 //! of the commit, everything is run again; so output is collected and printed only at the end.
 //!
-//! Reading order: `command`, `context`, `record`, `column`, `database`, `show`.
+//! Reading order: `program`, `options`, `run`, `command`, `context`, `record`, `column`, `database`, `targets`, `show`.
 
 pub mod column;
 pub mod command;
 pub mod context;
 pub mod database;
+pub mod options;
+pub mod program;
 pub mod record;
+pub mod run;
 pub mod show;
+pub mod targets;
 
 pub use command::{Access, Invocation, Syntax};
 pub use context::{Context, Failure};
+pub use program::Program;

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use ovsdb::{Atom, ColumnSchema, Datum, TableSchema, Uuid};
+use ovsdb::{Atom, AtomicType, ColumnSchema, Datum, TableSchema, Uuid};
 use ovsdb_idl::Txn;
 
 use super::context::{Context, Failure};
@@ -25,6 +25,13 @@ pub struct Identity {
     pub via: Option<(&'static str, &'static str)>,
     /// The column that holds the name.
     pub key: &'static str,
+}
+
+impl Identity {
+    /// The table whose records have the names.
+    pub fn holder(&self) -> &'static str {
+        self.via.map_or(self.table, |(table, _)| table)
+    }
 }
 
 /// How well a typed name fits: not, in part, or wholly.
@@ -123,22 +130,22 @@ fn ambiguous(table: &TableSchema, id: &str) -> Failure {
 }
 
 fn by_identity(cx: &Context<'_>, identity: &Identity, id: &str) -> Result<Option<Uuid>, Failure> {
-    let holder = identity.via.map_or(identity.table, |(t, _)| t);
-    let named = |value: Option<&Datum>| {
-        value.and_then(Datum::single).is_some_and(|a| matches!(a, Atom::String(_)) && a.as_str() == Some(id))
+    let holder = identity.holder();
+    let kind = cx.txn.schema(holder).and_then(|s| s.column(identity.key)).map(|c| c.kind.key.kind);
+    let name = match kind {
+        Some(AtomicType::Integer) => id.parse().ok().map(Atom::Integer),
+        Some(AtomicType::String) => Some(Atom::string(id)),
+        _ => None,
     };
-    let rows = cx.txn.rows(holder);
+    let Some(name) = name else { return Ok(None) };
     let mut found = None;
-    for row in rows.iter().filter(|r| named(cx.txn.get(holder, r.uuid(), identity.key))) {
+    for row in cx.txn.find(holder, &[identity.key], &[Datum::scalar(name)]) {
         let target = match identity.via {
-            None => Some(row.uuid()),
+            None => Some(row),
             Some((t, column)) => {
-                let to = cx.references(t, row.uuid(), column);
-                if to.len() > 1 {
-                    let what = format!("{} record \"{id}\"", identity.table);
-                    return Err(format!("multiple rows in {what} match").into());
-                }
-                to.first().copied()
+                let to = cx.references(t, row, column);
+                // Of several, none is meant.
+                if to.len() == 1 { to.first().copied() } else { None }
             }
         };
         if found.is_some() && target.is_some() && found != target {

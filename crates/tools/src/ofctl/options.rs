@@ -103,7 +103,7 @@ const OPTIONS: &[Opt] = &[
 
 /// Parses the command line: the context, the command and its arguments.
 pub fn parse() -> Result<(Context, Vec<String>), Fatal> {
-    let table = [OPTIONS, daemon::OPTIONS, daemon::vlog::OPTIONS].concat();
+    let table = [OPTIONS, daemon::OPTIONS, daemon::vlog::OPTIONS, daemon::tls::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let mut cx = Context {
         allowed: Protocols::ANY,
@@ -126,14 +126,17 @@ pub fn parse() -> Result<(Context, Vec<String>), Fatal> {
         daemon: daemon::Options::default(),
     };
     let mut versions: Option<VersionSet> = None;
+    let mut tls = stream::tls::Settings::default();
     loop {
         match getopt.next() {
             Ok(Some(("protocols", Some(text)))) => versions = Some(parse_versions(&text)?),
+            Ok(Some((name, value))) if daemon::tls::accept(&mut tls, name, value.as_deref()) => {}
             Ok(Some((name, value))) => accept(&mut cx, name, value)?,
             Ok(None) => break,
             Err(error) => return Err(fatal(error.to_string())),
         }
     }
+    stream::tls::configure(tls);
     settle_protocols(&mut cx, versions)?;
     Ok((cx, getopt.operands()))
 }

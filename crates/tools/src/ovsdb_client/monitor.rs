@@ -53,7 +53,8 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
         condition = Some(json);
         args = &args[1..];
     }
-    let (mut watched, requests) = requests(&schema, args, condition.as_ref())?;
+    let (mut watched, requests) =
+        requests(&schema, args, condition.as_ref()).map_err(|e| format!("{}: {e}", context.server))?;
     let method = command.replace('-', "_");
     let mut params = vec![Json::string(&*context.database), Json::Null, Json::Object(requests)];
     if command == "monitor-cond-since" {
@@ -178,13 +179,13 @@ fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Res
     }
     let Some((name, lists)) = args.split_first() else { return Ok((watched, requests)) };
     let Some(table) = schema.table(name) else {
-        return Err(format!("{}: no table named {name}", schema.name));
+        return Err(format!("{} does not have a table named \"{name}\"", schema.name));
     };
     let mut columns = Vec::new();
     let mut parts = Vec::new();
     let everything = [String::new()];
     for list in if lists.is_empty() { &everything } else { lists } {
-        let (own, request) = request(table, list, condition)?;
+        let (own, request) = request(&schema.name, table, list, condition)?;
         columns.extend(own);
         parts.push(request);
     }
@@ -195,21 +196,22 @@ fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Res
 }
 
 /// One `<monitor-request>` out of `COLUMN,…,!initial,…`.
-fn request(table: &TableSchema, list: &str, condition: Option<&Json>) -> Result<(Vec<usize>, Json), String> {
+fn request(
+    database: &str,
+    table: &TableSchema,
+    list: &str,
+    condition: Option<&Json>,
+) -> Result<(Vec<usize>, Json), String> {
     let mut select = Object::new();
     let mut columns = Vec::new();
     for word in list.split([',', ' ']).filter(|word| !word.is_empty()) {
-        match word.strip_prefix('!') {
-            Some(kind @ ("initial" | "insert" | "delete" | "modify")) => {
-                select.insert(kind.to_owned(), Json::Bool(false));
-            }
-            Some(_) => return Err(format!("{word}: unknown kind of change")),
-            None => {
-                let index = table.column_index(word);
-                let known = format!("table \"{}\" has no column named \"{word}\"", table.name);
-                columns.push(index.ok_or(known)?);
-            }
+        if let Some(kind @ ("initial" | "insert" | "delete" | "modify")) = word.strip_prefix('!') {
+            select.insert(kind.to_owned(), Json::Bool(false));
+            continue;
         }
+        let unknown =
+            || format!("table \"{}\" in {database} does not have a column named \"{word}\"", table.name);
+        columns.push(table.column_index(word).ok_or_else(unknown)?);
     }
     if columns.is_empty() {
         columns = (0..table.columns.len()).filter(|index| *index != UUID_COLUMN).collect();

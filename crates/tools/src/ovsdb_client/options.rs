@@ -6,7 +6,7 @@
 //! if the server offers a database of that name, or more arguments are there than the command can use.
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, version, vlog};
+use daemon::{program, tls, version, vlog};
 use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
 use stream::name::{is_active, is_passive};
 use stream::{Clock, dirs};
@@ -71,7 +71,7 @@ pub(super) struct Parsed {
 
 /// Reads the process's arguments.
 pub(super) fn parse() -> Parsed {
-    let table = [OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
+    let table = [OPTIONS, daemon::OPTIONS, vlog::OPTIONS, tls::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let mut parsed = Parsed {
         timeout: 0,
@@ -81,13 +81,16 @@ pub(super) fn parse() -> Parsed {
         command: String::new(),
         args: Vec::new(),
     };
+    let mut settings = stream::tls::Settings::default();
     loop {
         match getopt.next() {
+            Ok(Some((name, value))) if tls::accept(&mut settings, name, value.as_deref()) => {}
             Ok(Some((name, value))) => accept(&mut parsed, name, value.as_deref()),
             Ok(None) => break,
             Err(error) => program::exit_with(&error.to_string()),
         }
     }
+    stream::tls::configure(settings);
     parsed.args = getopt.operands();
     if parsed.args.is_empty() {
         program::exit_with("missing command name; use --help for help");
@@ -101,11 +104,11 @@ fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
     match name {
         "format" => match Format::from_name(text) {
             Some(format) => parsed.style.format = format,
-            None => program::exit_with(&format!("unsupported output format \"{text}\"")),
+            None => program::exit_with(&format!("unknown output format \"{text}\"")),
         },
         "data" => match CellFormat::from_name(text) {
             Some(cells) => parsed.style.cells = cells,
-            None => program::exit_with(&format!("unsupported cell format \"{text}\"")),
+            None => program::exit_with(&format!("unknown data format \"{text}\"")),
         },
         "bare" => {
             parsed.style.format = Format::List;

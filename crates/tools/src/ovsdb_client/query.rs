@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ovsdb::DbSchema;
 use ovsdb::json::{self, Json};
 use ovsdb::table::{Cell, Table};
-use stream::jsonrpc::Client;
+use stream::jsonrpc::{CallError, Client};
 
 use super::{Context, Outcome};
 use crate::ovsdb_tool::read_schema;
@@ -65,9 +65,6 @@ async fn list_dbs(context: &Context, client: &mut Client) -> Outcome {
 
 fn list_columns(context: &Context, schema: &DbSchema) -> Outcome {
     let only = context.args.first();
-    if let Some(name) = only.filter(|name| schema.table(name).is_none()) {
-        return Err(format!("{name}: no such table in database"));
-    }
     let headings: &[&str] = if only.is_some() { &["Column", "Type"] } else { &["Table", "Column", "Type"] };
     let mut table = Table::new(headings.iter().copied());
     for place in schema.tables.values().filter(|t| only.is_none_or(|only| *only == t.name)) {
@@ -87,14 +84,17 @@ fn list_columns(context: &Context, schema: &DbSchema) -> Outcome {
 async fn transact(context: &Context, client: &mut Client, read_only: bool) -> Outcome {
     let text = &context.args[0];
     let json = json::parse(text.as_bytes()).map_err(|error| format!("\"{text}\": {error}"))?;
-    let Some(params) = json.as_array() else {
-        return Err(format!("\"{text}\": transaction must be a JSON array"));
+    let Some(params) = json.as_array().filter(|p| p.first().and_then(Json::as_str).is_some()) else {
+        return Err("not a valid OVSDB query".to_owned());
     };
     let mut params = params.to_vec();
     if read_only {
         params.push(Json::object([("op", "abort")].map(|(k, v)| (k, Json::string(v)))));
     }
-    let mut reply = context.call(client, "transact", params).await?;
+    let mut reply = client.call("transact", params).await.map_err(|error| match error {
+        CallError::Refused(error) => format!("transaction returned error: {error}"),
+        other => format!("{}: transaction failed ({other})", context.server),
+    })?;
     if let (true, Json::Array(results)) = (read_only, &mut reply) {
         results.pop();
     }
@@ -109,7 +109,7 @@ async fn wait(context: &Context, client: &mut Client) -> Outcome {
         // Standalone databases are connected as soon as they are there.
         "added" | "connected" => true,
         "removed" => false,
-        _ => return Err(format!("{state}: unknown state; use --help for help")),
+        _ => return Err(format!("{state}: unknown state")),
     };
     loop {
         let offered = context.call(client, "list_dbs", Vec::new()).await?;

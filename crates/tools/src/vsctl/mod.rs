@@ -2,30 +2,81 @@
 //!
 //! Where it sits: `src/bin/ovs-vsctl.rs` calls [`main`]. The database commands come from `ctl`.
 //!
-//! ~~~text
-//! connect ─► replica ─► run all commands over one transaction ─► commit ─► wait for ovs-vswitchd ─► print
-//!               ▲                                              │ changed meanwhile
-//!               └──────────────────────────────────────────────┘
-//! ~~~
-//!
-//! Spec: ovs-vsctl(8). Reading order: `options`, `run`, `model`, `bridges`, `ports`, `remotes`, `zones`.
+//! Spec: ovs-vsctl(8). Reading order: `model`, `bridges`, `ports`, `remotes`, `auto_attach`, `zones`, `reload`.
 
+mod auto_attach;
 mod bridges;
 mod model;
-mod options;
 mod ports;
+mod reload;
 mod remotes;
-mod run;
 mod zones;
 
+use std::process::ExitCode;
+
+use daemon::getopt::Opt;
 use ovsdb::Uuid;
+use stream::replicated::Replicated;
 
 use crate::ctl::command::{Access, MANY, Syntax};
 use crate::ctl::context::{Context, Failure, random_uuid};
+use crate::ctl::options::Options;
+use crate::ctl::program::Program;
 use crate::ctl::record::Identity;
 use crate::ctl::show::{self, Shown};
 
-pub use run::main;
+/// The whole program.
+pub fn main() -> ExitCode {
+    crate::ctl::run::main::<Vsctl>()
+}
+
+/// ovs-vsctl among the programs of its kind.
+struct Vsctl;
+
+impl Program for Vsctl {
+    const DATABASE: &'static str = "Open_vSwitch";
+    const SCHEMA_VERSION: &'static str = "8.8.0";
+    const LOG: &'static str = "vsctl";
+    const PURPOSE: &'static str = "ovs-vswitchd management utility";
+    const OPTIONS: &'static [Opt] = &[
+        Opt::flag("no-wait"),
+        Opt::flag("retry"),
+        Opt::flag("commands"),
+        Opt::flag("options"),
+        Opt::flag("leader-only"),
+        Opt::flag("no-leader-only"),
+        Opt::flag("shuffle-remotes"),
+        Opt::flag("no-shuffle-remotes"),
+    ];
+    const OPTIONS_HELP: &'static str =
+        "  --no-wait                   do not wait for ovs-vswitchd to reconfigure
+  --retry                     keep trying to connect to server forever
+  --no-leader-only            accept any cluster member, not just the leader
+  --no-shuffle-remotes        do not shuffle the order of remotes
+";
+    const IDENTITIES: &'static [Identity] = IDENTITIES;
+
+    fn commands() -> &'static [Syntax] {
+        COMMANDS
+    }
+
+    fn prepare(cx: &mut Context<'_>, wait: bool) {
+        let row = root(cx);
+        if wait {
+            cx.txn.increment("Open_vSwitch", row, "next_cfg");
+        }
+    }
+
+    async fn finish(
+        db: &mut Replicated,
+        next_cfg: i64,
+        added: &[String],
+        options: &Options,
+    ) -> Result<ExitCode, Failure> {
+        reload::wait(db, next_cfg, options).await?;
+        Ok(reload::check_interfaces(db, added))
+    }
+}
 
 macro_rules! commands {
     ($($name:literal $min:literal..$max:expr, $arguments:literal, [$($option:literal),*], $access:ident, $run:expr;)+) => {
@@ -38,7 +89,7 @@ macro_rules! commands {
 
 commands! {
     "init" 0..0, "", [], ReadWrite, |cx| { root(cx); Ok(()) };
-    "show" 0..0, "", [], ReadOnly, |cx| show::show(cx, SHOWN);
+    "show" 0..0, "", ["--filter="], ReadOnly, |cx| show::show(cx, SHOWN);
     "emer-reset" 0..0, "", [], ReadWrite, remotes::emer_reset;
 
     "add-br" 1..3, "NEW-BRIDGE [PARENT] [NEW-VLAN]", ["--may-exist"], ReadWrite, bridges::add_br;
@@ -73,6 +124,10 @@ commands! {
     "del-ssl" 0..0, "", [], ReadWrite, remotes::del_ssl;
     "set-ssl" 3..3, "PRIVATE-KEY CERTIFICATE CA-CERT", ["--bootstrap"], ReadWrite, remotes::set_ssl;
 
+    "add-aa-mapping" 3..3, "BRIDGE ARG ARG", [], ReadWrite, auto_attach::add;
+    "del-aa-mapping" 3..3, "BRIDGE ARG ARG", [], ReadWrite, auto_attach::delete;
+    "get-aa-mapping" 1..1, "BRIDGE", [], ReadOnly, auto_attach::list;
+
     "add-zone-tp" 2..MANY, "DATAPATH zone=ZONE POLICIES", ["--may-exist"], ReadWrite, zones::add_zone_tp;
     "del-zone-tp" 2..2, "DATAPATH zone=ZONE", ["--if-exists"], ReadWrite, zones::del_zone_tp;
     "list-zone-tp" 1..1, "DATAPATH", [], ReadOnly, zones::list_zone_tp;
@@ -82,22 +137,17 @@ commands! {
     "list-dp-cap" 1..1, "DATAPATH", [], ReadOnly, zones::list_dp_cap;
 }
 
-/// Every command.
-fn all_commands() -> Vec<Syntax> {
-    [COMMANDS, crate::ctl::database::COMMANDS].concat()
+const fn shown(table: &'static str, name: Option<&'static str>, columns: &'static [&'static str]) -> Shown {
+    Shown { table, name, columns, named: None }
 }
 
 const SHOWN: &[Shown] = &[
-    Shown { table: "Open_vSwitch", name: None, columns: &["manager_options", "bridges", "ovs_version"] },
-    Shown {
-        table: "Bridge",
-        name: Some("name"),
-        columns: &["controller", "fail_mode", "datapath_type", "ports"],
-    },
-    Shown { table: "Port", name: Some("name"), columns: &["tag", "trunks", "interfaces"] },
-    Shown { table: "Interface", name: Some("name"), columns: &["type", "options", "error"] },
-    Shown { table: "Controller", name: Some("target"), columns: &["is_connected"] },
-    Shown { table: "Manager", name: Some("target"), columns: &["is_connected"] },
+    shown("Open_vSwitch", None, &["manager_options", "bridges", "ovs_version"]),
+    shown("Bridge", Some("name"), &["controller", "fail_mode", "datapath_type", "ports"]),
+    shown("Port", Some("name"), &["tag", "trunks", "interfaces"]),
+    shown("Interface", Some("name"), &["type", "options", "error"]),
+    shown("Controller", Some("target"), &["is_connected"]),
+    shown("Manager", Some("target"), &["is_connected"]),
 ];
 
 const fn by(table: &'static str, key: &'static str) -> Identity {
@@ -120,6 +170,7 @@ const IDENTITIES: &[Identity] = &[
     through("QoS", "Port", "qos"),
     through("sFlow", "Bridge", "sflow"),
     by("Flow_Table", "name"),
+    by("Flow_Sample_Collector_Set", "id"),
     through("IPFIX", "Bridge", "ipfix"),
     through("AutoAttach", "Bridge", "auto_attach"),
 ];

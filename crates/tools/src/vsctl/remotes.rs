@@ -5,53 +5,12 @@
 use ovsdb::{Atom, Datum, Uuid};
 
 use super::model::Model;
-use super::root;
+use super::{Done, root};
 use crate::ctl::context::{Context, Failure, random_uuid};
-
-type Done = Result<(), Failure>;
+use crate::ctl::targets::{self, Holder};
 
 fn text(s: &str) -> Datum {
     Datum::scalar(Atom::string(s))
-}
-
-/// Prints the targets of the rows that a column refers to, sorted.
-fn print_targets(cx: &mut Context<'_>, table: &str, rows: &[Uuid]) {
-    let mut targets: Vec<String> = rows.iter().map(|r| cx.string(table, *r, "target")).collect();
-    targets.sort_unstable();
-    targets.into_iter().for_each(|t| cx.line(t));
-}
-
-fn warn_of_typos(targets: &[String]) {
-    for target in targets {
-        let kind = target.split(':').next().unwrap_or_default();
-        let known = ["tcp", "ssl", "unix", "ptcp", "pssl", "punix"];
-        if !target.contains(':') || !known.contains(&kind) {
-            log::warn!(target: "vsctl", "target type \"{kind}\" is possibly erroneous");
-        }
-    }
-}
-
-/// Replaces the rows of `table` that a column refers to by rows for `targets`, keeping rows whose target stays.
-fn replace(cx: &mut Context<'_>, table: &str, holder: (&str, Uuid, &str), targets: &[String]) {
-    let (holder_table, holder_row, column) = holder;
-    let old = cx.references(holder_table, holder_row, column);
-    let mut kept = Vec::new();
-    let mut wanted: Vec<&String> = targets.iter().collect();
-    wanted.sort();
-    wanted.dedup();
-    for target in wanted {
-        let existing = old.iter().find(|r| cx.string(table, **r, "target") == *target);
-        let row = existing.copied().unwrap_or_else(|| {
-            let row = random_uuid();
-            cx.txn.insert(table, row);
-            cx.txn.set(table, row, "target", text(target));
-            row
-        });
-        kept.push(row);
-    }
-    old.iter().filter(|r| !kept.contains(r)).for_each(|r| cx.txn.delete(table, *r));
-    cx.txn.verify(holder_table, holder_row, column);
-    cx.set_references(holder_table, holder_row, column, &kept);
 }
 
 /// The Bridge record of a bridge, or of a fake one's parent.
@@ -66,25 +25,32 @@ fn real(cx: &mut Context<'_>) -> Result<Uuid, Failure> {
     model.real_bridge(cx.arg(0)).map(|b| b.record)
 }
 
+fn controllers(row: Uuid) -> Holder {
+    Holder { table: "Bridge", row, column: "controller", of: "Controller" }
+}
+
+fn managers(row: Uuid) -> Holder {
+    Holder { table: "Open_vSwitch", row, column: "manager_options", of: "Manager" }
+}
+
 pub(super) fn get_controller(cx: &mut Context<'_>) -> Done {
     let bridge = record(cx)?;
-    let rows = cx.references("Bridge", bridge, "controller");
-    print_targets(cx, "Controller", &rows);
+    targets::print(cx, controllers(bridge));
     Ok(())
 }
 
 pub(super) fn del_controller(cx: &mut Context<'_>) -> Done {
     let bridge = real(cx)?;
-    replace(cx, "Controller", ("Bridge", bridge, "controller"), &[]);
+    targets::replace(cx, controllers(bridge), &[]);
     Ok(())
 }
 
 pub(super) fn set_controller(cx: &mut Context<'_>) -> Done {
     let bridge = real(cx)?;
     let targets = cx.call.args[1..].to_vec();
-    warn_of_typos(&targets);
-    replace(cx, "Controller", ("Bridge", bridge, "controller"), &targets);
-    Ok(())
+    targets::warn_of_typos("vsctl", &targets);
+    targets::replace(cx, controllers(bridge), &targets);
+    targets::set_probe(cx, controllers(bridge))
 }
 
 pub(super) fn get_fail_mode(cx: &mut Context<'_>) -> Done {
@@ -114,23 +80,22 @@ pub(super) fn set_fail_mode(cx: &mut Context<'_>) -> Done {
 
 pub(super) fn get_manager(cx: &mut Context<'_>) -> Done {
     let root = root(cx);
-    let rows = cx.references("Open_vSwitch", root, "manager_options");
-    print_targets(cx, "Manager", &rows);
+    targets::print(cx, managers(root));
     Ok(())
 }
 
 pub(super) fn del_manager(cx: &mut Context<'_>) -> Done {
     let root = root(cx);
-    replace(cx, "Manager", ("Open_vSwitch", root, "manager_options"), &[]);
+    targets::replace(cx, managers(root), &[]);
     Ok(())
 }
 
 pub(super) fn set_manager(cx: &mut Context<'_>) -> Done {
     let root = root(cx);
     let targets = cx.call.args.clone();
-    warn_of_typos(&targets);
-    replace(cx, "Manager", ("Open_vSwitch", root, "manager_options"), &targets);
-    Ok(())
+    targets::warn_of_typos("vsctl", &targets);
+    targets::replace(cx, managers(root), &targets);
+    targets::set_probe(cx, managers(root))
 }
 
 pub(super) fn get_ssl(cx: &mut Context<'_>) -> Done {

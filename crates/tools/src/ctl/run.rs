@@ -1,37 +1,41 @@
-//! One run of ovs-vsctl: connect, carry the commands out, wait for ovs-vswitchd, print.
+//! One run of a program: connect, carry the commands out, print, and wait for the daemon where there is one.
 //!
-//! Where it sits: called by the binary's `main`.
+//! Where it sits: called by the binaries' `main`.
+//!
+//! ~~~text
+//! connect ─► replica ─► run all commands over one transaction ─► commit ─► print ─► wait for the daemon
+//!               ▲                                              │ changed meanwhile
+//!               └──────────────────────────────────────────────┘
+//! ~~~
 
 use std::process::ExitCode;
 
-use daemon::{Clock, dirs, program, tool, vlog};
+use daemon::{Clock, program, tool, vlog};
+use ovsdb::Uuid;
 use ovsdb::table::Printer;
-use ovsdb::{Atom, Datum, Uuid};
-use ovsdb_idl::{Idl, Outcome, State, Txn, Wanted};
+use ovsdb_idl::{Fitness, Idl, Outcome, State, Txn, Wanted};
 use stream::jsonrpc;
 use stream::replicated::Replicated;
 
+use super::command::{Access, Invocation, parse};
+use super::context::{Context, Failure, Output, Symbols};
 use super::options::{self, Options};
-use super::{IDENTITIES, all_commands, root};
-use crate::ctl::command::{Access, Invocation, parse};
-use crate::ctl::context::{Context, Failure, Output, Symbols};
-
-/// Exit status if ovs-vswitchd could not set an interface up.
-const RELOAD_FAILED: u8 = 65;
+use super::program::Program;
 
 /// The whole program.
-pub fn main() -> ExitCode {
+pub fn main<P: Program>() -> ExitCode {
     daemon::init();
+    vlog::add_modules(&[P::LOG]);
     let _ = vlog::set("any:console:warn");
     let _ = vlog::set("reconnect:warn");
-    let mut options = options::read();
+    let mut options = options::read::<P>();
     let of_first = std::mem::take(&mut options.of_first);
-    let commands = parse(&all_commands(), of_first, std::mem::take(&mut options.args));
+    let commands = parse(&options::all_commands::<P>(), of_first, std::mem::take(&mut options.args));
     let commands = match commands {
         Ok(commands) => commands,
         Err(failure) => return report(&failure),
     };
-    match tool::run(options.timeout, carry_out(&options, &commands)) {
+    match tool::run(options.timeout, carry_out::<P>(&options, &commands)) {
         Ok(code) => code,
         Err(failure) => report(&failure),
     }
@@ -52,21 +56,24 @@ struct Attempt {
     try_again: bool,
 }
 
-async fn carry_out(options: &Options, commands: &[Invocation]) -> Result<ExitCode, Failure> {
+async fn carry_out<P: Program>(options: &Options, commands: &[Invocation]) -> Result<ExitCode, Failure> {
     let clock = Clock::new();
     let mut session = jsonrpc::Options::default();
     session.reconnect.probe_interval = 0;
     if !options.retry && options.remotes.iter().all(|r| stream::name::is_active(r)) {
         session.reconnect.tries = Some(options.remotes.len() as u32);
     }
-    let idl = Idl::new("Open_vSwitch", Wanted::Everything);
-    let mut db = Replicated::dial(options.remotes.clone(), idl, session, &clock);
+    let fitness = if options.leader_only { Fitness::Leader } else { Fitness::Member };
+    let idl = Idl::new(P::DATABASE, Wanted::Everything).with_fitness(fitness);
+    // Records are looked up by what they are called.
+    let idl = P::IDENTITIES.iter().fold(idl, |idl, i| idl.with_index(i.holder(), &[i.key]));
+    let mut db = Replicated::dial(options.in_order_of_trial(), idl, session, &clock);
     let args: Vec<String> = std::env::args().collect();
-    log::info!(target: "vsctl", "Called as {}", args.join(" "));
+    log::info!(target: P::LOG, "Called as {}", args.join(" "));
     loop {
         synced(&mut db, options).await?;
         let seqno = db.idl().seqno();
-        let mut attempt = attempt(&db, options, commands)?;
+        let mut attempt = attempt::<P>(&db, options, commands)?;
         if attempt.try_again {
             wait_for_change(&mut db, seqno, options).await?;
             continue;
@@ -87,14 +94,10 @@ async fn carry_out(options: &Options, commands: &[Invocation]) -> Result<ExitCod
             }
         };
         print(options, attempt.outputs, &inserted);
-        let reload = match next_cfg {
-            Some(next_cfg) if options.wait => {
-                wait_for_reload(&mut db, next_cfg, options).await?;
-                check_interfaces(&db, &attempt.added)
-            }
-            _ => ExitCode::SUCCESS,
+        return match next_cfg {
+            Some(next_cfg) if options.wait => P::finish(&mut db, next_cfg, &attempt.added, options).await,
+            _ => Ok(ExitCode::SUCCESS),
         };
-        return Ok(reload);
     }
 }
 
@@ -109,7 +112,8 @@ async fn synced(db: &mut Replicated, options: &Options) -> Result<(), Failure> {
     }
 }
 
-async fn step(db: &mut Replicated, options: &Options) -> Result<(), Failure> {
+/// Lets the replica take in one more message.
+pub async fn step(db: &mut Replicated, options: &Options) -> Result<(), Failure> {
     if db.next().await {
         return Ok(());
     }
@@ -125,7 +129,11 @@ async fn wait_for_change(db: &mut Replicated, seqno: u64, options: &Options) -> 
 }
 
 /// Runs every command over one transaction.
-fn attempt(db: &Replicated, options: &Options, commands: &[Invocation]) -> Result<Attempt, Failure> {
+fn attempt<P: Program>(
+    db: &Replicated,
+    options: &Options,
+    commands: &[Invocation],
+) -> Result<Attempt, Failure> {
     let mut txn = Txn::new(db.idl().replica());
     let mut symbols = Symbols::default();
     let (mut outputs, mut added, mut try_again) = (Vec::new(), Vec::new(), false);
@@ -134,15 +142,12 @@ fn attempt(db: &Replicated, options: &Options, commands: &[Invocation]) -> Resul
             txn: &mut txn,
             call,
             symbols: &mut symbols,
-            identities: IDENTITIES,
+            identities: P::IDENTITIES,
             output: Output::default(),
             try_again: false,
             added_interfaces: &mut added,
         };
-        let row = root(&mut cx);
-        if options.wait && call.syntax.access == Access::ReadWrite {
-            cx.txn.increment("Open_vSwitch", row, "next_cfg");
-        }
+        P::prepare(&mut cx, options.wait && call.syntax.access == Access::ReadWrite);
         (call.syntax.run)(&mut cx)?;
         try_again |= cx.try_again;
         outputs.push(std::mem::take(&mut cx.output));
@@ -151,7 +156,7 @@ fn attempt(db: &Replicated, options: &Options, commands: &[Invocation]) -> Resul
         }
     }
     if !try_again {
-        symbols.check()?;
+        symbols.check(P::LOG)?;
     }
     Ok(Attempt { txn, outputs, added, try_again })
 }
@@ -173,49 +178,4 @@ fn print(options: &Options, outputs: Vec<Output>, inserted: &std::collections::B
             print!("{}", output.text);
         }
     }
-}
-
-/// Waits until ovs-vswitchd has taken the configuration over.
-async fn wait_for_reload(db: &mut Replicated, next_cfg: i64, options: &Options) -> Result<(), Failure> {
-    loop {
-        let txn = Txn::new(db.idl().replica());
-        let done = txn.rows("Open_vSwitch").iter().any(|row| {
-            let cur = txn
-                .get("Open_vSwitch", row.uuid(), "cur_cfg")
-                .and_then(Datum::single)
-                .and_then(Atom::as_integer);
-            cur.is_some_and(|cur| cur >= next_cfg)
-        });
-        if done {
-            return Ok(());
-        }
-        step(db, options).await?;
-    }
-}
-
-/// Tells which of the added interfaces ovs-vswitchd could not set up.
-fn check_interfaces(db: &Replicated, added: &[String]) -> ExitCode {
-    let txn = Txn::new(db.idl().replica());
-    let mut failed = false;
-    for row in txn.rows("Interface") {
-        let get = |column| txn.get("Interface", row.uuid(), column).and_then(Datum::single);
-        let name = get("name").and_then(Atom::as_str).unwrap_or_default();
-        if !added.iter().any(|a| a == name) || get("ofport").and_then(Atom::as_integer) != Some(-1) {
-            continue;
-        }
-        let error = get("error").and_then(Atom::as_str);
-        let what = match error {
-            Some(error) => format!(
-                "Error detected while setting up '{name}': {error}.  See ovs-vswitchd log for details."
-            ),
-            None => format!("Error detected while setting up '{name}'.  See ovs-vswitchd log for details."),
-        };
-        eprintln!("{}: {what}", program::name());
-        failed = true;
-    }
-    if failed {
-        eprintln!("{}: The default log directory is \"{}\".", program::name(), dirs::logdir().display());
-        return ExitCode::from(RELOAD_FAILED);
-    }
-    ExitCode::SUCCESS
 }

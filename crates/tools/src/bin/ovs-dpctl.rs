@@ -1,0 +1,5 @@
+//! The ovs-dpctl program.
+
+fn main() -> std::process::ExitCode {
+    tools::dpctl::main()
+}

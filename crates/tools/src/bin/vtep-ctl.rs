@@ -1,0 +1,5 @@
+//! The vtep-ctl program.
+
+fn main() -> std::process::ExitCode {
+    tools::vtep::main()
+}

@@ -1,0 +1,124 @@
+//! TLS in the tools, against C's server with certificates of ovs-pki.
+
+use std::process::{Child, Command, Stdio};
+
+use testkit::{Scratch, Suite};
+
+/// A C server of an Open_vSwitch database that listens on TLS, ended with the test.
+struct Server {
+    process: Child,
+    folder: Scratch,
+    port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Keys and certificates of one authority in `folder`; false without the program that makes them.
+fn make_certificates(oracle: &Suite, folder: &Scratch) -> bool {
+    if !Command::new("openssl").arg("version").output().is_ok_and(|out| out.status.success()) {
+        println!("skip: no openssl here");
+        return false;
+    }
+    for arguments in [["init", "", ""], ["req+sign", "server", "switch"], ["req+sign", "client", "switch"]] {
+        let mut pki = oracle.command("ovs-pki");
+        // The authority's program is the system's own, with its own libraries.
+        pki.env_remove("LD_LIBRARY_PATH").current_dir(folder.path());
+        pki.args(["-b", "-u", &format!("--dir={}/pki", folder.path().display()), "--log=log"]);
+        let out = pki.args(arguments.iter().filter(|a| !a.is_empty())).output().unwrap();
+        assert!(out.status.success(), "ovs-pki {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    true
+}
+
+fn identity(folder: &Scratch, name: &str) -> [String; 2] {
+    let file = |end: &str| folder.join(format!("{name}-{end}.pem")).display().to_string();
+    [format!("--private-key={}", file("privkey")), format!("--certificate={}", file("cert"))]
+}
+
+fn authority(folder: &Scratch) -> String {
+    folder.join("pki/switchca/cacert.pem").display().to_string()
+}
+
+fn serve(oracle: &Suite) -> Option<Server> {
+    let folder = Scratch::new();
+    if !make_certificates(oracle, &folder) {
+        return None;
+    }
+    let database = folder.join("conf.db");
+    let created = oracle.command("ovsdb-tool").arg("create").arg(&database).arg(oracle.schema()).status();
+    assert!(created.unwrap().success());
+    let log = folder.join("log.txt");
+    let mut server = oracle.command("ovsdb-server");
+    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"] {
+        server.env(variable, folder.path());
+    }
+    server.args(identity(&folder, "server")).arg(format!("--ca-cert={}", authority(&folder)));
+    // The whole chain is presented, so that clients may bootstrap.
+    server.arg(format!("--peer-ca-cert={}", authority(&folder)));
+    server.args(["--remote=pssl:0:127.0.0.1", "-vconsole:off", "--no-chdir"]);
+    server.arg(format!("--log-file={}", log.display())).arg(&database).stderr(Stdio::null());
+    let mut server = Server { process: server.spawn().unwrap(), folder, port: 0 };
+    let clock = std::time::Instant::now();
+    while server.port == 0 {
+        assert!(clock.elapsed().as_secs() < 30, "the server does not come up");
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let line = text.lines().find(|line| line.contains("listening on port"));
+        server.port = line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
+        std::thread::yield_now();
+    }
+    Some(server)
+}
+
+fn run(program: &str, options: &[String], rest: &[&str]) -> (bool, String) {
+    let mut command = Command::new(program);
+    command.env("OVS_SYSLOG_METHOD", "null").args(options).args(["--timeout=20"]).args(rest);
+    let out = command.output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+}
+
+#[test]
+fn ovs_vsctl_and_ovsdb_client_speak_tls_with_the_c_server() {
+    let Some(oracle) = testkit::oracle() else { return };
+    let Some(server) = serve(&oracle) else { return };
+    let remote = format!("ssl:127.0.0.1:{}", server.port);
+    let ca = [format!("--ca-cert={}", authority(&server.folder))];
+    let client = identity(&server.folder, "client");
+    let trusted = [client.as_slice(), &ca].concat();
+    let db = format!("--db={remote}");
+    let vsctl = env!("CARGO_BIN_EXE_ovs-vsctl");
+
+    let added = run(vsctl, &trusted, &[&db, "--no-wait", "add-br", "br0", "--", "list-br"]);
+    assert_eq!(added, (true, "br0\n".to_owned()));
+    let listed = run(env!("CARGO_BIN_EXE_ovsdb-client"), &trusted, &["list-dbs", &remote]);
+    assert_eq!(listed, (true, "Open_vSwitch\n_Server\n".to_owned()));
+
+    // Whoever is not vouched for by the named authority is not believed.
+    let other = format!("--ca-cert={}", server.folder.join("pki/controllerca/cacert.pem").display());
+    let refused = run(vsctl, &[client.as_slice(), &[other]].concat(), &[&db, "--no-wait", "list-br"]);
+    assert!(!refused.0 && refused.1.contains("database connection failed"), "{refused:?}");
+    // Without a key there is no TLS.
+    let keyless = run(vsctl, &[], &[&db, "--no-wait", "list-br"]);
+    assert!(!keyless.0 && keyless.1.contains("database connection failed"), "{keyless:?}");
+}
+
+#[test]
+fn a_bootstrap_keeps_the_authority_that_the_server_presents() {
+    let Some(oracle) = testkit::oracle() else { return };
+    let Some(server) = serve(&oracle) else { return };
+    let kept = server.folder.join("kept.pem");
+    let options =
+        [identity(&server.folder, "client").as_slice(), &[format!("--bootstrap-ca-cert={}", kept.display())]]
+            .concat();
+    let db = format!("--db=ssl:127.0.0.1:{}", server.port);
+    let vsctl = env!("CARGO_BIN_EXE_ovs-vsctl");
+    // The first connection is given up for the certificate; `--retry` makes another one.
+    assert!(!run(vsctl, &options, &[&db, "--no-wait", "--retry", "br-exists", "br0"]).0);
+    assert!(std::fs::read_to_string(&kept).unwrap().contains("BEGIN CERTIFICATE"));
+    let listed = run(vsctl, &options, &[&db, "--no-wait", "add-br", "br0", "--", "list-br"]);
+    assert_eq!(listed, (true, "br0\n".to_owned()));
+}
