@@ -13,12 +13,11 @@
 //! I4  Changes are made by one at a time; the owner sees to that.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use flow::{FlowKey, PlainKey, Wildcards};
-use sync::{Guard, Published, Qsbr, try_box};
+use sync::{Guard, Published, Qsbr, Shared, try_box};
 
 use crate::TupleMask;
 
@@ -59,10 +58,10 @@ pub struct TupleTable {
     seed: u64,
 }
 
-type Subtables = Vec<Arc<Subtable>>;
+type Subtables = Vec<Shared<Subtable>>;
 
 struct Subtable {
-    mask: Arc<TupleMask>,
+    mask: Shared<TupleMask>,
     index: Published<Index>,
     /// Weight in the next sorting.
     hits: AtomicU64,
@@ -78,7 +77,7 @@ impl TupleTable {
         Some(TupleTable { subtables: Published::new(domain, try_box(Vec::new())?), seed })
     }
 
-    fn list<'g>(&'g self, guard: &'g Guard<'_>) -> &'g [Arc<Subtable>] {
+    fn list<'g>(&'g self, guard: &'g Guard<'_>) -> &'g [Shared<Subtable>] {
         self.subtables.load(guard).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -87,16 +86,16 @@ impl TupleTable {
         self.list(guard).len()
     }
 
-    fn subtable<'g>(&'g self, guard: &'g Guard<'_>, wc: &Wildcards) -> Option<&'g Arc<Subtable>> {
+    fn subtable<'g>(&'g self, guard: &'g Guard<'_>, wc: &Wildcards) -> Option<&'g Shared<Subtable>> {
         let short = PlainKey::of(wc);
         self.list(guard).iter().find(|s| s.mask.is(&short, wc))
     }
 
     /// The shared form of `wc`: that of its subtable, or a new one.
-    pub fn mask(&self, guard: &Guard<'_>, wc: &Wildcards) -> Result<Arc<TupleMask>, NoMemory> {
+    pub fn mask(&self, guard: &Guard<'_>, wc: &Wildcards) -> Result<Shared<TupleMask>, NoMemory> {
         match self.subtable(guard, wc) {
             Some(subtable) => Ok(subtable.mask.clone()),
-            None => TupleMask::try_new(wc).map(Arc::new).ok_or(NoMemory),
+            None => TupleMask::try_new(wc).and_then(Shared::try_new).ok_or(NoMemory),
         }
     }
 
@@ -105,17 +104,18 @@ impl TupleTable {
         &self,
         domain: &Qsbr<L>,
         guard: &Guard<'_>,
-        (key, mask): (&FlowKey, &Arc<TupleMask>),
+        (key, mask): (&FlowKey, &Shared<TupleMask>),
         id: u32,
     ) -> Result<(), NoMemory> {
         let tag = mask.tag(&PlainKey::of(key), key, self.seed);
-        if let Some(subtable) = self.list(guard).iter().find(|s| Arc::ptr_eq(&s.mask, mask)) {
+        if let Some(subtable) = self.list(guard).iter().find(|s| Shared::is_same(&s.mask, mask)) {
             return subtable.insert(domain, guard, tag, id);
         }
         let index = Index::with_size(Index::LEAST)?;
         index.insert(tag, id);
         let index = Published::new(domain, boxed(index)?);
-        let fresh = Arc::new(Subtable { mask: mask.clone(), index, hits: AtomicU64::new(0) });
+        let fresh = Subtable { mask: mask.clone(), index, hits: AtomicU64::new(0) };
+        let fresh = Shared::try_new(fresh).ok_or(NoMemory)?;
         self.change(domain, guard, 1, |list| list.push(fresh))
     }
 
@@ -141,14 +141,14 @@ impl TupleTable {
         &self,
         domain: &Qsbr<L>,
         guard: &Guard<'_>,
-        (key, mask): (&FlowKey, &Arc<TupleMask>),
+        (key, mask): (&FlowKey, &Shared<TupleMask>),
         id: u32,
     ) {
         let tag = mask.tag(&PlainKey::of(key), key, self.seed);
-        let Some(subtable) = self.list(guard).iter().find(|s| Arc::ptr_eq(&s.mask, mask)) else { return };
+        let Some(subtable) = self.list(guard).iter().find(|s| Shared::is_same(&s.mask, mask)) else { return };
         let left = subtable.index.load(guard).map_or(0, |index| index.remove(tag, id));
         if left == 0 {
-            let _ = self.change(domain, guard, 0, |list| list.retain(|s| !Arc::ptr_eq(&s.mask, mask)));
+            let _ = self.change(domain, guard, 0, |list| list.retain(|s| !Shared::is_same(&s.mask, mask)));
         }
     }
 
@@ -221,15 +221,15 @@ impl TupleTable {
     }
 
     /// Adds to the weight that [`TupleTable::sort`] gives the subtable with `mask`.
-    pub fn credit(&self, guard: &Guard<'_>, mask: &Arc<TupleMask>, hits: u64) {
-        if let Some(s) = self.list(guard).iter().find(|s| Arc::ptr_eq(&s.mask, mask)) {
+    pub fn credit(&self, guard: &Guard<'_>, mask: &Shared<TupleMask>, hits: u64) {
+        if let Some(s) = self.list(guard).iter().find(|s| Shared::is_same(&s.mask, mask)) {
             s.hits.fetch_add(hits, Ordering::Relaxed);
         }
     }
 
     /// Moves the subtables with the most weight to the front and forgets the weights.
     pub fn sort<L>(&self, domain: &Qsbr<L>, guard: &Guard<'_>) -> Result<(), NoMemory> {
-        let hits = |s: &Arc<Subtable>| s.hits.load(Ordering::Relaxed);
+        let hits = |s: &Shared<Subtable>| s.hits.load(Ordering::Relaxed);
         let sorted = self.change(domain, guard, 0, |list| {
             // by neighbours' swaps: mostly in order already, and a library sort's scratch is too large a frame
             for end in 1..list.len() {

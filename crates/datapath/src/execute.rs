@@ -133,6 +133,8 @@ pub(crate) enum Known<'k> {
     Stale,
     /// The short key of a plain packet, which is as it came; the whole key is somebody else's.
     Short(&'k PlainKey),
+    /// Nothing: the packet changed, and the whole key is somebody else's.
+    Nothing,
 }
 
 /// Everything that execution touches.
@@ -475,7 +477,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     fn conntrack(&mut self, ct: &odp::CtAction) -> Result<(), DropReason> {
         let eth_type = match self.known {
             Known::Short(short) => short.eth_type(),
-            Known::Key | Known::Stale => {
+            Known::Key | Known::Stale | Known::Nothing => {
                 self.refresh();
                 self.key.eth_type()
             }
@@ -490,7 +492,10 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let l3 = self.layers.l3.map_or(0, usize::from);
         let mut view = CtPacket { head: buf.head_mut(), len, l3, eth_type, l4_checksum };
         let verdict = self.dp.conntrack().process(self.now, self.meta, &mut view, &tracked(ct));
-        self.known = Known::Stale;
+        self.known = match self.known {
+            Known::Key | Known::Stale => Known::Stale,
+            Known::Short(_) | Known::Nothing => Known::Nothing,
+        };
         match verdict {
             CtVerdict::Drop(reason) => Err(reason),
             CtVerdict::Pass(Rewrite::None | Rewrite::Nat) => Ok(()),
@@ -529,9 +534,13 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     /// Sees to it that `key` is this packet's, if perhaps an old one.
     fn whole(&mut self) {
-        if let Known::Short(short) = self.known {
-            short.to_key(self.meta, self.key);
-            self.known = Known::Key;
+        match self.known {
+            Known::Key | Known::Stale => {}
+            Known::Short(short) => {
+                short.to_key(self.meta, self.key);
+                self.known = Known::Key;
+            }
+            Known::Nothing => self.refresh(),
         }
     }
 
@@ -545,9 +554,12 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     #[inline(never)]
     pub fn refresh_of(&mut self, buf: &B) {
-        self.whole();
-        if let Known::Stale = ::core::mem::replace(&mut self.known, Known::Key) {
-            self.layers = flow::extract(self.meta, buf.head(), buf.len(), self.dp.vlan_limit, self.key);
+        match ::core::mem::replace(&mut self.known, Known::Key) {
+            Known::Key => {}
+            Known::Short(short) => short.to_key(self.meta, self.key),
+            Known::Stale | Known::Nothing => {
+                self.layers = flow::extract(self.meta, buf.head(), buf.len(), self.dp.vlan_limit, self.key);
+            }
         }
     }
 

@@ -16,7 +16,6 @@
 
 use ::core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use classifier::{Found, Sought, TupleMask, TupleTable};
@@ -24,7 +23,7 @@ use flow::plain::PLAIN_WORDS;
 use flow::{FlowKey, Match, PlainKey};
 use hashbrown::HashTable;
 use odp::{Action, Ufid};
-use sync::{Arena, ArenaWriter, Guard, Published, Reader, SpinGuard, SpinLock, try_box};
+use sync::{Arena, ArenaWriter, Guard, Published, Reader, Shared, SpinGuard, SpinLock, try_box};
 
 use crate::core::Workers;
 use crate::{CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply};
@@ -39,7 +38,7 @@ const NOBODY: u8 = u8::MAX;
 pub(crate) struct Megaflow {
     /// The significant bits of the short key.
     key: [u64; PLAIN_WORDS],
-    mask: Arc<TupleMask>,
+    mask: Shared<TupleMask>,
     actions: Published<Vec<Action>>,
     /// The port, if the actions are one output.
     output: AtomicU32,
@@ -415,7 +414,7 @@ impl Change<'_> {
 
     /// Makes the entry, which no lookup finds yet.
     #[inline(never)]
-    fn place(&mut self, put: &mut FlowPut, mask: &Arc<TupleMask>) -> Result<u32, CommandError> {
+    fn place(&mut self, put: &mut FlowPut, mask: &Shared<TupleMask>) -> Result<u32, CommandError> {
         let mut beyond = Vec::new();
         beyond.try_reserve_exact(mask.beyond(&put.matched.key).count()).map_err(|_| SHORT)?;
         beyond.extend(mask.beyond(&put.matched.key));

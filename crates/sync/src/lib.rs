@@ -30,6 +30,7 @@ mod published;
 mod qsbr;
 mod relax;
 mod rw;
+mod shared;
 
 pub use arena::{Arena, ArenaWriter};
 pub use boxed::{try_box, try_box_with};
@@ -39,3 +40,4 @@ pub use published::Published;
 pub use qsbr::{Grace, Guard, Qsbr, Reader};
 pub use relax::{relax, set_relax};
 pub use rw::{ReadGuard, RwSpin, WriteGuard};
+pub use shared::Shared;

@@ -189,6 +189,8 @@ const LAYERS: &[Allowed] = &[
             "packet",
             "flow",
             "odp",
+            "netlink",
+            "device",
             "datapath",
             "dpif",
             "netdev",

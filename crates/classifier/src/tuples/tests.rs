@@ -69,7 +69,7 @@ proptest! {
         let mut reader = q.register().unwrap();
         let table = TupleTable::try_new(&q, 7).unwrap();
         // By id; each with its shared mask.
-        let mut list: Vec<Option<(Match, Arc<TupleMask>)>> = Vec::new();
+        let mut list: Vec<Option<(Match, Shared<TupleMask>)>> = Vec::new();
         for op in ops {
             let guard = q.enter(&mut reader).unwrap();
             match op {
