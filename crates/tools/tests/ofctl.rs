@@ -217,6 +217,7 @@ fn monitor_prints_what_comes_and_obeys_its_control_socket() {
         "monitor",
         "br0",
         "65534",
+        "watch:!initial,table=3,udp",
         "-P",
         "standard",
         "--detach",
@@ -232,6 +233,8 @@ fn monitor_prints_what_comes_and_obeys_its_control_socket() {
     };
     assert_eq!(appctl(&["ofctl/set-output-file", &output]).status, Some(0));
     assert_eq!(appctl(&["ofctl/barrier"]).status, Some(0));
+    pair.ok(&["add-flow", "br0", "table=4,udp,actions=drop"]);
+    pair.ok(&["add-flow", "br0", "table=3,udp,tp_dst=53,actions=drop"]);
     pair.ok(&["packet-out", "br0", "in_port=1,packet=5054000000055054000000071234,actions=controller"]);
     assert_eq!(appctl(&["ofctl/barrier"]).status, Some(0));
     assert_eq!(appctl(&["ofctl/send", "0105000800000009"]).stdout, "sent\n");
@@ -243,5 +246,7 @@ fn monitor_prints_what_comes_and_obeys_its_control_socket() {
     let packet_in = "OFPT_PACKET_IN (xid=0x0): total_len=14 in_port=1 (via action) data_len=14 (unbuffered)\n\
                      vlan_tci=0x0000,dl_src=50:54:00:00:00:07,dl_dst=50:54:00:00:00:05,dl_type=0x1234\n";
     assert!(text.contains(packet_in), "{text}");
+    let event = " event=ADDED table=3 cookie=0 udp,tp_dst=53\n";
+    assert!(text.contains(event) && text.matches("event=").count() == 1, "{text}");
     assert!(text.contains("send: OFPT_FEATURES_REQUEST (xid=0x9):\n"), "{text}");
 }

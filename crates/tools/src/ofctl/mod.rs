@@ -25,6 +25,7 @@ mod probe;
 mod show;
 mod tables;
 mod vconn;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -23,7 +23,7 @@ use openflow::print::{self, Verbosity};
 use openflow::{Names, OfpError, OfpPort, Protocols, Version, actions, matches};
 
 use super::vconn::{Received, Socket, Vconn, next_xid};
-use super::{Context, Fatal, fatal, flows, names, show};
+use super::{Context, Fatal, fatal, flows, names, show, watch};
 
 /// packet-out
 pub async fn packet_out(cx: &Context, args: &[String]) -> Result<(), Fatal> {
@@ -124,6 +124,7 @@ enum Resume {
 pub async fn monitor(cx: &Context, args: &[String], stay: Stay) -> Result<(), Fatal> {
     let mut vconn = Vconn::open(cx, &args[0]).await?;
     let mut resume = Resume::No;
+    let mut watched = Vec::new();
     for arg in &args[1..] {
         if arg.bytes().all(|b| b.is_ascii_digit()) && !arg.is_empty() {
             let miss_send_len = arg.parse::<u32>().unwrap_or(u32::MAX).min(65535) as u16;
@@ -133,12 +134,19 @@ pub async fn monitor(cx: &Context, args: &[String], stay: Stay) -> Result<(), Fa
             set_invalid_ttl(cx, &mut vconn).await?;
         } else if arg == "resume" {
             resume = Resume::Yes;
+        } else if let Some(spec) = arg.strip_prefix("watch:") {
+            let id = watched.len() as u32;
+            watched.push(flows::with_names(cx, &args[0], |names| watch::parse(id, spec, names)).await?);
         } else {
             return Err(fatal(format!("{arg}: unsupported \"monitor\" argument")));
         }
     }
     set_packet_in_format(cx, &mut vconn).await?;
     let names = names::to_show(cx, &args[0]).await?;
+    if !watched.is_empty() {
+        let request = Message::FlowMonitorRequest(watched);
+        vconn.send(&request).await.map_err(|e| vconn.broken("send", e))?;
+    }
     stay.watch(cx, vconn, names, resume).await
 }
 
