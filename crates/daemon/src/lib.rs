@@ -68,7 +68,7 @@ pub mod vlog;
 
 pub use exit::Exit;
 pub use rustix::thread::CapabilitySet;
-pub use start::{Daemon, Handle, OPTIONS, Options, StartError};
+pub use start::{Daemon, Handle, OPTIONS, Options, StartError, USAGE};
 pub use stream::Clock;
 pub use stream::dirs;
 

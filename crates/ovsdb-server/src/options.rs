@@ -152,17 +152,7 @@ fn usage() -> String {
          punix:FILE              listen on Unix domain socket FILE\n\
          {tls}\
          \n\
-         Daemon options:\n  \
-         --detach                run in background as daemon\n  \
-         --monitor               creates a process to monitor this daemon\n  \
-         --no-chdir              do not chdir to '/'\n  \
-         --pidfile[=FILE]        create pidfile\n  \
-         --overwrite-pidfile     with --pidfile, start even if already running\n\
-         \n\
-         Logging options:\n  \
-         -vSPEC, --verbose=SPEC   set logging levels\n  \
-         -v, --verbose            set maximum verbosity level\n  \
-         --log-file[=FILE]        enable logging to specified FILE\n\
+         {}\
          \n\
          Syncing options:\n  \
          --sync-from=SERVER      sync DATABASE from active SERVER and start in\n                          \
@@ -182,6 +172,7 @@ fn usage() -> String {
          do not convert schema without data\n  \
          -h, --help              display this help message\n  \
          -V, --version           display version information\n",
-        default.display()
+        default.display(),
+        daemon::USAGE
     )
 }

@@ -84,7 +84,8 @@ impl Options {
 fn usage() -> String {
     let name = program::name();
     format!(
-        "{name}: Open vSwitch datapath daemon\nusage: {name} [OPTIONS]\n\nDatapath options:\n  --device=PATH           socket of the datapath's device\n      (default: \"{}\")\n\nDaemon options:\n  --detach                run in background as daemon\n  --no-chdir              do not chdir to '/'\n  --pidfile[=FILE]        create pidfile\n  --overwrite-pidfile     with --pidfile, start even if already running\n  --monitor               creates a process to monitor this daemon\n  --user=USER[:GROUP]     run as this user, with the capabilities that ports need\n\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
+        "{name}: Open vSwitch datapath daemon\nusage: {name} [OPTIONS]\n\nDatapath options:\n  --device=PATH           socket of the datapath's device\n      (default: \"{}\")\n\n{}\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
         default_device().display(),
+        daemon::USAGE
     )
 }

@@ -111,8 +111,9 @@ impl Options {
 fn usage() -> String {
     let name = program::name();
     format!(
-        "{name}: Open vSwitch daemon\nusage: {name} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}\").\n\n{}\nDaemon options:\n  --detach                run in background as daemon\n  --no-chdir              do not chdir to '/'\n  --pidfile[=FILE]        create pidfile\n  --overwrite-pidfile     with --pidfile, start even if already running\n  --monitor               creates a process to monitor this daemon\n\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
+        "{name}: Open vSwitch daemon\nusage: {name} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}\").\n\n{}\n{}\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
         dirs::rundir().join("db.sock").display(),
-        tls::USAGE
+        tls::USAGE,
+        daemon::USAGE
     )
 }

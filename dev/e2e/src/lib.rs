@@ -66,3 +66,32 @@ pub fn system(words: &str) -> String {
     assert!(out.status.success(), "{words}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
+
+/// Machines `a` (10.0.0.1) and `b` (10.0.0.2), each behind a veth pair whose other end is `port-a` or `port-b` here, with
+/// offloads as they are.
+///
+/// # Panics
+/// When the system refuses.
+pub fn machines() {
+    for (name, address, mac) in
+        [("a", "10.0.0.1", "02:00:00:00:00:01"), ("b", "10.0.0.2", "02:00:00:00:00:02")]
+    {
+        system(&format!("ip netns add {name}"));
+        system(&format!("ip link add port-{name} type veth peer name eth0 netns {name}"));
+        system(&format!("ip -n {name} addr add {address}/24 dev eth0"));
+        system(&format!("ip -n {name} link set lo up"));
+        system(&format!("ip -n {name} link set eth0 address {mac} up"));
+        system(&format!("ip link set port-{name} up"));
+    }
+}
+
+/// Runs one of the probes of the demonstration in machine `a`.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn probe(suite: &Suite, words: &str) -> bool {
+    let oxvs = suite.command("oxvs").get_program().to_owned();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", "a"]).arg(oxvs).arg("probe").args(words.split_whitespace());
+    command.status().expect("ip runs").success()
+}

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-use e2e::{SWITCH, system};
+use e2e::{SWITCH, machines, probe, system};
 use testkit::{Suite, SwitchUnderTest, skip};
 
 /// Datagrams in a second.
@@ -16,14 +16,7 @@ fn ours() -> Option<Suite> {
 
 /// Machines `a` and `b` (10.0.0.1 and 10.0.0.2) at a bridge of the datapath that outlives the switch.
 fn two_machines(suite: &Suite) -> SwitchUnderTest {
-    for (name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
-        system(&format!("ip netns add {name}"));
-        system(&format!("ip link add port-{name} type veth peer name eth0 netns {name}"));
-        system(&format!("ip -n {name} addr add {address}/24 dev eth0"));
-        system(&format!("ip -n {name} link set lo up"));
-        system(&format!("ip -n {name} link set eth0 up"));
-        system(&format!("ip link set port-{name} up"));
-    }
+    machines();
     let mut pair = SwitchUnderTest::new(suite);
     pair.start_database();
     pair.ok(suite, "ovs-vsctl", &["--no-wait", "init"]);
@@ -39,14 +32,6 @@ fn two_machines(suite: &Suite) -> SwitchUnderTest {
 #[track_caller]
 fn run(pair: &SwitchUnderTest, suite: &Suite, program: &str, words: &str) -> String {
     pair.ok(suite, program, &words.split_whitespace().collect::<Vec<_>>())
-}
-
-/// Runs one of the probes of the demonstration in machine `a`.
-fn probe(suite: &Suite, words: &str) -> bool {
-    let oxvs = suite.command("oxvs").get_program().to_owned();
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", "a"]).arg(oxvs).arg("probe").args(words.split_whitespace());
-    command.status().expect("ip runs").success()
 }
 
 /// Starts a program in a machine, whose output is ours; it ends with the sandbox at the latest.

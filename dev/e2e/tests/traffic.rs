@@ -2,33 +2,17 @@
 
 use std::process::{Child, Command, Stdio};
 
-use e2e::{ours, system};
+use e2e::{machines, ours, probe, system};
 use testkit::{Suite, SwitchUnderTest, skip};
 
 /// A bridge with two machines `a` (10.0.0.1) and `b` (10.0.0.2), each behind a veth pair whose offloads are untouched.
 fn two_machines(suite: &Suite) -> SwitchUnderTest {
-    for (name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
-        system(&format!("ip netns add {name}"));
-        system(&format!("ip link add port-{name} type veth peer name eth0 netns {name}"));
-        system(&format!("ip -n {name} addr add {address}/24 dev eth0"));
-        system(&format!("ip -n {name} link set lo up"));
-        let last = &address[address.len() - 1..];
-        system(&format!("ip -n {name} link set eth0 address 02:00:00:00:00:0{last} up"));
-        system(&format!("ip link set port-{name} up"));
-    }
+    machines();
     let pair = SwitchUnderTest::started(suite, &[]);
     let bridge =
         "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 port-a -- add-port br0 port-b";
     pair.ok(suite, "ovs-vsctl", &bridge.split_whitespace().collect::<Vec<_>>());
     pair
-}
-
-/// Runs one of the probes of the demonstration in machine `a`.
-fn probe(suite: &Suite, words: &str) -> bool {
-    let oxvs = suite.command("oxvs").get_program().to_owned();
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", "a"]).arg(oxvs).arg("probe").args(words.split_whitespace());
-    command.status().expect("ip runs").success()
 }
 
 /// Starts the program that answers in machine `b`; the sandbox ends it.
