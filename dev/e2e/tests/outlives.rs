@@ -297,7 +297,8 @@ fn ports_come_and_go() {
         let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
         assert_eq!(shown.matches(": p").count() - 2, PORTS - end, "{shown}");
     }
-    assert_eq!(descriptors(), before, "descriptors leak");
+    // Whoever asked for the list may not have been seen to leave yet.
+    pair.await_true("descriptors do not leak", || descriptors() <= before);
     let [sent, arrived, twice, _] = stream.end();
     assert_eq!((arrived, twice), (sent, 0), "{}", pair.logs());
 }
