@@ -25,3 +25,15 @@ pub mod targets;
 pub use command::{Access, Invocation, Syntax};
 pub use context::{Context, Failure};
 pub use program::Program;
+
+/// The table of a program's commands: name, how many arguments, what they are called, options, what it does to the
+/// database, and the function.
+macro_rules! commands {
+    ($($name:literal $min:literal..$max:expr, $arguments:literal, [$($option:literal),*], $access:ident, $run:expr;)+) => {
+        const COMMANDS: &[Syntax] = &[$(Syntax {
+            name: $name, min: $min, max: $max, arguments: $arguments, options: &[$($option),*],
+            access: Access::$access, run: $run,
+        }),+];
+    };
+}
+pub(crate) use commands;

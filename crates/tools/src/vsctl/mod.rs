@@ -78,16 +78,7 @@ impl Program for Vsctl {
     }
 }
 
-macro_rules! commands {
-    ($($name:literal $min:literal..$max:expr, $arguments:literal, [$($option:literal),*], $access:ident, $run:expr;)+) => {
-        const COMMANDS: &[Syntax] = &[$(Syntax {
-            name: $name, min: $min, max: $max, arguments: $arguments, options: &[$($option),*],
-            access: Access::$access, run: $run,
-        }),+];
-    };
-}
-
-commands! {
+crate::ctl::commands! {
     "init" 0..0, "", [], ReadWrite, |cx| { root(cx); Ok(()) };
     "show" 0..0, "", ["--filter="], ReadOnly, |cx| show::show(cx, SHOWN);
     "emer-reset" 0..0, "", [], ReadWrite, remotes::emer_reset;

@@ -52,16 +52,7 @@ impl Program for Vtep {
     }
 }
 
-macro_rules! commands {
-    ($($name:literal $min:literal..$max:expr, $arguments:literal, [$($option:literal),*], $access:ident, $run:expr;)+) => {
-        const COMMANDS: &[Syntax] = &[$(Syntax {
-            name: $name, min: $min, max: $max, arguments: $arguments, options: &[$($option),*],
-            access: Access::$access, run: $run,
-        }),+];
-    };
-}
-
-commands! {
+crate::ctl::commands! {
     "show" 0..0, "", ["--filter="], ReadOnly, |cx| show::show(cx, SHOWN);
 
     "get-manager" 0..0, "", [], ReadOnly, |cx| { let to = managers(cx); targets::print(cx, to); Ok(()) };
