@@ -184,6 +184,8 @@ impl Xlate<'_> {
             return;
         }
         self.look_at_bottoms(n);
+        // What moves up is from here on compared, set and copied as another entry than it came as: it matters whole.
+        LABELS.iter().take(n).skip(1).for_each(|s| self.out.wc.unwildcard(*s));
         let bottom = self.flow.get(LABELS[n - 1]) as u32 & mpls::BOTTOM != 0;
         if !bottom {
             // The entries beyond those in the key move up unseen: the datapath's packet follows at once.

@@ -281,6 +281,31 @@ const FLIPPED: [Slot; 21] = [
     slot::tcp_flags,
 ];
 
+/// What an entry of the stack becomes is looked at whole: popped and pushed again, the second is the packet's first.
+#[test]
+fn a_label_that_moves_up_matters() {
+    let actions = vec![
+        PopMpls(0x8847).into(),
+        PushMpls(0x8847).into(),
+        Output { port: OfpPort(1), max_len: 0 }.into(),
+    ];
+    let network = network(&[(0, 1, Match::ANY, actions)]);
+    let mut key = FlowKey::ZERO;
+    key.set_in_port(2);
+    key.set_eth_type(0x8847);
+    key.set(slot::mpls_lse1, 0x101);
+    let outcome = xlate::translate(&Request {
+        network: &network,
+        memory: &Known::default(),
+        bridge: 0,
+        key: &key,
+        actions: None,
+        effects: SideEffects::Allowed,
+        trace: false,
+    });
+    assert_eq!(outcome.wc.get(slot::mpls_lse1), 0xffff_ffff);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
