@@ -284,11 +284,8 @@ const FLIPPED: [Slot; 21] = [
 /// What an entry of the stack becomes is looked at whole: popped and pushed again, the second is the packet's first.
 #[test]
 fn a_label_that_moves_up_matters() {
-    let actions = vec![
-        PopMpls(0x8847).into(),
-        PushMpls(0x8847).into(),
-        Output { port: OfpPort(1), max_len: 0 }.into(),
-    ];
+    let actions =
+        vec![PopMpls(0x8847).into(), PushMpls(0x8847).into(), Output { port: OfpPort(1), max_len: 0 }.into()];
     let network = network(&[(0, 1, Match::ANY, actions)]);
     let mut key = FlowKey::ZERO;
     key.set_in_port(2);
