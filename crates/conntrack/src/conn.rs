@@ -12,6 +12,7 @@ use crate::action::{Alg, CtAction};
 use crate::entry::{Counters, Entry as DumpEntry};
 use crate::icmp::IcmpState;
 use crate::other::OtherState;
+use crate::plain::Headers;
 use crate::tcp::{Side, TcpConn};
 use crate::tuple::{Tuple, opposite_icmp_type};
 use crate::{NatKind, slab};
@@ -334,6 +335,23 @@ impl<A: Addr> slab::Entry for Conn<A> {
         // The generation stays: it tells this entry from the next in its place.
         self.body.flags = 0;
         self.body.mark = link;
+    }
+}
+
+impl Conn4 {
+    /// Which of its directions a plain packet is of.
+    #[inline]
+    pub(crate) fn side_v4(&self, h: &Headers, zone: u16) -> Option<Side> {
+        let ends = Ends { src: h.src, dst: h.dst, src_port: h.src_port, dst_port: h.dst_port };
+        if (self.body.zone, self.body.proto) != (zone, h.proto) {
+            None
+        } else if self.orig == ends {
+            Some(Side::Orig)
+        } else if self.reply == ends {
+            Some(Side::Reply)
+        } else {
+            None
+        }
     }
 }
 

@@ -150,17 +150,7 @@ fn transport(head: &[u8], tuple: Tuple, layout: Layout) -> Result<Facts, Untrack
     match tuple.proto {
         ip::PROTO_TCP => {
             let h = TcpRef::parse(bytes).ok_or(None)?;
-            if h.header_len() < tcp::HEADER_LEN || h.header_len() > len {
-                return Err(None);
-            }
-            let segment = TcpSegment {
-                seq: h.seq(),
-                ack: h.ack(),
-                window: h.window(),
-                flags: h.flags(),
-                payload: (len - h.header_len()) as u32,
-                wscale: h.window_scale(),
-            };
+            let segment = TcpSegment::read(&h, len).ok_or(None)?;
             facts(h.src(), h.dst(), Kind::Tcp(segment))
         }
         ip::PROTO_UDP => {

@@ -31,10 +31,29 @@ impl Seed {
         fold(x ^ 0xa076_1d64_78bd_642f, self.a ^ (port as u64) << 17 ^ 0xe703_7ed1_a0b4_28db)
     }
 
+    /// The same over IPv4: one product, for address and port fit a word.
+    const fn endpoint_v4(self, addr: u32, port: u16) -> u64 {
+        fold((addr as u64) << 16 ^ port as u64 ^ self.a, self.b)
+    }
+
     /// The hash of a connection's tuples.
     pub(crate) fn tuple(self, t: &Tuple) -> u64 {
+        if !t.is_ipv6 {
+            return self.v4((t.src as u32, t.src_port), (t.dst as u32, t.dst_port), t.proto, t.zone);
+        }
         let ends = self.endpoint(t.src, t.src_port).wrapping_add(self.endpoint(t.dst, t.dst_port));
-        let rest = u64::from(t.zone) << 16 | u64::from(t.proto) << 8 | u64::from(t.is_ipv6);
+        self.whole(ends, t.proto, t.zone, true)
+    }
+
+    /// The same of a connection over IPv4, by its endpoints.
+    #[inline]
+    pub(crate) const fn v4(self, a: (u32, u16), b: (u32, u16), proto: u8, zone: u16) -> u64 {
+        let ends = self.endpoint_v4(a.0, a.1).wrapping_add(self.endpoint_v4(b.0, b.1));
+        self.whole(ends, proto, zone, false)
+    }
+
+    const fn whole(self, ends: u64, proto: u8, zone: u16, is_ipv6: bool) -> u64 {
+        let rest = (zone as u64) << 16 | (proto as u64) << 8 | is_ipv6 as u64;
         fold(ends ^ self.b, rest ^ self.a)
     }
 

@@ -55,12 +55,20 @@ impl Index {
     }
 
     /// What has this tag.
+    #[inline]
     pub(crate) fn candidates(&self, tag: u32) -> impl Iterator<Item = ConnRef> + '_ {
-        (0..self.slots.len())
-            .map(move |i| self.slot((tag as usize).wrapping_add(i)))
-            .take_while(|s| s.conn != ConnRef::NONE)
-            .filter(move |s| s.tag == tag)
-            .map(|s| s.conn)
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = tag as usize & mask;
+        // Ends: the table has an empty slot.
+        core::iter::from_fn(move || {
+            while let Some(slot) = self.slots.get(at).filter(|slot| slot.conn != ConnRef::NONE) {
+                at = (at + 1) & mask;
+                if slot.tag == tag {
+                    return Some(slot.conn);
+                }
+            }
+            None
+        })
     }
 
     /// Enters `conn`; false, and no change, if the table is full.

@@ -26,6 +26,7 @@ mod icmp;
 mod maintain;
 mod nat;
 mod other;
+mod plain;
 mod process;
 mod rewrite;
 mod save;
@@ -53,6 +54,7 @@ pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortC
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
 pub use filter::{TupleError, TupleMatch};
+pub use plain::Headers;
 pub use save::{Record, SAVED_LEN};
 pub use table::Conntrack;
 pub use text::{Detail, EntryText, Extent, ProtocolCounts};

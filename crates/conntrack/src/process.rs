@@ -37,7 +37,7 @@ use crate::timeout::Timeout;
 use crate::tuple::Tuple;
 
 /// What a packet is to the connection it was found to belong to.
-enum Standing {
+pub(crate) enum Standing {
     /// Part of it: these bits; it now lives that long, or as long as before.
     Part(u8, Option<Timeout>),
     /// The connection is over; the packet begins another.
@@ -170,7 +170,7 @@ impl Conntrack {
     ) -> CtVerdict {
         let standing = match (action.commit, hit.side, hit.shard.body(hit.conn)) {
             (Commit::Force, Side::Reply, _) => Standing::Reopens,
-            (_, side, Some(body)) => judge(body, facts, side, self.seq_check()),
+            (_, side, Some(body)) => judge(body, &facts.kind, side, self.seq_check()),
             (_, _, None) => Standing::Reopens,
         };
         let Standing::Part(state, timeout) = standing else {
@@ -201,7 +201,7 @@ impl Conntrack {
         CtVerdict::Pass(rewrite)
     }
 
-    fn process_new(
+    pub(crate) fn process_new(
         &self,
         now: Now,
         meta: &mut PacketMeta,
@@ -277,13 +277,14 @@ impl Conntrack {
 }
 
 /// What a packet is to its connection.
-fn judge(body: &mut Body, facts: &Facts, side: Side, check: SeqCheck) -> Standing {
+#[inline]
+pub(crate) fn judge(body: &mut Body, kind: &Kind, side: Side, check: SeqCheck) -> Standing {
     let reply = if side == Side::Reply { RPL } else { 0 };
     let est = |timeout| Standing::Part(EST | reply, Some(timeout));
     let part = |established: bool, timeout| {
         if established { est(timeout) } else { Standing::Part(NEW, Some(timeout)) }
     };
-    match (&mut body.machine, &facts.kind) {
+    match (&mut body.machine, kind) {
         (_, Kind::Error(_)) => Standing::Part(REL | reply, None),
         (Machine::Tcp(tcp), Kind::Tcp(segment)) => match tcp.handle_segment(segment, side, check) {
             TcpOutcome::Part(timeout) => est(timeout),

@@ -15,6 +15,7 @@ use crate::config::NoMemory;
 use crate::conn::{Body, Conn4, Conn6, NewConn};
 use crate::entry::Entry;
 use crate::index::Index;
+use crate::plain::Headers;
 use crate::slab::{Chunk, ConnRef, Slab};
 use crate::tcp::Side;
 use crate::tuple::Tuple;
@@ -22,10 +23,18 @@ use crate::tuple::Tuple;
 /// Slots of a new shard's index.
 const FIRST_INDEX: usize = 32;
 
+/// Checksums that were verified of plain packets: here, where no two workers count at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct VerifiedCounts {
+    pub l3: u64,
+    pub l4: u64,
+}
+
 /// One part of the table.
 #[derive(Debug)]
 pub(crate) struct Shard {
     number: u8,
+    pub verified: VerifiedCounts,
     pub index: Index,
     v4: Slab<Conn4>,
     v6: Slab<Conn6>,
@@ -67,8 +76,13 @@ pub(crate) struct Removed {
 
 impl Shard {
     pub(crate) fn new(number: u8) -> Result<Shard, NoMemory> {
-        let mut shard =
-            Shard { number, index: Index::with_size(FIRST_INDEX)?, v4: Slab::new(), v6: Slab::new() };
+        let mut shard = Shard {
+            number,
+            verified: VerifiedCounts::default(),
+            index: Index::with_size(FIRST_INDEX)?,
+            v4: Slab::new(),
+            v6: Slab::new(),
+        };
         shard.v4.add(Slab::<Conn4>::chunk()?)?;
         shard.v6.add(Slab::<Conn6>::chunk()?)?;
         Ok(shard)
@@ -90,6 +104,29 @@ impl Shard {
             }
         }
         elsewhere.map_or(Found::No, Found::Elsewhere)
+    }
+
+    /// Looks a plain packet up: a connection that is here, and its direction.
+    #[inline]
+    pub(crate) fn find_v4(&self, tag: u32, h: &Headers, zone: u16) -> Option<(ConnRef, Side)> {
+        self.index.candidates(tag).find_map(|conn| {
+            let here = conn.shard() == self.number && !conn.is_ipv6();
+            let entry = if here { self.v4.get(conn.index())? } else { return None };
+            entry.side_v4(h, zone).map(|side| (conn, side))
+        })
+    }
+
+    /// A connection over IPv4 of this shard.
+    #[inline]
+    pub(crate) fn v4_mut(&mut self, conn: ConnRef) -> Option<&mut Conn4> {
+        self.v4.get_mut(conn.index())
+    }
+
+    /// Counts the verified checksums of a plain packet: always the header's, perhaps the transport's.
+    #[inline]
+    pub(crate) fn count_verified(&mut self, transport: bool) {
+        self.verified.l3 = self.verified.l3.wrapping_add(1);
+        self.verified.l4 = self.verified.l4.wrapping_add(transport.into());
     }
 
     /// Which direction of `conn`, if it is here and in use, `t` is of.

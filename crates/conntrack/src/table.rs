@@ -19,6 +19,7 @@ use crate::events::Events;
 use crate::hash::Seed;
 use crate::limits::Limits;
 use crate::maintain::Maintenance;
+use crate::plain::Headers;
 use crate::shard::{Found, Shard};
 use crate::slab::ConnRef;
 use crate::tcp::{SeqCheck, Side};
@@ -62,6 +63,12 @@ pub(crate) struct Place {
     pub tag: u32,
 }
 
+impl Place {
+    const fn of(hash: u64) -> Place {
+        Place { shard: (hash >> 56) as u8, tag: hash as u32 }
+    }
+}
+
 impl Conntrack {
     /// An empty table.
     pub fn new(config: &Config) -> Result<Conntrack, NoMemory> {
@@ -93,8 +100,13 @@ impl Conntrack {
     }
 
     pub(crate) fn place(&self, t: &Tuple) -> Place {
-        let hash = self.seed.tuple(t);
-        Place { shard: (hash >> 56) as u8, tag: hash as u32 }
+        Place::of(self.seed.tuple(t))
+    }
+
+    /// The same of a plain packet.
+    #[inline]
+    pub(crate) fn place_v4(&self, h: &Headers, zone: u16) -> Place {
+        Place::of(self.seed.v4((h.src, h.src_port), (h.dst, h.dst_port), h.proto, zone))
     }
 
     /// Finds the connection of a packet with tuple `t`.
@@ -172,7 +184,12 @@ impl Conntrack {
 
     /// Counters.
     pub fn stats(&self) -> CtStats {
-        self.counters.stats(self.count())
+        let mut stats = self.counters.stats(self.count());
+        for verified in self.shards.iter().map(|s| s.0.lock().verified) {
+            stats.l3csum_checked = stats.l3csum_checked.wrapping_add(verified.l3);
+            stats.l4csum_checked = stats.l4csum_checked.wrapping_add(verified.l4);
+        }
+        stats
     }
 
     /// Connections in the table.

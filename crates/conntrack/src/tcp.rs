@@ -20,7 +20,7 @@
 //!
 //! Spec: RFC 9293, RFC 7323 (window scale); Open vSwitch's userspace datapath.
 
-use wire::tcp::{ACK, FIN, PSH, RST, SYN, URG};
+use wire::tcp::{self, ACK, FIN, PSH, RST, SYN, TcpRef, URG};
 
 use crate::entry::{TcpInfo, TcpState};
 use crate::save::{Put, Take};
@@ -40,6 +40,25 @@ pub(crate) struct TcpSegment {
 }
 
 impl TcpSegment {
+    /// The segment of `len` bytes with this header; `None` if the header does not fit. The window scale is read where
+    /// it means something: with a SYN.
+    #[inline]
+    pub fn read(h: &TcpRef<'_>, len: usize) -> Option<TcpSegment> {
+        let header = h.header_len();
+        if header < tcp::HEADER_LEN || header > len {
+            return None;
+        }
+        let flags = h.flags();
+        Some(TcpSegment {
+            seq: h.seq(),
+            ack: h.ack(),
+            window: h.window(),
+            flags,
+            payload: (len - header) as u32,
+            wscale: if flags & SYN != 0 { h.window_scale() } else { None },
+        })
+    }
+
     const fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
