@@ -12,6 +12,7 @@
 
 use alloc::vec::Vec;
 
+use flow::PlainKey;
 use sync::{matching, prefetch};
 
 const WAYS: usize = 8;
@@ -82,6 +83,45 @@ impl FlowCache {
             (bucket.tags.get_mut(way), bucket.ids.get_mut(way), bucket.generations.get_mut(way))
         {
             (*t, *i, *g) = (tag, id, generation);
+        }
+    }
+}
+
+/// Megaflows that packets hit when they came round again, by what is new in their keys: where from, under which id,
+/// and their connection's state. Hints, as those of the cache are (I1).
+#[derive(Default)]
+pub(crate) struct Successors([Successor; SUCCESSORS]);
+
+#[derive(Clone, Copy, Default)]
+struct Successor {
+    round: u64,
+    connection: u64,
+    id: u32,
+    generation: u16,
+}
+
+const SUCCESSORS: usize = 16;
+
+impl Successors {
+    fn place(key: &PlainKey) -> (u64, u64, usize) {
+        let [round, connection, ..] = key.0;
+        (round, connection, (round ^ round >> 32 ^ connection >> 8 ^ connection >> 13) as usize % SUCCESSORS)
+    }
+
+    /// Number and generation of the megaflow that packets like this hit last.
+    #[inline]
+    pub fn get(&self, key: &PlainKey) -> Option<(u32, u16)> {
+        let (round, connection, at) = Self::place(key);
+        let known = self.0.get(at)?;
+        ((known.round, known.connection) == (round, connection)).then_some((known.id, known.generation))
+    }
+
+    /// Remembers what a packet hit.
+    #[inline]
+    pub fn insert(&mut self, key: &PlainKey, id: u32, generation: u16) {
+        let (round, connection, at) = Self::place(key);
+        if let Some(place) = self.0.get_mut(at) {
+            *place = Successor { round, connection, id, generation };
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::encap::{self, Ttl};
 use crate::meter::{self, MeterVerdict};
-use crate::{Datapath, Host, UpcallKind, rewrite};
+use crate::{Datapath, Host, UpcallKind, quick, rewrite};
 
 /// A packet in execution, as rewriting sees it.
 pub(crate) struct Packet<'p, B> {
@@ -41,6 +41,8 @@ pub(crate) struct Start<'a> {
     pub actions: &'a [Action],
     /// The flow, if the actions are one's.
     pub flow: Option<Ufid>,
+    /// The packet is not any more as it came.
+    pub is_changed: bool,
 }
 
 /// A place in a tree of lists: the index in each list from the root on.
@@ -474,12 +476,13 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
+    #[inline(never)]
     fn conntrack(&mut self, ct: &odp::CtAction) -> Result<(), DropReason> {
-        let eth_type = match self.known {
-            Known::Short(short) => short.eth_type(),
+        let (eth_type, plain) = match self.known {
+            Known::Short(short) => (short.eth_type(), quick::headers(short, &self.layers)),
             Known::Key | Known::Stale | Known::Nothing => {
                 self.refresh();
-                self.key.eth_type()
+                (self.key.eth_type(), None)
             }
         };
         let Some(buf) = &mut self.buf else { return Ok(()) };
@@ -491,7 +494,11 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let len = buf.len();
         let l3 = self.layers.l3.map_or(0, usize::from);
         let mut view = CtPacket { head: buf.head_mut(), len, l3, eth_type, l4_checksum };
-        let verdict = self.dp.conntrack().process(self.now, self.meta, &mut view, &tracked(ct));
+        let (table, action) = (self.dp.conntrack(), tracked(ct));
+        let verdict = match &plain {
+            Some((_, headers)) => table.process_plain(self.now, self.meta, &mut view, headers, &action),
+            None => table.process(self.now, self.meta, &mut view, &action),
+        };
         self.known = match self.known {
             Known::Key | Known::Stale => Known::Stale,
             Known::Short(_) | Known::Nothing => Known::Nothing,
@@ -579,7 +586,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 }
 
 /// The tracker's form of a `ct` action.
-fn tracked(ct: &odp::CtAction) -> conntrack::CtAction {
+pub(crate) fn tracked(ct: &odp::CtAction) -> conntrack::CtAction {
     let commit = match (ct.force, ct.commit) {
         (true, _) => Commit::Force,
         (false, true) => Commit::Yes,

@@ -26,6 +26,7 @@ use odp::{Action, Ufid};
 use sync::{Arena, ArenaWriter, Guard, Published, Reader, Shared, SpinGuard, SpinLock, try_box};
 
 use crate::core::Workers;
+use crate::plan::Program;
 use crate::{CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply};
 
 /// No port: the actions are not a single output.
@@ -39,7 +40,7 @@ pub(crate) struct Megaflow {
     /// The significant bits of the short key.
     key: [u64; PLAIN_WORDS],
     mask: Shared<TupleMask>,
-    actions: Published<Vec<Action>>,
+    actions: Published<Program>,
     /// The port, if the actions are one output.
     output: AtomicU32,
     tcp_flags: AtomicU16,
@@ -99,7 +100,13 @@ impl Megaflow {
     /// The actions as they are now.
     #[inline]
     pub fn actions<'g>(&'g self, guard: &'g Guard<'_>) -> &'g [Action] {
-        self.actions.load(guard).map(Vec::as_slice).unwrap_or_default()
+        self.program(guard).map(|program| program.list.as_slice()).unwrap_or_default()
+    }
+
+    /// The actions as they are now, with what they come to.
+    #[inline]
+    pub fn program<'g>(&'g self, guard: &'g Guard<'_>) -> Option<&'g Program> {
+        self.actions.load(guard)
     }
 
     /// Counts packets of one batch for the worker in slot `worker`.
@@ -188,6 +195,12 @@ pub(crate) struct Run {
     pub packets: u64,
     pub bytes: u64,
     pub tcp_flags: u16,
+}
+
+/// The actions of a command, worked out.
+#[inline(never)]
+fn program(put: &mut FlowPut) -> Option<Box<Program>> {
+    try_box(Program::new(::core::mem::take(&mut put.actions)))
 }
 
 /// All megaflows.
@@ -377,7 +390,7 @@ impl Change<'_> {
         let output = single_output(&put.actions);
         // A packet in between may still leave by the old actions, but by no third way.
         flow.output.store(NO_PORT, Ordering::Release);
-        let actions = try_box(::core::mem::take(&mut put.actions)).ok_or(SHORT);
+        let actions = program(put).ok_or(SHORT);
         let done = actions.and_then(|list| flow.actions.replace(self.workers, list).map_err(|_| SHORT));
         let output = if done.is_ok() { output } else { single_output(flow.actions(&self.guard)) };
         flow.output.store(output, Ordering::Release);
@@ -419,7 +432,7 @@ impl Change<'_> {
         beyond.try_reserve_exact(mask.beyond(&put.matched.key).count()).map_err(|_| SHORT)?;
         beyond.extend(mask.beyond(&put.matched.key));
         let output = single_output(&put.actions);
-        let actions = try_box(::core::mem::take(&mut put.actions)).ok_or(SHORT)?;
+        let actions = program(put).ok_or(SHORT)?;
         let zero = || AtomicU64::new(0);
         let flow = Megaflow {
             key: PlainKey::of(&put.matched.key).0,

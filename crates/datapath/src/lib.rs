@@ -30,6 +30,9 @@ mod carry;
 mod encap;
 mod execute;
 mod meter;
+mod patch;
+mod plan;
+mod quick;
 mod rewrite;
 
 mod command;

@@ -15,7 +15,7 @@
 //! I3  Each stage asks for the memory that the next one reads, for all packets, before any of it is read.
 //!
 //! Context: any thread; DISPATCH_LEVEL on Windows. Allocates only in [`Worker::try_new`].
-//! Next: `cache.rs`, then `classifier/src/lib.rs`, then `execute.rs`.
+//! Next: `cache.rs`, then `classifier/src/lib.rs`, then `quick.rs` and `execute.rs`.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,11 +27,13 @@ use odp::Action;
 use packet::{BATCH, Batch, DropReason, MetaMut, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use sync::{Guard, Reader, try_box, try_box_with};
 
-use crate::cache::FlowCache;
+use crate::cache::{FlowCache, Successors};
 use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::execute::{Executor, Known, Stack, Start};
 use crate::flows::{Megaflow, Run};
+use crate::plan::Plan;
+use crate::quick::{Carried, Plain, Tracker};
 use crate::{Datapath, Egress, Host, UpcallKind};
 
 /// How often a packet may recirculate.
@@ -59,6 +61,10 @@ struct Desk<B> {
     stack: Stack<B>,
     shorts: Vec<PlainKey>,
     found: Vec<Seen>,
+    /// What is known of the packets in `waiting`.
+    carried: Carried,
+    /// Megaflows that packets hit in later passes.
+    successors: Successors,
     /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
     keys: Box<[FlowKey]>,
     tally: Box<Tally>,
@@ -92,11 +98,15 @@ enum Kind {
 }
 
 /// Where a pass runs.
-struct Pass<'a> {
-    dp: &'a Datapath,
-    guard: &'a Guard<'a>,
-    now: Now,
-    now_ms: u64,
+pub(crate) struct Pass<'a> {
+    pub dp: &'a Datapath,
+    pub guard: &'a Guard<'a>,
+    pub now: Now,
+    pub now_ms: u64,
+    /// Which packets' keys are known already.
+    known: u128,
+    /// Packets have been round before.
+    is_later: bool,
 }
 
 fn try_list<T: Clone>(n: usize, value: T) -> Option<Vec<T>> {
@@ -198,7 +208,8 @@ impl<B: PacketBuf> Worker<B> {
             return;
         };
         if let Some(guard) = dp.workers.enter(&mut own) {
-            let pass = Pass { dp, guard: &guard, now, now_ms: now.mono.as_millis() };
+            let now_ms = now.mono.as_millis();
+            let mut pass = Pass { dp, guard: &guard, now, now_ms, known: 0, is_later: false };
             match actions {
                 None => desk.pass(&pass, host, work),
                 Some(actions) => desk.execute(&pass, host, work, actions),
@@ -209,9 +220,12 @@ impl<B: PacketBuf> Worker<B> {
                 }
                 desk.tally.recirculated += desk.waiting.len() as u64;
                 ::core::mem::swap(&mut desk.waiting, later);
+                ::core::mem::swap(&mut desk.shorts, &mut desk.carried.shorts);
+                (pass.known, pass.is_later) = (desk.carried.take(), true);
                 desk.pass(&pass, host, later);
             }
         }
+        desk.carried.take();
         for (meta, _) in desk.waiting.drain_in_place() {
             desk.tally.drop_of(meta.get().in_port, DropReason::RecircLimit);
         }
@@ -236,6 +250,8 @@ impl<B: PacketBuf> Desk<B> {
             stack: Stack::try_new()?,
             shorts: try_list(WAITING, PlainKey::ZERO)?,
             found: try_list(WAITING, Seen::default())?,
+            carried: Carried::try_new(WAITING)?,
+            successors: Successors::default(),
             keys: try_keys()?,
             tally: try_tally()?,
             random: seed | 1,
@@ -245,9 +261,9 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
-        self.read(pass.dp, work);
+        self.read(pass, work);
         self.propose(pass, work.len());
-        let (mut train, mut repeats) = (Train::default(), 0);
+        let (mut train, mut next, mut repeats) = (Train::default(), Train::default(), 0);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
             let again = self.found.get(at).is_some_and(|seen| seen.kind == Kind::Again);
             let flow = match train.flow {
@@ -255,27 +271,24 @@ impl<B: PacketBuf> Desk<B> {
                     repeats += 1;
                     flow
                 }
-                last => {
+                _ => {
                     if again {
                         self.repeat(train.head, at);
                     } else {
                         train.head = at;
                     }
                     let found = self.flow(pass, at, meta.get());
-                    if found.map(::core::ptr::from_ref) != last.map(::core::ptr::from_ref) {
-                        train.credit(self.number, pass.now_ms);
-                    }
-                    train.flow = found;
                     let Some(flow) = found else {
+                        train.leave(self.number, pass.now_ms);
                         self.no_flow(at, meta, buf);
                         continue;
                     };
+                    train.join(flow, self.number, pass.now_ms);
                     train.run.tcp_flags |= self.tcp_flags(at);
                     flow
                 }
             };
-            train.run.packets += 1;
-            train.run.bytes += buf.len() as u64;
+            train.count(buf.len(), 0);
             match flow.output() {
                 // A port that is a tunnel's takes more than that.
                 Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
@@ -284,17 +297,68 @@ impl<B: PacketBuf> Desk<B> {
                     }
                 }
                 _ => {
-                    if again {
-                        self.repeat(train.head, at);
-                    }
-                    let start = Start { actions: flow.actions(pass.guard), flow: Some(flow.ufid) };
-                    self.run(pass, host, at, (meta.into_mut(), buf), &start);
+                    let head = if again { train.head } else { at };
+                    self.follow(pass, host, (head, at), flow, (meta, buf), &mut next);
                 }
             }
         }
         train.credit(self.number, pass.now_ms);
+        next.credit(self.number, pass.now_ms);
         self.tally.hits += repeats;
         self.tally.cache_hits += repeats;
+    }
+
+    /// Does what a flow's plan says to the packet at `at`, whose key is that of the packet at `head`.
+    #[inline(never)]
+    fn follow<'g>(
+        &mut self,
+        pass: &Pass<'g>,
+        host: &mut impl Host<B>,
+        (head, at): (usize, usize),
+        flow: &'g Megaflow,
+        (meta, mut buf): (MetaMut<'_>, B),
+        next: &mut Train<'g>,
+    ) {
+        let (mut actions, mut meta, mut is_changed) = (flow.actions(pass.guard), meta, false);
+        if let (Some(program), Some(short), Some(seen)) =
+            (flow.program(pass.guard), self.shorts.get(head), self.found.get(head))
+            && seen.kind == Kind::Plain
+        {
+            let packet = Plain { short, layers: seen.layers };
+            match &program.plan {
+                Plan::Rewrite { patch, then, output } if packet.rewrite(patch, &mut buf) => {
+                    if let Some(port) = output
+                        && meta.get().tunnel.flags & TunnelKey::SEND == 0
+                    {
+                        if !self.queues.transmit(*port, buf) {
+                            self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
+                        }
+                        return;
+                    }
+                    (actions, is_changed) = (program.list.get(*then..).unwrap_or_default(), true);
+                }
+                Plan::Track { action, recirc } => {
+                    let mut tracker = Tracker {
+                        queues: &mut self.queues,
+                        waiting: &mut self.waiting,
+                        carried: &mut self.carried,
+                        successors: &self.successors,
+                        tally: &mut self.tally,
+                        number: self.number,
+                    };
+                    match tracker.run(pass, &packet, (meta, buf), (action, *recirc), next) {
+                        Some(untouched) => (meta, buf) = untouched,
+                        None => return,
+                    }
+                }
+                Plan::Rewrite { .. } | Plan::Interpret => {}
+            }
+        }
+        if head != at {
+            self.repeat(head, at);
+        }
+        let start = Start { actions, flow: Some(flow.ufid), is_changed };
+        self.run(pass, host, at, (meta.into_mut(), buf), &start);
     }
 
     /// Has the cache propose a megaflow for each of the first `n` packets, and asks for those; for packets of which it
@@ -334,12 +398,18 @@ impl<B: PacketBuf> Desk<B> {
     }
 
     /// Reads the keys of all packets, and asks for their places in the cache.
-    fn read(&mut self, dp: &Datapath, work: &mut Batch<B>) {
-        let fresh = work.is_fresh();
+    fn read(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) {
+        let (dp, fresh) = (pass.dp, work.is_fresh());
         // The last plain packet that came from a port without a tag.
         let mut last: Option<(&[u8; HEAD_BYTES], usize, OdpPort)> = None;
         let places = self.shorts.iter_mut().zip(&mut self.found).zip(&mut self.keys);
-        for ((meta, buf), ((short, seen), whole)) in work.iter_bufs_mut().zip(places) {
+        for (at, ((meta, buf), ((short, seen), whole))) in work.iter_bufs_mut().zip(places).enumerate() {
+            if pass.known >> at & 1 != 0 {
+                let layers = self.carried.layers(at);
+                *seen = Seen { hash: short.hash(dp.seed), layers, kind: Kind::Plain, hint: None };
+                self.cache.prefetch(seen.hash);
+                continue;
+            }
             let ready = buf.pull_up(flow::extract::HEADER_BYTES);
             let buf = &*buf;
             let (head, len) = (buf.head(), buf.len());
@@ -373,12 +443,16 @@ impl<B: PacketBuf> Desk<B> {
     fn flow<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
         let (short, seen) = (self.shorts.get(at)?, self.found.get(at)?);
         let (dp, guard) = (pass.dp, pass.guard);
-        if let Some(flow) = seen.hint.and_then(|(id, generation)| dp.flows.current(guard, id, generation))
+        if let Some((id, generation)) = seen.hint
+            && let Some(flow) = dp.flows.current(guard, id, generation)
             && seen.kind == Kind::Plain
             && flow.matches_plain(short)
         {
             self.tally.hits += 1;
             self.tally.cache_hits += 1;
+            if pass.is_later {
+                self.successors.insert(short, id, generation);
+            }
             return Some(flow);
         }
         self.search(pass, at, meta)
@@ -460,7 +534,11 @@ impl<B: PacketBuf> Desk<B> {
         else {
             return;
         };
-        let known = if seen.kind == Kind::Plain { Known::Short(short) } else { Known::Key };
+        let known = match seen.kind {
+            _ if start.is_changed => Known::Nothing,
+            Kind::Plain => Known::Short(short),
+            _ => Known::Key,
+        };
         let mut executor = Executor {
             dp: pass.dp,
             host,
@@ -484,12 +562,12 @@ impl<B: PacketBuf> Desk<B> {
     #[inline(never)]
     fn execute(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>, actions: &[Action]) {
         // A single packet: it repeats none.
-        self.read(pass.dp, work);
+        self.read(pass, work);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
             if self.found.get(at).is_some_and(|seen| seen.kind == Kind::Runt) {
                 self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame);
             } else {
-                self.run(pass, host, at, (meta.into_mut(), buf), &Start { actions, flow: None });
+                self.run(pass, host, at, (meta.into_mut(), buf), &Start { actions, flow: None, is_changed: false });
             }
         }
     }
@@ -497,7 +575,7 @@ impl<B: PacketBuf> Desk<B> {
 
 /// Packets in a row that hit the same flow.
 #[derive(Default)]
-struct Train<'g> {
+pub(crate) struct Train<'g> {
     /// The flow of the last packet, if it hit one.
     flow: Option<&'g Megaflow>,
     /// Where the last packet is that was looked up.
@@ -505,7 +583,7 @@ struct Train<'g> {
     run: Run,
 }
 
-impl Train<'_> {
+impl<'g> Train<'g> {
     /// Adds what was counted to the flow.
     #[inline]
     fn credit(&mut self, worker: u8, now_ms: u64) {
@@ -513,6 +591,29 @@ impl Train<'_> {
         if let Some(flow) = self.flow {
             flow.count(worker, &run, now_ms);
         }
+    }
+
+    /// Ends with a packet that hit nothing.
+    fn leave(&mut self, worker: u8, now_ms: u64) {
+        self.credit(worker, now_ms);
+        self.flow = None;
+    }
+
+    /// Goes on with a packet of `flow`.
+    #[inline]
+    pub fn join(&mut self, flow: &'g Megaflow, worker: u8, now_ms: u64) {
+        if !self.flow.is_some_and(|last| ::core::ptr::eq(last, flow)) {
+            self.credit(worker, now_ms);
+            self.flow = Some(flow);
+        }
+    }
+
+    /// Counts a packet.
+    #[inline]
+    pub fn count(&mut self, bytes: usize, tcp_flags: u16) {
+        self.run.packets += 1;
+        self.run.bytes += bytes as u64;
+        self.run.tcp_flags |= tcp_flags;
     }
 }
 

@@ -171,7 +171,7 @@ impl PlainKey {
         if meta.ct_state != 0
             && let Some(word) = key.0.get_mut(1)
         {
-            *word = wide(meta.ct_mark, u32::from(meta.ct_zone) << 16 | u32::from(meta.ct_state) << 8);
+            *word = connection_word(meta);
         }
         let l4 = (l3 + ipv4::HEADER_LEN) as u16;
         Some((key, Layers { l3: Some(l3 as u16), l4: Some(l4), end: u16::try_from(l3 + total).ok()? }))
@@ -180,6 +180,35 @@ impl PlainKey {
     /// Ethernet type of the payload.
     pub const fn eth_type(&self) -> u16 {
         self.0[2] as u16
+    }
+
+    /// IPv4 source and destination.
+    pub const fn addresses(&self) -> (u32, u32) {
+        ((self.0[4] >> 32) as u32, self.0[4] as u32)
+    }
+
+    /// Source and destination port.
+    pub const fn ports(&self) -> (u16, u16) {
+        ((self.0[5] >> 48) as u16, (self.0[5] >> 32) as u16)
+    }
+
+    /// IP protocol.
+    pub const fn nw_proto(&self) -> u8 {
+        (self.0[5] >> 8) as u8
+    }
+
+    /// The id under which the packet was sent round again, or zero.
+    pub const fn recirc_id(&self) -> u32 {
+        self.0[0] as u32
+    }
+
+    /// The key of the same packet once its connection is known and it is sent round again, as `meta` tells.
+    #[must_use]
+    pub fn tracked(&self, meta: &PacketMeta) -> PlainKey {
+        let [port, _, rest @ ..] = self.0;
+        let [dst, src, addresses, transport, outer, dp] = rest;
+        let port = port & !0xffff_ffff | u64::from(meta.recirc_id);
+        PlainKey([port, connection_word(meta), dst, src, addresses, transport, outer, dp])
     }
 
     /// True if the packet has a tag that was parsed.
@@ -248,6 +277,14 @@ fn u16_of<const N: usize>(headers: &[u8; N], at: usize) -> u16 {
     headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u16::from_be_bytes(*b))
 }
 
+/// The word of the short key that tells a packet's connection.
+const fn connection_word(meta: &PacketMeta) -> u64 {
+    if meta.ct_state == 0 {
+        return 0;
+    }
+    (meta.ct_mark as u64) << 32 | (meta.ct_zone as u64) << 16 | (meta.ct_state as u64) << 8
+}
+
 /// The 128-bit product, folded.
 #[inline]
 const fn fold(x: u64, y: u64) -> u64 {
@@ -309,6 +346,11 @@ mod tests {
                 let mut back = FlowKey::ZERO;
                 short.to_key(&meta, &mut back);
                 prop_assert_eq!(back, whole);
+                prop_assert_eq!((short.addresses(), short.ports()), (
+                    (whole.nw_src(), whole.nw_dst()), (whole.tp_src(), whole.tp_dst())));
+                let fresh = PacketMeta { ct_state: 0, recirc_id: 77, ..meta };
+                let (untracked, _) = PlainKey::read(&fresh, &f, f.len(), vlan_limit).unwrap();
+                prop_assert_eq!(untracked.tracked(&meta), short);
                 for (i, word) in whole.words().iter().enumerate() {
                     prop_assert!(is_connection(i) || beyond(i, *word) == 0, "word {}", i);
                 }

@@ -6,7 +6,8 @@
 //! the port that they came in by. So they stay in place, and are written again only where somebody changed them.
 //!
 //! I1  A batch's memory is taken once, when it is made, and lies on the heap: ten kilobytes fit no kernel stack.
-//! I2  A place whose bit in `clean` is set holds default metadata but for the port.
+//! I2  A place whose bit in `clean` is set holds default metadata but for the port; one whose bit in `tracked` is, but for
+//!     the port, the connection and the recirculation id.
 
 use alloc::vec::Vec;
 
@@ -22,12 +23,13 @@ pub struct Batch<B> {
     metas: Vec<PacketMeta>,
     bufs: Vec<B>,
     clean: u128,
+    tracked: u128,
 }
 
 impl<B> Default for Batch<B> {
     fn default() -> Self {
         let metas = alloc::vec![PacketMeta::default(); BATCH];
-        Batch { metas, bufs: Vec::with_capacity(BATCH), clean: u128::MAX }
+        Batch { metas, bufs: Vec::with_capacity(BATCH), clean: u128::MAX, tracked: 0 }
     }
 }
 
@@ -44,7 +46,7 @@ impl<B> Batch<B> {
         metas.try_reserve_exact(n).ok()?;
         bufs.try_reserve_exact(n).ok()?;
         metas.resize(n, PacketMeta::default());
-        Some(Batch { metas, bufs, clean: u128::MAX })
+        Some(Batch { metas, bufs, clean: u128::MAX, tracked: 0 })
     }
 
     /// Packets in the batch.
@@ -69,6 +71,7 @@ impl<B> Batch<B> {
         let Some(place) = self.metas.get_mut(at) else { return Err((meta, buf)) };
         *place = meta;
         self.clean &= !(1 << at);
+        self.tracked &= !(1 << at);
         self.bufs.push(buf);
         Ok(())
     }
@@ -80,8 +83,38 @@ impl<B> Batch<B> {
         if self.clean >> at & 1 == 0 {
             *place = PacketMeta::default();
             self.clean |= 1 << at;
+            self.tracked &= !(1 << at);
         }
         place.in_port = in_port;
+        self.bufs.push(buf);
+        Ok(())
+    }
+
+    /// The metadata of the next packet, of which nothing is known but the port: its connection and its recirculation id
+    /// may be set there, nothing else. `None` if the batch is full.
+    pub fn next_tracked(&mut self, in_port: OdpPort) -> Option<&mut PacketMeta> {
+        let at = self.bufs.len();
+        let place = self.metas.get_mut(at)?;
+        let bit = 1 << at;
+        if self.clean & bit == 0 {
+            if self.tracked & bit == 0 {
+                *place = PacketMeta::default();
+            } else {
+                place.clear_ct();
+                place.recirc_id = 0;
+            }
+        }
+        self.clean &= !bit;
+        self.tracked |= bit;
+        place.in_port = in_port;
+        Some(place)
+    }
+
+    /// Appends the packet of which [`Batch::next_tracked`] gave the metadata, or returns it if the batch is full.
+    pub fn push_tracked(&mut self, buf: B) -> Result<(), B> {
+        if self.is_full() {
+            return Err(buf);
+        }
         self.bufs.push(buf);
         Ok(())
     }
@@ -109,16 +142,17 @@ impl<B> Batch<B> {
     /// Takes every packet out, in order, with its metadata where they lie.
     pub fn drain_in_place(&mut self) -> impl Iterator<Item = (MetaMut<'_>, B)> + '_ {
         let clean = core::cell::Cell::from_mut(&mut self.clean);
+        let tracked = core::cell::Cell::from_mut(&mut self.tracked);
         self.metas
             .iter_mut()
             .zip(self.bufs.drain(..))
             .enumerate()
-            .map(move |(at, (meta, buf))| (MetaMut { meta, at: at as u32, clean }, buf))
+            .map(move |(at, (meta, buf))| (MetaMut { meta, at: at as u32, clean, tracked }, buf))
     }
 
     /// The packets, to be looked at or changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&mut PacketMeta, &mut B)> + '_ {
-        self.clean = 0;
+        (self.clean, self.tracked) = (0, 0);
         self.metas.iter_mut().zip(&mut self.bufs)
     }
 
@@ -134,6 +168,7 @@ pub struct MetaMut<'a> {
     meta: &'a mut PacketMeta,
     at: u32,
     clean: &'a core::cell::Cell<u128>,
+    tracked: &'a core::cell::Cell<u128>,
 }
 
 impl<'a> MetaMut<'a> {
@@ -142,9 +177,15 @@ impl<'a> MetaMut<'a> {
         self.meta
     }
 
+    /// True if nothing is known of the packet but the port that it came in by.
+    pub fn is_fresh(&self) -> bool {
+        self.clean.get() >> self.at & 1 != 0
+    }
+
     /// The metadata, to be changed.
     pub fn into_mut(self) -> &'a mut PacketMeta {
         self.clean.set(self.clean.get() & !(1 << self.at));
+        self.tracked.set(self.tracked.get() & !(1 << self.at));
         self.meta
     }
 }
@@ -179,5 +220,31 @@ mod tests {
         assert!(batch.push_from(OdpPort(6), 'g').is_ok());
         let meta = PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() };
         assert_eq!(batch.iter_bufs_mut().map(|(meta, _)| *meta).collect::<Vec<_>>(), [meta]);
+    }
+
+    #[test]
+    fn a_tracked_place_has_nothing_of_the_packet_before() {
+        let mut batch = Batch::try_with_capacity(1).unwrap();
+        let conn = |meta: &mut PacketMeta| {
+            (meta.ct_state, meta.ct_mark, meta.ct_conn, meta.recirc_id) = (0x21, 7, 8, 9);
+            meta.ct_tuple = Some(crate::CtTuple::default());
+        };
+        assert!(batch.push(PacketMeta { skb_mark: 5, mru: 6, ..PacketMeta::default() }, 'a').is_ok());
+        batch.drain_bufs().for_each(drop);
+        for port in [3, 4] {
+            let place = batch.next_tracked(OdpPort(port)).unwrap();
+            assert_eq!(*place, PacketMeta { in_port: OdpPort(port), ..PacketMeta::default() });
+            conn(place);
+        }
+        assert!(batch.push_tracked('b').is_ok() && !batch.is_fresh());
+        assert!(batch.next_tracked(OdpPort(5)).is_none() && batch.push_tracked('c').is_err());
+        let got: Vec<_> = batch.drain_in_place().map(|(meta, _)| (meta.is_fresh(), *meta.get())).collect();
+        assert_eq!((got[0].0, got[0].1.in_port, got[0].1.ct_mark), (false, OdpPort(4), 7));
+        assert!(batch.push_from(OdpPort(6), 'd').is_ok());
+        batch.drain_in_place().for_each(|(meta, _)| {
+            assert!(meta.is_fresh() && *meta.get() == PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() });
+            meta.into_mut().tunnel.id = 1;
+        });
+        assert_eq!(batch.next_tracked(OdpPort(7)).unwrap().tunnel.id, 0);
     }
 }
