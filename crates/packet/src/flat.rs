@@ -10,30 +10,87 @@
 //! The memory is initialised once; moving `start` and `end` costs nothing, so that a buffer of 64 kB can be received
 //! into, emptied and received into again without being cleared.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::{Offload, PacketBuf};
 
 /// An owned frame with room in front for headers that are pushed.
+///
+/// It is one pointer, for packets move often: out of a batch, into a queue, back to a pool.
 #[derive(Clone, Debug, Default)]
-pub struct FlatPacket {
+pub struct FlatPacket(Option<Box<[Flat; 1]>>);
+
+/// What a packet points to: one cache line.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Flat {
     memory: Vec<u8>,
     start: usize,
     end: usize,
     offload: Offload,
 }
 
+const _: () = assert!(size_of::<Flat>() == 64);
+
+/// What a packet without memory points to.
+static NONE: Flat = Flat { memory: Vec::new(), start: 0, end: 0, offload: Offload::NONE };
+
 impl PartialEq for FlatPacket {
     fn eq(&self, other: &FlatPacket) -> bool {
-        self.frame() == other.frame() && self.offload == other.offload
+        self.frame() == other.frame() && self.offload() == other.offload()
     }
 }
 
 impl Eq for FlatPacket {}
 
+impl Flat {
+    fn frame(&self) -> &[u8] {
+        self.memory.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn extend(&mut self, n: usize) {
+        self.end = self.end.saturating_add(n).min(self.memory.len());
+    }
+
+    /// `n` bytes behind the frame; the memory grows if it must.
+    fn tail(&mut self, n: usize) -> Option<&mut [u8]> {
+        let end = self.end.checked_add(n)?;
+        if let Some(more) = end.checked_sub(self.memory.len()) {
+            self.memory.try_reserve(more).ok()?;
+            self.memory.resize(end, 0);
+        }
+        self.memory.get_mut(self.end..end)
+    }
+}
+
 impl FlatPacket {
     /// Room in front that a fresh packet gets: enough for the largest tunnel header.
     pub const HEADROOM: usize = 128;
+
+    #[inline]
+    fn flat(&self) -> &Flat {
+        match self.0.as_deref() {
+            Some([flat]) => flat,
+            None => &NONE,
+        }
+    }
+
+    #[inline]
+    fn flat_mut(&mut self) -> Option<&mut Flat> {
+        self.0.as_deref_mut().map(|[flat]| flat)
+    }
+
+    /// The same, made if there is none; `None` if memory is short.
+    fn make(&mut self) -> Option<&mut Flat> {
+        if self.0.is_none() {
+            let mut one = Vec::new();
+            one.try_reserve_exact(1).ok()?;
+            one.push(Flat::default());
+            self.0 = one.into_boxed_slice().try_into().ok();
+        }
+        self.flat_mut()
+    }
 
     /// A copy of `frame` with [`FlatPacket::HEADROOM`]; `None` if memory is short.
     pub fn try_from_frame(frame: &[u8]) -> Option<FlatPacket> {
@@ -48,78 +105,80 @@ impl FlatPacket {
         let all = headroom.checked_add(len)?;
         memory.try_reserve_exact(all).ok()?;
         memory.resize(all, 0);
-        Some(FlatPacket { memory, start: headroom, end: headroom, offload: Offload::default() })
+        let mut packet = FlatPacket(None);
+        *packet.make()? = Flat { memory, start: headroom, end: headroom, offload: Offload::NONE };
+        Some(packet)
     }
 
     /// Empties the frame and gives it `headroom` again; keeps the memory.
     pub fn reset(&mut self, headroom: usize) {
-        self.start = headroom.min(self.memory.len());
-        self.end = self.start;
-        self.offload = Offload::default();
+        if let Some(flat) = self.flat_mut() {
+            flat.start = headroom.min(flat.memory.len());
+            flat.end = flat.start;
+            flat.offload = Offload::NONE;
+        }
     }
 
     /// Appends `bytes`; false, and no change, if memory is short.
     #[must_use]
     pub fn append(&mut self, bytes: &[u8]) -> bool {
-        let Some(room) = self.tail(bytes.len()) else { return false };
+        let Some(flat) = self.make() else { return false };
+        let Some(room) = flat.tail(bytes.len()) else { return false };
         room.copy_from_slice(bytes);
-        self.end = self.end.saturating_add(bytes.len());
+        flat.end = flat.end.saturating_add(bytes.len());
         true
     }
 
     /// Bytes of memory that the packet holds, headroom included.
     pub fn capacity(&self) -> usize {
-        self.memory.len()
+        self.flat().memory.len()
     }
 
     /// The frame.
     pub fn frame(&self) -> &[u8] {
-        self.memory.get(self.start..self.end).unwrap_or_default()
+        self.flat().frame()
     }
 
     /// The memory behind the frame, of unspecified content: to be written, and then taken in by
     /// [`FlatPacket::extend`].
     pub fn spare(&mut self) -> &mut [u8] {
-        self.memory.get_mut(self.end..).unwrap_or_default()
+        self.flat_mut().and_then(|flat| flat.memory.get_mut(flat.end..)).unwrap_or_default()
     }
 
     /// Takes `n` bytes of [`FlatPacket::spare`] into the frame, as many as there are.
     pub fn extend(&mut self, n: usize) {
-        self.end = self.end.saturating_add(n).min(self.memory.len());
+        if let Some(flat) = self.flat_mut() {
+            flat.extend(n);
+        }
     }
 
     /// Makes room behind the frame for `n` bytes more and calls `fill` with them; the frame grows by what `fill`
     /// returns, at most `n`.
     pub fn fill(&mut self, n: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
-        let Some(room) = self.tail(n) else { return 0 };
+        let Some(flat) = self.make() else { return 0 };
+        let Some(room) = flat.tail(n) else { return 0 };
         room.fill(0);
         let got = fill(room).min(n);
-        self.extend(got);
+        flat.extend(got);
         got
-    }
-
-    /// `n` bytes behind the frame; the memory grows if it must.
-    fn tail(&mut self, n: usize) -> Option<&mut [u8]> {
-        let end = self.end.checked_add(n)?;
-        if let Some(more) = end.checked_sub(self.memory.len()) {
-            self.memory.try_reserve(more).ok()?;
-            self.memory.resize(end, 0);
-        }
-        self.memory.get_mut(self.end..end)
     }
 }
 
 impl PacketBuf for FlatPacket {
+    #[inline]
     fn len(&self) -> usize {
-        self.end.saturating_sub(self.start)
+        let flat = self.flat();
+        flat.end.saturating_sub(flat.start)
     }
 
+    #[inline]
     fn head(&self) -> &[u8] {
         self.frame()
     }
 
+    #[inline]
     fn head_mut(&mut self) -> &mut [u8] {
-        self.memory.get_mut(self.start..self.end).unwrap_or_default()
+        self.flat_mut().and_then(|flat| flat.memory.get_mut(flat.start..flat.end)).unwrap_or_default()
     }
 
     fn pull_up(&mut self, _n: usize) -> bool {
@@ -127,22 +186,27 @@ impl PacketBuf for FlatPacket {
     }
 
     fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
-        self.start = self.start.checked_sub(n)?;
-        self.offload.shift(i32::try_from(n).ok()?);
-        self.memory.get_mut(self.start..self.start.checked_add(n)?)
+        let flat = self.flat_mut()?;
+        flat.start = flat.start.checked_sub(n)?;
+        flat.offload.shift(i32::try_from(n).ok()?);
+        flat.memory.get_mut(flat.start..flat.start.checked_add(n)?)
     }
 
     fn pull_front(&mut self, n: usize) -> bool {
-        if n > self.len() {
+        let len = self.len();
+        let Some(flat) = self.flat_mut() else { return n == 0 };
+        if n > len {
             return false;
         }
-        self.start = self.start.saturating_add(n);
-        self.offload.shift(i32::try_from(n).map_or(i32::MIN, |n| -n));
+        flat.start = flat.start.saturating_add(n);
+        flat.offload.shift(i32::try_from(n).map_or(i32::MIN, |n| -n));
         true
     }
 
     fn truncate(&mut self, len: usize) {
-        self.end = self.end.min(self.start.saturating_add(len));
+        if let Some(flat) = self.flat_mut() {
+            flat.end = flat.end.min(flat.start.saturating_add(len));
+        }
     }
 
     fn copy_out(&self, off: usize, out: &mut [u8]) -> usize {
@@ -154,12 +218,14 @@ impl PacketBuf for FlatPacket {
         n
     }
 
+    #[inline]
     fn offload(&self) -> &Offload {
-        &self.offload
+        &self.flat().offload
     }
 
     fn offload_mut(&mut self) -> &mut Offload {
-        &mut self.offload
+        let [flat] = &mut **self.0.get_or_insert_default();
+        &mut flat.offload
     }
 }
 

@@ -86,6 +86,9 @@ pub struct Offload {
 }
 
 impl Offload {
+    /// Nothing is known, nothing is to be done.
+    pub const NONE: Offload = Offload { l4: L4Checksum::Unknown, segment: None, outer: 0 };
+
     /// Follows a change of the frame's start: `by` bytes were pushed (positive) or pulled (negative) in front.
     pub fn shift(&mut self, by: i32) {
         if self.outer != 0 {
