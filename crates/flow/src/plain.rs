@@ -12,7 +12,7 @@
 //!     [`PlainKey::to_key`] gives that back.
 //! I2  Two keys that agree in the short key agree in every field of it: the short key loses nothing of those.
 
-use packet::PacketMeta;
+use packet::{OdpPort, PacketMeta};
 use wire::{eth, ip, ipv4, tcp, udp};
 
 use crate::slot::{self, FLOW_WORDS, Slot};
@@ -26,28 +26,41 @@ pub const PLAIN_WORDS: usize = 8;
 #[repr(align(64))]
 pub struct PlainKey(pub [u64; PLAIN_WORDS]);
 
-/// Where each part of the short key lies: word, bits below it, and its slot in the whole key. Other bits mean nothing
-/// and are zero.
+/// Where each part of the short key lies: word, bits below it, and its slot in the whole key; `wire` where its bytes are
+/// in the order that they have in the frame, so that they are read as they lie there. Other bits mean nothing and are
+/// zero.
 macro_rules! with_parts {
     ($then:ident) => {
         $then! {
-            0, 32, in_port; 0, 0, recirc_id;
-            1, 32, ct_mark; 1, 16, ct_zone; 1, 8, ct_state; 1, 0, nw_frag;
-            2, 16, eth_dst; 2, 0, eth_type;
-            3, 16, eth_src; 3, 0, vlan_tci;
-            4, 32, nw_src; 4, 0, nw_dst;
-            5, 48, tp_src; 5, 32, tp_dst; 5, 16, tcp_flags; 5, 8, nw_proto; 5, 0, nw_tos;
-            6, 32, pkt_mark; 6, 16, vlan_tpid; 6, 8, nw_ttl;
-            7, 32, dp_hash; 7, 0, skb_priority
+            0, 32, host, in_port; 0, 0, host, recirc_id;
+            1, 32, host, ct_mark; 1, 16, host, ct_zone; 1, 8, host, ct_state; 1, 0, host, nw_frag;
+            2, 0, wire, eth_dst; 2, 48, host, vlan_tci;
+            3, 0, wire, eth_src; 3, 48, wire, eth_type;
+            4, 0, wire, nw_src; 4, 32, wire, nw_dst;
+            5, 0, wire, tp_src; 5, 16, wire, tp_dst; 5, 32, host, tcp_flags; 5, 48, host, nw_proto; 5, 56, host, nw_tos;
+            6, 32, host, pkt_mark; 6, 16, host, vlan_tpid; 6, 8, host, nw_ttl;
+            7, 32, host, dp_hash; 7, 0, host, skb_priority
         }
     };
+}
+
+/// `value`, a number of `bits` bits, with its bytes in the order of the frame, if they are to be.
+#[inline(always)]
+const fn wire(value: u64, bits: u8) -> u64 {
+    value.swap_bytes() >> (64 - bits as u32)
+}
+
+/// `value` as it is.
+#[inline(always)]
+const fn host(value: u64, _bits: u8) -> u64 {
+    value
 }
 
 /// The bits of each word of a whole key that the short key has.
 const COVERED: [u64; FLOW_WORDS] = {
     let mut words = [0; FLOW_WORDS];
     macro_rules! cover {
-        ($($word:literal, $shift:literal, $slot:ident);+) => {
+        ($($word:literal, $shift:literal, $order:ident, $slot:ident);+) => {
             $(if let Some(word) = words.as_mut_slice().split_at_mut(slot::$slot.word as usize).1.first_mut() {
                 *word |= mask_of(slot::$slot);
             })+
@@ -80,11 +93,11 @@ impl PlainKey {
     pub fn of(key: &FlowKey) -> PlainKey {
         let (mut out, from) = (PlainKey::ZERO, key.words());
         macro_rules! pack {
-            ($($word:literal, $shift:literal, $slot:ident);+) => {
+            ($($word:literal, $shift:literal, $order:ident, $slot:ident);+) => {
                 $({
                     const SLOT: Slot = slot::$slot;
                     if let (Some(from), Some(to)) = (from.get(SLOT.word as usize), out.0.get_mut::<usize>($word)) {
-                        *to |= (from >> SLOT.shift & SLOT.max() as u64) << $shift;
+                        *to |= $order(from >> SLOT.shift & SLOT.max() as u64, SLOT.bits) << $shift;
                     }
                 })+
             };
@@ -98,11 +111,11 @@ impl PlainKey {
     pub fn store(&self, key: &mut FlowKey) {
         let to = key.words_mut();
         macro_rules! unpack {
-            ($($word:literal, $shift:literal, $slot:ident);+) => {
+            ($($word:literal, $shift:literal, $order:ident, $slot:ident);+) => {
                 $({
                     const SLOT: Slot = slot::$slot;
                     if let (Some(from), Some(to)) = (self.0.get::<usize>($word), to.get_mut(SLOT.word as usize)) {
-                        let part = (from >> $shift & SLOT.max() as u64) << SLOT.shift;
+                        let part = $order(from >> $shift & SLOT.max() as u64, SLOT.bits) << SLOT.shift;
                         *to = *to & !mask_of(SLOT) | part;
                     }
                 })+
@@ -125,76 +138,108 @@ impl PlainKey {
     /// of it; at most `vlan_limit` tags are taken as such.
     #[inline(always)]
     pub fn read(meta: &PacketMeta, head: &[u8], len: usize, vlan_limit: u8) -> Option<(PlainKey, Layers)> {
-        let special = meta.packet_type | meta.tunnel.dst | u32::from(meta.tunnel.ipv6_dst != 0);
+        if meta.packet_type | meta.tunnel.dst | u32::from(meta.tunnel.ipv6_dst != 0) != 0 {
+            return None;
+        }
+        let (key, layers) = PlainKey::read_fresh(meta.in_port, head, len, vlan_limit)?;
+        let [port, _, dst, src, addresses, transport, outer, _] = key.0;
+        let known = PlainKey([
+            port | u64::from(meta.recirc_id),
+            connection_word(meta),
+            dst,
+            src,
+            addresses,
+            transport,
+            outer | u64::from(meta.skb_mark) << 32,
+            u64::from(meta.dp_hash) << 32 | u64::from(meta.skb_priority),
+        ]);
+        Some((known, layers))
+    }
+
+    /// The same of a packet of which nothing is known but the port that it came in by.
+    #[inline(always)]
+    pub fn read_fresh(
+        in_port: OdpPort,
+        head: &[u8],
+        len: usize,
+        vlan_limit: u8,
+    ) -> Option<(PlainKey, Layers)> {
+        const MACS: u64 = 0xffff_ffff_ffff;
+        const IPV4: u64 = eth::TYPE_IPV4.swap_bytes() as u64;
+        const VLAN: u64 = eth::TYPE_VLAN.swap_bytes() as u64;
         // Both headers behind a frame's of the shortest packet, in one check; the longer TCP header below.
         let untagged = head.first_chunk::<{ eth::HEADER_LEN + LEAST }>()?;
-        let (macs, mut l3, mut tag) = (untagged.first_chunk::<14>()?, eth::HEADER_LEN, 0);
+        let (dst, mut src) = (as_is(untagged, 0) & MACS, as_is(untagged, 6));
+        let (mut l3, mut tag, mut tpid) = (eth::HEADER_LEN, 0, 0);
         let mut packet = untagged.last_chunk::<LEAST>()?;
-        let mut eth_type = u16_of(macs, 12);
-        if eth_type == eth::TYPE_VLAN && vlan_limit > 0 {
+        if src >> 48 == VLAN && vlan_limit > 0 {
             let tagged = head.first_chunk::<{ eth::HEADER_LEN + eth::VLAN_LEN + LEAST }>()?;
             tag = u64::from(u16_of(tagged, 14) | eth::VLAN_CFI);
-            eth_type = u16_of(tagged, 16);
+            tpid = u64::from(eth::TYPE_VLAN) << 16;
+            src = src & MACS | u64::from(u16_of(tagged, 16).swap_bytes()) << 48;
             packet = tagged.last_chunk::<LEAST>()?;
             l3 += eth::VLAN_LEN;
         }
-        let (a, b, c) = (u64_of(packet, 0), u64_of(packet, 8), u64_of(packet, 16));
+        let (a, b) = (as_is(packet, 0), as_is(packet, 8));
         // Version 4, five words of header; neither an offset nor more fragments.
-        let usual = a & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000;
-        let total = (a >> 32) as usize & 0xffff;
-        let segment = total.wrapping_sub(ipv4::HEADER_LEN);
-        if special != 0 || eth_type != eth::TYPE_IPV4 || !usual || l3 + total > len || segment > total {
+        let usual = a & 0xff3f_0000_0000_00ff == 0x45;
+        let total = usize::from(((a >> 16) as u16).swap_bytes());
+        if src >> 48 != IPV4 || !usual || l3 + total > len {
             return None;
         }
-        let proto = (b >> 48) as u8;
-        let flags = match proto {
-            ip::PROTO_UDP if segment >= udp::HEADER_LEN => 0,
-            ip::PROTO_TCP if segment >= tcp::HEADER_LEN => {
+        let proto = b >> 8 & 0xff;
+        let flags = match proto as u8 {
+            ip::PROTO_UDP if total >= ipv4::HEADER_LEN + udp::HEADER_LEN => 0,
+            ip::PROTO_TCP if total >= ipv4::HEADER_LEN + tcp::HEADER_LEN => {
                 let tcp = head.get(l3 + ipv4::HEADER_LEN..)?.first_chunk::<{ tcp::HEADER_LEN }>()?;
                 u64::from(u16_of(tcp, tcp::OFF_FLAGS) & tcp::FLAGS_MASK)
             }
             _ => return None,
         };
-        let wide = |a: u32, b: u32| u64::from(a) << 32 | u64::from(b);
-        let mut key = PlainKey([
-            wide(meta.in_port.0, meta.recirc_id),
+        let ports = as_is(packet, 20) & 0xffff_ffff;
+        let key = PlainKey([
+            u64::from(in_port.0) << 32,
             0,
-            u64_of(macs, 0) & !0xffff | u64::from(eth::TYPE_IPV4),
-            u64_of(macs, 6) & !0xffff | tag,
-            b << 32 | c >> 32,
-            c << 32 | flags << 16 | u64::from(proto) << 8 | a >> 48 & 0xff,
-            wide(meta.skb_mark, 0)
-                | if tag == 0 { 0 } else { u64::from(eth::TYPE_VLAN) << 16 }
-                | (b >> 56) << 8,
-            wide(meta.dp_hash, meta.skb_priority),
+            dst | tag << 48,
+            src,
+            as_is(packet, 12),
+            ports | flags << 32 | proto << 48 | (a >> 8 & 0xff) << 56,
+            tpid | (b & 0xff) << 8,
+            0,
         ]);
-        if meta.ct_state != 0
-            && let Some(word) = key.0.get_mut(1)
-        {
-            *word = connection_word(meta);
-        }
+        let end = u16::try_from(l3 + total).ok()?;
         let l4 = (l3 + ipv4::HEADER_LEN) as u16;
-        Some((key, Layers { l3: Some(l3 as u16), l4: Some(l4), end: u16::try_from(l3 + total).ok()? }))
+        Some((key, Layers { l3: Some(l3 as u16), l4: Some(l4), end }))
     }
 
     /// Ethernet type of the payload.
     pub const fn eth_type(&self) -> u16 {
-        self.0[2] as u16
+        ((self.0[3] >> 48) as u16).swap_bytes()
+    }
+
+    /// True if the packet has a tag that was parsed.
+    pub const fn is_tagged(&self) -> bool {
+        self.0[2] >> 48 != 0
+    }
+
+    /// TCP flags; zero of other packets.
+    pub const fn tcp_flags(&self) -> u16 {
+        (self.0[5] >> 32) as u16
     }
 
     /// IPv4 source and destination.
     pub const fn addresses(&self) -> (u32, u32) {
-        ((self.0[4] >> 32) as u32, self.0[4] as u32)
+        ((self.0[4] as u32).swap_bytes(), ((self.0[4] >> 32) as u32).swap_bytes())
     }
 
     /// Source and destination port.
     pub const fn ports(&self) -> (u16, u16) {
-        ((self.0[5] >> 48) as u16, (self.0[5] >> 32) as u16)
+        ((self.0[5] as u16).swap_bytes(), ((self.0[5] >> 16) as u16).swap_bytes())
     }
 
     /// IP protocol.
     pub const fn nw_proto(&self) -> u8 {
-        (self.0[5] >> 8) as u8
+        (self.0[5] >> 48) as u8
     }
 
     /// The id under which the packet was sent round again, or zero.
@@ -211,16 +256,6 @@ impl PlainKey {
         PlainKey([port, connection_word(meta), dst, src, addresses, transport, outer, dp])
     }
 
-    /// True if the packet has a tag that was parsed.
-    pub const fn is_tagged(&self) -> bool {
-        self.0[3] as u16 != 0
-    }
-
-    /// TCP flags; zero of other packets.
-    pub const fn tcp_flags(&self) -> u16 {
-        (self.0[5] >> 16) as u16
-    }
-
     /// True if this satisfies a match of `rule` under `mask`.
     #[inline]
     pub fn matches(&self, rule: &[u64; PLAIN_WORDS], mask: &[u64; PLAIN_WORDS]) -> bool {
@@ -228,14 +263,13 @@ impl PlainKey {
         words.fold(0, |diff, ((a, b), m)| diff | (a ^ b) & m) == 0
     }
 
-    /// A hash of what tells flows apart: all but TTL, TOS, TCP flags, marks and tags.
+    /// A hash of what tells flows apart: all but TTL, TOS, TCP flags and marks.
     #[inline]
     pub fn hash(&self, seed: u64) -> u64 {
-        const OF_FLOW: u64 = !0xffff_00ff;
+        const OF_FLOW: u64 = 0x00ff_0000_ffff_ffff;
         let [port, ct, dst, src, addresses, transport, _, dp] = self.0;
-        let a = fold(port ^ dst.rotate_left(7) ^ seed, addresses ^ 0x9e37_79b9_7f4a_7c15);
-        let b = fold((transport & OF_FLOW) ^ src.rotate_left(29), ct ^ dp ^ 0xe703_7ed1_a0b4_28db);
-        fold(a ^ 0xa076_1d64_78bd_642f, b)
+        let a = fold(addresses ^ seed, (transport & OF_FLOW) ^ port.rotate_left(20) ^ 0x9e37_79b9_7f4a_7c15);
+        fold(a ^ ct ^ dp ^ 0xa076_1d64_78bd_642f, dst ^ src.rotate_left(29) ^ a.rotate_left(32) ^ seed)
     }
 }
 
@@ -271,7 +305,13 @@ fn u64_of<const N: usize>(headers: &[u8; N], at: usize) -> u64 {
     headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b))
 }
 
-/// The same of two bytes.
+/// Eight bytes as they lie, the first lowest.
+#[inline(always)]
+fn as_is<const N: usize>(headers: &[u8; N], at: usize) -> u64 {
+    headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+/// The number of two bytes.
 #[inline(always)]
 fn u16_of<const N: usize>(headers: &[u8; N], at: usize) -> u16 {
     headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u16::from_be_bytes(*b))
@@ -297,7 +337,7 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    use packet::{CtTuple, OdpPort};
+    use packet::CtTuple;
     use proptest::prelude::*;
 
     use super::*;
@@ -392,7 +432,7 @@ mod tests {
             let short = PlainKey::of(&key);
             let mut bits = [0; PLAIN_WORDS];
             macro_rules! count {
-                ($($word:literal, $shift:literal, $slot:ident);+) => {
+                ($($word:literal, $shift:literal, $order:ident, $slot:ident);+) => {
                     $({
                         let mask = (slot::$slot.max() as u64) << $shift;
                         prop_assert_eq!(bits[$word] & mask, 0);
