@@ -20,7 +20,7 @@ use crate::counters::Tally;
 use crate::egress::Queues;
 use crate::flows::Megaflow;
 use crate::patch::Patch;
-use crate::worker::{Pass, Train};
+use crate::worker::{Kind, Pass, Slot, Train};
 
 /// A plain packet, with its short key.
 pub(crate) struct Plain<'a> {
@@ -51,28 +51,22 @@ pub(crate) fn headers(short: &PlainKey, layers: &Layers) -> Option<(usize, Heade
     Some((l3, Headers { src, dst, src_port, dst_port, proto: short.nw_proto(), l4, end }))
 }
 
-/// Keys of packets that wait for the next pass, by their place in it, where they are known already.
+/// What is known of the packets that wait for the next pass, by their place in it.
 pub(crate) struct Carried {
-    pub shorts: Vec<PlainKey>,
-    layers: Vec<Layers>,
-    /// Bit n: the n-th key is known.
+    pub slots: Vec<Slot>,
+    /// Bit n: the n-th packet's key is known.
     known: u128,
 }
 
 impl Carried {
     pub fn try_new(n: usize) -> Option<Carried> {
-        let (mut shorts, mut layers) = (Vec::new(), Vec::new());
-        shorts.try_reserve_exact(n).ok()?;
-        shorts.resize(n, PlainKey::ZERO);
-        layers.try_reserve_exact(n).ok()?;
-        layers.resize(n, Layers::default());
-        Some(Carried { shorts, layers, known: 0 })
+        Some(Carried { slots: Slot::try_list(n)?, known: 0 })
     }
 
     #[inline]
-    fn put(&mut self, at: usize, key: PlainKey, layers: Layers) {
-        if let (Some(short), Some(known)) = (self.shorts.get_mut(at), self.layers.get_mut(at)) {
-            (*short, *known) = (key, layers);
+    fn put(&mut self, at: usize, short: PlainKey, layers: Layers) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Slot { short, layers, kind: Kind::Plain, ..Slot::EMPTY };
             self.known |= 1 << at;
         }
     }
@@ -80,11 +74,6 @@ impl Carried {
     /// Which keys are known; none any more.
     pub fn take(&mut self) -> u128 {
         ::core::mem::take(&mut self.known)
-    }
-
-    /// Where the headers of a packet with a known key are.
-    pub fn layers(&self, at: usize) -> Layers {
-        self.layers.get(at).copied().unwrap_or_default()
     }
 }
 
@@ -133,7 +122,7 @@ impl<B: PacketBuf> Tracker<'_, B> {
                     && let Some((flow, out)) = self.successor(pass, &key)
                 {
                     train.join(flow, self.number, pass.now_ms);
-                    train.count(buf.len(), key.tcp_flags());
+                    train.count(1, buf.len() as u64, key.tcp_flags());
                     self.tally.recirculated += 1;
                     self.tally.hits += 1;
                     self.tally.cache_hits += 1;

@@ -59,8 +59,10 @@ struct Desk<B> {
     /// Packets for the next pass.
     waiting: Batch<B>,
     stack: Stack<B>,
-    shorts: Vec<PlainKey>,
-    found: Vec<Seen>,
+    /// What is known of each packet of a pass.
+    slots: Vec<Slot>,
+    /// The places of packets that do not repeat the one before.
+    heads: Vec<u8>,
     /// What is known of the packets in `waiting`.
     carried: Carried,
     /// Megaflows that packets hit in later passes.
@@ -74,27 +76,41 @@ struct Desk<B> {
 }
 
 /// What the stages before execution know of a packet.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    hash: u64,
-    layers: Layers,
-    kind: Kind,
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Slot {
+    pub short: PlainKey,
+    pub hash: u64,
     /// Number and generation of the megaflow that the cache proposes.
-    hint: Option<(u32, u16)>,
+    pub hint: Option<(u32, u16)>,
+    pub layers: Layers,
+    pub kind: Kind,
 }
 
 /// What there is of a packet's key.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
     /// The short one tells all.
     #[default]
     Plain,
     /// The whole one has been made.
     Whole,
-    /// The same as that of the packet before.
-    Again,
     /// There is none.
     Runt,
+}
+
+impl Slot {
+    pub const EMPTY: Slot = Slot {
+        short: PlainKey::ZERO,
+        hash: 0,
+        hint: None,
+        layers: Layers { l3: None, l4: None, end: 0 },
+        kind: Kind::Plain,
+    };
+
+    pub fn try_list(n: usize) -> Option<Vec<Slot>> {
+        try_list(n, Slot::EMPTY)
+    }
 }
 
 /// Where a pass runs.
@@ -220,7 +236,7 @@ impl<B: PacketBuf> Worker<B> {
                 }
                 desk.tally.recirculated += desk.waiting.len() as u64;
                 ::core::mem::swap(&mut desk.waiting, later);
-                ::core::mem::swap(&mut desk.shorts, &mut desk.carried.shorts);
+                ::core::mem::swap(&mut desk.slots, &mut desk.carried.slots);
                 (pass.known, pass.is_later) = (desk.carried.take(), true);
                 desk.pass(&pass, host, later);
             }
@@ -248,8 +264,8 @@ impl<B: PacketBuf> Desk<B> {
             queues: Queues::try_new()?,
             waiting: Batch::try_with_capacity(WAITING)?,
             stack: Stack::try_new()?,
-            shorts: try_list(WAITING, PlainKey::ZERO)?,
-            found: try_list(WAITING, Seen::default())?,
+            slots: Slot::try_list(WAITING)?,
+            heads: try_list(WAITING, 0)?,
             carried: Carried::try_new(WAITING)?,
             successors: Successors::default(),
             keys: try_keys()?,
@@ -261,44 +277,47 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
-        self.read(pass, work);
-        self.propose(pass, work.len());
+        let packets = work.len();
+        let heads = if pass.known != 0 { self.read_known(pass, work) } else { self.read(pass, work) };
+        self.propose(pass, heads);
         let (mut train, mut next, mut repeats) = (Train::default(), Train::default(), 0);
-        for (at, (meta, buf)) in work.drain_in_place().enumerate() {
-            let again = self.found.get(at).is_some_and(|seen| seen.kind == Kind::Again);
-            let flow = match train.flow {
-                Some(flow) if again => {
-                    repeats += 1;
-                    flow
+        let mut work = work.drain_in_place();
+        for n in 0..heads {
+            let at = self.head(n);
+            // So many packets repeat this one.
+            let behind = if n + 1 == heads { packets } else { self.head(n + 1) } - at - 1;
+            let Some((meta, buf)) = work.next() else { break };
+            let Some(flow) = self.flow(pass, at, meta.get()) else {
+                train.leave(self.number, pass.now_ms);
+                self.no_flow(at, meta, buf);
+                for (meta, buf) in work.by_ref().take(behind) {
+                    // Each is a miss of its own.
+                    let _ = self.flow(pass, at, meta.get());
+                    self.no_flow(at, meta, buf);
                 }
-                _ => {
-                    if again {
-                        self.repeat(train.head, at);
-                    } else {
-                        train.head = at;
-                    }
-                    let found = self.flow(pass, at, meta.get());
-                    let Some(flow) = found else {
-                        train.leave(self.number, pass.now_ms);
-                        self.no_flow(at, meta, buf);
-                        continue;
-                    };
-                    train.join(flow, self.number, pass.now_ms);
-                    train.run.tcp_flags |= self.tcp_flags(at);
-                    flow
-                }
+                continue;
             };
-            train.count(buf.len(), 0);
+            train.join(flow, self.number, pass.now_ms);
+            let tcp_flags = self.slots.get(at).map_or(0, |slot| slot.short.tcp_flags());
+            train.count(1 + behind as u64, buf.len() as u64, tcp_flags);
+            repeats += behind as u64;
             match flow.output() {
                 // A port that is a tunnel's takes more than that.
                 Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
-                    if !self.queues.transmit(OdpPort(port), buf) {
-                        self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
+                    let in_port = meta.get().in_port;
+                    let mut lost = u64::from(!self.queues.transmit(OdpPort(port), buf));
+                    for buf in work.bufs(behind) {
+                        lost += u64::from(!self.queues.transmit(OdpPort(port), buf));
+                    }
+                    for _ in 0..lost {
+                        self.tally.drop_of(in_port, DropReason::WorklistFull);
                     }
                 }
                 _ => {
-                    let head = if again { train.head } else { at };
-                    self.follow(pass, host, (head, at), flow, (meta, buf), &mut next);
+                    self.follow(pass, host, at, flow, (meta, buf), &mut next);
+                    for packet in work.by_ref().take(behind) {
+                        self.follow(pass, host, at, flow, packet, &mut next);
+                    }
                 }
             }
         }
@@ -308,23 +327,27 @@ impl<B: PacketBuf> Desk<B> {
         self.tally.cache_hits += repeats;
     }
 
-    /// Does what a flow's plan says to the packet at `at`, whose key is that of the packet at `head`.
+    #[inline]
+    fn head(&self, n: usize) -> usize {
+        self.heads.get(n).map_or(0, |at| usize::from(*at))
+    }
+
+    /// Does what a flow's plan says to a packet whose key is that at `at`.
     #[inline(never)]
     fn follow<'g>(
         &mut self,
         pass: &Pass<'g>,
         host: &mut impl Host<B>,
-        (head, at): (usize, usize),
+        at: usize,
         flow: &'g Megaflow,
         (meta, mut buf): (MetaMut<'_>, B),
         next: &mut Train<'g>,
     ) {
         let (mut actions, mut meta, mut is_changed) = (flow.actions(pass.guard), meta, false);
-        if let (Some(program), Some(short), Some(seen)) =
-            (flow.program(pass.guard), self.shorts.get(head), self.found.get(head))
-            && seen.kind == Kind::Plain
+        if let (Some(program), Some(slot)) = (flow.program(pass.guard), self.slots.get(at))
+            && slot.kind == Kind::Plain
         {
-            let packet = Plain { short, layers: seen.layers };
+            let packet = Plain { short: &slot.short, layers: slot.layers };
             match &program.plan {
                 Plan::Rewrite { patch, then, output } if packet.rewrite(patch, &mut buf) => {
                     if let Some(port) = output
@@ -354,104 +377,122 @@ impl<B: PacketBuf> Desk<B> {
                 Plan::Rewrite { .. } | Plan::Interpret => {}
             }
         }
-        if head != at {
-            self.repeat(head, at);
-        }
         let start = Start { actions, flow: Some(flow.ufid), is_changed };
         self.run(pass, host, at, (meta.into_mut(), buf), &start);
     }
 
-    /// Has the cache propose a megaflow for each of the first `n` packets, and asks for those; for packets of which it
-    /// knows nothing, asks for what the tables propose.
-    fn propose(&mut self, pass: &Pass<'_>, n: usize) {
+    /// Has the cache propose a megaflow for each of the first `heads` that are looked up, and asks for those; for packets
+    /// of which it knows nothing, asks for what the tables propose.
+    fn propose(&mut self, pass: &Pass<'_>, heads: usize) {
         let flows = &pass.dp.flows;
         let mut unknown = 0;
-        for (short, seen) in self.shorts.iter().zip(&mut self.found).take(n) {
-            if seen.kind == Kind::Again {
-                continue;
-            }
-            seen.hint = self.cache.probe(seen.hash).next();
-            match seen.hint {
+        for at in self.heads.iter().take(heads) {
+            let Some(slot) = self.slots.get_mut(usize::from(*at)) else { break };
+            slot.hint = self.cache.probe(slot.hash).next();
+            match slot.hint {
                 Some((id, _)) => flows.prefetch(id),
-                None if seen.kind == Kind::Plain => {
+                None if slot.kind == Kind::Plain => {
                     unknown += 1;
-                    flows.prefetch_lookup(pass.guard, short);
+                    flows.prefetch_lookup(pass.guard, &slot.short);
                 }
                 None => {}
             }
         }
         if unknown > 1 {
-            let all = self.shorts.iter().zip(&self.found).take(n);
-            for (short, _) in all.filter(|(_, seen)| seen.kind == Kind::Plain && seen.hint.is_none()) {
-                flows.prefetch_proposed(pass.guard, short);
+            let all = self.heads.iter().take(heads).filter_map(|at| self.slots.get(usize::from(*at)));
+            for slot in all.filter(|slot| slot.kind == Kind::Plain && slot.hint.is_none()) {
+                flows.prefetch_proposed(pass.guard, &slot.short);
             }
         }
     }
 
-    /// What is known of the packet at `head` is true of that at `at`.
-    fn repeat(&mut self, head: usize, at: usize) {
-        if let (Some(short), Some(seen)) = (self.shorts.get(head).copied(), self.found.get(head).copied())
-            && let (Some(to), Some(known)) = (self.shorts.get_mut(at), self.found.get_mut(at))
-        {
-            (*to, *known) = (short, seen);
-        }
-    }
-
-    /// Reads the keys of all packets, and asks for their places in the cache.
-    fn read(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) {
+    /// Reads the keys of all packets, and asks for their places in the cache; those that repeat the one before are not
+    /// among the heads, of which the number is returned.
+    fn read(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
         let (dp, fresh) = (pass.dp, work.is_fresh());
         // The last plain packet that came from a port without a tag.
         let mut last: Option<(&[u8; HEAD_BYTES], usize, OdpPort)> = None;
-        let places = self.shorts.iter_mut().zip(&mut self.found).zip(&mut self.keys);
-        for (at, ((meta, buf), ((short, seen), whole))) in work.iter_bufs_mut().zip(places).enumerate() {
-            if pass.known >> at & 1 != 0 {
-                let layers = self.carried.layers(at);
-                *seen = Seen { hash: short.hash(dp.seed), layers, kind: Kind::Plain, hint: None };
-                self.cache.prefetch(seen.hash);
-                continue;
-            }
+        let mut heads = 0;
+        for (at, ((meta, buf), slot)) in work.iter_bufs_mut().zip(&mut self.slots).enumerate() {
             let ready = buf.pull_up(flow::extract::HEADER_BYTES);
             let buf = &*buf;
             let (head, len) = (buf.head(), buf.len());
-            let first = head.first_chunk();
-            if let (Some((before, its_len, port)), Some(first)) = (last, first)
+            if let Some((before, its_len, port)) = last
                 && its_len == len
                 && port == meta.in_port
                 && ready
+                && let Some(first) = head.first_chunk()
                 && is_repeated(before, first)
             {
-                seen.kind = Kind::Again;
                 continue;
             }
-            match PlainKey::read(meta, head, len, dp.vlan_limit) {
+            if let Some(place) = self.heads.get_mut(heads) {
+                *place = at as u8;
+            }
+            heads += 1;
+            let read = match fresh {
+                true => PlainKey::read_fresh(meta.in_port, head, len, dp.vlan_limit),
+                false => PlainKey::read(meta, head, len, dp.vlan_limit),
+            };
+            last = None;
+            match read {
                 Some((key, layers)) if ready => {
-                    *short = key;
-                    *seen = Seen { hash: key.hash(dp.seed), layers, kind: Kind::Plain, hint: None };
-                    last =
-                        first.filter(|_| fresh && !key.is_tagged()).map(|first| (first, len, meta.in_port));
+                    (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
+                    slot.hash = key.hash(dp.seed);
+                    if fresh && !key.is_tagged() {
+                        last = head.first_chunk().map(|first| (first, len, meta.in_port));
+                    }
                 }
                 _ => {
-                    *seen = read_whole(dp, meta, buf, ready, (short, whole));
-                    last = None;
+                    if let Some(whole) = self.keys.get_mut(at) {
+                        read_whole(dp, meta, buf, ready, slot, whole);
+                    }
                 }
             }
-            self.cache.prefetch(seen.hash);
+            self.cache.prefetch(slot.hash);
         }
+        heads
+    }
+
+    /// The same of packets of which some keys are known already, and none are told by the one before.
+    #[inline(never)]
+    fn read_known(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
+        let dp = pass.dp;
+        let places = self.slots.iter_mut().zip(&mut self.keys).zip(&mut self.heads);
+        let mut heads = 0;
+        for (at, ((meta, buf), ((slot, whole), head))) in work.iter_bufs_mut().zip(places).enumerate() {
+            *head = at as u8;
+            heads += 1;
+            if pass.known >> at & 1 != 0 {
+                slot.hash = slot.short.hash(dp.seed);
+            } else {
+                let ready = buf.pull_up(flow::extract::HEADER_BYTES);
+                match PlainKey::read(meta, buf.head(), buf.len(), dp.vlan_limit) {
+                    Some((key, layers)) if ready => {
+                        (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
+                        slot.hash = key.hash(dp.seed);
+                    }
+                    _ => read_whole(dp, meta, buf, ready, slot, whole),
+                }
+            }
+            self.cache.prefetch(slot.hash);
+        }
+        heads
     }
 
     /// The megaflow of the packet at a place.
     fn flow<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
-        let (short, seen) = (self.shorts.get(at)?, self.found.get(at)?);
+        let slot = self.slots.get(at)?;
         let (dp, guard) = (pass.dp, pass.guard);
-        if let Some((id, generation)) = seen.hint
+        if let Some((id, generation)) = slot.hint
             && let Some(flow) = dp.flows.current(guard, id, generation)
-            && seen.kind == Kind::Plain
-            && flow.matches_plain(short)
+            && slot.kind == Kind::Plain
+            && flow.matches_plain(&slot.short)
         {
             self.tally.hits += 1;
             self.tally.cache_hits += 1;
             if pass.is_later {
-                self.successors.insert(short, id, generation);
+                self.successors.insert(&slot.short, id, generation);
             }
             return Some(flow);
         }
@@ -461,13 +502,13 @@ impl<B: PacketBuf> Desk<B> {
     /// The same, where one look at the cache was not enough.
     #[inline(never)]
     fn search<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
-        let (short, seen, key) = (self.shorts.get(at)?, self.found.get(at)?, self.keys.get_mut(at)?);
-        let (table, guard) = (&pass.dp.flows, pass.guard);
-        if seen.kind == Kind::Runt {
+        let (slot, key) = (self.slots.get(at)?, self.keys.get_mut(at)?);
+        let (short, table, guard) = (&slot.short, &pass.dp.flows, pass.guard);
+        if slot.kind == Kind::Runt {
             return None;
         }
-        let mut whole = seen.kind == Kind::Whole;
-        for (id, generation) in self.cache.probe(seen.hash) {
+        let mut whole = slot.kind == Kind::Whole;
+        for (id, generation) in self.cache.probe(slot.hash) {
             let Some(flow) = table.current(guard, id, generation) else { continue };
             if !whole && !flow.matches_plain(short) {
                 short.to_key(meta, key);
@@ -490,27 +531,19 @@ impl<B: PacketBuf> Desk<B> {
             self.tally.misses += 1;
             return None;
         };
-        self.cache.insert(seen.hash, id, generation);
+        self.cache.insert(slot.hash, id, generation);
         self.tally.hits += 1;
         Some(flow)
-    }
-
-    fn tcp_flags(&self, at: usize) -> u16 {
-        self.shorts.get(at).map_or(0, PlainKey::tcp_flags)
     }
 
     /// Queues a packet that no flow matched for the switch; a runt ends here.
     #[inline(never)]
     fn no_flow(&mut self, at: usize, meta: MetaMut<'_>, packet: B) {
-        let (Some(short), Some(seen), Some(key)) =
-            (self.shorts.get(at), self.found.get(at), self.keys.get_mut(at))
-        else {
-            return;
-        };
-        match seen.kind {
+        let (Some(slot), Some(key)) = (self.slots.get(at), self.keys.get_mut(at)) else { return };
+        match slot.kind {
             Kind::Runt => return self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame),
-            Kind::Plain => short.to_key(meta.get(), key),
-            Kind::Whole | Kind::Again => {}
+            Kind::Plain => slot.short.to_key(meta.get(), key),
+            Kind::Whole => {}
         }
         let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta: *meta.get(), packet };
         if !self.queues.upcall(upcall) {
@@ -529,14 +562,10 @@ impl<B: PacketBuf> Desk<B> {
         (meta, buf): (&mut PacketMeta, B),
         start: &Start<'_>,
     ) {
-        let (Some(short), Some(seen), Some(key)) =
-            (self.shorts.get(at), self.found.get(at), self.keys.get_mut(at))
-        else {
-            return;
-        };
-        let known = match seen.kind {
+        let (Some(slot), Some(key)) = (self.slots.get(at), self.keys.get_mut(at)) else { return };
+        let known = match slot.kind {
             _ if start.is_changed => Known::Nothing,
-            Kind::Plain => Known::Short(short),
+            Kind::Plain => Known::Short(&slot.short),
             _ => Known::Key,
         };
         let mut executor = Executor {
@@ -552,7 +581,7 @@ impl<B: PacketBuf> Desk<B> {
             known,
             meta,
             buf: Some(buf),
-            layers: seen.layers,
+            layers: slot.layers,
             trunc: None,
         };
         executor.run(start);
@@ -564,7 +593,7 @@ impl<B: PacketBuf> Desk<B> {
         // A single packet: it repeats none.
         self.read(pass, work);
         for (at, (meta, buf)) in work.drain_in_place().enumerate() {
-            if self.found.get(at).is_some_and(|seen| seen.kind == Kind::Runt) {
+            if self.slots.get(at).is_some_and(|slot| slot.kind == Kind::Runt) {
                 self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame);
             } else {
                 self.run(pass, host, at, (meta.into_mut(), buf), &Start { actions, flow: None, is_changed: false });
@@ -578,8 +607,6 @@ impl<B: PacketBuf> Desk<B> {
 pub(crate) struct Train<'g> {
     /// The flow of the last packet, if it hit one.
     flow: Option<&'g Megaflow>,
-    /// Where the last packet is that was looked up.
-    head: usize,
     run: Run,
 }
 
@@ -608,11 +635,11 @@ impl<'g> Train<'g> {
         }
     }
 
-    /// Counts a packet.
+    /// Counts `n` packets of `bytes` bytes each.
     #[inline]
-    pub fn count(&mut self, bytes: usize, tcp_flags: u16) {
-        self.run.packets += 1;
-        self.run.bytes += bytes as u64;
+    pub fn count(&mut self, n: u64, bytes: u64, tcp_flags: u16) {
+        self.run.packets += n;
+        self.run.bytes += n * bytes;
         self.run.tcp_flags |= tcp_flags;
     }
 }
@@ -624,15 +651,17 @@ fn read_whole<B: PacketBuf>(
     meta: &PacketMeta,
     buf: &B,
     ready: bool,
-    (short, key): (&mut PlainKey, &mut FlowKey),
-) -> Seen {
+    slot: &mut Slot,
+    key: &mut FlowKey,
+) {
     // What is no frame needs no Ethernet header.
     if !ready || meta.packet_type == 0 && buf.len() < wire::eth::HEADER_LEN {
-        return Seen { kind: Kind::Runt, ..Seen::default() };
+        (slot.kind, slot.hash, slot.layers) = (Kind::Runt, 0, Layers::default());
+        return;
     }
-    let layers = flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key);
-    *short = PlainKey::of(key);
-    Seen { hash: hash_key(key, dp.seed), layers, kind: Kind::Whole, hint: None }
+    slot.layers = flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key);
+    slot.short = PlainKey::of(key);
+    (slot.hash, slot.kind) = (hash_key(key, dp.seed), Kind::Whole);
 }
 
 #[cfg(test)]

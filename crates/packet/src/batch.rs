@@ -140,14 +140,11 @@ impl<B> Batch<B> {
     }
 
     /// Takes every packet out, in order, with its metadata where they lie.
-    pub fn drain_in_place(&mut self) -> impl Iterator<Item = (MetaMut<'_>, B)> + '_ {
+    #[inline]
+    pub fn drain_in_place(&mut self) -> InPlace<'_, B> {
         let clean = core::cell::Cell::from_mut(&mut self.clean);
         let tracked = core::cell::Cell::from_mut(&mut self.tracked);
-        self.metas
-            .iter_mut()
-            .zip(self.bufs.drain(..))
-            .enumerate()
-            .map(move |(at, (meta, buf))| (MetaMut { meta, at: at as u32, clean, tracked }, buf))
+        InPlace { metas: self.metas.iter_mut(), bufs: self.bufs.drain(..), at: 0, clean, tracked }
     }
 
     /// The packets, to be looked at or changed in place.
@@ -159,6 +156,40 @@ impl<B> Batch<B> {
     /// The packets, with metadata to be looked at only.
     pub fn iter_bufs_mut(&mut self) -> impl Iterator<Item = (&PacketMeta, &mut B)> + '_ {
         self.metas.iter().zip(&mut self.bufs)
+    }
+}
+
+/// Packets that leave a batch, in order, with their metadata where they lie.
+#[derive(Debug)]
+pub struct InPlace<'a, B> {
+    metas: core::slice::IterMut<'a, PacketMeta>,
+    bufs: alloc::vec::Drain<'a, B>,
+    at: u32,
+    clean: &'a core::cell::Cell<u128>,
+    tracked: &'a core::cell::Cell<u128>,
+}
+
+impl<'a, B> Iterator for InPlace<'a, B> {
+    type Item = (MetaMut<'a>, B);
+
+    #[inline]
+    fn next(&mut self) -> Option<(MetaMut<'a>, B)> {
+        let (buf, meta) = (self.bufs.next()?, self.metas.next()?);
+        let at = self.at;
+        self.at += 1;
+        Some((MetaMut { meta, at, clean: self.clean, tracked: self.tracked }, buf))
+    }
+}
+
+impl<B> InPlace<'_, B> {
+    /// Takes up to `n` packets of whose metadata nothing is asked.
+    #[inline]
+    pub fn bufs(&mut self, n: usize) -> impl Iterator<Item = B> + '_ {
+        if let Some(skipped) = n.checked_sub(1) {
+            self.metas.nth(skipped);
+        }
+        self.at += n as u32;
+        self.bufs.by_ref().take(n)
     }
 }
 
