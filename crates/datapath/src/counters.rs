@@ -131,6 +131,8 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Counts a packet that came in by `port`.
+    #[cold]
+    #[inline(never)]
     pub fn drop_of(&mut self, port: OdpPort, reason: DropReason) {
         self.drops.add(reason, 1);
         self.by_port.add(port, reason);

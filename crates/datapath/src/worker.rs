@@ -24,7 +24,7 @@ use classifier::{Found, Sought, hash_key};
 use flow::plain::{HEAD_BYTES, is_repeated};
 use flow::{FlowKey, Layers, PlainKey};
 use odp::Action;
-use packet::{BATCH, Batch, DropReason, MetaMut, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
+use packet::{BATCH, Batch, DropReason, InPlace, MetaMut, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use sync::{Guard, Reader, try_box, try_box_with};
 
 use crate::cache::{FlowCache, Successors};
@@ -278,58 +278,116 @@ impl<B: PacketBuf> Desk<B> {
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
         let packets = work.len();
-        let heads = if pass.known != 0 { self.read_known(pass, work) } else { self.read(pass, work) };
-        self.propose(pass, heads);
-        let (mut train, mut next, mut repeats) = (Train::default(), Train::default(), 0);
+        let count = if pass.known != 0 { self.read_known(pass, work) } else { self.read(pass, work) };
+        self.propose(pass, count);
+        let (mut train, mut next) = (Train::default(), Train::default());
         let mut work = work.drain_in_place();
-        for n in 0..heads {
-            let at = self.head(n);
-            // So many packets repeat this one.
-            let behind = if n + 1 == heads { packets } else { self.head(n + 1) } - at - 1;
-            let Some((meta, buf)) = work.next() else { break };
-            let Some(flow) = self.flow(pass, at, meta.get()) else {
-                train.leave(self.number, pass.now_ms);
-                self.no_flow(at, meta, buf);
-                for (meta, buf) in work.by_ref().take(behind) {
-                    // Each is a miss of its own.
-                    let _ = self.flow(pass, at, meta.get());
-                    self.no_flow(at, meta, buf);
-                }
-                continue;
-            };
-            train.join(flow, self.number, pass.now_ms);
-            let tcp_flags = self.slots.get(at).map_or(0, |slot| slot.short.tcp_flags());
-            train.count(1 + behind as u64, buf.len() as u64, tcp_flags);
-            repeats += behind as u64;
-            match flow.output() {
-                // A port that is a tunnel's takes more than that.
-                Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
-                    let in_port = meta.get().in_port;
-                    let mut lost = u64::from(!self.queues.transmit(OdpPort(port), buf));
-                    for buf in work.bufs(behind) {
-                        lost += u64::from(!self.queues.transmit(OdpPort(port), buf));
-                    }
-                    for _ in 0..lost {
-                        self.tally.drop_of(in_port, DropReason::WorklistFull);
-                    }
-                }
-                _ => {
-                    self.follow(pass, host, at, flow, (meta, buf), &mut next);
-                    for packet in work.by_ref().take(behind) {
-                        self.follow(pass, host, at, flow, packet, &mut next);
-                    }
+        // Taken out, so that it can be read while packets are executed.
+        let heads = ::core::mem::take(&mut self.heads);
+        let mut left = heads.get(..count).unwrap_or_default();
+        while let Some((now, later)) = left.split_at_checked(left.len().min(BATCH))
+            && !now.is_empty()
+        {
+            let end = later.first().map_or(packets, |at| usize::from(*at));
+            let mut flows = [None; BATCH];
+            self.hit(pass, now, &mut flows);
+            let ends = now.iter().skip(1).map(|at| usize::from(*at)).chain([end]);
+            for ((at, flow), end) in now.iter().zip(flows).zip(ends) {
+                let at = usize::from(*at);
+                let group = Group { at, behind: end.wrapping_sub(at + 1) };
+                self.act(pass, host, group, flow, &mut work, (&mut train, &mut next));
+            }
+            left = later;
+        }
+        drop(work);
+        self.heads = heads;
+        train.credit(self.number, pass.now_ms);
+        next.credit(self.number, pass.now_ms);
+    }
+
+    /// Finds the megaflows that the cache proposes, where the short key tells that they match.
+    #[inline]
+    fn hit<'g>(&mut self, pass: &Pass<'g>, heads: &[u8], flows: &mut [Option<&'g Megaflow>; BATCH]) {
+        let (table, mut hits) = (&pass.dp.flows, 0);
+        for (at, found) in heads.iter().zip(flows) {
+            let Some(slot) = self.slots.get(usize::from(*at)) else { break };
+            if let Some((id, generation)) = slot.hint
+                && let Some(flow) = table.current(pass.guard, id, generation)
+                && slot.kind == Kind::Plain
+                && flow.matches_plain(&slot.short)
+            {
+                hits += 1;
+                *found = Some(flow);
+                if pass.is_later {
+                    self.successors.insert(&slot.short, id, generation);
                 }
             }
         }
-        train.credit(self.number, pass.now_ms);
-        next.credit(self.number, pass.now_ms);
-        self.tally.hits += repeats;
-        self.tally.cache_hits += repeats;
+        self.tally.hits += hits;
+        self.tally.cache_hits += hits;
     }
 
-    #[inline]
-    fn head(&self, n: usize) -> usize {
-        self.heads.get(n).map_or(0, |at| usize::from(*at))
+    /// Executes what the flow of a group of packets says on each.
+    #[inline(always)]
+    fn act<'g>(
+        &mut self,
+        pass: &Pass<'g>,
+        host: &mut impl Host<B>,
+        group: Group,
+        flow: Option<&'g Megaflow>,
+        work: &mut InPlace<'_, B>,
+        (train, next): (&mut Train<'g>, &mut Train<'g>),
+    ) {
+        let Group { at, behind } = group;
+        let Some((meta, buf)) = work.next() else { return };
+        let Some(flow) = flow.or_else(|| self.search(pass, at, meta.get())) else {
+            train.leave(self.number, pass.now_ms);
+            return self.miss(group, (meta, buf), work);
+        };
+        train.join(flow, self.number, pass.now_ms);
+        if behind != 0 {
+            self.tally.hits += behind as u64;
+            self.tally.cache_hits += behind as u64;
+        }
+        let tcp_flags = self.slots.get(at).map_or(0, |slot| slot.short.tcp_flags());
+        train.count(1 + behind as u64, buf.len() as u64, tcp_flags);
+        match flow.output() {
+            // A port that is a tunnel's takes more than that.
+            Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
+                let in_port = meta.get().in_port;
+                if !self.queues.transmit(OdpPort(port), buf) {
+                    self.tally.drop_of(in_port, DropReason::WorklistFull);
+                }
+                if behind != 0 {
+                    for buf in work.bufs(behind) {
+                        if !self.queues.transmit(OdpPort(port), buf) {
+                            self.tally.drop_of(in_port, DropReason::WorklistFull);
+                        }
+                    }
+                }
+            }
+            _ => {
+                self.follow(pass, host, at, flow, (meta, buf), next);
+                for packet in work.take(behind) {
+                    self.follow(pass, host, at, flow, packet, next);
+                }
+            }
+        }
+    }
+
+    /// Sends a group of packets that hit no flow to the switch. Each is a miss of its own.
+    #[inline(never)]
+    fn miss(
+        &mut self,
+        Group { at, behind }: Group,
+        (meta, buf): (MetaMut<'_>, B),
+        work: &mut InPlace<'_, B>,
+    ) {
+        self.no_flow(at, meta, buf);
+        for (meta, buf) in work.take(behind) {
+            self.tally.misses += 1;
+            self.no_flow(at, meta, buf);
+        }
     }
 
     /// Does what a flow's plan says to a packet whose key is that at `at`.
@@ -480,26 +538,7 @@ impl<B: PacketBuf> Desk<B> {
         heads
     }
 
-    /// The megaflow of the packet at a place.
-    fn flow<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
-        let slot = self.slots.get(at)?;
-        let (dp, guard) = (pass.dp, pass.guard);
-        if let Some((id, generation)) = slot.hint
-            && let Some(flow) = dp.flows.current(guard, id, generation)
-            && slot.kind == Kind::Plain
-            && flow.matches_plain(&slot.short)
-        {
-            self.tally.hits += 1;
-            self.tally.cache_hits += 1;
-            if pass.is_later {
-                self.successors.insert(&slot.short, id, generation);
-            }
-            return Some(flow);
-        }
-        self.search(pass, at, meta)
-    }
-
-    /// The same, where one look at the cache was not enough.
+    /// The megaflow of the packet at a place, where one look at the cache was not enough.
     #[inline(never)]
     fn search<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
         let (slot, key) = (self.slots.get(at)?, self.keys.get_mut(at)?);
@@ -600,6 +639,13 @@ impl<B: PacketBuf> Desk<B> {
             }
         }
     }
+}
+
+/// A packet that was looked up, and those that repeat it.
+#[derive(Clone, Copy)]
+struct Group {
+    at: usize,
+    behind: usize,
 }
 
 /// Packets in a row that hit the same flow.

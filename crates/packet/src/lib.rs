@@ -28,7 +28,7 @@ mod offload;
 mod segment;
 mod time;
 
-pub use batch::{BATCH, Batch, MetaMut};
+pub use batch::{BATCH, Batch, InPlace, MetaMut};
 pub use buf::PacketBuf;
 pub use drop::DropReason;
 pub use flat::FlatPacket;
