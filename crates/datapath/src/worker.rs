@@ -85,6 +85,10 @@ pub(crate) struct Slot {
     pub hint: Option<(u32, u16)>,
     pub layers: Layers,
     pub kind: Kind,
+    /// Bytes of the packet.
+    pub len: u32,
+    /// So many packets repeat it.
+    pub behind: u32,
 }
 
 /// What there is of a packet's key.
@@ -106,6 +110,8 @@ impl Slot {
         hint: None,
         layers: Layers { l3: None, l4: None, end: 0 },
         kind: Kind::Plain,
+        len: 0,
+        behind: 0,
     };
 
     pub fn try_list(n: usize) -> Option<Vec<Slot>> {
@@ -277,27 +283,18 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
-        let packets = work.len();
         let count = if pass.known != 0 { self.read_known(pass, work) } else { self.read(pass, work) };
         self.propose(pass, count);
         let (mut train, mut next) = (Train::default(), Train::default());
         let mut work = work.drain_in_place();
         // Taken out, so that it can be read while packets are executed.
         let heads = ::core::mem::take(&mut self.heads);
-        let mut left = heads.get(..count).unwrap_or_default();
-        while let Some((now, later)) = left.split_at_checked(left.len().min(BATCH))
-            && !now.is_empty()
-        {
-            let end = later.first().map_or(packets, |at| usize::from(*at));
+        for heads in heads.get(..count).unwrap_or_default().chunks(BATCH) {
             let mut flows = [None; BATCH];
-            self.hit(pass, now, &mut flows);
-            let ends = now.iter().skip(1).map(|at| usize::from(*at)).chain([end]);
-            for ((at, flow), end) in now.iter().zip(flows).zip(ends) {
-                let at = usize::from(*at);
-                let group = Group { at, behind: end.wrapping_sub(at + 1) };
-                self.act(pass, host, group, flow, &mut work, (&mut train, &mut next));
+            self.hit(pass, heads, &mut flows);
+            for (at, flow) in heads.iter().zip(&flows) {
+                self.act(pass, host, usize::from(*at), *flow, &mut work, (&mut train, &mut next));
             }
-            left = later;
         }
         drop(work);
         self.heads = heads;
@@ -327,30 +324,26 @@ impl<B: PacketBuf> Desk<B> {
         self.tally.cache_hits += hits;
     }
 
-    /// Executes what the flow of a group of packets says on each.
+    /// Executes what the flow of a packet says on it and on those that repeat it.
     #[inline(always)]
     fn act<'g>(
         &mut self,
         pass: &Pass<'g>,
         host: &mut impl Host<B>,
-        group: Group,
+        at: usize,
         flow: Option<&'g Megaflow>,
         work: &mut InPlace<'_, B>,
         (train, next): (&mut Train<'g>, &mut Train<'g>),
     ) {
-        let Group { at, behind } = group;
         let Some((meta, buf)) = work.next() else { return };
+        let (tcp_flags, len, behind) =
+            self.slots.get(at).map_or((0, 0, 0), |slot| (slot.short.tcp_flags(), slot.len, slot.behind));
         let Some(flow) = flow.or_else(|| self.search(pass, at, meta.get())) else {
             train.leave(self.number, pass.now_ms);
-            return self.miss(group, (meta, buf), work);
+            return self.miss((at, behind), (meta, buf), work);
         };
         train.join(flow, self.number, pass.now_ms);
-        if behind != 0 {
-            self.tally.hits += behind as u64;
-            self.tally.cache_hits += behind as u64;
-        }
-        let tcp_flags = self.slots.get(at).map_or(0, |slot| slot.short.tcp_flags());
-        train.count(1 + behind as u64, buf.len() as u64, tcp_flags);
+        train.count(1 + u64::from(behind), u64::from(len), tcp_flags);
         match flow.output() {
             // A port that is a tunnel's takes more than that.
             Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
@@ -358,33 +351,36 @@ impl<B: PacketBuf> Desk<B> {
                 if !self.queues.transmit(OdpPort(port), buf) {
                     self.tally.drop_of(in_port, DropReason::WorklistFull);
                 }
-                if behind != 0 {
-                    for buf in work.bufs(behind) {
-                        if !self.queues.transmit(OdpPort(port), buf) {
-                            self.tally.drop_of(in_port, DropReason::WorklistFull);
-                        }
+                if behind == 0 {
+                    return;
+                }
+                for buf in work.bufs(behind as usize) {
+                    if !self.queues.transmit(OdpPort(port), buf) {
+                        self.tally.drop_of(in_port, DropReason::WorklistFull);
                     }
                 }
             }
             _ => {
                 self.follow(pass, host, at, flow, (meta, buf), next);
-                for packet in work.take(behind) {
+                for packet in work.take(behind as usize) {
                     self.follow(pass, host, at, flow, packet, next);
                 }
             }
         }
+        self.tally.hits += u64::from(behind);
+        self.tally.cache_hits += u64::from(behind);
     }
 
     /// Sends a group of packets that hit no flow to the switch. Each is a miss of its own.
     #[inline(never)]
     fn miss(
         &mut self,
-        Group { at, behind }: Group,
+        (at, behind): (usize, u32),
         (meta, buf): (MetaMut<'_>, B),
         work: &mut InPlace<'_, B>,
     ) {
         self.no_flow(at, meta, buf);
-        for (meta, buf) in work.take(behind) {
+        for (meta, buf) in work.take(behind as usize) {
             self.tally.misses += 1;
             self.no_flow(at, meta, buf);
         }
@@ -468,46 +464,50 @@ impl<B: PacketBuf> Desk<B> {
     /// among the heads, of which the number is returned.
     fn read(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
         let (dp, fresh) = (pass.dp, work.is_fresh());
-        // The last plain packet that came from a port without a tag.
-        let mut last: Option<(&[u8; HEAD_BYTES], usize, OdpPort)> = None;
+        // The last plain packet that came without a tag, if it may be repeated.
+        let mut last: Option<(&[u8; HEAD_BYTES], &mut Slot)> = None;
         let mut heads = 0;
         for (at, ((meta, buf), slot)) in work.iter_bufs_mut().zip(&mut self.slots).enumerate() {
             let ready = buf.pull_up(flow::extract::HEADER_BYTES);
             let buf = &*buf;
             let (head, len) = (buf.head(), buf.len());
-            if let Some((before, its_len, port)) = last
-                && its_len == len
-                && port == meta.in_port
+            if let Some((before, slot)) = &mut last
+                && slot.len as usize == len
+                && slot.short.in_port() == meta.in_port
                 && ready
                 && let Some(first) = head.first_chunk()
                 && is_repeated(before, first)
             {
+                slot.behind += 1;
                 continue;
             }
             if let Some(place) = self.heads.get_mut(heads) {
                 *place = at as u8;
             }
             heads += 1;
+            (slot.len, slot.behind) = (len as u32, 0);
             let read = match fresh {
                 true => PlainKey::read_fresh(meta.in_port, head, len, dp.vlan_limit),
                 false => PlainKey::read(meta, head, len, dp.vlan_limit),
             };
-            last = None;
             match read {
                 Some((key, layers)) if ready => {
                     (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
                     slot.hash = key.hash(dp.seed);
+                    self.cache.prefetch(slot.hash);
                     if fresh && !key.is_tagged() {
-                        last = head.first_chunk().map(|first| (first, len, meta.in_port));
+                        last = head.first_chunk().map(|first| (first, slot));
+                        continue;
                     }
                 }
                 _ => {
                     if let Some(whole) = self.keys.get_mut(at) {
                         read_whole(dp, meta, buf, ready, slot, whole);
                     }
+                    self.cache.prefetch(slot.hash);
                 }
             }
-            self.cache.prefetch(slot.hash);
+            last = None;
         }
         heads
     }
@@ -521,6 +521,7 @@ impl<B: PacketBuf> Desk<B> {
         for (at, ((meta, buf), ((slot, whole), head))) in work.iter_bufs_mut().zip(places).enumerate() {
             *head = at as u8;
             heads += 1;
+            (slot.len, slot.behind) = (buf.len() as u32, 0);
             if pass.known >> at & 1 != 0 {
                 slot.hash = slot.short.hash(dp.seed);
             } else {
@@ -639,13 +640,6 @@ impl<B: PacketBuf> Desk<B> {
             }
         }
     }
-}
-
-/// A packet that was looked up, and those that repeat it.
-#[derive(Clone, Copy)]
-struct Group {
-    at: usize,
-    behind: usize,
 }
 
 /// Packets in a row that hit the same flow.

@@ -212,6 +212,11 @@ impl PlainKey {
         Some((key, Layers { l3: Some(l3 as u16), l4: Some(l4), end }))
     }
 
+    /// The port that the packet came in by.
+    pub const fn in_port(&self) -> OdpPort {
+        OdpPort((self.0[0] >> 32) as u32)
+    }
+
     /// Ethernet type of the payload.
     pub const fn eth_type(&self) -> u16 {
         ((self.0[3] >> 48) as u16).swap_bytes()
