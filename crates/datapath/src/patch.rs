@@ -9,10 +9,10 @@
 
 use odp::{Action, Header};
 use packet::L4Checksum;
-use wire::checksum::Sum;
 use wire::{EthAddr, ip, ipv4, tcp, udp};
 
-/// Bits to be written: those of `mask`.
+/// Bits to be written: those of `mask`, both in the order of the frame's bytes. Nothing is turned round for a packet:
+/// sums do not mind (RFC 1071, section 2B).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bits<T> {
     value: T,
@@ -22,8 +22,9 @@ struct Bits<T> {
 macro_rules! bits {
     ($($ty:ident),+) => {$(
         impl Bits<$ty> {
-            /// Writes `mask`'s bits of `value` after what is written already.
+            /// Writes `mask`'s bits of `value`, which are numbers, after what is written already.
             const fn then(&mut self, value: $ty, mask: $ty) {
+                let (value, mask) = (value.to_be(), mask.to_be());
                 self.value = self.value & !mask | value & mask;
                 self.mask |= mask;
             }
@@ -123,6 +124,7 @@ impl Patch {
 
     /// Writes to a frame whose IPv4 header of twenty bytes is at `l3`, with a whole TCP or UDP header behind it; `None`,
     /// and no change, where that is left to `rewrite.rs`.
+    #[inline]
     pub fn apply(&self, head: &mut [u8], l3: usize, proto: u8, l4: L4Checksum) -> Option<()> {
         let partial = match l4 {
             L4Checksum::Partial { start, .. } if usize::from(start) == l3 + ipv4::HEADER_LEN => true,
@@ -143,26 +145,26 @@ impl Patch {
         let (ports, rest) = segment.split_first_chunk_mut::<4>()?;
         let sum: &mut [u8; 2] = rest.get_mut(sum_at - 4..)?.first_chunk_mut()?;
         if let Some((first, rest)) = &self.macs {
-            put(macs, 0, |old| first.over(u64::from_be_bytes(old)).to_be_bytes());
-            put(macs, 8, |old| rest.over(u32::from_be_bytes(old)).to_be_bytes());
+            put(macs, 0, |old| first.over(u64::from_ne_bytes(old)).to_ne_bytes());
+            put(macs, 8, |old| rest.over(u32::from_ne_bytes(old)).to_ne_bytes());
         }
         // What the transport's sum changes by: for its pseudo header, and for itself.
         let (mut pseudo, mut own) = (None, None);
         if let Some(n) = &self.network {
             let addresses = change(network, 12, &n.src).and(change(network, 16, &n.dst));
             let others = change(network, 0, &n.first).and(change(network, 8, &n.third));
-            let stored = u16::from_be_bytes([network[10], network[11]]);
-            [network[10], network[11]] = others.and(addresses).after(stored).to_be_bytes();
+            let stored = u16::from_ne_bytes([network[10], network[11]]);
+            [network[10], network[11]] = others.and(addresses).after(stored).to_ne_bytes();
             pseudo = (n.src.mask | n.dst.mask != 0).then_some(addresses);
         }
         if let Some((_, bits)) = &self.ports {
             own = Some(change(ports, 0, bits));
         }
-        let stored = u16::from_be_bytes(*sum);
+        let stored = u16::from_ne_bytes(*sum);
         if partial {
             // The stored sum is of the pseudo header alone, and not complemented.
             if let Some(delta) = pseudo {
-                *sum = (!delta.after(!stored)).to_be_bytes();
+                *sum = (!delta.after(!stored)).to_ne_bytes();
             }
             return Some(());
         }
@@ -180,7 +182,7 @@ impl Patch {
             0 if is_udp => 0xffff,
             new => new,
         };
-        *sum = new.to_be_bytes();
+        *sum = new.to_ne_bytes();
         Some(())
     }
 }
@@ -197,8 +199,10 @@ impl Delta {
 
     /// The checksum that was `sum`.
     const fn after(self, sum: u16) -> u16 {
-        // Far from overflowing, so that no carry is lost.
-        Sum::new().u16(!sum).wide(self.0).finish()
+        let sum = self.0 + !sum as u64;
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        !((sum >> 16) + (sum & 0xffff)) as u16
     }
 }
 
@@ -218,10 +222,10 @@ fn put<const N: usize, const W: usize>(
 fn change<const N: usize>(bytes: &mut [u8; N], at: usize, bits: &Bits<u32>) -> Delta {
     let mut delta = 0;
     put(bytes, at, |old| {
-        let old = u32::from_be_bytes(old);
+        let old = u32::from_ne_bytes(old);
         let new = bits.over(old);
         delta = u64::from(!old) + u64::from(new);
-        new.to_be_bytes()
+        new.to_ne_bytes()
     });
     Delta(delta)
 }

@@ -23,15 +23,16 @@ use crate::patch::Patch;
 use crate::worker::{Kind, Pass, Slot, Train};
 
 /// A plain packet, with its short key.
-pub(crate) struct Plain<'a> {
-    pub short: &'a PlainKey,
+#[derive(Clone, Copy)]
+pub(crate) struct Plain {
+    pub short: PlainKey,
     pub layers: Layers,
 }
 
-impl Plain<'_> {
+impl Plain {
     /// What connection tracking need not read again.
     pub fn headers(&self) -> Option<(usize, Headers)> {
-        headers(self.short, &self.layers)
+        headers(&self.short, &self.layers)
     }
 
     /// Rewrites the packet; false, and no change, if that is left to the interpreter.
@@ -95,12 +96,12 @@ impl<B: PacketBuf> Tracker<'_, B> {
     pub fn run<'g, 'm>(
         &mut self,
         pass: &Pass<'g>,
-        packet: &Plain<'_>,
+        packet: &Plain,
+        (l3, headers): (usize, &Headers),
         (meta, mut buf): (MetaMut<'m>, B),
         (action, recirc): (&conntrack::CtAction, u32),
         train: &mut Train<'g>,
     ) -> Option<(MetaMut<'m>, B)> {
-        let Some((l3, headers)) = packet.headers() else { return Some((meta, buf)) };
         let port = meta.get().in_port;
         if !meta.is_fresh() || !buf.pull_up(headers.end) {
             return Some((meta, buf));
@@ -108,7 +109,7 @@ impl<B: PacketBuf> Tracker<'_, B> {
         let Some(found) = self.waiting.next_tracked(port) else { return Some((meta, buf)) };
         let (l4_checksum, len) = (buf.offload().l4, buf.len());
         let mut view = CtPacket { head: buf.head_mut(), len, l3, eth_type: eth::TYPE_IPV4, l4_checksum };
-        let verdict = pass.dp.conntrack().process_plain(pass.now, found, &mut view, &headers, action);
+        let verdict = pass.dp.conntrack().process_plain(pass.now, found, &mut view, headers, action);
         found.recirc_id = recirc;
         match verdict {
             CtVerdict::Drop(reason) => {

@@ -19,6 +19,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use ::core::iter::{Take, once};
 
 use classifier::{Found, Sought, hash_key};
 use flow::plain::{HEAD_BYTES, is_repeated};
@@ -32,7 +33,7 @@ use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::execute::{Executor, Known, Stack, Start};
 use crate::flows::{Megaflow, Run};
-use crate::plan::Plan;
+use crate::plan::{Plan, Program};
 use crate::quick::{Carried, Plain, Tracker};
 use crate::{Datapath, Egress, Host, UpcallKind};
 
@@ -326,13 +327,13 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Executes what the flow of a packet says on it and on those that repeat it.
     #[inline(always)]
-    fn act<'g>(
+    fn act<'g, 'w>(
         &mut self,
         pass: &Pass<'g>,
         host: &mut impl Host<B>,
         at: usize,
         flow: Option<&'g Megaflow>,
-        work: &mut InPlace<'_, B>,
+        work: &mut InPlace<'w, B>,
         (train, next): (&mut Train<'g>, &mut Train<'g>),
     ) {
         let Some((meta, buf)) = work.next() else { return };
@@ -361,10 +362,8 @@ impl<B: PacketBuf> Desk<B> {
                 }
             }
             _ => {
-                self.follow(pass, host, at, flow, (meta, buf), next);
-                for packet in work.take(behind as usize) {
-                    self.follow(pass, host, at, flow, packet, next);
-                }
+                let packets = (meta, buf, work.take(behind as usize));
+                self.follow(pass, host, (at, flow), packets, next);
             }
         }
         self.tally.hits += u64::from(behind);
@@ -386,35 +385,45 @@ impl<B: PacketBuf> Desk<B> {
         }
     }
 
-    /// Does what a flow's plan says to a packet whose key is that at `at`.
+    /// Does what a flow's plan says to packets whose key is that at `at`.
     #[inline(never)]
-    fn follow<'g>(
+    fn follow<'g, 'w>(
         &mut self,
         pass: &Pass<'g>,
         host: &mut impl Host<B>,
-        at: usize,
-        flow: &'g Megaflow,
-        (meta, mut buf): (MetaMut<'_>, B),
+        (at, flow): (usize, &'g Megaflow),
+        packets: (MetaMut<'w>, B, Take<&mut InPlace<'w, B>>),
         next: &mut Train<'g>,
     ) {
-        let (mut actions, mut meta, mut is_changed) = (flow.actions(pass.guard), meta, false);
-        if let (Some(program), Some(slot)) = (flow.program(pass.guard), self.slots.get(at))
-            && slot.kind == Kind::Plain
-        {
-            let packet = Plain { short: &slot.short, layers: slot.layers };
-            match &program.plan {
-                Plan::Rewrite { patch, then, output } if packet.rewrite(patch, &mut buf) => {
-                    if let Some(port) = output
-                        && meta.get().tunnel.flags & TunnelKey::SEND == 0
-                    {
-                        if !self.queues.transmit(*port, buf) {
+        let plan = match (flow.program(pass.guard), self.slots.get(at)) {
+            (Some(program), Some(slot)) if slot.kind == Kind::Plain => {
+                let packet = Plain { short: slot.short, layers: slot.layers };
+                Some((program, packet))
+            }
+            _ => None,
+        };
+        let (meta, buf, more) = packets;
+        let packets = once((meta, buf)).chain(more);
+        match plan {
+            Some((Program { list, plan: Plan::Rewrite { patch, then, output } }, packet)) => {
+                let rest = list.get(*then..).unwrap_or_default();
+                let port = output.unwrap_or(OdpPort::NONE);
+                for (meta, mut buf) in packets {
+                    let is_changed = meta.get().tunnel.flags & TunnelKey::SEND == 0
+                        && packet.rewrite(patch, &mut buf);
+                    if is_changed && output.is_some() {
+                        if !self.queues.transmit(port, buf) {
                             self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
                         }
-                        return;
+                        continue;
                     }
-                    (actions, is_changed) = (program.list.get(*then..).unwrap_or_default(), true);
+                    let actions = if is_changed { rest } else { list };
+                    self.interpret(pass, host, (at, flow), (meta, buf), (actions, is_changed));
                 }
-                Plan::Track { action, recirc } => {
+            }
+            Some((Program { list, plan: Plan::Track { action, recirc } }, packet)) => {
+                let Some((l3, headers)) = packet.headers() else { return };
+                for taken in packets {
                     let mut tracker = Tracker {
                         queues: &mut self.queues,
                         waiting: &mut self.waiting,
@@ -423,14 +432,31 @@ impl<B: PacketBuf> Desk<B> {
                         tally: &mut self.tally,
                         number: self.number,
                     };
-                    match tracker.run(pass, &packet, (meta, buf), (action, *recirc), next) {
-                        Some(untouched) => (meta, buf) = untouched,
-                        None => return,
+                    let left = tracker.run(pass, &packet, (l3, &headers), taken, (action, *recirc), next);
+                    if let Some(untouched) = left {
+                        self.interpret(pass, host, (at, flow), untouched, (list, false));
                     }
                 }
-                Plan::Rewrite { .. } | Plan::Interpret => {}
+            }
+            _ => {
+                let actions = flow.actions(pass.guard);
+                for packet in packets {
+                    self.interpret(pass, host, (at, flow), packet, (actions, false));
+                }
             }
         }
+    }
+
+    /// Interprets a flow's actions, which may be the rest of them: then the packet is changed already.
+    #[inline(never)]
+    fn interpret(
+        &mut self,
+        pass: &Pass<'_>,
+        host: &mut impl Host<B>,
+        (at, flow): (usize, &Megaflow),
+        (meta, buf): (MetaMut<'_>, B),
+        (actions, is_changed): (&[Action], bool),
+    ) {
         let start = Start { actions, flow: Some(flow.ufid), is_changed };
         self.run(pass, host, at, (meta.into_mut(), buf), &start);
     }

@@ -52,12 +52,6 @@ impl Sum {
         self.add(word as u64)
     }
 
-    /// Adds a sum of such words that was not folded.
-    #[must_use]
-    pub const fn wide(self, words: u64) -> Sum {
-        self.add(words)
-    }
-
     /// Adds a 128-bit number, such as an IPv6 address.
     #[must_use]
     pub const fn u128(self, n: u128) -> Sum {
