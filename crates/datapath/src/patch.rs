@@ -207,11 +207,7 @@ impl Delta {
 }
 
 #[inline(always)]
-fn put<const N: usize, const W: usize>(
-    bytes: &mut [u8; N],
-    at: usize,
-    f: impl FnOnce([u8; W]) -> [u8; W],
-) {
+fn put<const N: usize, const W: usize>(bytes: &mut [u8; N], at: usize, f: impl FnOnce([u8; W]) -> [u8; W]) {
     if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<W>()) {
         *place = f(*place);
     }
@@ -228,4 +224,140 @@ fn change<const N: usize>(bytes: &mut [u8; N], at: usize, bits: &Bits<u32>) -> D
         new.to_ne_bytes()
     });
     Delta(delta)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use flow::{FlowKey, Layers, PlainKey};
+    use packet::{FlatPacket, PacketBuf, PacketMeta};
+    use proptest::prelude::*;
+    use wire::checksum::{Sum, pseudo_v4};
+    use wire::eth;
+
+    use super::*;
+    use crate::execute::Packet;
+    use crate::rewrite;
+
+    fn frame(proto: u8, tagged: bool, addresses: (u32, u32), ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+        let mut f = Vec::from([2, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2]);
+        if tagged {
+            f.extend([0x81, 0, 0x20, 5]);
+        }
+        let transport = if proto == ip::PROTO_TCP { 20 } else { 8 };
+        let len = transport + payload.len();
+        f.extend([8, 0, 0x45, 7, 0, 20 + len as u8, 0, 1, 0x40, 0, 64, proto, 0, 0]);
+        f.extend(addresses.0.to_be_bytes());
+        f.extend(addresses.1.to_be_bytes());
+        f.extend(ports.0.to_be_bytes());
+        f.extend(ports.1.to_be_bytes());
+        match proto {
+            ip::PROTO_TCP => f.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 1, 0, 0, 0, 0, 0]),
+            _ => f.extend([0, len as u8, 0, 0]),
+        }
+        f.extend(payload);
+        f
+    }
+
+    /// Where the network header is, where the transport's checksum is, and what both sums should be.
+    fn sums(f: &[u8]) -> (usize, usize, [u16; 2]) {
+        let l3 = if f[12] == 0x81 { 18 } else { 14 };
+        let l4 = l3 + 20;
+        let n = |at: usize| u32::from_be_bytes([f[at], f[at + 1], f[at + 2], f[at + 3]]);
+        let at = l4 + if f[l3 + 9] == ip::PROTO_TCP { tcp::OFF_CHECKSUM } else { udp::OFF_CHECKSUM };
+        let network = Sum::new().bytes(&f[l3..l3 + 10]).bytes(&f[l3 + 12..l4]).finish();
+        let pseudo = pseudo_v4(n(l3 + 12), n(l3 + 16), f[l3 + 9], (f.len() - l4) as u16);
+        (l3, at, [network, pseudo.bytes(&f[l4..at]).bytes(&f[at + 2..]).finish()])
+    }
+
+    fn mac() -> impl Strategy<Value = EthAddr> {
+        prop::sample::select(alloc::vec![0, 0xffff_ffff_ffff, 0x0606_0606_0606, 0x00ff_f00f_0000])
+            .prop_map(EthAddr::from_u64)
+    }
+
+    fn header() -> impl Strategy<Value = (Header, Header)> {
+        let word = prop::sample::select(alloc::vec![0u32, u32::MAX, 0x0b00_0001, 0x0a00_0001, 0xffff_0000]);
+        let byte = prop::sample::select(alloc::vec![0u8, 255, 63, 64, 7]);
+        prop_oneof![
+            [mac(), mac(), mac(), mac()].prop_map(|[src, dst, ms, md]| {
+                (Header::Ethernet { src, dst }, Header::Ethernet { src: ms, dst: md })
+            }),
+            (
+                [word.clone(), word.clone(), word.clone(), word],
+                [byte.clone(), byte.clone(), byte.clone(), byte]
+            )
+                .prop_map(|([src, dst, ms, md], [tos, ttl, mtos, mttl])| {
+                    let ip = |src, dst, tos, ttl| Header::Ipv4 { src, dst, proto: 0, tos, ttl, frag: 0 };
+                    (ip(src, dst, tos, ttl), ip(ms, md, mtos, mttl))
+                }),
+            (
+                any::<[u16; 2]>(),
+                prop::sample::select(alloc::vec![[0u16, 0xffff], [0xffff, 0xff], [0, 0]]),
+                any::<bool>()
+            )
+                .prop_map(|([src, dst], [ms, md], is_tcp)| match is_tcp {
+                    true => (Header::Tcp { src, dst }, Header::Tcp { src: ms, dst: md }),
+                    false => (Header::Udp { src, dst }, Header::Udp { src: ms, dst: md }),
+                }),
+        ]
+    }
+
+    proptest! {
+        /// I1: as one action after the other; and sums that were right are right.
+        #[test]
+        fn a_patch_is_its_actions(
+            (is_tcp, tagged) in (any::<bool>(), any::<bool>()),
+            addresses in (prop::sample::select(alloc::vec![0u32, u32::MAX, 0x0a00_0001]), any::<u32>()),
+            ports in any::<(u16, u16)>(),
+            payload in prop::collection::vec(any::<u8>(), 0..30),
+            headers in prop::collection::vec((header(), any::<bool>()), 1..4),
+            stored in prop::sample::select(alloc::vec![None, Some(0u16), Some(0xffff), Some(0x1234)]),
+            partial in prop::option::of(any::<bool>()),
+        ) {
+            let proto = if is_tcp { ip::PROTO_TCP } else { ip::PROTO_UDP };
+            let mut f = frame(proto, tagged, addresses, ports, &payload);
+            let (l3, at, [network, transport]) = sums(&f);
+            f[l3 + 10..l3 + 12].copy_from_slice(&stored.unwrap_or(network).to_be_bytes());
+            let transport = if transport == 0 && !is_tcp { 0xffff } else { transport };
+            f[at..at + 2].copy_from_slice(&stored.unwrap_or(transport).to_be_bytes());
+            let l4 = match partial {
+                None => L4Checksum::Unknown,
+                Some(here) => L4Checksum::Partial { start: (l3 + if here { 20 } else { 0 }) as u16, offset: 6 },
+            };
+            let mut meta = PacketMeta::default();
+            let (short, layers): (PlainKey, Layers) = PlainKey::read(&meta, &f, f.len(), 1).unwrap();
+            let mut key = FlowKey::ZERO;
+            short.to_key(&meta, &mut key);
+            let (mut patch, mut buf) = (Patch::default(), FlatPacket::try_from_frame(&f).unwrap());
+            buf.offload_mut().l4 = l4;
+            let mut all_done = true;
+            for ((value, mask), whole) in &headers {
+                let mask = (!whole).then(|| mask.clone());
+                let action = match mask.clone() {
+                    Some(mask) => Action::SetMasked { value: value.clone(), mask },
+                    None => Action::Set(value.clone()),
+                };
+                if !patch.add(&action) { break; }
+                let mut p = Packet { meta: &mut meta, buf: &mut buf, layers };
+                all_done &= rewrite::set(&mut p, &key, value, mask.as_ref()).is_ok();
+            }
+            let before = f.clone();
+            let applied = patch.apply(&mut f, usize::from(layers.l3.unwrap()), proto, l4);
+            if applied.is_none() {
+                prop_assert_eq!(&f, &before);
+                prop_assert!(!all_done || partial == Some(false));
+                return Ok(());
+            }
+            prop_assert!(all_done);
+            prop_assert_eq!(&f[..], buf.frame());
+            let (.., [network, transport]) = sums(&f);
+            if stored.is_none() && partial.is_none() {
+                let got = |at: usize| u16::from_be_bytes([f[at], f[at + 1]]);
+                prop_assert_eq!(got(l3 + 10) % 0xffff, network % 0xffff);
+                prop_assert_eq!(got(at) % 0xffff, transport % 0xffff);
+            }
+            prop_assert_eq!(eth::TYPE_IPV4, short.eth_type());
+        }
+    }
 }

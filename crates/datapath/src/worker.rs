@@ -17,9 +17,9 @@
 //! Context: any thread; DISPATCH_LEVEL on Windows. Allocates only in [`Worker::try_new`].
 //! Next: `cache.rs`, then `classifier/src/lib.rs`, then `quick.rs` and `execute.rs`.
 
+use ::core::iter::{Take, once};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use ::core::iter::{Take, once};
 
 use classifier::{Found, Sought, hash_key};
 use flow::plain::{HEAD_BYTES, is_repeated};
@@ -372,12 +372,7 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Sends a group of packets that hit no flow to the switch. Each is a miss of its own.
     #[inline(never)]
-    fn miss(
-        &mut self,
-        (at, behind): (usize, u32),
-        (meta, buf): (MetaMut<'_>, B),
-        work: &mut InPlace<'_, B>,
-    ) {
+    fn miss(&mut self, (at, behind): (usize, u32), (meta, buf): (MetaMut<'_>, B), work: &mut InPlace<'_, B>) {
         self.no_flow(at, meta, buf);
         for (meta, buf) in work.take(behind as usize) {
             self.tally.misses += 1;
@@ -409,8 +404,8 @@ impl<B: PacketBuf> Desk<B> {
                 let rest = list.get(*then..).unwrap_or_default();
                 let port = output.unwrap_or(OdpPort::NONE);
                 for (meta, mut buf) in packets {
-                    let is_changed = meta.get().tunnel.flags & TunnelKey::SEND == 0
-                        && packet.rewrite(patch, &mut buf);
+                    let is_changed =
+                        meta.get().tunnel.flags & TunnelKey::SEND == 0 && packet.rewrite(patch, &mut buf);
                     if is_changed && output.is_some() {
                         if !self.queues.transmit(port, buf) {
                             self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
@@ -662,7 +657,13 @@ impl<B: PacketBuf> Desk<B> {
             if self.slots.get(at).is_some_and(|slot| slot.kind == Kind::Runt) {
                 self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame);
             } else {
-                self.run(pass, host, at, (meta.into_mut(), buf), &Start { actions, flow: None, is_changed: false });
+                self.run(
+                    pass,
+                    host,
+                    at,
+                    (meta.into_mut(), buf),
+                    &Start { actions, flow: None, is_changed: false },
+                );
             }
         }
     }

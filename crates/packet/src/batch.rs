@@ -273,7 +273,9 @@ mod tests {
         assert_eq!((got[0].0, got[0].1.in_port, got[0].1.ct_mark), (false, OdpPort(4), 7));
         assert!(batch.push_from(OdpPort(6), 'd').is_ok());
         batch.drain_in_place().for_each(|(meta, _)| {
-            assert!(meta.is_fresh() && *meta.get() == PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() });
+            assert!(
+                meta.is_fresh() && *meta.get() == PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() }
+            );
             meta.into_mut().tunnel.id = 1;
         });
         assert_eq!(batch.next_tracked(OdpPort(7)).unwrap().tunnel.id, 0);

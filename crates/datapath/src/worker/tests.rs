@@ -268,3 +268,116 @@ fn a_bond_sends_by_hash() {
         .collect();
     assert_eq!(ports, [2, 3].into());
 }
+
+/// Flows that rewrite, track and send round again, under ids of their own; from ports 1 and 3 to port 2.
+fn planned(b: &Bench) {
+    let ct = |commit| Action::Ct(Box::new(odp::CtAction { commit, ..odp::CtAction::default() }));
+    let ttl = |ttl| Header::Ipv4 { src: 0, dst: 0, proto: 0, tos: 0, ttl, frag: 0 };
+    let set = |n| Action::SetMasked { value: ttl(n), mask: ttl(255) };
+    let ports = Action::Set(Header::Udp { src: 7, dst: 8 });
+    let out = Action::Output(OdpPort(2));
+    let mut id = 0;
+    let mut flow = |port: u32, recirc: u32, state: Option<(u8, u8)>, tos: u8, actions: Vec<Action>| {
+        id += 1;
+        let mut m = Match::ANY;
+        m.set_exact(slot::in_port, port.into());
+        m.set_exact(slot::recirc_id, recirc.into());
+        m.set_exact(slot::eth_type, 0x800);
+        m.set_exact(slot::nw_tos, tos.into());
+        if let Some((value, mask)) = state {
+            m.set_masked(slot::ct_state, value.into(), mask.into());
+        }
+        b.flow(id, m, actions);
+    };
+    for port in [1, 3] {
+        flow(port, 0, None, 0, vec![ct(false), Action::Recirc(1)]);
+        flow(port, 1, Some((0x21, 0x21)), 0, vec![ct(true), set(9), out.clone()]);
+        flow(port, 1, Some((0x22, 0x22)), 0, vec![out.clone()]);
+        flow(port, 1, Some((0x20, 0x23)), 0, vec![Action::Output(OdpPort(4))]);
+        flow(port, 0, None, 4, vec![set(5), ports.clone(), out.clone()]);
+        flow(port, 0, None, 8, vec![set(6), ct(true), Action::Recirc(2)]);
+        flow(port, 2, None, 8, vec![ports.clone(), out.clone(), set(1), Action::Output(OdpPort(5))]);
+        flow(port, 0, None, 12, vec![out.clone(), out.clone()]);
+    }
+}
+
+/// A packet of one of few flows, right or damaged.
+fn planned_frame() -> impl proptest::strategy::Strategy<Value = (u32, Vec<u8>)> {
+    use proptest::prelude::*;
+    let damage = prop::option::weighted(0.15, (14usize..46, any::<u8>()));
+    let tos = prop::sample::select(vec![0u8, 0, 0, 4, 8, 12, 16]);
+    (any::<bool>(), 0u8..3, tos, damage).prop_map(|(reply, client, tos, damage)| {
+        let mut f = udp_frame();
+        f[15] = tos;
+        f[29] += client;
+        if reply {
+            let (src, dst): ([u8; 4], [u8; 4]) =
+                (f[26..30].try_into().unwrap(), f[30..34].try_into().unwrap());
+            f[26..30].copy_from_slice(&dst);
+            f[30..34].copy_from_slice(&src);
+            f[34..38].rotate_left(2);
+        }
+        f[24..26].fill(0);
+        let ip = wire::checksum::checksum(&f[14..34]);
+        f[24..26].copy_from_slice(&ip.to_be_bytes());
+        let udp = udp_checksum(&f);
+        f[40..42].copy_from_slice(&udp.to_be_bytes());
+        if let Some((at, value)) = damage {
+            f[at] = value;
+        }
+        (if reply { 3 } else { 1 }, f)
+    })
+}
+
+proptest::proptest! {
+    /// What is done at once, by plans, keys that are carried on and packets that repeat others, is what is done to
+    /// packets of which others may have written metadata, which are read and interpreted one by one.
+    #[test]
+    fn plans_and_trains_change_nothing(
+        batches in proptest::collection::vec(
+            proptest::collection::vec((planned_frame(), 1usize..4), 1..12), 1..6),
+    ) {
+        let (mut quick, mut slow) = (Bench::new(), Bench::new());
+        planned(&quick);
+        planned(&slow);
+        for groups in batches {
+            let frames: Vec<(u32, Vec<u8>)> =
+                groups.into_iter().flat_map(|(frame, n)| core::iter::repeat_n(frame, n)).take(BATCH).collect();
+            let mut sent: Vec<Vec<(u32, Vec<u8>)>> = Vec::new();
+            let mut upcalls = Vec::new();
+            for b in [&mut quick, &mut slow] {
+                let mut batch = Batch::default();
+                for (port, f) in &frames {
+                    let (port, packet) = (OdpPort(*port), FlatPacket::try_from_frame(f).unwrap());
+                    let pushed = if sent.is_empty() {
+                        batch.push_from(port, packet).is_ok()
+                    } else {
+                        batch.push(PacketMeta { in_port: port, ..Default::default() }, packet).is_ok()
+                    };
+                    assert!(pushed);
+                }
+                b.worker.process(&b.dp, &mut Heap, NOW, &mut batch);
+                let mut out: Vec<(u32, Vec<u8>)> =
+                    b.worker.egress().transmits().map(|(port, p)| (port.0, p.frame().to_vec())).collect();
+                // A packet that goes on at once does not wait for those behind it, which are of other flows.
+                out.sort();
+                sent.push(out);
+                let mut missed: Vec<_> = b.worker.egress().upcalls().map(|u| (u.meta, u.packet.frame().to_vec())).collect();
+                missed.sort_by(|a, b| a.1.cmp(&b.1));
+                upcalls.push(missed);
+                b.dp.conntrack().maintain(NOW, 0);
+            }
+            proptest::prop_assert_eq!(&sent[0], &sent[1]);
+            proptest::prop_assert_eq!(&upcalls[0], &upcalls[1]);
+        }
+        for id in 1..=16 {
+            proptest::prop_assert_eq!(quick.get(id).stats, slow.get(id).stats, "flow {}", id);
+        }
+        proptest::prop_assert_eq!(quick.dp.conntrack().stats(), slow.dp.conntrack().stats());
+        let stats = [&quick, &slow].map(|b| match b.dp.apply(Command::Stats) {
+            Ok(Reply::Stats(s)) => (s.hits, s.misses, s.recirculated, s.lost, s.drops),
+            _ => panic!("no statistics"),
+        });
+        proptest::prop_assert_eq!(stats[0], stats[1]);
+    }
+}
