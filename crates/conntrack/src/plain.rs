@@ -55,16 +55,20 @@ impl Conntrack {
             && meta.ct_conn == 0
             && (action.nat.is_none(), action.mark, action.label) == (true, None, None)
             && action.commit != Commit::Force
-            && let Some(verdict) = self.established(now, meta, packet, headers, action)
+            && let Some(verdict) = match headers.proto {
+                ip::PROTO_UDP => self.established::<false>(now, meta, packet, headers, action),
+                ip::PROTO_TCP => self.established::<true>(now, meta, packet, headers, action),
+                _ => None,
+            }
         {
             return verdict;
         }
         self.process(now, meta, packet, action)
     }
 
-    /// The same, of a live connection; `None`, and nothing is changed, for others.
-    #[inline]
-    fn established(
+    /// The same, of a live connection of TCP or else of UDP; `None`, and nothing is changed, for others.
+    #[inline(always)]
+    fn established<const TCP: bool>(
         &self,
         now: Now,
         meta: &mut PacketMeta,
@@ -72,7 +76,7 @@ impl Conntrack {
         headers: &Headers,
         action: &CtAction,
     ) -> Option<CtVerdict> {
-        let (kind, summed) = read(packet, headers)?;
+        let (kind, summed) = read::<TCP>(packet, headers)?;
         let place = self.place_v4(headers, action.zone);
         let mut shard = self.shard(place.shard)?;
         let (conn, side) = shard.find_v4(place.tag, headers, action.zone)?;
@@ -125,8 +129,8 @@ fn facts(packet: &CtPacket<'_>, h: &Headers, kind: Kind, zone: u16) -> Facts {
 
 /// Reads what the key does not tell, and verifies checksums: the kind, and whether the transport's was summed. `None`
 /// for what cannot be tracked.
-#[inline]
-fn read(packet: &CtPacket<'_>, h: &Headers) -> Option<(Kind, bool)> {
+#[inline(always)]
+fn read<const TCP: bool>(packet: &CtPacket<'_>, h: &Headers) -> Option<(Kind, bool)> {
     let head: &[u8] = packet.head;
     let network: &[u8; ipv4::HEADER_LEN] = head.get(packet.l3..h.l4)?.first_chunk()?;
     if Sum::new().bytes(network).finish() != 0 || packet.l4_checksum == L4Checksum::Bad {
@@ -137,16 +141,14 @@ fn read(packet: &CtPacket<'_>, h: &Headers) -> Option<(Kind, bool)> {
         None => (head.get(h.l4..)?, false),
     };
     let len = h.end.checked_sub(h.l4)?;
-    let (kind, has_sum) = match h.proto {
-        ip::PROTO_UDP => {
-            let header: &[u8; udp::HEADER_LEN] = segment.first_chunk()?;
-            if usize::from(bytes::u16_at(header, udp::OFF_LEN)?) != len {
-                return None;
-            }
-            (Kind::Other, bytes::u16_at(header, udp::OFF_CHECKSUM)? != 0)
+    let (kind, has_sum) = if TCP {
+        (Kind::Tcp(TcpSegment::read(&TcpRef::parse(segment)?, len)?), true)
+    } else {
+        let header: &[u8; udp::HEADER_LEN] = segment.first_chunk()?;
+        if usize::from(bytes::u16_at(header, udp::OFF_LEN)?) != len {
+            return None;
         }
-        ip::PROTO_TCP => (Kind::Tcp(TcpSegment::read(&TcpRef::parse(segment)?, len)?), true),
-        _ => return None,
+        (Kind::Other, bytes::u16_at(header, udp::OFF_CHECKSUM)? != 0)
     };
     let verify = packet.l4_checksum == L4Checksum::Unknown && whole && has_sum;
     let right = !verify || pseudo_v4(h.src, h.dst, h.proto, len as u16).bytes(segment).finish() == 0;

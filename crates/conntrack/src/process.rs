@@ -47,6 +47,7 @@ pub(crate) enum Standing {
 impl Conntrack {
     /// Sends a packet through the tracker: sets `meta`'s connection fields, and translates the packet's addresses. Never
     /// allocates.
+    #[inline(never)]
     pub fn process(
         &self,
         now: Now,
@@ -201,6 +202,7 @@ impl Conntrack {
         CtVerdict::Pass(rewrite)
     }
 
+    #[inline(never)]
     pub(crate) fn process_new(
         &self,
         now: Now,

@@ -15,15 +15,16 @@
 //! I3  Each stage asks for the memory that the next one reads, for all packets, before any of it is read.
 //!
 //! Context: any thread; DISPATCH_LEVEL on Windows. Allocates only in [`Worker::try_new`].
-//! Next: `cache.rs`, then `classifier/src/lib.rs`, then `quick.rs` and `execute.rs`.
+//! Next: `worker/read.rs`, `cache.rs`, then `classifier/src/lib.rs`, then `quick.rs` and `execute.rs`.
 
 use ::core::iter::{Take, once};
+mod read;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use classifier::{Found, Sought, hash_key};
-use flow::plain::{HEAD_BYTES, is_repeated};
-use flow::{FlowKey, Layers, PlainKey};
+use classifier::{Found, Sought};
+use flow::FlowKey;
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, InPlace, MetaMut, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use sync::{Guard, Reader, try_box, try_box_with};
@@ -36,6 +37,8 @@ use crate::flows::{Megaflow, Run};
 use crate::plan::{Plan, Program};
 use crate::quick::{Carried, Plain, Tracker};
 use crate::{Datapath, Egress, Host, UpcallKind};
+
+pub(crate) use read::{Kind, Slot};
 
 /// How often a packet may recirculate.
 const MAX_PASSES: usize = 8;
@@ -74,50 +77,6 @@ struct Desk<B> {
     random: u64,
     /// The number of the worker's slot.
     number: u8,
-}
-
-/// What the stages before execution know of a packet.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(crate) struct Slot {
-    pub short: PlainKey,
-    pub hash: u64,
-    /// Number and generation of the megaflow that the cache proposes.
-    pub hint: Option<(u32, u16)>,
-    pub layers: Layers,
-    pub kind: Kind,
-    /// Bytes of the packet.
-    pub len: u32,
-    /// So many packets repeat it.
-    pub behind: u32,
-}
-
-/// What there is of a packet's key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The short one tells all.
-    #[default]
-    Plain,
-    /// The whole one has been made.
-    Whole,
-    /// There is none.
-    Runt,
-}
-
-impl Slot {
-    pub const EMPTY: Slot = Slot {
-        short: PlainKey::ZERO,
-        hash: 0,
-        hint: None,
-        layers: Layers { l3: None, l4: None, end: 0 },
-        kind: Kind::Plain,
-        len: 0,
-        behind: 0,
-    };
-
-    pub fn try_list(n: usize) -> Option<Vec<Slot>> {
-        try_list(n, Slot::EMPTY)
-    }
 }
 
 /// Where a pass runs.
@@ -481,85 +440,6 @@ impl<B: PacketBuf> Desk<B> {
         }
     }
 
-    /// Reads the keys of all packets, and asks for their places in the cache; those that repeat the one before are not
-    /// among the heads, of which the number is returned.
-    fn read(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
-        let (dp, fresh) = (pass.dp, work.is_fresh());
-        // The last plain packet that came without a tag, if it may be repeated.
-        let mut last: Option<(&[u8; HEAD_BYTES], &mut Slot)> = None;
-        let mut heads = 0;
-        for (at, ((meta, buf), slot)) in work.iter_bufs_mut().zip(&mut self.slots).enumerate() {
-            let ready = buf.pull_up(flow::extract::HEADER_BYTES);
-            let buf = &*buf;
-            let (head, len) = (buf.head(), buf.len());
-            if let Some((before, slot)) = &mut last
-                && slot.len as usize == len
-                && slot.short.in_port() == meta.in_port
-                && ready
-                && let Some(first) = head.first_chunk()
-                && is_repeated(before, first)
-            {
-                slot.behind += 1;
-                continue;
-            }
-            if let Some(place) = self.heads.get_mut(heads) {
-                *place = at as u8;
-            }
-            heads += 1;
-            (slot.len, slot.behind) = (len as u32, 0);
-            let read = match fresh {
-                true => PlainKey::read_fresh(meta.in_port, head, len, dp.vlan_limit),
-                false => PlainKey::read(meta, head, len, dp.vlan_limit),
-            };
-            match read {
-                Some((key, layers)) if ready => {
-                    (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
-                    slot.hash = key.hash(dp.seed);
-                    self.cache.prefetch(slot.hash);
-                    if fresh && !key.is_tagged() {
-                        last = head.first_chunk().map(|first| (first, slot));
-                        continue;
-                    }
-                }
-                _ => {
-                    if let Some(whole) = self.keys.get_mut(at) {
-                        read_whole(dp, meta, buf, ready, slot, whole);
-                    }
-                    self.cache.prefetch(slot.hash);
-                }
-            }
-            last = None;
-        }
-        heads
-    }
-
-    /// The same of packets of which some keys are known already, and none are told by the one before.
-    #[inline(never)]
-    fn read_known(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
-        let dp = pass.dp;
-        let places = self.slots.iter_mut().zip(&mut self.keys).zip(&mut self.heads);
-        let mut heads = 0;
-        for (at, ((meta, buf), ((slot, whole), head))) in work.iter_bufs_mut().zip(places).enumerate() {
-            *head = at as u8;
-            heads += 1;
-            (slot.len, slot.behind) = (buf.len() as u32, 0);
-            if pass.known >> at & 1 != 0 {
-                slot.hash = slot.short.hash(dp.seed);
-            } else {
-                let ready = buf.pull_up(flow::extract::HEADER_BYTES);
-                match PlainKey::read(meta, buf.head(), buf.len(), dp.vlan_limit) {
-                    Some((key, layers)) if ready => {
-                        (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
-                        slot.hash = key.hash(dp.seed);
-                    }
-                    _ => read_whole(dp, meta, buf, ready, slot, whole),
-                }
-            }
-            self.cache.prefetch(slot.hash);
-        }
-        heads
-    }
-
     /// The megaflow of the packet at a place, where one look at the cache was not enough.
     #[inline(never)]
     fn search<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
@@ -709,26 +589,6 @@ impl<'g> Train<'g> {
         self.run.bytes += n * bytes;
         self.run.tcp_flags |= tcp_flags;
     }
-}
-
-/// Reads the whole key of a packet that is not plain, and its short key with it.
-#[inline(never)]
-fn read_whole<B: PacketBuf>(
-    dp: &Datapath,
-    meta: &PacketMeta,
-    buf: &B,
-    ready: bool,
-    slot: &mut Slot,
-    key: &mut FlowKey,
-) {
-    // What is no frame needs no Ethernet header.
-    if !ready || meta.packet_type == 0 && buf.len() < wire::eth::HEADER_LEN {
-        (slot.kind, slot.hash, slot.layers) = (Kind::Runt, 0, Layers::default());
-        return;
-    }
-    slot.layers = flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key);
-    slot.short = PlainKey::of(key);
-    (slot.hash, slot.kind) = (hash_key(key, dp.seed), Kind::Whole);
 }
 
 #[cfg(test)]

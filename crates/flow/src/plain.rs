@@ -165,18 +165,18 @@ impl PlainKey {
         vlan_limit: u8,
     ) -> Option<(PlainKey, Layers)> {
         const MACS: u64 = 0xffff_ffff_ffff;
-        const IPV4: u64 = eth::TYPE_IPV4.swap_bytes() as u64;
-        const VLAN: u64 = eth::TYPE_VLAN.swap_bytes() as u64;
         // Both headers behind a frame's of the shortest packet, in one check; the longer TCP header below.
         let untagged = head.first_chunk::<{ eth::HEADER_LEN + LEAST }>()?;
         let (dst, mut src) = (as_is(untagged, 0) & MACS, as_is(untagged, 6));
         let (mut l3, mut tag, mut tpid) = (eth::HEADER_LEN, 0, 0);
         let mut packet = untagged.last_chunk::<LEAST>()?;
-        if src >> 48 == VLAN && vlan_limit > 0 {
+        let mut eth_type = u16_of(untagged, 12);
+        if eth_type == eth::TYPE_VLAN && vlan_limit > 0 {
             let tagged = head.first_chunk::<{ eth::HEADER_LEN + eth::VLAN_LEN + LEAST }>()?;
             tag = u64::from(u16_of(tagged, 14) | eth::VLAN_CFI);
             tpid = u64::from(eth::TYPE_VLAN) << 16;
-            src = src & MACS | u64::from(u16_of(tagged, 16).swap_bytes()) << 48;
+            eth_type = u16_of(tagged, 16);
+            src = src & MACS | u64::from(eth_type.swap_bytes()) << 48;
             packet = tagged.last_chunk::<LEAST>()?;
             l3 += eth::VLAN_LEN;
         }
@@ -184,7 +184,7 @@ impl PlainKey {
         // Version 4, five words of header; neither an offset nor more fragments.
         let usual = a & 0xff3f_0000_0000_00ff == 0x45;
         let total = usize::from(((a >> 16) as u16).swap_bytes());
-        if src >> 48 != IPV4 || !usual || l3 + total > len {
+        if eth_type != eth::TYPE_IPV4 || !usual || l3 + total > len {
             return None;
         }
         let proto = b >> 8 & 0xff;

@@ -17,7 +17,7 @@ impl Sum {
 
     /// Adds `bytes`, which begin at an even offset of the summed data.
     ///
-    /// They are summed in the order that the processor has; the sum's bytes are swapped once (RFC 1071, section 2B).
+    /// They are summed as little-endian words; the sum's bytes are swapped once (RFC 1071, section 2B).
     #[must_use]
     #[inline]
     pub fn bytes(self, bytes: &[u8]) -> Sum {
@@ -25,19 +25,15 @@ impl Sum {
         let mut acc = if long.is_empty() { Sum::new() } else { Sum(long_sum(long)) };
         let (words, tail) = short.as_chunks::<8>();
         for word in words {
-            acc = acc.add(u64::from_ne_bytes(*word));
+            acc = acc.add(u64::from_le_bytes(*word));
         }
-        let (halves, tail) = tail.as_chunks::<4>();
-        if let [half] = halves {
-            acc = acc.add(u64::from(u32::from_ne_bytes(*half)));
-        }
-        let rest = match tail {
-            [a, b, c] => u64::from(u16::from_ne_bytes([*a, *b])) + u64::from(u16::from_ne_bytes([*c, 0])),
-            [a, b] => u64::from(u16::from_ne_bytes([*a, *b])),
-            [a] => u64::from(u16::from_ne_bytes([*a, 0])),
-            _ => 0,
+        // Fewer than eight bytes: those of a last word that begins earlier, or each by itself.
+        let rest = match bytes.last_chunk::<8>() {
+            _ if tail.is_empty() => 0,
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * tail.len()),
+            None => tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
-        self.add(u64::from(u16::from_be(acc.add(rest).fold())))
+        self.add(u64::from(acc.add(rest).fold().swap_bytes()))
     }
 
     /// Adds one 16-bit word.
@@ -81,14 +77,14 @@ impl Sum {
     }
 }
 
-/// The sum of many words, in the processor's order: in lanes, for its vector unit.
+/// The sum of many little-endian words: in lanes, for the vector unit.
 #[inline(never)]
 fn long_sum(chunks: &[[u8; 32]]) -> u64 {
     let mut lanes = [0u64; 8];
     for chunk in chunks {
         let (words, _) = chunk.as_chunks::<4>();
         for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
+            *lane += u64::from(u32::from_le_bytes(*word));
         }
     }
     lanes.iter().fold(Sum::new(), |sum, lane| sum.add(*lane)).0
