@@ -1,4 +1,5 @@
-//! The core alone, in this process: `core CASE BATCHES`, and `core floor:CASE BATCHES` for what the measurement costs.
+//! The core alone, in this process: `core CASE BATCHES`, `core floor:CASE BATCHES` for what the measurement costs, and
+//! `core pair:CASE BATCHES` for two workers on one datapath, each in a thread of its own.
 //!
 //! Where it sits: run by `cargo xtask bench datapath`, under callgrind (the difference between two lengths is what
 //! packets cost) and by itself (CPU time of this thread for each packet).
@@ -17,29 +18,42 @@ fn main() -> ExitCode {
         eprintln!("usage: core [floor:]CASE BATCHES; the cases are {}", names.join(", "));
         return ExitCode::SUCCESS;
     };
-    let (floor, name) = match name.strip_prefix("floor:") {
-        Some(name) => (true, name),
-        None => (false, name.as_str()),
-    };
+    let (what, name) = name.split_once(':').unwrap_or(("", name));
     let (Some(mut case), Ok(batches)) = (Case::of(name), batches.parse::<u64>()) else {
         eprintln!("no such case, or no number of batches");
         return ExitCode::FAILURE;
     };
-    case.sent = 0;
-    let before = cpu_ns();
-    if floor {
-        case.run_floor(batches)
-    } else {
-        case.run(batches)
+    let took = match what {
+        "floor" => {
+            let before = cpu_ns();
+            case.run_floor(batches);
+            cpu_ns() - before
+        }
+        "pair" => {
+            let mut other = case.beside();
+            other.run(batches.min(1000));
+            std::thread::scope(|scope| {
+                let second = scope.spawn(|| send(&mut other, batches));
+                (send(&mut case, batches) + second.join().unwrap_or(u64::MAX / 4)) / 2
+            })
+        }
+        _ => send(&mut case, batches),
     };
-    let took = cpu_ns() - before;
     let packets = batches * 32;
-    if !floor && case.sent != packets {
+    if what != "floor" && case.sent != packets {
         eprintln!("{} of {packets} packets came out", case.sent);
         return ExitCode::FAILURE;
     }
     println!("{:.2}", took as f64 / packets.max(1) as f64);
     ExitCode::SUCCESS
+}
+
+/// Nanoseconds that this thread takes for so many batches.
+fn send(case: &mut Case, batches: u64) -> u64 {
+    case.sent = 0;
+    let before = cpu_ns();
+    case.run(batches);
+    cpu_ns() - before
 }
 
 /// Nanoseconds that this thread has been running.

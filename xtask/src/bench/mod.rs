@@ -5,6 +5,7 @@
 
 mod datapath;
 mod ovsdb;
+mod table;
 mod veth;
 
 use std::process::ExitCode;

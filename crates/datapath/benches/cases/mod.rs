@@ -3,14 +3,22 @@
 //! Where it sits: shared by the measurement (`benches/core.rs`) and the test that nothing allocates
 //! (`tests/allocations.rs`). The names are those of docs/performance.md.
 
+#[path = "../../../classifier/benches/shapes/mod.rs"]
+mod shapes;
+
+use std::sync::Arc;
+
+use classifier::RuleTable;
 use datapath::{Command, Config, Datapath, FlowPut, Host, NextHop, PutMode, TunnelDst, Worker};
-use flow::{Match, ct_state, slot};
-use odp::{Action, CtAction, Header, Ufid};
-use packet::{BATCH, Batch, FlatPacket, Instant, Now, OdpPort};
+use flow::{Match, Wildcards, ct_state, slot};
+use odp::{Action, CtAction, Header, TnlPush, TunnelKind, Ufid};
+use packet::{BATCH, Batch, FlatPacket, Instant, Now, OdpPort, TunnelKey};
+use shapes::Shape;
+use tunnel::Outer;
 use wire::EthAddr;
 
 /// A case: its name, and what it does.
-pub const CASES: [(&str, Make); 8] = [
+pub const CASES: [(&str, Make); 13] = [
     ("one", |c| c.flows(1, udp_to_port)),
     ("l2", |c| c.flows(1, on_port)),
     ("flows-1k", |c| c.flows(1_000, four_tuple)),
@@ -19,6 +27,11 @@ pub const CASES: [(&str, Make); 8] = [
     ("masks-20", |c| c.flows(10_000, twenty_masks)),
     ("ct-1k", Case::connections),
     ("rewrite", Case::rewriting),
+    ("vxlan-push", Case::pushing),
+    ("vxlan-pop", Case::popping),
+    ("acl-10k", |c| c.classified(Shape::Acl)),
+    ("fw-10k", |c| c.classified(Shape::Fw)),
+    ("ipc-10k", |c| c.classified(Shape::Ipc)),
 ];
 
 /// Makes a case in a fresh one.
@@ -45,7 +58,7 @@ impl Host<FlatPacket> for Pool {
 
 /// A datapath with its flows, and the frames that go round.
 pub struct Case {
-    dp: Datapath,
+    dp: Arc<Datapath>,
     worker: Worker<FlatPacket>,
     pool: Pool,
     batch: Batch<FlatPacket>,
@@ -58,18 +71,27 @@ pub struct Case {
 
 /// A 60-byte UDP frame with right checksums.
 fn frame(src: u32, dst: u32, ports: (u16, u16)) -> Vec<u8> {
+    frame_of(17, src, dst, ports)
+}
+
+/// The same of UDP or TCP.
+fn frame_of(proto: u8, src: u32, dst: u32, ports: (u16, u16)) -> Vec<u8> {
     let mut f = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    f.extend([0x45, 0, 0, 46, 0, 1, 0, 0, 64, 17, 0, 0]);
+    f.extend([0x45, 0, 0, 46, 0, 1, 0, 0, 64, proto, 0, 0]);
     f.extend(src.to_be_bytes());
     f.extend(dst.to_be_bytes());
     f.extend(ports.0.to_be_bytes());
     f.extend(ports.1.to_be_bytes());
-    f.extend([0, 26, 0, 0]);
+    match proto {
+        6 => f.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]),
+        _ => f.extend([0, 26, 0, 0]),
+    }
     f.resize(60, 0x5a);
     let ip = wire::checksum::checksum(&f[14..34]);
     f[24..26].copy_from_slice(&ip.to_be_bytes());
-    let udp = wire::checksum::pseudo_v4(src, dst, 17, 26).bytes(&f[34..]).finish();
-    f[40..42].copy_from_slice(&udp.to_be_bytes());
+    let sum = wire::checksum::pseudo_v4(src, dst, proto, 26).bytes(&f[34..]).finish();
+    let at = if proto == 6 { 50 } else { 40 };
+    f[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     f
 }
 
@@ -132,11 +154,17 @@ impl Case {
         Some(case)
     }
 
+    /// The same datapath and packets, for another worker.
+    #[allow(dead_code, reason = "the measurement's alone")]
+    pub fn beside(&self) -> Case {
+        Case { dp: self.dp.clone(), frames: self.frames.clone(), ..Case::empty() }
+    }
+
     fn empty() -> Case {
         let config = Config { flow_limit: 1_000_000, ..Config::default() };
         let pool = (0..4 * BATCH).filter_map(|_| FlatPacket::try_with_capacity(256, FlatPacket::HEADROOM));
         Case {
-            dp: Datapath::try_new(&config).expect("memory for tables"),
+            dp: Arc::new(Datapath::try_new(&config).expect("memory for tables")),
             worker: Worker::try_new(1).expect("memory for a worker"),
             pool: Pool(pool.collect()),
             batch: Batch::try_new().expect("memory for a batch"),
@@ -173,6 +201,85 @@ impl Case {
         ];
         self.flow(&matched, actions);
         self.frames.push(frame);
+        self.settle();
+    }
+
+    /// The headers of a tunnel.
+    fn header() -> Vec<u8> {
+        let key = TunnelKey {
+            id: 7,
+            dst: 2,
+            flags: TunnelKey::KEY | TunnelKey::DF,
+            ttl: 64,
+            ..TunnelKey::default()
+        };
+        let outer =
+            Outer { eth_src: EthAddr([6; 6]), eth_dst: EthAddr([8; 6]), src: 1, dst: 2, is_ipv6: false };
+        let shape = tunnel::Shape { dst_port: wire::tunnel::vxlan::PORT, ..tunnel::Shape::default() };
+        let header = tunnel::build(TunnelKind::Vxlan, &outer, &key, &shape).expect("headers that fit");
+        header.bytes().to_vec()
+    }
+
+    /// Packets that go into a VXLAN tunnel.
+    fn pushing(&mut self) {
+        let (frame, matched) = udp_to_port(0);
+        let push = TnlPush {
+            tnl_port: OdpPort(9),
+            out_port: OdpPort(2),
+            kind: TunnelKind::Vxlan,
+            header: Case::header(),
+        };
+        self.flow(&matched, vec![Action::TnlPush(Box::new(push)), Action::Output(OdpPort(2))]);
+        self.frames.push(frame);
+        self.settle();
+    }
+
+    /// Packets that come out of one.
+    fn popping(&mut self) {
+        let tunnel = OdpPort(9);
+        self.dp.apply(Command::SetTunnel { port: tunnel, kind: Some(TunnelKind::Vxlan) }).expect("room");
+        let (frame, mut inner) = udp_to_port(0);
+        let mut carried = FlatPacket::try_from_frame(&frame).expect("memory for a packet");
+        tunnel::push(&mut carried, &Case::header(), 50_000).expect("room for headers");
+        self.flow(&base(), vec![Action::TnlPop(tunnel)]);
+        inner.set_exact(slot::in_port, tunnel.0.into());
+        inner.set_exact(slot::tun_id, 7);
+        inner.set_exact(slot::tun_src, 1);
+        inner.set_exact(slot::tun_dst, 2);
+        self.flow(&inner, vec![Action::Output(OdpPort(2))]);
+        self.frames.push(carried.frame().to_vec());
+        self.settle();
+    }
+
+    /// The megaflows that 20,000 packets make of 10,000 rules of a shape.
+    fn classified(&mut self, shape: Shape) {
+        let rules = shapes::rules(shape, 10_000, 1);
+        let mut table = RuleTable::new(1);
+        for rule in &rules {
+            table.insert(&rule.matched, rule.priority, ());
+        }
+        for key in shapes::trace(&rules, 20_000, 1) {
+            let mut wc = Wildcards::NONE;
+            table.lookup(&key, Some(&mut wc));
+            let mut matched = base();
+            for (slot, bits) in [
+                (slot::nw_src, wc.nw_src().into()),
+                (slot::nw_dst, wc.nw_dst().into()),
+                (slot::nw_proto, 0xff),
+                (slot::tp_src, wc.tp_src().into()),
+                (slot::tp_dst, wc.tp_dst().into()),
+            ] {
+                let bits: u128 = bits;
+                matched.set_masked(slot, key.get(slot) & bits, bits);
+            }
+            let ufid = Ufid(self.frames.len() as u128 + 1);
+            let actions = vec![Action::Output(OdpPort(2))];
+            let mut put = FlowPut { ufid, matched, actions, mode: PutMode::Create };
+            // Most packets are of a megaflow that another has made.
+            let _ = self.dp.apply(Command::PutFlow(&mut put));
+            let ports = (key.tp_src(), key.tp_dst());
+            self.frames.push(frame_of(key.nw_proto(), key.nw_src(), key.nw_dst(), ports));
+        }
         self.settle();
     }
 
