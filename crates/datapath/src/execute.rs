@@ -415,8 +415,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     #[inline(never)]
     fn tunnel_push(&mut self, push: &odp::TnlPush) -> Step {
-        self.refresh();
-        let hash = hash(self.key, HashAlg::L4, 0);
+        let hash = self.flow_hash();
         let src_port = self.dp.tunnels.read().source_port(hash);
         let Some(buf) = &mut self.buf else { return Step::Gone };
         if let Err(e) = tunnel::push(buf, &push.header, src_port) {
@@ -434,9 +433,19 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
         self.meta.packet_type = 0;
         self.meta.tunnel = TunnelKey::default();
-        self.known = Known::Stale;
-        self.refresh();
+        // Headers are elsewhere now: whoever asks for them reads them.
+        self.known = Known::Nothing;
         Step::Next
+    }
+
+    /// The hash of the transport flow of the packet as it is.
+    fn flow_hash(&mut self) -> u32 {
+        if let Known::Short(short) = self.known {
+            let ((src, dst), (src_port, dst_port)) = (short.addresses(), short.ports());
+            return hash_ends((src.into(), src_port), (dst.into(), dst_port), short.nw_proto(), 0);
+        }
+        self.refresh();
+        hash(self.key, HashAlg::L4, 0)
     }
 
     #[inline(never)]
@@ -627,13 +636,23 @@ pub(crate) fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
     if alg == HashAlg::SymL4 && a > b {
         ::core::mem::swap(&mut a, &mut b);
     }
-    let mut summary = FlowKey::ZERO;
-    summary.set_ipv6_src(a.0);
-    summary.set_ipv6_dst(b.0);
-    summary.set_tp_src(a.1);
-    summary.set_tp_dst(b.1);
-    summary.set_nw_proto(key.nw_proto());
-    (classifier::hash_key(&summary, u64::from(basis)) as u32).max(1)
+    hash_ends(a, b, key.nw_proto(), basis)
+}
+
+/// An address and a port.
+type End = (u128, u16);
+
+fn hash_ends((src, src_port): End, (dst, dst_port): End, proto: u8, basis: u32) -> u32 {
+    let fold = |x: u64, y: u64| {
+        let product = u128::from(x) * u128::from(y);
+        (product >> 64) as u64 ^ product as u64
+    };
+    let halves = |address: u128| ((address >> 64) as u64, address as u64);
+    let ((src_high, src), (dst_high, dst)) = (halves(src), halves(dst));
+    let ports = u64::from(src_port) << 32 | u64::from(dst_port) << 8 | u64::from(proto);
+    let a = fold(src ^ 0x9e37_79b9_7f4a_7c15, dst.rotate_left(32) ^ ports ^ 0xe703_7ed1_a0b4_28db);
+    let b = fold(src_high ^ a, dst_high ^ u64::from(basis) ^ 0xa076_1d64_78bd_642f);
+    ((b ^ b >> 32) as u32).max(1)
 }
 
 /// The reason that a `drop` action's code (Open vSwitch's `xlate_error`) stands for.

@@ -95,7 +95,7 @@ pub(crate) fn connection(meta: &PacketMeta, key: &mut FlowKey) {
     key.set_ct_tp_dst(tuple.tp_dst);
 }
 
-fn tunnel(meta: &PacketMeta, key: &mut FlowKey) {
+pub(crate) fn tunnel(meta: &PacketMeta, key: &mut FlowKey) {
     let t = &meta.tunnel;
     key.set_tun_id(t.id);
     key.set_tun_src(t.src);

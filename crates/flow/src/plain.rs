@@ -124,12 +124,15 @@ impl PlainKey {
         with_parts!(unpack);
     }
 
-    /// The whole key of a plain packet with these metadata.
+    /// The whole key of a plain packet, perhaps out of a tunnel, with these metadata.
     #[inline(never)]
     pub fn to_key(&self, meta: &PacketMeta, key: &mut FlowKey) {
         *key = FlowKey::ZERO;
         if meta.ct_state != 0 {
             crate::extract::connection(meta, key);
+        }
+        if meta.tunnel.is_set() {
+            crate::extract::tunnel(meta, key);
         }
         self.store(key);
     }
@@ -141,6 +144,18 @@ impl PlainKey {
         if meta.packet_type | meta.tunnel.dst | u32::from(meta.tunnel.ipv6_dst != 0) != 0 {
             return None;
         }
+        PlainKey::read_inner(meta, head, len, vlan_limit)
+    }
+
+    /// The same of a frame that may have come out of a tunnel, as which it is plain: what its whole key has beyond the
+    /// short one is in the metadata ([`PlainKey::to_key`]).
+    #[inline]
+    pub fn read_inner(
+        meta: &PacketMeta,
+        head: &[u8],
+        len: usize,
+        vlan_limit: u8,
+    ) -> Option<(PlainKey, Layers)> {
         let (key, layers) = PlainKey::read_fresh(meta.in_port, head, len, vlan_limit)?;
         let [port, _, dst, src, addresses, transport, outer, _] = key.0;
         let known = PlainKey([
@@ -382,6 +397,7 @@ mod tests {
                 ..PacketMeta::default()
             };
             meta.tunnel.dst = u32::from(tunnel == 0);
+            (meta.tunnel.id, meta.tunnel.ttl) = (u64::from(tunnel == 0) * 77, u8::from(tunnel == 0));
             let mut whole = FlowKey::ZERO;
             let layers = crate::extract(&meta, &f, f.len(), vlan_limit, &mut whole);
             let plain = PlainKey::read(&meta, &f, f.len(), vlan_limit);
@@ -399,10 +415,15 @@ mod tests {
                 for (i, word) in whole.words().iter().enumerate() {
                     prop_assert!(is_connection(i) || beyond(i, *word) == 0, "word {}", i);
                 }
+            } else if let Some((short, where_)) = PlainKey::read_inner(&meta, &f, f.len(), vlan_limit) {
+                prop_assert!(tunnel == 0);
+                let mut back = FlowKey::ZERO;
+                short.to_key(&meta, &mut back);
+                prop_assert_eq!((where_, short, back), (layers, PlainKey::of(&whole), whole));
             } else {
                 let plain_proto = matches!(whole.nw_proto(), 6 | 17);
                 let odd = !plain_proto || whole.eth_type() != 0x800 || whole.nw_frag() != 0 || layers.l4.is_none()
-                    || tunnel == 0 || whole.vlan_tpid() == 0x88a8 || whole.vlan2_tpid() != 0
+                    || whole.vlan_tpid() == 0x88a8 || whole.vlan2_tpid() != 0
                     || f[usize::from(layers.l3.unwrap_or(0))] != 0x45;
                 prop_assert!(odd, "a plain packet was not read");
             }

@@ -6,10 +6,12 @@
 //! the port that they came in by. So they stay in place, and are written again only where somebody changed them.
 //!
 //! I1  A batch's memory is taken once, when it is made, and lies on the heap: ten kilobytes fit no kernel stack.
-//! I2  A place whose bit in `clean` is set holds default metadata but for the port; one whose bit in `tracked` is, but for
-//!     the port, the connection and the recirculation id.
+//! I2  A place that is [`CLEAN`] holds default metadata but for the port; one that is [`TRACKED`], but for the port, the
+//!     connection and the recirculation id.
 
-use alloc::vec::Vec;
+use alloc::vec::{Drain, Vec};
+use core::iter::Zip;
+use core::slice::IterMut;
 
 use crate::{OdpPort, PacketMeta};
 
@@ -22,14 +24,18 @@ pub struct Batch<B> {
     /// As many as packets fit.
     metas: Vec<PacketMeta>,
     bufs: Vec<B>,
-    clean: u128,
-    tracked: u128,
+    /// What of each place's metadata may be set: [`CLEAN`], [`TRACKED`] or [`DIRTY`].
+    states: Vec<u8>,
 }
+
+const CLEAN: u8 = 0;
+const TRACKED: u8 = 1;
+const DIRTY: u8 = 2;
 
 impl<B> Default for Batch<B> {
     fn default() -> Self {
         let metas = alloc::vec![PacketMeta::default(); BATCH];
-        Batch { metas, bufs: Vec::with_capacity(BATCH), clean: u128::MAX, tracked: 0 }
+        Batch { metas, bufs: Vec::with_capacity(BATCH), states: alloc::vec![CLEAN; BATCH] }
     }
 }
 
@@ -42,11 +48,13 @@ impl<B> Batch<B> {
     /// An empty batch for `n` packets, at most 128; `None` if memory is short.
     pub fn try_with_capacity(n: usize) -> Option<Batch<B>> {
         let n = n.min(u128::BITS as usize);
-        let (mut metas, mut bufs) = (Vec::new(), Vec::new());
+        let (mut metas, mut bufs, mut states) = (Vec::new(), Vec::new(), Vec::new());
         metas.try_reserve_exact(n).ok()?;
         bufs.try_reserve_exact(n).ok()?;
+        states.try_reserve_exact(n).ok()?;
         metas.resize(n, PacketMeta::default());
-        Some(Batch { metas, bufs, clean: u128::MAX, tracked: 0 })
+        states.resize(n, CLEAN);
+        Some(Batch { metas, bufs, states })
     }
 
     /// Packets in the batch.
@@ -64,26 +72,28 @@ impl<B> Batch<B> {
         self.bufs.len() >= self.metas.len()
     }
 
+    /// Where the next packet's metadata are, with what of them may be set.
+    #[inline]
+    fn place(&mut self) -> Option<(&mut PacketMeta, &mut u8)> {
+        let at = self.bufs.len();
+        self.metas.get_mut(at).zip(self.states.get_mut(at))
+    }
+
     /// Appends a packet, or returns it if the batch is full.
     #[allow(clippy::result_large_err, reason = "a packet that does not fit goes back to its owner, by value")]
     pub fn push(&mut self, meta: PacketMeta, buf: B) -> Result<(), (PacketMeta, B)> {
-        let at = self.bufs.len();
-        let Some(place) = self.metas.get_mut(at) else { return Err((meta, buf)) };
-        *place = meta;
-        self.clean &= !(1 << at);
-        self.tracked &= !(1 << at);
+        let Some((place, state)) = self.place() else { return Err((meta, buf)) };
+        (*place, *state) = (meta, DIRTY);
         self.bufs.push(buf);
         Ok(())
     }
 
     /// Appends a packet of which nothing is known but the port that it came in by, or returns it if the batch is full.
+    #[inline]
     pub fn push_from(&mut self, in_port: OdpPort, buf: B) -> Result<(), B> {
-        let at = self.bufs.len();
-        let Some(place) = self.metas.get_mut(at) else { return Err(buf) };
-        if self.clean >> at & 1 == 0 {
-            *place = PacketMeta::default();
-            self.clean |= 1 << at;
-            self.tracked &= !(1 << at);
+        let Some((place, state)) = self.place() else { return Err(buf) };
+        if *state != CLEAN {
+            (*place, *state) = (PacketMeta::default(), CLEAN);
         }
         place.in_port = in_port;
         self.bufs.push(buf);
@@ -92,20 +102,18 @@ impl<B> Batch<B> {
 
     /// The metadata of the next packet, of which nothing is known but the port: its connection and its recirculation id
     /// may be set there, nothing else. `None` if the batch is full.
+    #[inline]
     pub fn next_tracked(&mut self, in_port: OdpPort) -> Option<&mut PacketMeta> {
-        let at = self.bufs.len();
-        let place = self.metas.get_mut(at)?;
-        let bit = 1 << at;
-        if self.clean & bit == 0 {
-            if self.tracked & bit == 0 {
-                *place = PacketMeta::default();
-            } else {
+        let (place, state) = self.place()?;
+        match *state {
+            CLEAN => {}
+            TRACKED => {
                 place.clear_ct();
                 place.recirc_id = 0;
             }
+            _ => *place = PacketMeta::default(),
         }
-        self.clean &= !bit;
-        self.tracked |= bit;
+        *state = TRACKED;
         place.in_port = in_port;
         Some(place)
     }
@@ -120,8 +128,9 @@ impl<B> Batch<B> {
     }
 
     /// True if nothing is known of any packet but the port that it came in by.
+    #[inline]
     pub fn is_fresh(&self) -> bool {
-        (!self.clean).checked_shl(u128::BITS - self.bufs.len() as u32).unwrap_or(0) == 0
+        self.states.iter().take(self.bufs.len()).fold(CLEAN, |all, state| all | state) == CLEAN
     }
 
     /// Sets the port that all packets came in by.
@@ -142,14 +151,13 @@ impl<B> Batch<B> {
     /// Takes every packet out, in order, with its metadata where they lie.
     #[inline]
     pub fn drain_in_place(&mut self) -> InPlace<'_, B> {
-        let clean = core::cell::Cell::from_mut(&mut self.clean);
-        let tracked = core::cell::Cell::from_mut(&mut self.tracked);
-        InPlace { metas: self.metas.iter_mut(), bufs: self.bufs.drain(..), at: 0, clean, tracked }
+        let places = self.metas.iter_mut().zip(self.states.iter_mut());
+        InPlace { places, bufs: self.bufs.drain(..) }
     }
 
     /// The packets, to be looked at or changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&mut PacketMeta, &mut B)> + '_ {
-        (self.clean, self.tracked) = (0, 0);
+        self.states.fill(DIRTY);
         self.metas.iter_mut().zip(&mut self.bufs)
     }
 
@@ -162,11 +170,8 @@ impl<B> Batch<B> {
 /// Packets that leave a batch, in order, with their metadata where they lie.
 #[derive(Debug)]
 pub struct InPlace<'a, B> {
-    metas: core::slice::IterMut<'a, PacketMeta>,
-    bufs: alloc::vec::Drain<'a, B>,
-    at: u32,
-    clean: &'a core::cell::Cell<u128>,
-    tracked: &'a core::cell::Cell<u128>,
+    places: Zip<IterMut<'a, PacketMeta>, IterMut<'a, u8>>,
+    bufs: Drain<'a, B>,
 }
 
 impl<'a, B> Iterator for InPlace<'a, B> {
@@ -174,10 +179,8 @@ impl<'a, B> Iterator for InPlace<'a, B> {
 
     #[inline]
     fn next(&mut self) -> Option<(MetaMut<'a>, B)> {
-        let (buf, meta) = (self.bufs.next()?, self.metas.next()?);
-        let at = self.at;
-        self.at += 1;
-        Some((MetaMut { meta, at, clean: self.clean, tracked: self.tracked }, buf))
+        let (buf, (meta, state)) = (self.bufs.next()?, self.places.next()?);
+        Some((MetaMut { meta, state }, buf))
     }
 }
 
@@ -186,9 +189,8 @@ impl<B> InPlace<'_, B> {
     #[inline]
     pub fn bufs(&mut self, n: usize) -> impl Iterator<Item = B> + '_ {
         if let Some(skipped) = n.checked_sub(1) {
-            self.metas.nth(skipped);
+            self.places.nth(skipped);
         }
-        self.at += n as u32;
         self.bufs.by_ref().take(n)
     }
 }
@@ -197,26 +199,26 @@ impl<B> InPlace<'_, B> {
 #[derive(Debug)]
 pub struct MetaMut<'a> {
     meta: &'a mut PacketMeta,
-    at: u32,
-    clean: &'a core::cell::Cell<u128>,
-    tracked: &'a core::cell::Cell<u128>,
+    state: &'a mut u8,
 }
 
 impl<'a> MetaMut<'a> {
     /// The metadata, to be looked at.
+    #[inline]
     pub fn get(&self) -> &PacketMeta {
         self.meta
     }
 
     /// True if nothing is known of the packet but the port that it came in by.
+    #[inline]
     pub fn is_fresh(&self) -> bool {
-        self.clean.get() >> self.at & 1 != 0
+        *self.state == CLEAN
     }
 
     /// The metadata, to be changed.
+    #[inline]
     pub fn into_mut(self) -> &'a mut PacketMeta {
-        self.clean.set(self.clean.get() & !(1 << self.at));
-        self.tracked.set(self.tracked.get() & !(1 << self.at));
+        *self.state = DIRTY;
         self.meta
     }
 }

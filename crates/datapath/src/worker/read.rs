@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use classifier::hash_key;
 use flow::plain::{HEAD_BYTES, is_repeated};
 use flow::{FlowKey, Layers, PlainKey};
-use packet::{Batch, PacketBuf, PacketMeta};
+use packet::{Batch, PacketBuf, PacketMeta, TunnelKey};
 
 use super::{Desk, Pass};
 use crate::Datapath;
@@ -159,7 +159,23 @@ fn read_whole<B: PacketBuf>(
         (slot.kind, slot.hash, slot.layers) = (Kind::Runt, 0, Layers::default());
         return;
     }
+    slot.kind = Kind::Whole;
+    // Mostly what came out of a tunnel.
+    if meta.packet_type == 0
+        && let Some((short, layers)) = PlainKey::read_inner(meta, buf.head(), buf.len(), dp.vlan_limit)
+    {
+        (slot.short, slot.layers) = (short, layers);
+        slot.hash = short.hash(dp.seed ^ outer(&meta.tunnel));
+        return short.to_key(meta, key);
+    }
     slot.layers = flow::extract(meta, buf.head(), buf.len(), dp.vlan_limit, key);
     slot.short = PlainKey::of(key);
-    (slot.hash, slot.kind) = (hash_key(key, dp.seed), Kind::Whole);
+    slot.hash = hash_key(key, dp.seed);
+}
+
+/// What tells tunnels' flows apart, for a hash.
+fn outer(t: &TunnelKey) -> u64 {
+    let halves = |address: u128| (address >> 64) as u64 ^ (address as u64).rotate_left(7);
+    let v4 = u64::from(t.src) << 32 | u64::from(t.dst);
+    t.id.rotate_left(40) ^ v4 ^ halves(t.ipv6_src) ^ halves(t.ipv6_dst).rotate_left(13)
 }
