@@ -179,9 +179,9 @@ fn plain_frame() -> impl Strategy<Value = Frame> {
         L4Checksum::Bad,
         L4Checksum::Partial { start: 20, offset: 6 },
     ]);
-    let ports = (end(), end(), any::<bool>());
+    let ports = (end(), end(), any::<bool>(), prop::bool::weighted(0.1));
     (ports, flags, (0u32..3, 0u32..3), damage, trust).prop_map(
-        |((src, dst, is_tcp), flags, (seq, ack), damage, trust)| {
+        |((src, dst, is_tcp, bad_header), flags, (seq, ack), damage, trust)| {
             let mut f =
                 if is_tcp { tcp(src, dst, flags, seq, ack, b"data") } else { udp(src, dst, b"hello") };
             if let Some((at, value)) = damage
@@ -189,9 +189,7 @@ fn plain_frame() -> impl Strategy<Value = Frame> {
             {
                 *byte = value;
             }
-            if f.bytes[26] == 7 {
-                f.bytes[10] ^= 1;
-            }
+            f.bytes[10] ^= u8::from(bad_header);
             Frame { l4_checksum: trust, ..f }
         },
     )
