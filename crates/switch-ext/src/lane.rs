@@ -9,7 +9,8 @@
 //! ~~~
 //!
 //! I1  Views of a packet are gone before it goes into the plan: `run` takes everything out of the worker.
-//! I2  Memory is taken when the lane is made, except what goes to user space and lists of more than 64 destinations.
+//! I2  What goes out of one packet in hand goes into the plan before what goes out of the next: no packet overtakes another.
+//! I3  Memory is taken when the lane is made, except what goes to user space and lists of more than 64 destinations.
 //!
 //! Next: `plan.rs`.
 
@@ -23,7 +24,7 @@ use packet::{BATCH, Batch, DropReason, Now, OdpPort, Offload, PacketBuf, PacketM
 
 use crate::frame::{Frame, HEADROOM};
 use crate::info::{Info, l4_offset};
-use crate::plan::Plan;
+use crate::plan::{Group, Plan};
 use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
 use crate::ports::Ports;
 use crate::{Extension, Life};
@@ -55,6 +56,8 @@ struct Held<P: Platform> {
     /// Its IP header came without a length, as that of a large send may.
     lacks_length: bool,
     end: End,
+    /// Packets of ours that it became.
+    copies: Group<P>,
 }
 
 /// Who gave a packet into our hands.
@@ -185,7 +188,8 @@ impl<P: Platform> Hand<P> {
         let facts = Facts { source, frames: 1, ..Facts::default() };
         // It is complete: nothing was left to hardware.
         let (offload, end, from) = (Offload::default(), End::Dropped, From::UserSpace);
-        self.held.push(Held { nbl, from, view: None, facts, offload, lacks_length: false, end });
+        let (lacks_length, copies) = (false, Group::default());
+        self.held.push(Held { nbl, from, view: None, facts, offload, lacks_length, end, copies });
         Some(Frame::of_view(block, view, 0))
     }
 
@@ -224,10 +228,11 @@ impl<P: Platform> Lane<P> {
         let offload = if source.external { facts.info.offload_done() } else { Offload::default() };
         let (end, from) = (End::Dropped, From::Switch);
         // There is room: a full lane was emptied.
-        hand.held.push(Held { nbl, from, view: None, facts, offload, lacks_length: false, end });
+        let (lacks_length, copies) = (false, Group::default());
+        hand.held.push(Held { nbl, from, view: None, facts, offload, lacks_length, end, copies });
         for index in 0..facts.frames {
             if self.hand.batch.is_full() {
-                self.run(pass, plan);
+                self.run(pass);
             }
             self.hand.take_frame(pass, origin, index, source.number, source.external);
         }
@@ -238,7 +243,7 @@ impl<P: Platform> Lane<P> {
 
     /// Works on everything in hand and puts it into the plan.
     pub fn flush(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
-        self.run(pass, plan);
+        self.run(pass);
         self.hand.finish(pass, plan);
     }
 
@@ -257,23 +262,23 @@ impl<P: Platform> Lane<P> {
         };
         let mut services = Services(pass.platform);
         self.worker.execute(pass.datapath, &mut services, pass.now, (*meta, frame), actions);
-        self.collect(pass, plan);
+        self.collect(pass);
         self.hand.finish(pass, plan);
     }
 
     /// Runs the batch.
-    fn run(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
+    fn run(&mut self, pass: &Pass<'_, P>) {
         let mut services = Services(pass.platform);
         self.worker.process(pass.datapath, &mut services, pass.now, &mut self.hand.batch);
-        self.collect(pass, plan);
+        self.collect(pass);
     }
 
     /// Takes everything out of the worker.
-    fn collect(&mut self, pass: &Pass<'_, P>, plan: &mut Plan<P>) {
+    fn collect(&mut self, pass: &Pass<'_, P>) {
         let Lane { worker, hand } = self;
         // each in a function of its own: kernel frames are small
         take_upcalls(pass, worker, &mut hand.held);
-        take_transmits(pass, plan, worker, hand);
+        take_transmits(pass, worker, hand);
     }
 }
 
@@ -300,15 +305,10 @@ fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &mut Upcall<Frame<P>>,
 }
 
 #[inline(never)]
-fn take_transmits<P: Platform>(
-    pass: &Pass<'_, P>,
-    plan: &mut Plan<P>,
-    worker: &mut Worker<Frame<P>>,
-    hand: &mut Hand<P>,
-) {
+fn take_transmits<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, hand: &mut Hand<P>) {
     for (number, frame) in worker.egress().transmits() {
         match pass.ports.destination(number) {
-            Some(nic) => Output { pass, plan, hand }.transmit(frame, Destination(nic)),
+            Some(nic) => Output { pass, hand }.transmit(frame, Destination(nic)),
             None => pass.datapath.count_drops(DropReason::InvalidPort, 1),
         }
     }
@@ -316,9 +316,10 @@ fn take_transmits<P: Platform>(
 
 #[inline(never)]
 fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>, to: &[Destination]) {
-    let Held { mut nbl, from, view, facts, end, .. } = held;
+    let Held { mut nbl, from, view, facts, end, copies, .. } = held;
     // Nothing may look at the packet when it goes.
     drop(view);
+    plan.send.append(copies);
     if from == From::UserSpace {
         return pass.platform.free(nbl);
     }
@@ -345,7 +346,6 @@ fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>
 /// Where one output of the worker goes.
 struct Output<'a, 'p, P: Platform> {
     pass: &'a Pass<'p, P>,
-    plan: &'a mut Plan<P>,
     hand: &'a mut Hand<P>,
 }
 
@@ -392,7 +392,7 @@ impl<P: Platform> Output<'_, '_, P> {
         }
         held.end = End::Copied;
         pass.life.hold();
-        self.plan.send.push(nbl, source.unwrap_or_default(), &[destination]);
+        held.copies.push(nbl, source.unwrap_or_default(), &[destination]);
         true
     }
 }

@@ -42,6 +42,14 @@ impl<P: Platform> Group<P> {
         self.chain.push(nbl);
     }
 
+    /// Appends all of `other`, in order.
+    pub fn append(&mut self, mut other: Group<P>) {
+        self.shared.join(other.shared);
+        while let Some(nbl) = other.chain.pop() {
+            self.chain.push(nbl);
+        }
+    }
+
     /// The packets, if there are any.
     pub fn take(self) -> Option<(P::Chain, SendFlags)> {
         (!self.chain.is_empty()).then_some((self.chain, self.shared.flags()))
@@ -59,9 +67,19 @@ struct Shared {
 impl Shared {
     fn add(&mut self, source: NicId, to: &[Destination]) {
         let only = if let [one] = to { Some(*one) } else { None };
+        self.join(Shared {
+            first: Some((source, only)),
+            sources_differ: false,
+            destinations_differ: only.is_none(),
+        });
+    }
+
+    /// Takes in what others have in common.
+    fn join(&mut self, other: Shared) {
+        let Some((source, only)) = other.first else { return };
         let (first_source, first_to) = *self.first.get_or_insert((source, only));
-        self.sources_differ |= source != first_source;
-        self.destinations_differ |= only.is_none() || only != first_to;
+        self.sources_differ |= other.sources_differ || source != first_source;
+        self.destinations_differ |= other.destinations_differ || only != first_to;
     }
 
     fn flags(&self) -> SendFlags {
@@ -96,5 +114,25 @@ mod tests {
         assert_eq!(flags(&[(1, &[2]), (1, &[4])]), (true, false));
         assert_eq!(flags(&[(1, &[2, 4]), (1, &[2, 4])]), (true, false), "a group has one destination each");
         assert_eq!(flags(&[(1, &[]), (1, &[])]), (true, false));
+    }
+
+    #[test]
+    fn groups_joined_have_in_common_what_all_have() {
+        let all: [(u32, &[u32]); 5] = [(1, &[2]), (1, &[2]), (3, &[2]), (1, &[4]), (1, &[2, 4])];
+        let shared = |packets: &[(u32, &[u32])]| {
+            let mut shared = Shared::default();
+            for (source, to) in packets {
+                let to: alloc::vec::Vec<_> = to.iter().map(|p| Destination(nic(*p))).collect();
+                shared.add(nic(*source), &to);
+            }
+            shared
+        };
+        for (from, end) in (0..all.len()).flat_map(|from| (from..=all.len()).map(move |end| (from, end))) {
+            for middle in from..=end {
+                let mut joined = shared(&all[from..middle]);
+                joined.join(shared(&all[middle..end]));
+                assert_eq!(joined.flags(), shared(&all[from..end]).flags(), "{from} {middle} {end}");
+            }
+        }
     }
 }
