@@ -54,12 +54,18 @@ pub struct Reader<'a> {
     data: &'a [u8],
     offset: usize,
     name: &'a str,
+    kind: Kind,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the beginning of a file's contents.
     pub fn new(data: &'a [u8], name: &'a str) -> Reader<'a> {
-        Reader { data, offset: 0, name }
+        Reader { data, offset: 0, name, kind: Kind::Standalone }
+    }
+
+    /// The same for a member's log of a cluster, whose records differ in their header's second word.
+    pub fn clustered(data: &'a [u8], name: &'a str) -> Reader<'a> {
+        Reader { data, offset: 0, name, kind: Kind::Clustered }
     }
 
     /// Where the records read so far end.
@@ -80,7 +86,7 @@ impl<'a> Reader<'a> {
         }
         let end = rest.iter().position(|c| *c == b'\n');
         let header = &rest[..end.unwrap_or(rest.len())];
-        let Some((length, hash)) = end.and_then(|_| parse_header(header)) else {
+        let Some((length, hash)) = end.and_then(|_| parse_header(header, self.kind)) else {
             let text: String = String::from_utf8_lossy(header).chars().take(128).collect();
             let details = format!("{name}: parse error at offset {offset} in header line \"{text}\"");
             return Err(Error::new("syntax error", details));
@@ -120,9 +126,13 @@ impl Iterator for Reader<'_> {
     }
 }
 
-fn parse_header(line: &[u8]) -> Option<(usize, &str)> {
+fn parse_header(line: &[u8], kind: Kind) -> Option<(usize, &str)> {
     let line = std::str::from_utf8(line).ok()?;
-    let mut words = line.strip_prefix("OVSDB JSON ")?.split(' ');
+    let magic = match kind {
+        Kind::Standalone => "OVSDB JSON ",
+        Kind::Clustered => "OVSDB CLUSTER ",
+    };
+    let mut words = line.strip_prefix(magic)?.split(' ');
     let (length, hash) = (words.next()?, words.next()?);
     let digits = !length.is_empty() && length.bytes().all(|c| c.is_ascii_digit());
     let hex = hash.len() == 40 && hash.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));

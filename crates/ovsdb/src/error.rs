@@ -81,6 +81,14 @@ impl Error {
         self
     }
 
+    /// The same error in a wider frame: `what` failed, and why is in the details.
+    pub fn within(mut self, what: &str) -> Error {
+        let details = self.0.details.take();
+        self.0.details =
+            Some(details.map_or_else(|| what.to_owned(), |details| format!("{what}: {details}")));
+        self
+    }
+
     /// The object that goes into a reply.
     pub fn to_json(&self) -> Json {
         let mut members = Object::new();

@@ -2,10 +2,12 @@
 //!
 //! Where it sits: the program `ovsdb-tool`; works on files through `ovsdb-engine`, never on a running server.
 //!
-//! Clustered databases are refused by name: this project does not serve them.
+//! Of clustered databases it tells what is in them, and takes the data out; it makes none, for this project does not serve
+//! them.
 //!
-//! Spec: ovsdb-tool(1). Next: `show_log.rs`.
+//! Spec: ovsdb-tool(1). Next: `show_log.rs`, `cluster.rs`.
 
+mod cluster;
 mod show_log;
 
 pub(crate) use show_log::format_date;
@@ -33,38 +35,45 @@ const OPTIONS: &[Opt] = &[
     Opt::flag("version").short('V'),
 ];
 
-/// A command: its name, the fewest and most arguments, what it does.
-type Command = (&'static str, usize, usize, fn(&Call) -> Result<ExitCode, String>);
+/// A command: its name, its arguments, the fewest and most of them, what it does.
+type Command = (&'static str, &'static str, usize, usize, fn(&Call) -> Result<ExitCode, String>);
 
 const COMMANDS: &[Command] = &[
-    ("create", 0, 2, create),
-    ("create-cluster", 3, 3, clustered),
-    ("join-cluster", 4, usize::MAX, clustered),
-    ("cluster-to-standalone", 2, 2, clustered),
-    ("check-cluster", 1, usize::MAX, clustered),
-    ("compact", 0, 2, compact),
-    ("convert", 0, 3, convert),
-    ("needs-conversion", 0, 2, needs_conversion),
-    ("db-name", 0, 1, |call| print_db(call, |schema| schema.name)),
-    ("db-version", 0, 1, |call| print_db(call, |schema| schema.version)),
-    ("db-cksum", 0, 1, |call| print_db(call, |schema| schema.cksum)),
-    ("db-cid", 1, 1, not_clustered),
-    ("db-sid", 1, 1, not_clustered),
-    ("db-local-address", 1, 1, not_clustered),
-    ("db-is-clustered", 1, 1, |call| is_kind(call, Kind::Clustered)),
-    ("db-is-standalone", 1, 1, |call| is_kind(call, Kind::Standalone)),
-    ("schema-name", 0, 1, |call| print_schema(call, |schema| schema.name)),
-    ("schema-version", 0, 1, |call| print_schema(call, |schema| schema.version)),
-    ("schema-cksum", 0, 1, |call| print_schema(call, |schema| schema.cksum)),
-    ("compare-versions", 3, 3, compare_versions),
-    ("query", 1, 2, |call| transact(call, Mode::ReadOnly)),
-    ("transact", 1, 2, |call| transact(call, Mode::ReadWrite)),
-    ("show-log", 0, 1, |call| show_log::run(&call.db(0), call.verbosity)),
-    ("help", 0, usize::MAX, |_| {
+    ("create", "[db [schema]]", 0, 2, create),
+    ("create-cluster", "db contents local", 3, 3, clustered),
+    ("join-cluster", "db name local remote...", 4, usize::MAX, clustered),
+    ("compact", "[db [dst]]", 0, 2, compact),
+    ("convert", "[db [schema [dst]]]", 0, 3, convert),
+    ("needs-conversion", "", 0, 2, needs_conversion),
+    ("db-name", "[db]", 0, 1, db_name),
+    ("db-version", "[db]", 0, 1, |call| print_db(call, |schema| schema.version)),
+    ("db-cksum", "[db]", 0, 1, |call| print_db(call, |schema| schema.cksum)),
+    ("db-cid", "db", 1, 1, cluster::cid),
+    ("db-sid", "db", 1, 1, cluster::sid),
+    ("db-local-address", "db", 1, 1, cluster::local_address),
+    ("db-is-clustered", "db", 1, 1, |call| is_kind(call, Kind::Clustered)),
+    ("db-is-standalone", "db", 1, 1, |call| is_kind(call, Kind::Standalone)),
+    ("schema-name", "[schema]", 0, 1, |call| print_schema(call, |schema| schema.name)),
+    ("schema-version", "[schema]", 0, 1, |call| print_schema(call, |schema| schema.version)),
+    ("schema-cksum", "[schema]", 0, 1, |call| print_schema(call, |schema| schema.cksum)),
+    ("query", "[db] trns", 1, 2, |call| transact(call, Mode::ReadOnly)),
+    ("transact", "[db] trns", 1, 2, |call| transact(call, Mode::ReadWrite)),
+    ("show-log", "[db]", 0, 1, |call| show_log::run(&call.db(0), call.verbosity)),
+    ("check-cluster", "db...", 1, usize::MAX, clustered),
+    ("compare-versions", "a op b", 3, 3, compare_versions),
+    ("help", "", 0, usize::MAX, |_| {
         print!("{}", usage());
         Ok(ExitCode::SUCCESS)
     }),
+    ("list-commands", "", 0, usize::MAX, |_| list_commands()),
+    ("cluster-to-standalone", "db clusterdb", 2, 2, cluster::to_standalone),
 ];
+
+fn list_commands() -> Result<ExitCode, String> {
+    println!("The available commands are:");
+    COMMANDS.iter().for_each(|(name, arguments, ..)| println!("  {name:<23} {arguments}"));
+    Ok(ExitCode::SUCCESS)
+}
 
 /// A command with its arguments.
 struct Call {
@@ -89,7 +98,7 @@ impl Call {
 pub fn main() -> ExitCode {
     daemon::init();
     let call = parse();
-    let Some((_, min, max, run)) = COMMANDS.iter().find(|(name, ..)| *name == call.name) else {
+    let Some((_, _, min, max, run)) = COMMANDS.iter().find(|(name, ..)| *name == call.name) else {
         program::exit_with(&format!("unknown command '{}'; use --help for help", call.name));
     };
     if call.args.len() < *min {
@@ -144,12 +153,12 @@ pub(crate) fn read_schema(file: &str) -> Result<DbSchema, String> {
     let data = fs::read(file)
         .map_err(|error| unreadable(format!("error opening \"{file}\": {}", io_reason(&error))))?;
     let json = json::parse(&data).map_err(|error| unreadable(error.to_string()))?;
-    let broken = |error: Error| format!("failed to parse \"{file}\" as ovsdb schema ({error})");
-    DbSchema::from_json(&json).map_err(broken)
+    DbSchema::from_json(&json)
+        .map_err(|error| text(error.within(&format!("failed to parse \"{file}\" as ovsdb schema"))))
 }
 
 fn db_schema(file: &str) -> Result<DbSchema, String> {
-    let data = Storage::read(file).map_err(text)?;
+    let data = read_standalone(file)?;
     match log::Reader::new(&data, file).next() {
         Some(record) => record.and_then(|json| DbSchema::from_json(&json)).map_err(text),
         None => Err(format!("{file}: unexpected end of file reading schema")),
@@ -166,17 +175,35 @@ fn clustered(call: &Call) -> Result<ExitCode, String> {
     Err(format!("'{}': clustered databases are not supported", call.name))
 }
 
-fn not_clustered(call: &Call) -> Result<ExitCode, String> {
-    let file = call.db(0);
-    Storage::read(&file).map_err(text)?;
-    Err(format!("{file}: not a clustered database"))
+/// The bytes of a database file, and what kind of database it holds.
+fn read_any(file: &str) -> Result<(Vec<u8>, Kind), String> {
+    let data = fs::read(file).map_err(|e| text(Error::io(format!("{file}: open failed"), io_reason(&e))))?;
+    let kind = log::identify(&data, file).map_err(text)?;
+    Ok((data, kind))
+}
+
+/// The bytes of a standalone database file.
+fn read_standalone(file: &str) -> Result<Vec<u8>, String> {
+    match read_any(file)? {
+        (data, Kind::Standalone) => Ok(data),
+        (_, Kind::Clustered) => Err(not_for_clusters(file)),
+    }
+}
+
+fn not_for_clusters(file: &str) -> String {
+    text(Error::new("ovsdb error", format!("{file}: cannot apply this operation to clustered database file")))
 }
 
 fn is_kind(call: &Call, wanted: Kind) -> Result<ExitCode, String> {
-    let file = call.db(0);
-    let data = fs::read(&file).map_err(|e| text(Error::io(format!("{file}: open failed"), io_reason(&e))))?;
-    let kind = log::identify(&data, &file).map_err(text)?;
+    let (_, kind) = read_any(&call.db(0))?;
     Ok(if kind == wanted { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn db_name(call: &Call) -> Result<ExitCode, String> {
+    match read_any(&call.db(0))?.1 {
+        Kind::Standalone => print_db(call, |schema| schema.name),
+        Kind::Clustered => cluster::name(call),
+    }
 }
 
 fn print_db(call: &Call, part: fn(DbSchema) -> String) -> Result<ExitCode, String> {
@@ -212,6 +239,7 @@ fn rewrite(
     schema: Option<DbSchema>,
     verb: &str,
 ) -> Result<ExitCode, String> {
+    read_standalone(source)?;
     // The lock is held until the end.
     let held = match target {
         None => Some(Storage::open(source, Mode::ReadWrite, Unknown::Refuse).map_err(text)?),
@@ -263,13 +291,16 @@ fn transact(call: &Call, mode: Mode) -> Result<ExitCode, String> {
         args => (call.db(0), &args[args.len() - 1]),
     };
     let json = json::parse(transaction.as_bytes()).map_err(|error| format!("\"{transaction}\": {error}"))?;
+    read_standalone(&file)?;
     let (mut storage, mut loaded) = Storage::open(&file, mode, Unknown::Refuse).map_err(text)?;
     if let Some(damage) = loaded.damage {
         return Err(damage.to_string());
     }
     let array = json.as_array();
     if array.and_then(|a| a.first()).and_then(Json::as_str) != Some(&loaded.db.schema.name) {
-        println!("{}", Error::syntax(&json, "database name expected as first parameter").to_json());
+        let wanted =
+            if array.is_some() { "database name expected as first parameter" } else { "array expected" };
+        println!("{}", Error::syntax(&json, wanted).to_json());
         return Ok(ExitCode::SUCCESS);
     }
     let request = Request {
@@ -304,6 +335,9 @@ fn usage() -> String {
          db-name [DB]            report name of schema used by DB\n  \
          db-version [DB]         report version of schema used by DB\n  \
          db-cksum [DB]           report checksum of schema used by DB\n  \
+         db-cid DB               report cluster ID of clustered DB\n  \
+         db-sid DB               report server ID of clustered DB\n  \
+         db-local-address DB     report local address of clustered DB\n  \
          db-is-clustered DB      test whether DB is clustered\n  \
          db-is-standalone DB     test whether DB is standalone\n  \
          schema-name [SCHEMA]    report SCHEMA's name\n  \
@@ -312,6 +346,9 @@ fn usage() -> String {
          compare-versions A OP B  compare OVSDB schema version numbers\n  \
          query [DB] TRNS         execute read-only transaction on DB\n  \
          transact [DB] TRNS      execute read/write transaction on DB\n  \
+         cluster-to-standalone DB DB    Convert clustered DB to\n      \
+         standalone DB when cluster is down and cannot be\n        \
+         revived\n  \
          [-m]... show-log [DB]   print DB's log entries\n\
          The default DB is {}.\n\
          The default SCHEMA is {}.\n\

@@ -9,12 +9,16 @@ use std::process::ExitCode;
 
 use ovsdb::json::Json;
 use ovsdb::{Datum, DbSchema, TableSchema, Uuid};
-use ovsdb_engine::Storage;
-use ovsdb_engine::log::Reader;
+use ovsdb_engine::log::{Kind, Reader};
+
+use super::{cluster, read_any};
 
 /// Prints the log of `file`. Verbosity 1 shows rows, 2 also columns.
 pub(super) fn run(file: &str, verbosity: usize) -> Result<ExitCode, String> {
-    let data = Storage::read(file).map_err(|error| error.to_string())?;
+    let (data, kind) = read_any(file)?;
+    if kind == Kind::Clustered {
+        return cluster::show_log(Reader::clustered(&data, file), verbosity);
+    }
     let mut reader = Reader::new(&data, file);
     let schema = match reader.next() {
         Some(record) => record.and_then(|json| DbSchema::from_json(&json)).map_err(|e| e.to_string())?,
@@ -29,38 +33,43 @@ pub(super) fn run(file: &str, verbosity: usize) -> Result<ExitCode, String> {
     for (number, record) in reader.enumerate() {
         let record = record.map_err(|error| error.to_string())?;
         print!("record {}:", number + 1);
-        if let Some(date) = record.get("_date").and_then(Json::as_i64) {
-            print!(" {}", format_date(date));
-        }
-        if let Some(comment) = record.get("_comment").and_then(Json::as_str) {
-            print!(" \"{comment}\"");
-        }
-        println!();
-        if verbosity > 0 {
-            print_tables(&schema, &record, verbosity, &mut names);
-            println!();
-        }
+        print_transaction(&schema, &record, verbosity, &mut names);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Names of rows by identifier.
-type Names = HashMap<String, String>;
+pub(super) type Names = HashMap<String, String>;
+
+/// Ends the present line with when and why, then shows the rows and what sets them off.
+pub(super) fn print_transaction(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut Names) {
+    if let Some(date) = record.get("_date").and_then(Json::as_i64) {
+        print!(" {}", format_date(date));
+    }
+    if let Some(comment) = record.get("_comment").and_then(Json::as_str) {
+        print!(" \"{comment}\"");
+    }
+    println!();
+    if verbosity > 0 {
+        print_tables(schema, record, verbosity, names);
+    }
+}
 
 fn print_tables(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut Names) {
+    let mut tables =
+        record.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_')).peekable();
+    if tables.peek().is_none() {
+        return;
+    }
     let diff = record.get("_is_diff").and_then(Json::as_bool) == Some(true);
-    for (table_name, rows) in record.as_object().into_iter().flatten() {
-        if table_name.starts_with('_') {
-            continue;
-        }
+    for (table_name, rows) in tables {
         let table = schema.table(table_name);
         for (uuid, row) in rows.as_object().into_iter().flatten() {
             let known = names.get(uuid).cloned();
-            if let Some(name) = row.get("name").and_then(Json::as_str) {
-                names.insert(uuid.clone(), name.to_owned());
-            }
             let inserted = known.is_none() && !row.is_null();
-            let name = names.get(uuid).filter(|name| !name.is_empty());
+            let given = row.get("name").and_then(Json::as_str);
+            // A row that is renamed is called by its old name.
+            let name = known.as_deref().or(given).filter(|name| !name.is_empty());
             let short = Uuid::parse(uuid).map_or_else(|| uuid.clone(), |u| format!("{:08x}", u.first_word()));
             let called = match name {
                 Some(name) => format!("\"{name}\" ({short})"),
@@ -71,7 +80,10 @@ fn print_tables(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut 
             let verb = if inserted { " insert" } else { "" };
             let kind = if !inserted && diff { " diff" } else { "" };
             println!("  table {table_name}{verb} row {called}{kind}:");
-            names.entry(uuid.clone()).or_default();
+            match given {
+                Some(name) => drop(names.insert(uuid.clone(), name.to_owned())),
+                None => drop(names.entry(uuid.clone()).or_default()),
+            }
             if row.is_null() {
                 println!("    delete row");
                 names.remove(uuid);
@@ -80,6 +92,7 @@ fn print_tables(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut 
             }
         }
     }
+    println!();
 }
 
 fn print_columns(table: Option<&TableSchema>, row: &Json) {
