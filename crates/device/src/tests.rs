@@ -24,6 +24,8 @@ use proptest::prelude::*;
 
 use crate::*;
 
+mod golden;
+
 const NOW: Now = Now { mono: Instant::from_millis(5000), wall_ms: 1_000_000 };
 
 /// A packet that was to be executed.
