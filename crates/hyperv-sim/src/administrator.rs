@@ -151,7 +151,9 @@ fn set<T>(oid: u32, buffer: &mut T) -> i32 {
     request.DATA.Set.Oid = oid;
     request.DATA.Set.InformationBuffer = ptr::from_mut(buffer).cast();
     request.DATA.Set.InformationBufferLength = size_of::<T>() as u32;
+    let before = bytes_of(buffer);
     let status = filter::request(&mut request);
+    rule(bytes_of(buffer) == before, "the parameters of a request were changed (rule 26)");
     let forwarded = with(|w| w.module.request_forwarded);
     let must = !matches!(
         oid,

@@ -11,7 +11,7 @@ use ndis_sys::*;
 
 use crate::kernel::{at_most, exports, handle};
 use crate::processors::{level, reschedule, set_level, wait_until};
-use crate::world::{broken, rule, with};
+use crate::world::{Fault, broken, goes_wrong, rule, with};
 
 /// States of the module, as NDIS keeps them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,10 +37,16 @@ pub(crate) struct Module {
     pub stage: Stage,
     /// NdisFPauseComplete was called.
     pub pause_completed: bool,
+    /// Pauses so far.
+    pub pauses: usize,
     /// A request of the switch that the driver has: the original, and how it was answered.
     pub request: Option<(usize, Option<i32>)>,
     /// It was passed on.
     pub request_forwarded: bool,
+    /// Number of the request whose cancelling the driver passed on last.
+    pub cancelled: usize,
+    /// What NdisFNetPnPEvent returned last.
+    pub event_status: i32,
     /// Calls with packets that are inside the driver.
     pub inside: usize,
     /// No more packets are to come.
@@ -139,6 +145,7 @@ pub(crate) fn pause() {
     }
     let out = with(|w| {
         w.module.stage = Stage::Paused;
+        w.module.pauses += 1;
         w.ledger.packets.values().filter(|p| p.made_by_driver).count()
     });
     rule(out == 0, "a pause ended while packets of the driver were out");
@@ -149,14 +156,34 @@ pub(crate) fn detach() {
     let f = callbacks().DetachHandler.expect("checked at registration");
     // SAFETY: as above; the module is paused.
     unsafe { f(context()) };
-    with(|w| {
+    let left = with(|w| {
         w.module.stage = Stage::Detached;
         w.module.context = 0;
+        let l = &w.ledger;
+        l.packets.len() + l.mdls.len() + l.pools.len() + l.timers.len() + l.clones.len()
     });
+    rule(left == 0, "FilterDetach leaves something behind (rule 3)");
+}
+
+/// Asks the driver to give a request up that it has passed on. Whoever answers it does so as before.
+fn cancel(id: usize) {
+    with(|w| w.module.cancelled = 0);
+    let f = callbacks().CancelOidRequestHandler.expect("the driver handles requests");
+    // SAFETY: the module is there as long as a request is at it.
+    unsafe { f(context(), id as *mut c_void) };
+    rule(with(|w| w.module.cancelled == id), "cancelling a request is not passed on (rule 19)");
+}
+
+impl Module {
+    /// The pause that is on.
+    pub fn pause(&self) -> Option<usize> {
+        (self.stage == Stage::Paused).then_some(self.pauses)
+    }
 }
 
 /// Gives a request to the driver and waits for the answer.
 pub(crate) fn request(request: &mut NDIS_OID_REQUEST) -> i32 {
+    request.RequestId = handle() as _;
     let original = ptr::from_mut(request);
     wait_until(|| with(|w| w.module.request.is_none()));
     with(|w| {
@@ -167,6 +194,9 @@ pub(crate) fn request(request: &mut NDIS_OID_REQUEST) -> i32 {
     // SAFETY: the request and its buffer live until the answer is here.
     let status = unsafe { f(context(), original) };
     let status = if status == NDIS_STATUS_PENDING {
+        if with(|w| w.random.once_in(4)) {
+            cancel(request.RequestId as usize);
+        }
         wait_until(|| with(|w| w.module.request.is_some_and(|(_, answer)| answer.is_some())));
         with(|w| w.module.request.and_then(|(_, answer)| answer)).expect("waited for")
     } else {
@@ -191,7 +221,8 @@ pub(crate) fn activate() {
     let f = callbacks().NetPnPEventHandler.expect("the driver handles events");
     // SAFETY: the event lives for the call.
     let status = unsafe { f(context(), &mut event) };
-    rule(status == NDIS_STATUS_SUCCESS, "FilterNetPnPEvent does not return what NdisFNetPnPEvent did");
+    let passed_on = with(|w| w.module.event_status);
+    rule(status == passed_on, "FilterNetPnPEvent does not return what NdisFNetPnPEvent did (rule 71)");
 }
 
 /// Answers a request that came down: at once, or, as the seed decides, later.
@@ -293,6 +324,9 @@ exports! {
         let same = |o: usize| unsafe { (*request).DATA.Set.Oid == (*(o as *mut NDIS_OID_REQUEST)).DATA.Set.Oid };
         if original.is_some_and(same) {
             with(|w| w.module.request_forwarded = true);
+            if goes_wrong(Fault::ChangeARequest) {
+                *(*request).DATA.Set.InformationBuffer.cast::<u8>() ^= 1;
+            }
         }
         answer(filter, request)
     }
@@ -311,8 +345,10 @@ exports! {
         rule(with(|w| w.ledger.clones.is_empty()), "a clone is freed after its original (rule 16)");
     }
 
-    fn NdisFCancelOidRequest(filter: NDIS_HANDLE, _id: *mut c_void) {
+    fn NdisFCancelOidRequest(filter: NDIS_HANDLE, id: *mut c_void) {
+        at_most(DISPATCH_LEVEL, "NdisFCancelOidRequest");
         is_filter(filter, "NdisFCancelOidRequest");
+        with(|w| w.module.cancelled = id as usize);
     }
 
     fn NdisAllocateCloneOidRequest(
@@ -357,7 +393,11 @@ exports! {
     fn NdisFNetPnPEvent(filter: NDIS_HANDLE, _event: *mut NET_PNP_EVENT_NOTIFICATION) -> NDIS_STATUS {
         at_most(PASSIVE_LEVEL, "NdisFNetPnPEvent");
         is_filter(filter, "NdisFNetPnPEvent");
-        NDIS_STATUS_SUCCESS
+        with(|w| {
+            let refused = w.random.once_in(2);
+            w.module.event_status = if refused { NDIS_STATUS_NOT_SUPPORTED } else { NDIS_STATUS_SUCCESS };
+            w.module.event_status
+        })
     }
 }
 

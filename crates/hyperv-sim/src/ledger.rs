@@ -35,6 +35,8 @@ pub(crate) struct PacketRecord {
     pub print: Vec<u64>,
     /// The switch forwards it by itself.
     pub native: bool,
+    /// The pause during which it came, if any.
+    pub pause: Option<usize>,
 }
 
 /// Everything that exists.

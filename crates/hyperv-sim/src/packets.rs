@@ -149,6 +149,7 @@ fn make(w: &mut World, source: NicId, frames: &[Vec<u8>], oob: &OutOfBand) -> us
         // SAFETY: the packet was made just now.
         print: unsafe { print_of(list) },
         native: oob.native,
+        pause: w.module.pause(),
     };
     w.ledger.packets.insert(address, record);
     address
@@ -446,6 +447,10 @@ fn check_completed(w: &World, lists: &[usize], flags: u32) -> Result<(), String>
         if status == UNSET {
             return Err("a packet is completed without a status (rule 63)".into());
         }
+        let came_in_it = record.pause.is_some() && record.pause == w.module.pause();
+        if came_in_it && status != NDIS_STATUS_PAUSED {
+            return Err("a packet that came during a pause ends with another status (rule 8)".into());
+        }
         if status != NDIS_STATUS_SUCCESS && !record.reported {
             return Err("a packet is dropped without being reported (rule 49)".into());
         }
@@ -503,6 +508,9 @@ exports! {
         let lists = lists_of(first);
         if goes_wrong(Fault::LoseACompletion) {
             return;
+        }
+        if with(|w| w.module.stage == Stage::Paused) && goes_wrong(Fault::SayNothingOfAPause) {
+            lists.iter().for_each(|l| (*(*l as *mut NET_BUFFER_LIST)).Status = NDIS_STATUS_SUCCESS);
         }
         let twice = goes_wrong(Fault::CompleteTwice);
         with(|w| {
@@ -579,6 +587,7 @@ exports! {
             reported: false,
             print: Vec::new(),
             native: false,
+                pause: None,
         };
         with(|w| {
             w.ledger.packets.insert(list as usize, record);

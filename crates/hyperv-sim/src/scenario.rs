@@ -257,7 +257,7 @@ fn converse() {
         traffic(1, 0);
         crate::harass::harass(40);
         filter::pause();
-        sleep(5);
+        sleep(50);
         insist(filter::restart);
         traffic(0, 2);
         // A machine is removed in the middle of a conversation, and comes back.

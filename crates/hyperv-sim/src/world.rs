@@ -47,11 +47,15 @@ pub enum Fault {
     CompleteARequestTwice,
     /// A request of user space is not completed.
     LoseARequest,
+    /// The parameters of a request of the switch are changed.
+    ChangeARequest,
+    /// A packet that comes during a pause is said to be delivered.
+    SayNothingOfAPause,
 }
 
 impl Fault {
     /// Every fault with its name.
-    const NAMES: [(&str, Fault); 10] = [
+    const NAMES: [(&str, Fault); 12] = [
         ("lose-a-completion", Fault::LoseACompletion),
         ("complete-twice", Fault::CompleteTwice),
         ("change-a-received-packet", Fault::ChangeAReceivedPacket),
@@ -62,6 +66,8 @@ impl Fault {
         ("free-a-packet-twice", Fault::FreeAPacketTwice),
         ("complete-a-request-twice", Fault::CompleteARequestTwice),
         ("lose-a-request", Fault::LoseARequest),
+        ("change-a-request", Fault::ChangeARequest),
+        ("say-nothing-of-a-pause", Fault::SayNothingOfAPause),
     ];
 
     /// The fault of a name.

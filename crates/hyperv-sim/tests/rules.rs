@@ -27,6 +27,8 @@ fn broken_rules_are_found() {
         ("free-a-packet-twice", "freed twice"),
         ("complete-a-request-twice", "completed twice"),
         ("lose-a-request", "than it completed with"),
+        ("change-a-request", "parameters of a request"),
+        ("say-nothing-of-a-pause", "during a pause"),
     ];
     for (fault, said) in faults {
         let text = with_fault(fault);

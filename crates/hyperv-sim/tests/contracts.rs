@@ -1,0 +1,159 @@
+//! What NDIS and the Hyper-V switch ask of a forwarding extension, rule by rule, and what holds the driver to it.
+//!
+//! The rules are numbered as in the interface's contracts: 1 to 12 states, 13 to 22 requests, 23 to 38 configuration, 39 to
+//! 67 packets, 68 to 71 status and events, 72 to 75 migration, 76 to 80 installation, 81 to 84 what Driver Verifier looks at.
+
+use std::path::Path;
+
+use Held::*;
+
+/// How a rule is held.
+enum Held {
+    /// The simulator ends a run that breaks it, and says this.
+    Check(&'static [&'static str]),
+    /// It is the switch's promise, or a freedom of its; the simulated one makes use of it in this file, at this text.
+    Switch(&'static str, &'static str),
+    /// A test or a scenario of its own shows it: file, and a text there.
+    Shown(&'static str, &'static str),
+    /// The driver has nothing that could break it.
+    Nothing(&'static str),
+    /// Nothing here can show it.
+    Open(&'static str),
+}
+
+const SIM: &str = "crates/hyperv-sim/src/";
+
+#[rustfmt::skip]
+const RULES: [(u8, &str, Held); 84] = [
+    (1, "no other state change while pausing or restarting", Switch("filter.rs", "wait_until(|| with(|w| w.module.pause_completed))")),
+    (2, "attach", Check(&["switch handlers outside FilterAttach (rule 2)", "a request in a state in which none may be made (rule 2)", "FilterAttach succeeded without NdisFSetAttributes", "a failed attachment leaves something behind"])),
+    (3, "detach leaves nothing", Check(&["FilterDetach leaves something behind (rule 3)"])),
+    (4, "a pause succeeds, once", Check(&["FilterPause failed with", "FilterPause succeeded and was completed as well", "NdisFPauseComplete without a pause, or twice (rule 4)"])),
+    (5, "a pause waits for what is out", Check(&["a pause ended while packets of the driver were out", "(rule 5)"])),
+    (6, "packets are counted before the state is looked at", Shown("crates/switch-ext/src/life.rs", "fn whoever_races_one_ends_the_pause")),
+    (7, "what is passed through needs no waiting", Nothing("the driver keeps no original while it pauses")),
+    (8, "while paused packets end as such", Check(&["a packet that came during a pause ends with another status (rule 8)"])),
+    (9, "restart attributes", Nothing("the driver reads and changes none")),
+    (10, "module options", Nothing("the driver has no such callback")),
+    (11, "order of loading and unloading", Check(&["deregistering while a module is attached", "a device is removed while files are open", "NdisDeregisterDeviceEx after NdisFDeregisterFilterDriver", "a pool is freed while packets of it are out"])),
+    (12, "callbacks on every processor, and from inside calls", Switch("packets.rs", "from inside the call (rule 12)")),
+    (13, "one request at a time", Switch("filter.rs", "wait_until(|| with(|w| w.module.request.is_none()))")),
+    (14, "requests are cloned", Check(&["a request was passed on without being cloned (rule 14)"])),
+    (15, "completed once", Check(&["a request is completed that is not there, or twice (rule 15)", "a request was completed and answered"])),
+    (16, "results are copied back", Check(&["a clone is freed after its original (rule 16)", "a method's answer is not copied back (rule 16)"])),
+    (17, "what must be passed on needs no memory", Check(&["a request was not passed on that must be (rule 25)"])),
+    (18, "requests of the driver's own", Check(&["NdisFOidRequest: a wrong header", "a request in a state in which none may be made (rule 2)"])),
+    (19, "cancelling is passed on", Check(&["cancelling a request is not passed on (rule 19)"])),
+    (20, "supported revision", Nothing("the driver succeeds in no request by itself")),
+    (21, "unknown and short requests", Open("the simulated switch sends whole requests of revision 1 only")),
+    (22, "a restart waits for requests", Nothing("the driver has no request pending when it returns")),
+    (23, "order of ports' requests", Switch("administrator.rs", "NIC_CREATE and NIC_CONNECT; true if everybody agreed")),
+    (24, "vetoes", Check(&["a request was agreed to without being passed on (rule 24)", "a VLAN policy was accepted"])),
+    (25, "what must be passed on", Check(&["a request was not passed on that must be (rule 25)", "NIC_CONNECT failed (rule 25)", "NIC_DISCONNECT failed (rule 25)", "NIC_DELETE failed (rule 25)"])),
+    (26, "parameters are read only", Check(&["the parameters of a request were changed (rule 26)"])),
+    (27, "state follows the answer", Switch("administrator.rs", "Somebody below may refuse.")),
+    (28, "what is allowed in which state", Check(&["disconnected (rules 28, 30, 46)"])),
+    (29, "references", Check(&["a reference to an adapter: nothing here needs one", "a reference to a port: nothing here needs one"])),
+    (30, "no destination after a disconnection", Check(&["disconnected (rules 28, 30, 46)"])),
+    (31, "an adapter is deleted when its packets are back", Switch("administrator.rs", "(rule 31)")),
+    (32, "nothing is asked before the switch is active", Check(&["an array is asked for before the switch is active (rule 32)"])),
+    (33, "arrays race with requests", Shown("crates/switch-ext/src/extension.rs", "what a request told us already is newer than the answer")),
+    (34, "arrays are asked for until they fit", Switch("administrator.rs", "NDIS_STATUS_INVALID_LENGTH")),
+    (35, "enumerations", Nothing("the driver makes none")),
+    (36, "several physical adapters", Shown("crates/switch-ext/src/ports/tests.rs", "fn physical_adapters_of_a_team_are_bound_one_by_one")),
+    (37, "validation ports", Open("the simulated switch has none; the driver keeps none")),
+    (38, "requests to adapters", Check(&["packets may pass by the extension (VF)", "a method's answer is not copied back (rule 16)"])),
+    (39, "ingress and egress", Nothing("the driver has no callback on egress")),
+    (40, "destinations, and native packets", Check(&["a native packet gets destinations (rule 40)", "(rules 40, 48)"])),
+    (41, "sources", Check(&["the source of somebody else's packet is set (rule 41)"])),
+    (42, "one destination", Check(&["disconnected (rules 28, 30, 46)"])),
+    (43, "several destinations", Check(&["destinations grow though there is room (rule 43)", "more destinations than there is room for (rule 43)"])),
+    (44, "destinations stay", Check(&["a destination is excluded before it is one", "the driver changed the number of destinations itself"])),
+    (45, "whose the array is", Check(&["an array that is not the packet's (rule 45)"])),
+    (46, "index of an adapter", Check(&["disconnected (rules 28, 30, 46)"])),
+    (47, "tags and policies", Check(&["a tag on the wrong side of the bridge", "a VLAN policy was accepted"])),
+    (48, "no destination is a drop", Check(&["(rules 40, 48)"])),
+    (49, "drops are reported", Check(&["a packet is dropped without being reported (rule 49)", "a report of another number of packets (rule 49)", "a report with another port (rule 49)", "a report of an ingress packet without IS_INCOMING (rule 49)", "a report under another name than was registered (rule 49)"])),
+    (50, "flags of what packets have in common", Check(&["SINGLE_SOURCE on packets of several sources (rule 50)", "DESTINATION_GROUP on packets of several destinations (rule 50)", "SINGLE_SOURCE on completed packets of several sources (rule 50)"])),
+    (51, "flags of IRQL", Check(&["DISPATCH_LEVEL is flagged below it (rule 51)", "NdisFSendNetBufferLists: a port number (rule 51)"])),
+    (52, "packets of several frames", Check(&["bytes of a connection came back changed"])),
+    (53, "work left to hardware", Check(&["a checksum is asked for where no TCP header is"])),
+    (54, "memory that guests can write", Shown("crates/switch-ext/src/lane.rs", "held.facts.safe_size")),
+    (55, "packets of the driver's own", Check(&["a packet of the driver without its handle or a forwarding context (rule 55)", "a forwarding context for a chain (rule 55)"])),
+    (56, "own packets and others are told apart", Check(&["the driver completes a packet of its own (rule 56)", "a packet is freed with its forwarding context (rule 56)"])),
+    (57, "the same on egress", Nothing("the driver has no callback on egress")),
+    (58, "clones", Nothing("the driver makes none: it copies")),
+    (59, "received data is not written to", Check(&["a received packet was changed before it was sent on (rule 59)"])),
+    (60, "parents and children", Nothing("no packet of the driver's shares data with another")),
+    (61, "nothing new on egress", Nothing("the driver has no callback on egress")),
+    (62, "receives without resources", Nothing("the driver has no callback on egress")),
+    (63, "status of completion", Check(&["a packet is completed without a status (rule 63)"])),
+    (64, "cancelling sends", Nothing("the driver queues no packet")),
+    (65, "order", Shown("dev/scenarios/corpus/rewriting.txt", "packets that need no change keep their place")),
+    (66, "data may be out of reach", Nothing("the driver reads packets by their MDLs, and drops what it cannot map")),
+    (67, "what is given back is as it was", Check(&["a packet comes back changed (rule 67)"])),
+    (68, "status", Nothing("the driver has no such callback: NDIS passes indications on")),
+    (69, "status of adapters", Nothing("the driver indicates none")),
+    (70, "taking a virtual function away", Check(&["packets may pass by the extension (VF)"])),
+    (71, "events", Check(&["FilterNetPnPEvent does not return what NdisFNetPnPEvent did (rule 71)"])),
+    (72, "saving an adapter", Nothing("the driver saves nothing, and passes it on")),
+    (73, "end of saving", Nothing("the driver saves nothing, and passes it on")),
+    (74, "restoring an adapter", Nothing("the driver restores nothing, and passes it on")),
+    (75, "restoring a port", Nothing("the driver restores nothing, and passes it on")),
+    (76, "class of the installation", Shown("crates/ovsext/ovsext.inf", "Characteristics")),
+    (77, "keys of the installation", Shown("crates/ovsext/ovsext.inf", "ms_switch_forward")),
+    (78, "the service", Shown("crates/ovsext/ovsext.inf", "NDIS")),
+    (79, "one forwarding extension on a switch", Open("nothing of it was tried on Windows")),
+    (80, "what the installation is for", Shown("crates/ovsext/ovsext.inf", "16299")),
+    (81, "in time", Check(&["a wait does not end (deadlock)"])),
+    (82, "IRQL, and balance", Check(&["called at IRQL", "a callback returns at another IRQL", "a timer is freed while it may still fire"])),
+    (83, "low memory, tags, leaks", Check(&["freed twice?", "another tag than the block's"])),
+    (84, "what is worth simulating", Check(&["given away twice?", "destinations of a packet without a forwarding context"])),
+];
+
+fn read(path: &str) -> String {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn every_rule_is_held_or_said_to_be_open() {
+    let sources: String = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+        .expect("the sources")
+        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a source"))
+        .collect();
+    let mut open = 0;
+    for ((number, what, held), expect) in RULES.iter().zip(1..) {
+        assert_eq!(*number, expect);
+        match held {
+            Check(texts) => {
+                assert!(!texts.is_empty());
+                for text in *texts {
+                    assert!(sources.contains(text), "rule {number} ({what}): no check says {text:?}");
+                }
+            }
+            Switch(file, text) => assert!(read(&format!("{SIM}{file}")).contains(text), "rule {number}"),
+            Shown(file, text) => assert!(read(file).contains(text), "rule {number} ({what}): {file}"),
+            Nothing(why) => assert!(!why.is_empty()),
+            Open(why) => {
+                println!("rule {number} ({what}) is not checked: {why}");
+                open += 1;
+            }
+        }
+    }
+    assert_eq!(open, 3, "docs/windows.md says how many are not checked");
+}
+
+/// What `Nothing` claims of callbacks.
+#[test]
+fn the_driver_has_the_callbacks_that_it_is_said_to_have() {
+    let registered = read("crates/ovsext/src/driver.rs");
+    for absent in [
+        "ReceiveNetBufferListsHandler",
+        "ReturnNetBufferListsHandler",
+        "StatusHandler",
+        "SetFilterModuleOptionsHandler",
+    ] {
+        assert!(!registered.contains(absent), "{absent}");
+    }
+}
