@@ -55,6 +55,11 @@ impl Segments {
         self.layout.payload
     }
 
+    /// Where the transport header begins.
+    pub fn transport(&self) -> usize {
+        self.layout.l4
+    }
+
     /// Which bytes of the frame segment `index` has after the headers.
     pub fn body(&self, index: usize) -> Range<usize> {
         let start = self.layout.payload.saturating_add(index.saturating_mul(self.size)).min(self.len);

@@ -2,12 +2,15 @@
 //!
 //! Where it sits: called by translation for `tnl_push`; lengths and checksums come when a packet is there.
 //!
-//! Spec: RFC 7348, RFC 8926, RFC 2890, draft-foschiano-erspan, 3GPP TS 29.281, RFC 7510, RFC 8754.
+//! Spec: RFC 7348, RFC 8926, RFC 2890, draft-foschiano-erspan, 3GPP TS 29.281, RFC 7510, RFC 8754,
+//! draft-davie-stt-08.
 
 use odp::TunnelKind;
 use packet::TunnelKey;
 use wire::tunnel::{erspan, geneve, gre, gtpu, srh, vxlan};
 use wire::{EthAddr, eth, ip, ipv4, ipv6, udp};
+
+use crate::stt;
 
 /// Most bytes of headers: Ethernet, IPv6, and six segments or a Geneve header with options.
 pub const MAX_HEADER: usize = 192;
@@ -29,7 +32,7 @@ impl Header {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Option<()> {
         let end = self.len.checked_add(bytes.len())?;
         self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
         self.len = end;
@@ -55,7 +58,7 @@ pub struct Outer {
 /// What a tunnel port's configuration says of its headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape<'a> {
-    /// UDP destination port.
+    /// UDP destination port; STT's TCP port.
     pub dst_port: u16,
     /// VXLAN with a group policy.
     pub gbp: bool,
@@ -81,7 +84,7 @@ pub fn build(kind: TunnelKind, outer: &Outer, key: &TunnelKey, shape: &Shape<'_>
         TunnelKind::Gre | TunnelKind::Erspan | TunnelKind::Ip6Gre | TunnelKind::Ip6Erspan => ip::PROTO_GRE,
         TunnelKind::Vxlan | TunnelKind::Geneve | TunnelKind::Gtpu | TunnelKind::BareUdp => ip::PROTO_UDP,
         TunnelKind::Srv6 => ip::EXT_ROUTING,
-        TunnelKind::Stt => return None,
+        TunnelKind::Stt => ip::PROTO_TCP,
     };
     network(&mut h, outer, key, shape, proto)?;
     if proto == ip::PROTO_UDP {
@@ -96,7 +99,8 @@ pub fn build(kind: TunnelKind, outer: &Outer, key: &TunnelKey, shape: &Shape<'_>
         TunnelKind::Gtpu => gtpu(&mut h, key)?,
         TunnelKind::Srv6 => segments(&mut h, outer, shape)?,
         TunnelKind::BareUdp => {}
-        TunnelKind::Stt => return None,
+        TunnelKind::Stt if shape.packet_type != 0 => return None,
+        TunnelKind::Stt => stt::build(&mut h, key, shape.dst_port)?,
     }
     Some(h)
 }

@@ -13,23 +13,28 @@
 //! I1  Each protocol only builds and reads its own header.
 //! I2  Reading is total: bytes that are no tunnel packet of the kind are `None`.
 //!
-//! Next: `build.rs`, `push.rs`, `pop.rs`.
+//! STT's headers carry parts of frames: `stt` reads and writes them, `reassembly` puts frames together.
+//!
+//! Next: `build.rs`, `push.rs`, `pop.rs`, `stt.rs`, `reassembly.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
-#[cfg(test)]
 extern crate alloc;
 
 mod build;
 mod pop;
 mod push;
+mod reassembly;
+pub mod stt;
 
 pub use build::{Header, MAX_HEADER, Outer, Shape, build};
 pub use pop::{Popped, pop};
 pub use push::{PushError, finish, push, sequence_at};
+pub use reassembly::{Lost, Reassembled, Reassembly};
+pub use stt::SttSegment;
 
 #[cfg(test)]
 mod tests;

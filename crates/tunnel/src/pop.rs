@@ -22,22 +22,13 @@ pub struct Popped {
 
 /// Reads the headers of a packet of `kind`; `None` if it is none, or a fragment of one.
 pub fn pop(kind: TunnelKind, head: &[u8]) -> Option<Popped> {
-    let mut l3 = eth::HEADER_LEN;
-    if eth::is_vlan(bytes::u16_at(head, l3 - 2)?) {
-        l3 += eth::VLAN_LEN;
-    }
-    let mut key = TunnelKey::default();
-    let (proto, at) = match bytes::u16_at(head, l3 - 2)? {
-        eth::TYPE_IPV4 => outer_v4(head.get(l3..)?, &mut key)?,
-        eth::TYPE_IPV6 => outer_v6(head.get(l3..)?, &mut key)?,
-        _ => return None,
-    };
-    let at = l3 + at;
+    let (mut key, proto, at) = outer(head)?;
     let wants = match kind {
         TunnelKind::Gre | TunnelKind::Erspan | TunnelKind::Ip6Gre | TunnelKind::Ip6Erspan => ip::PROTO_GRE,
         TunnelKind::Vxlan | TunnelKind::Geneve | TunnelKind::Gtpu | TunnelKind::BareUdp => ip::PROTO_UDP,
         // What follows the routing header; without one, what is inside follows at once.
         TunnelKind::Srv6 => return segments(head, at, proto, key),
+        // What a segment carries is mostly no packet: `stt` reads them.
         TunnelKind::Stt => return None,
     };
     (proto == wants).then_some(())?;
@@ -55,6 +46,33 @@ pub fn pop(kind: TunnelKind, head: &[u8]) -> Option<Popped> {
         TunnelKind::Geneve => geneve(head, at, key),
         TunnelKind::Gtpu => gtpu(head, at, key),
         _ => bare(head, at, key),
+    }
+}
+
+/// Where the outer IP header is.
+fn network_at(head: &[u8]) -> Option<usize> {
+    let l3 = eth::HEADER_LEN;
+    Some(if eth::is_vlan(bytes::u16_at(head, l3 - 2)?) { l3 + eth::VLAN_LEN } else { l3 })
+}
+
+/// Reads the outer Ethernet and IP headers: the tunnel's fields that they have, the protocol, and where it begins.
+pub(crate) fn outer(head: &[u8]) -> Option<(TunnelKey, u8, usize)> {
+    let l3 = network_at(head)?;
+    let mut key = TunnelKey::default();
+    let (proto, at) = match bytes::u16_at(head, l3 - 2)? {
+        eth::TYPE_IPV4 => outer_v4(head.get(l3..)?, &mut key)?,
+        eth::TYPE_IPV6 => outer_v6(head.get(l3..)?, &mut key)?,
+        _ => return None,
+    };
+    Some((key, proto, l3 + at))
+}
+
+/// Bytes of the frame as its IP header says: without what Ethernet padded it with.
+pub(crate) fn total_len(head: &[u8]) -> Option<usize> {
+    let l3 = network_at(head)?;
+    match bytes::u16_at(head, l3 - 2)? {
+        eth::TYPE_IPV4 => Some(l3 + usize::from(bytes::u16_at(head, l3 + ipv4::OFF_TOTAL_LEN)?)),
+        _ => Some(l3 + ipv6::HEADER_LEN + usize::from(bytes::u16_at(head, l3 + ipv6::OFF_PAYLOAD_LEN)?)),
     }
 }
 

@@ -63,7 +63,7 @@ fn covers(header: &[u8]) -> bool {
 }
 
 /// Protocol and place of what follows the outer IP header.
-fn transport(header: &[u8]) -> Option<(u8, usize)> {
+pub(crate) fn transport(header: &[u8]) -> Option<(u8, usize)> {
     let l3 = eth::HEADER_LEN;
     match bytes::u16_at(header, l3 - 2)? {
         eth::TYPE_IPV4 => Some((bytes::u8_at(header, l3 + ipv4::OFF_PROTO)?, l3 + ipv4::HEADER_LEN)),
@@ -88,7 +88,7 @@ pub fn sequence_at(header: &[u8]) -> Option<usize> {
 }
 
 /// Completes a partial transport checksum.
-fn complete<B: PacketBuf>(packet: &mut B) -> Option<()> {
+pub(crate) fn complete<B: PacketBuf>(packet: &mut B) -> Option<()> {
     let L4Checksum::Partial { start, offset } = packet.offload().l4 else { return Some(()) };
     let len = packet.len();
     packet.pull_up(len).then_some(())?;

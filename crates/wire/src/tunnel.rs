@@ -144,6 +144,12 @@ pub mod stt {
     pub const LEN: usize = 18;
     /// IANA's TCP port.
     pub const PORT: u16 = 7471;
+    /// Offset of the inner packet's segment size.
+    pub const OFF_MSS: usize = 4;
+    /// Offset of the inner packet's VLAN tag, with a bit that says that there is one.
+    pub const OFF_TCI: usize = 6;
+    /// Offset of the key.
+    pub const OFF_KEY: usize = 8;
     /// The checksum was verified.
     pub const FLAG_CSUM_VERIFIED: u8 = 0x01;
     /// The checksum is partial.
