@@ -1,6 +1,6 @@
-//! Sending into a tunnel by its port: `set(tunnel(…))`, then an output to a port that is a tunnel's.
+//! Into tunnels and out of them: `tnl_push`, `tnl_pop`, and `set(tunnel(…))` with an output to a port that is a tunnel's.
 //!
-//! Where it sits: called by `execute` for such outputs. The header is made here, of the packet's tunnel fields and of what
+//! Where it sits: called by `execute`. For an output the header is made here, of the packet's tunnel fields and of what
 //! the host says of the way there; `tnl_push` carries one that was made with the flow. Both are built and pushed by
 //! `tunnel`.
 //!
@@ -8,25 +8,28 @@
 
 use ::core::sync::atomic::Ordering;
 use odp::{HashAlg, TunnelKind};
-use packet::{DropReason, OdpPort, PacketBuf, TunnelKey};
-use tunnel::{Outer, Shape};
-use wire::tunnel::{geneve, gtpu, vxlan};
+use packet::{DropReason, L4Checksum, OdpPort, PacketBuf, Segments, TunnelKey};
+use tunnel::{Outer, Reassembled, Shape};
+use wire::tunnel::{geneve, gtpu, stt, vxlan};
 
 use crate::execute::{Executor, hash};
 use crate::{Host, NextHop, TunnelDst};
 
 /// TTL of outer headers for which the flow gives none.
 const TTL: u8 = 64;
+/// Room before a piece for the headers that it is to get.
+const HEADROOM: usize = 128;
 /// UDP port of RFC 7510's tunnels.
 const BAREUDP_PORT: u16 = 6635;
 
-/// The UDP port that a protocol's packets go to unless the flow says otherwise.
+/// The transport port that a protocol's packets go to unless the flow says otherwise.
 fn usual_port(kind: TunnelKind) -> u16 {
     match kind {
         TunnelKind::Vxlan => vxlan::PORT,
         TunnelKind::Geneve => geneve::PORT,
         TunnelKind::Gtpu => gtpu::PORT,
         TunnelKind::BareUdp => BAREUDP_PORT,
+        TunnelKind::Stt => stt::PORT,
         _ => 0,
     }
 }
@@ -65,46 +68,153 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         if key.ttl == 0 {
             key.ttl = TTL;
         }
-        if let Err(reason) = self.carry(&mut buf, kind, &key, &outer) {
-            return self.drop(reason);
+        if needs_cutting(kind, &buf) {
+            return self.cut(&buf, |x, piece| x.carry(piece, kind, &key, &outer, port));
         }
-        if !self.queues.transmit(port, buf) {
-            self.drop(DropReason::WorklistFull);
-        }
+        self.carry(buf, kind, &key, &outer, port);
     }
 
-    /// Makes the headers and pushes them.
+    /// Makes the headers, pushes them and transmits.
     // apart from `tunnel_output`: the headers lie on the stack, and kernel frames are small
     #[inline(never)]
-    fn carry(
-        &mut self,
-        buf: &mut B,
-        kind: TunnelKind,
-        key: &TunnelKey,
-        outer: &Outer,
-    ) -> Result<(), DropReason> {
+    fn carry(&mut self, mut buf: B, kind: TunnelKind, key: &TunnelKey, outer: &Outer, out_port: OdpPort) {
         let shape = Shape {
             dst_port: if key.tp_dst == 0 { usual_port(kind) } else { key.tp_dst },
             gbp: (key.gbp_id, key.gbp_flags) != (0, 0),
             packet_type: self.meta.packet_type,
             ..Shape::default()
         };
-        let header = tunnel::build(kind, outer, key, &shape).ok_or(DropReason::TunnelHeaderBuildFailed)?;
+        let Some(header) = tunnel::build(kind, outer, key, &shape) else {
+            return self.drop(DropReason::TunnelHeaderBuildFailed);
+        };
         let src_port = match key.tp_src {
             0 => self.dp.tunnels.read().source_port(hash(self.key, HashAlg::L4, 0)),
             port => port,
         };
-        tunnel::push(buf, header.bytes(), src_port).map_err(|e| match e {
+        let way = Way { kind, header: header.bytes(), src_port, out_port };
+        if let Err(reason) = self.encapsulate(&mut buf, &way) {
+            return self.drop(reason);
+        }
+        if !self.queues.transmit(out_port, buf) {
+            self.drop(DropReason::WorklistFull);
+        }
+    }
+
+    /// Pushes a tunnel's headers, and numbers the packet where they have a place for it.
+    pub fn encapsulate(&mut self, buf: &mut B, way: &Way<'_>) -> Result<(), DropReason> {
+        let pushed = if way.kind == TunnelKind::Stt {
+            let id = self.dp.sequence.fetch_add(1, Ordering::Relaxed);
+            tunnel::stt::push(buf, way.header, way.src_port, id, self.host.mtu(way.out_port))
+        } else {
+            tunnel::push(buf, way.header, way.src_port)
+        };
+        pushed.map_err(|e| match e {
             tunnel::PushError::NoHeadroom => DropReason::NoHeadroom,
             tunnel::PushError::Malformed | tunnel::PushError::Nested => DropReason::TunnelEncap,
         })?;
-        if let Some(at) = tunnel::sequence_at(header.bytes()) {
+        // Packets of a GRE or ERSPAN tunnel are numbered.
+        if let Some(at) = tunnel::sequence_at(way.header) {
             let number = self.dp.sequence.fetch_add(1, Ordering::Relaxed);
             // The place lies in what was just pushed.
             let _ = wire::bytes::put(buf.head_mut(), at, &number.to_be_bytes());
         }
         Ok(())
     }
+
+    /// Cuts a super-packet up and gives each piece to `f`.
+    #[inline(never)]
+    pub fn cut(&mut self, buf: &B, mut f: impl FnMut(&mut Self, B)) {
+        let Some(cuts) = Segments::of(buf.head(), buf.len(), buf.offload()) else {
+            return self.drop(DropReason::TunnelEncap);
+        };
+        for index in 0..cuts.count() {
+            match self.piece(buf, &cuts, index) {
+                Some(piece) => f(self, piece),
+                None => self.drop(DropReason::NoMemory),
+            }
+        }
+    }
+
+    fn piece(&mut self, buf: &B, cuts: &Segments, index: usize) -> Option<B> {
+        let body = cuts.body(index);
+        let len = cuts.headers() + body.len();
+        let mut piece = self.host.alloc(0, len + HEADROOM)?;
+        piece.push_front(len)?;
+        let to = piece.head_mut();
+        buf.copy_out(0, to.get_mut(..cuts.headers())?);
+        buf.copy_out(body.start, to.get_mut(cuts.headers()..)?);
+        let l4 = cuts.finish(to, index)?;
+        piece.offload_mut().l4 = l4;
+        Some(piece)
+    }
+
+    /// Takes a tunnel's headers off; what was inside recirculates as the tunnel port's.
+    #[inline(never)]
+    pub fn tunnel_pop(&mut self, mut buf: B, port: OdpPort) {
+        let kind = self.dp.tunnels.read().kind(port);
+        if kind == Some(TunnelKind::Stt) {
+            return self.stt_pop(buf, port);
+        }
+        let Some(popped) = kind.and_then(|kind| tunnel::pop(kind, buf.head())) else {
+            return self.drop(DropReason::TunnelDecap);
+        };
+        // A partial checksum is the inner packet's, or else of headers that go.
+        if let L4Checksum::Partial { start, .. } = buf.offload().l4
+            && usize::from(start) < popped.len
+        {
+            buf.offload_mut().l4 = L4Checksum::Unknown;
+        }
+        if !buf.pull_front(popped.len) {
+            return self.drop(DropReason::TunnelDecap);
+        }
+        buf.offload_mut().outer = 0;
+        self.popped(buf, port, &popped.key, popped.packet_type);
+    }
+
+    /// Takes a segment of an STT tunnel.
+    #[inline(never)]
+    fn stt_pop(&mut self, mut buf: B, port: OdpPort) {
+        let Some(segment) = tunnel::stt::parse(&mut buf) else {
+            return self.drop(DropReason::TunnelDecap);
+        };
+        let host = &mut *self.host;
+        let done = self.stt.add(self.now.mono, (port, &segment), buf, |room| host.alloc(0, room));
+        let lost = self.stt.take_lost();
+        (0..lost.timed_out).for_each(|_| self.drop(DropReason::SttTimeout));
+        (0..lost.evicted).for_each(|_| self.drop(DropReason::SttNoRoom));
+        let mut frame = match done {
+            Reassembled::Whole(frame) => frame,
+            Reassembled::Waits => return,
+            Reassembled::NoMemory => return self.drop(DropReason::NoMemory),
+            Reassembled::Scattered => return self.drop(DropReason::SttNoRoom),
+        };
+        let Some(id) = tunnel::stt::strip(&mut frame) else {
+            return self.drop(DropReason::TunnelDecap);
+        };
+        let key = TunnelKey { id, flags: segment.key.flags | TunnelKey::KEY, ..segment.key };
+        self.popped(frame, port, &key, 0);
+    }
+
+    fn popped(&mut self, buf: B, port: OdpPort, key: &TunnelKey, packet_type: u32) {
+        self.meta.clear_ct();
+        self.meta.tunnel = *key;
+        self.meta.packet_type = packet_type;
+        self.meta.in_port = port;
+        self.recirc(buf, 0);
+    }
+}
+
+/// Headers to push, and where the packet goes then.
+pub(crate) struct Way<'a> {
+    pub kind: TunnelKind,
+    pub header: &'a [u8],
+    pub src_port: u16,
+    pub out_port: OdpPort,
+}
+
+/// True if the packet has to be cut up before it goes into a tunnel of `kind`.
+pub(crate) fn needs_cutting<B: PacketBuf>(kind: TunnelKind, buf: &B) -> bool {
+    kind == TunnelKind::Stt && buf.offload().segment.is_some() && !tunnel::stt::carries(buf)
 }
 
 #[cfg(test)]
@@ -166,12 +276,17 @@ mod tests {
         }
 
         fn send(&mut self, port: u32, frame: &[u8]) -> Vec<(u32, Vec<u8>)> {
+            let sent = self.send_packet(port, FlatPacket::try_from_frame(frame).unwrap());
+            sent.iter().map(|(port, p)| (port.0, p.frame().to_vec())).collect()
+        }
+
+        fn send_packet(&mut self, port: u32, packet: FlatPacket) -> Vec<(OdpPort, FlatPacket)> {
             let mut batch = Batch::default();
             let meta = PacketMeta { in_port: OdpPort(port), ..PacketMeta::default() };
-            batch.push(meta, FlatPacket::try_from_frame(frame).unwrap()).unwrap();
+            batch.push(meta, packet).unwrap();
             let now = Now { mono: Instant::from_millis(5000), wall_ms: 0 };
             self.worker.process(&self.dp, &mut self.ways, now, &mut batch);
-            self.worker.egress().transmits().map(|(port, p)| (port.0, p.frame().to_vec())).collect()
+            self.worker.egress().transmits().collect()
         }
 
         fn dropped(&self, reason: DropReason) -> u64 {
@@ -215,8 +330,14 @@ mod tests {
 
     #[test]
     fn both_styles_put_the_same_bytes_on_the_wire() {
-        let kinds =
-            [TunnelKind::Vxlan, TunnelKind::Geneve, TunnelKind::Gre, TunnelKind::Erspan, TunnelKind::Gtpu];
+        let kinds = [
+            TunnelKind::Vxlan,
+            TunnelKind::Geneve,
+            TunnelKind::Gre,
+            TunnelKind::Erspan,
+            TunnelKind::Gtpu,
+            TunnelKind::Stt,
+        ];
         let v6 = TunnelKey { dst: 0, ipv6_dst: 0x2001 << 112 | 2, flags: KEY.flags | TunnelKey::CSUM, ..KEY };
         for (kind, key) in kinds.map(|kind| (kind, KEY)).into_iter().chain([(TunnelKind::Vxlan, v6)]) {
             let is_ipv6 = key.ipv6_dst != 0;
@@ -256,9 +377,47 @@ mod tests {
         assert_eq!((b.send(1, &frame()), b.dropped(DropReason::TunnelRoutingFailed)), (vec![], 1));
         b.ways.0 = NextHop::Resolving;
         assert_eq!((b.send(1, &frame()), b.dropped(DropReason::TunnelNeighCacheMiss)), (vec![], 1));
-        let mut b = Bench::new(TunnelKind::Stt, WAY);
+        let mut b = Bench::new(TunnelKind::Srv6, WAY);
         b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
         assert_eq!((b.send(1, &frame()), b.dropped(DropReason::TunnelHeaderBuildFailed)), (vec![], 1));
+    }
+
+    #[test]
+    fn a_super_packet_crosses_an_stt_tunnel_in_segments_that_come_in_any_order() {
+        let mut b = Bench::new(TunnelKind::Stt, WAY);
+        b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
+        b.flow(2, vec![Action::TnlPop(TUNNEL)]);
+        b.flow(TUNNEL.0, vec![Action::Output(OdpPort(3))]);
+        let mut udp = frame();
+        udp.extend((0..4000u32).map(|i| i as u8));
+        udp[16..18].copy_from_slice(&4028u16.to_be_bytes());
+        udp[38..40].copy_from_slice(&4008u16.to_be_bytes());
+        let mut p = FlatPacket::try_from_frame(&udp).unwrap();
+        let size = packet::Segmentation { kind: packet::SegmentationKind::Udp, size: 2500, ecn: false };
+        p.offload_mut().segment = Some(size);
+        let frames = b.send_packet(1, p);
+        assert_eq!(frames.len(), 2, "the header has no place for datagrams of equal size: each goes alone");
+        let mut out = Vec::new();
+        for (port, frame) in &frames {
+            assert_eq!(*port, WAY_OUT);
+            let cuts =
+                Segments::of(frame.frame(), frame.len(), frame.offload()).expect("larger than the MTU");
+            for i in (0..cuts.count()).rev() {
+                let mut f = frame.frame()[..cuts.headers()].to_vec();
+                f.extend_from_slice(&frame.frame()[cuts.body(i)]);
+                cuts.finish(&mut f, i).unwrap();
+                assert!(f.len() <= 1514);
+                out.extend(b.send(2, &f));
+            }
+        }
+        assert_eq!(out.iter().map(|(port, f)| (*port, f.len())).collect::<Vec<_>>(), [(3, 2542), (3, 1542)]);
+        assert_eq!([&out[0].1[42..], &out[1].1[42..]].concat(), udp[42..]);
+        let stray = frames[0].1.frame()[..200].to_vec();
+        assert_eq!(
+            (b.send(2, &stray), b.dropped(DropReason::TunnelDecap)),
+            (vec![], 1),
+            "shorter than it says"
+        );
     }
 
     #[test]

@@ -17,12 +17,13 @@
 
 use alloc::vec::Vec;
 
-use ::core::sync::atomic::Ordering;
 use conntrack::{Alg, Commit, CtPacket, CtVerdict, PortChoice, Rewrite};
 use flow::{FlowKey, Layers, PlainKey};
 use odp::{Action, HashAlg, MAX_DEPTH, MplsLayer, Ufid, Userspace};
-use packet::{Batch, DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
+use packet::{Batch, DropReason, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
+use tunnel::Reassembly;
 
+use crate::carry::{Way, needs_cutting};
 use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::encap::{self, Ttl};
@@ -105,13 +106,16 @@ struct Waiting<B> {
     place: Place,
 }
 
-/// Packets that go on when a nested list has ended; one for each depth at most.
+/// Packets that go on when a nested list has ended, one for each depth at most; and pieces of a packet that was cut up.
 pub(crate) struct Stack<B>(Vec<Waiting<B>>);
+
+/// Pieces into which a packet is cut at most while its actions run.
+pub(crate) const PIECES: usize = 128;
 
 impl<B> Stack<B> {
     pub fn try_new() -> Option<Stack<B>> {
         let mut items = Vec::new();
-        items.try_reserve_exact(MAX_DEPTH + 1).ok()?;
+        items.try_reserve_exact(MAX_DEPTH + 1 + PIECES).ok()?;
         Some(Stack(items))
     }
 }
@@ -147,6 +151,7 @@ pub(crate) struct Executor<'a, B, H> {
     pub queues: &'a mut Queues<B>,
     pub waiting: &'a mut Batch<B>,
     pub stack: &'a mut Stack<B>,
+    pub stt: &'a mut Reassembly<B>,
     pub tally: &'a mut Tally,
     pub random: &'a mut u64,
     /// The packet's key, as far as `known` says.
@@ -257,7 +262,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
                     self.host.sample(sample.group, &sample.cookie, buf);
                 }
             }
-            Action::TnlPush(push) => return self.tunnel_push(push),
+            Action::TnlPush(push) => return self.tunnel_push(push, place),
             Action::TnlPop(port) => return self.consume(last, |x, buf| x.tunnel_pop(buf, *port)),
             Action::LbOutput(bond) => return self.bond_output(last, *bond),
             Action::Set(header) => return self.rewritten(|p, key| rewrite::set(p, key, header, None)),
@@ -368,7 +373,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
-    fn recirc(&mut self, buf: B, id: u32) {
+    pub fn recirc(&mut self, buf: B, id: u32) {
         self.meta.recirc_id = id;
         if self.waiting.push(*self.meta, buf).is_err() {
             self.drop(DropReason::WorklistFull);
@@ -414,23 +419,20 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     #[inline(never)]
-    fn tunnel_push(&mut self, push: &odp::TnlPush) -> Step {
+    fn tunnel_push(&mut self, push: &odp::TnlPush, place: &Place) -> Step {
         let hash = self.flow_hash();
         let src_port = self.dp.tunnels.read().source_port(hash);
-        let Some(buf) = &mut self.buf else { return Step::Gone };
-        if let Err(e) = tunnel::push(buf, &push.header, src_port) {
-            self.drop(match e {
-                tunnel::PushError::NoHeadroom => DropReason::NoHeadroom,
-                tunnel::PushError::Malformed | tunnel::PushError::Nested => DropReason::TunnelEncap,
-            });
+        let Some(mut buf) = self.buf.take() else { return Step::Gone };
+        if needs_cutting(push.kind, &buf) {
+            self.push_pieces(&buf, place);
             return Step::Gone;
         }
-        // Packets of a GRE or ERSPAN tunnel are numbered.
-        if let Some(at) = tunnel::sequence_at(&push.header) {
-            let number = self.dp.sequence.fetch_add(1, Ordering::Relaxed);
-            // The place lies in what was just pushed.
-            let _ = wire::bytes::put(buf.head_mut(), at, &number.to_be_bytes());
+        let way = Way { kind: push.kind, header: &push.header, src_port, out_port: push.out_port };
+        if let Err(reason) = self.encapsulate(&mut buf, &way) {
+            self.drop(reason);
+            return Step::Gone;
         }
+        self.buf = Some(buf);
         self.meta.packet_type = 0;
         self.meta.tunnel = TunnelKey::default();
         // Headers are elsewhere now: whoever asks for them reads them.
@@ -448,27 +450,21 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         hash(self.key, HashAlg::L4, 0)
     }
 
+    /// Has each piece of a packet go on at `place`, the first one first.
     #[inline(never)]
-    fn tunnel_pop(&mut self, mut buf: B, port: OdpPort) {
-        let kind = self.dp.tunnels.read().kind(port);
-        let Some(popped) = kind.and_then(|kind| tunnel::pop(kind, buf.head())) else {
-            return self.drop(DropReason::TunnelDecap);
-        };
-        // A partial checksum is the inner packet's, or else of headers that go.
-        if let L4Checksum::Partial { start, .. } = buf.offload().l4
-            && usize::from(start) < popped.len
-        {
-            buf.offload_mut().l4 = L4Checksum::Unknown;
+    fn push_pieces(&mut self, buf: &B, place: &Place) {
+        let (meta, layers, trunc) = (*self.meta, self.layers, self.trunc);
+        let before = self.stack.0.len();
+        self.cut(buf, |x, buf| {
+            if x.stack.0.len() < before + PIECES && x.stack.0.len() < x.stack.0.capacity() {
+                x.stack.0.push(Waiting { meta, buf, layers, trunc, place: *place });
+            } else {
+                x.drop(DropReason::WorklistFull);
+            }
+        });
+        if let Some(pieces) = self.stack.0.get_mut(before..) {
+            pieces.reverse();
         }
-        if !buf.pull_front(popped.len) {
-            return self.drop(DropReason::TunnelDecap);
-        }
-        buf.offload_mut().outer = 0;
-        self.meta.clear_ct();
-        self.meta.tunnel = popped.key;
-        self.meta.packet_type = popped.packet_type;
-        self.meta.in_port = port;
-        self.recirc(buf, 0);
     }
 
     #[inline(never)]

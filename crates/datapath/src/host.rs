@@ -2,7 +2,7 @@
 //!
 //! Where it sits: implemented by each host beside its buffers. None of these may block or send.
 
-use packet::TunnelKey;
+use packet::{OdpPort, TunnelKey};
 use wire::EthAddr;
 
 /// Services of the host.
@@ -15,6 +15,11 @@ pub trait Host<B> {
 
     /// Hands a sampled packet to the listeners of `group`, where the host has such.
     fn sample(&mut self, _group: u32, _cookie: &[u8], _packet: &B) {}
+
+    /// Bytes of an IP packet that leave by a port in one piece: STT's frames are cut to fit.
+    fn mtu(&self, _port: OdpPort) -> u16 {
+        1500
+    }
 
     /// The next hop towards a tunnel's end point.
     fn next_hop(&mut self, dst: &TunnelDst) -> NextHop;
@@ -33,7 +38,7 @@ pub enum NextHop {
     /// Send from this port with these addresses.
     Via {
         /// Egress port.
-        port: packet::OdpPort,
+        port: OdpPort,
         /// Source address of the frame.
         eth_src: EthAddr,
         /// Destination address of the frame.

@@ -28,6 +28,7 @@ use flow::FlowKey;
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, InPlace, MetaMut, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use sync::{Guard, Reader, try_box, try_box_with};
+use tunnel::Reassembly;
 
 use crate::cache::{FlowCache, Successors};
 use crate::counters::Tally;
@@ -71,6 +72,8 @@ struct Desk<B> {
     carried: Carried,
     /// Megaflows that packets hit in later passes.
     successors: Successors,
+    /// Frames of STT tunnels of which segments are missing.
+    stt: Reassembly<B>,
     /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
     keys: Box<[FlowKey]>,
     tally: Box<Tally>,
@@ -234,6 +237,7 @@ impl<B: PacketBuf> Desk<B> {
             heads: try_list(WAITING, 0)?,
             carried: Carried::try_new(WAITING)?,
             successors: Successors::default(),
+            stt: Reassembly::try_new()?,
             keys: try_keys()?,
             tally: try_tally()?,
             random: seed | 1,
@@ -516,6 +520,7 @@ impl<B: PacketBuf> Desk<B> {
             queues: &mut self.queues,
             waiting: &mut self.waiting,
             stack: &mut self.stack,
+            stt: &mut self.stt,
             tally: &mut self.tally,
             random: &mut self.random,
             key,

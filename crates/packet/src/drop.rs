@@ -97,4 +97,8 @@ drop_reasons! {
     TunnelDecap = "datapath_drop_tunnel_pop_error";
     /// A tunnel header could not be pushed.
     TunnelEncap = "datapath_drop_tunnel_push_error";
+    /// An STT frame whose segments did not all come in time.
+    SttTimeout = "datapath_drop_stt_timeout";
+    /// An STT frame that made way for others while segments were missing, or that came in too many pieces.
+    SttNoRoom = "datapath_drop_stt_no_room";
 }

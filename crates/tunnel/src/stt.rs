@@ -88,8 +88,11 @@ pub fn push<B: PacketBuf>(
     write(head).ok_or(PushError::Malformed)?;
     let ip_and_tcp = at - eth::HEADER_LEN;
     let size = usize::from(mtu).saturating_sub(ip_and_tcp).max(MIN_SEGMENT);
-    let kind =
-        if l4 == eth::HEADER_LEN + ipv6::HEADER_LEN { SegmentationKind::TcpV6 } else { SegmentationKind::TcpV4 };
+    let kind = if l4 == eth::HEADER_LEN + ipv6::HEADER_LEN {
+        SegmentationKind::TcpV6
+    } else {
+        SegmentationKind::TcpV4
+    };
     let is_large = usize::from(total) > size;
     let segment = is_large.then_some(Segmentation { kind, size: size as u16, ecn: false });
     let l4 = L4Checksum::Partial { start: l4 as u16, offset: tcp::OFF_CHECKSUM as u16 };
@@ -241,7 +244,8 @@ fn offload<B: PacketBuf>(packet: &B, (flags, start, mss): (u8, u16, u16)) -> Opt
         offload.l4 = L4Checksum::Good;
     }
     if mss != 0 && is_tcp {
-        let kind = if flags & stt::FLAG_IPV4 != 0 { SegmentationKind::TcpV4 } else { SegmentationKind::TcpV6 };
+        let kind =
+            if flags & stt::FLAG_IPV4 != 0 { SegmentationKind::TcpV4 } else { SegmentationKind::TcpV6 };
         offload.segment = Some(Segmentation { kind, size: mss, ecn: false });
         // Headers that are not those of the segmentation: it would not leave again.
         let cuts = Segments::of(packet.head(), packet.len(), &offload)?;

@@ -201,7 +201,10 @@ fn frames_that_wait_are_bounded_in_number_bytes_and_time() {
         assert!(matches!(add(&mut r, id.into(), &segment(id, 200, 0, 100), &p), Reassembled::Waits));
     }
     assert_eq!(r.take_lost(), Lost { timed_out: 0, evicted: 10 });
-    assert!(matches!(add(&mut r, 90, &segment(0, 200, 100, 100), &p), Reassembled::Waits), "it was the oldest");
+    assert!(
+        matches!(add(&mut r, 90, &segment(0, 200, 100, 100), &p), Reassembled::Waits),
+        "it was the oldest"
+    );
     assert!(matches!(add(&mut r, 91, &segment(30, 200, 100, 100), &p), Reassembled::Whole(_)));
     let later = TIMEOUT.as_millis() as u64 + 1000;
     assert!(matches!(add(&mut r, later, &segment(40, 200, 100, 100), &p), Reassembled::Waits));
