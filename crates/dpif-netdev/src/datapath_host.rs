@@ -340,6 +340,7 @@ impl DpifNetdev {
         let devices = lock(&self.shared.devices);
         for (number, port) in self.shared.ports.snapshot().iter() {
             let Some(device) = devices.get(number) else { continue };
+            port.follow_mtu(&**device);
             let (wanted, have) = (device.wanted_queues(), port.counts());
             let dedicated = port.polling == Polling::Dedicated;
             if !device.queues_are_stale()

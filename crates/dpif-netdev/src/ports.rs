@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use netdev::{BufferPool, Frame, FrameBatch, Netdev, Polling, QueueCounts, RxQueue, TxDrops, TxQueue};
@@ -14,9 +14,15 @@ use crate::Class;
 
 /// Numbers of ports are below this, as everywhere where a port has 16 bits.
 const MAX_PORTS: u32 = 65_535;
+/// MTU of a device that says nothing.
+const DEFAULT_MTU: u16 = 1500;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn mtu_of(netdev: &dyn Netdev) -> u16 {
+    netdev.mtu().map_or(DEFAULT_MTU, |mtu| mtu.min(u16::MAX.into()) as u16)
 }
 
 /// How a thread chooses among a port's transmit queues (`other_config:tx-steering`).
@@ -46,6 +52,7 @@ pub(crate) struct PortEntry {
     pub polling: Polling,
     pub numa_id: u32,
     settings: Mutex<Settings>,
+    mtu: AtomicU16,
     hashes: AtomicBool,
     /// A device that waits has a descriptor: a polling thread's; without one, `poll_ports`'s.
     pub has_fd: bool,
@@ -66,6 +73,7 @@ impl PortEntry {
             polling,
             numa_id: netdev.numa_id(),
             settings: Mutex::new(settings),
+            mtu: AtomicU16::new(mtu_of(netdev)),
             hashes,
             has_fd,
         })
@@ -78,6 +86,16 @@ impl PortEntry {
     pub(crate) fn set(&self, settings: Settings) {
         self.hashes.store(settings.steering == Steering::Hash, Ordering::Relaxed);
         *lock(&self.settings) = settings;
+    }
+
+    /// The device's MTU when it was last asked.
+    pub(crate) fn mtu(&self) -> u16 {
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Asks the device for its MTU again.
+    pub(crate) fn follow_mtu(&self, netdev: &dyn Netdev) {
+        self.mtu.store(mtu_of(netdev), Ordering::Relaxed);
     }
 
     /// How many queues it has.

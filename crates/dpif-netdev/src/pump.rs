@@ -37,6 +37,7 @@ const MAX_PENDING: usize = 1024;
 /// What a worker may ask in the middle of a packet.
 struct Services<'a> {
     pool: &'a mut BufferPool,
+    ports: &'a Table,
 }
 
 impl Host<Frame> for Services<'_> {
@@ -46,6 +47,10 @@ impl Host<Frame> for Services<'_> {
 
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<Frame> {
         Frame::try_with_capacity(len, headroom)
+    }
+
+    fn mtu(&self, port: OdpPort) -> u16 {
+        self.ports.get(&port).map_or(1500, |port| port.mtu())
     }
 
     fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
@@ -170,12 +175,12 @@ impl Pump {
     }
 
     fn process(&mut self, shared: &Shared, now: Now) {
-        let mut services = Services { pool: &mut self.pool };
+        let mut services = Services { pool: &mut self.pool, ports: &self.table };
         self.worker.process(&shared.datapath, &mut services, now, &mut self.batch);
     }
 
     fn run(&mut self, shared: &Shared, now: Now, packet: (PacketMeta, Frame), actions: &[Action]) {
-        let mut services = Services { pool: &mut self.pool };
+        let mut services = Services { pool: &mut self.pool, ports: &self.table };
         self.worker.execute(&shared.datapath, &mut services, now, packet, actions);
     }
 

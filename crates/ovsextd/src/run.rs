@@ -99,7 +99,7 @@ fn registry(devices: &LinuxDevices) -> Registry {
     let mut registry = Registry::new();
     registry.register("system", devices.system());
     registry.register("internal", devices.internal());
-    for kind in odp::TunnelKind::ALL.iter().filter(|k| **k != odp::TunnelKind::Stt) {
+    for kind in odp::TunnelKind::ALL {
         registry.register(kind.name(), netdev::vport_opener(kind.name()));
     }
     registry

@@ -41,7 +41,7 @@ pub(crate) fn datapath_name(t: &Tunnel) -> String {
         K::Erspan => "erspan_sys".into(),
         K::Ip6Erspan => "ip6erspan_sys".into(),
         K::Srv6 => "srv6_sys".into(),
-        K::Stt => "stt_sys".into(),
+        K::Stt => format!("stt_sys_{}", t.dst_port),
     }
 }
 
@@ -198,6 +198,7 @@ fn listening(address: &IpAddr, t: &Tunnel) -> String {
     let (eth_type, ip) = if address.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
     let (proto, tail) = match t.dst_port {
         0 => (47, String::new()),
+        port if t.kind == odp::TunnelKind::Stt => (ip::PROTO_TCP, format!(",tcp(dst={port})")),
         port => (17, format!(",udp(dst={port})")),
     };
     format!("eth_type({eth_type}),{ip}(dst={address},proto={proto},frag=no){tail}")

@@ -391,7 +391,7 @@ fn registry(level: DummyLevel, dummies: &DummyDevices, linux: Option<&LinuxDevic
         registry.register("afxdp", linux.afxdp());
         registry.register("afxdp-nonpmd", linux.afxdp_nonpmd());
     }
-    for kind in odp::TunnelKind::ALL.iter().filter(|k| **k != odp::TunnelKind::Stt) {
+    for kind in odp::TunnelKind::ALL {
         registry.register(kind.name(), netdev::vport_opener(kind.name()));
     }
     registry.register("null", netdev::NullNetdev::opener());

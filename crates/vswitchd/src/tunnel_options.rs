@@ -48,13 +48,14 @@ const KNOWN: [&str; 24] = [
     "remote_name",
 ];
 
-/// UDP port of a protocol that has one.
+/// UDP or TCP port of a protocol that has one.
 fn default_port(kind: TunnelKind) -> u16 {
     match kind {
         TunnelKind::Vxlan => 4789,
         TunnelKind::Geneve => 6081,
         TunnelKind::Gtpu => 2152,
         TunnelKind::BareUdp => 6635,
+        TunnelKind::Stt => 7471,
         _ => 0,
     }
 }

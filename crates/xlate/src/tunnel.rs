@@ -58,7 +58,7 @@ pub struct Tunnel {
     pub in_key: Option<Fixed<u64>>,
     /// Key of sent packets; without, the header has none.
     pub out_key: Option<Fixed<u64>>,
-    /// UDP port of the other end; zero without UDP.
+    /// UDP port of the other end, of STT the TCP port; zero without ports.
     pub dst_port: u16,
     /// Outer TOS.
     pub tos: Outer,
@@ -339,7 +339,8 @@ impl Xlate<'_> {
         if t.df {
             key.flags |= TunnelKey::DF;
         }
-        let udp6 = t.dst_port != 0 && matches!(t.remote, Fixed::To(IpAddr::V6(_)));
+        let udp6 =
+            t.dst_port != 0 && t.kind != TunnelKind::Stt && matches!(t.remote, Fixed::To(IpAddr::V6(_)));
         if t.csum.unwrap_or(udp6) {
             key.flags |= TunnelKey::CSUM;
         }
@@ -392,7 +393,8 @@ impl Xlate<'_> {
             return None;
         }
         let proto = self.flow.nw_proto();
-        if proto == ip::PROTO_UDP {
+        let has_stt = || network.tunnels.iter().any(|e| e.tunnel.kind == TunnelKind::Stt);
+        if proto == ip::PROTO_UDP || proto == ip::PROTO_TCP && has_stt() {
             self.out.wc.unwildcard(slot::tp_dst);
         }
         let found = network.tunnels.iter().find(|e| match e.tunnel.kind {
@@ -400,7 +402,7 @@ impl Xlate<'_> {
                 proto == ip::PROTO_GRE
             }
             TunnelKind::Srv6 => matches!(proto, 4 | 41),
-            TunnelKind::Stt => false,
+            TunnelKind::Stt => proto == ip::PROTO_TCP && self.flow.tp_dst() == e.tunnel.dst_port,
             _ => proto == ip::PROTO_UDP && self.flow.tp_dst() == e.tunnel.dst_port,
         });
         found.map(|e| e.odp)
@@ -482,6 +484,7 @@ fn outer_flow(t: &Tunnel, key: &TunnelKey, outer: &::tunnel::Outer) -> FlowKey {
     f.set_nw_proto(match t.kind {
         TunnelKind::Gre | TunnelKind::Erspan | TunnelKind::Ip6Gre | TunnelKind::Ip6Erspan => ip::PROTO_GRE,
         TunnelKind::Srv6 => ip::EXT_ROUTING,
+        TunnelKind::Stt => ip::PROTO_TCP,
         _ => ip::PROTO_UDP,
     });
     f.set_tp_dst(t.dst_port);

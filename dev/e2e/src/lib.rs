@@ -3,7 +3,7 @@
 //! Where it sits: above everything; it knows the programs by their command lines only. The tests are in `tests/`: this
 //! holds what they share.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use testkit::{Suite, SwitchUnderTest};
 
@@ -94,4 +94,20 @@ pub fn probe(suite: &Suite, words: &str) -> bool {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", "a"]).arg(oxvs).arg("probe").args(words.split_whitespace());
     command.status().expect("ip runs").success()
+}
+
+/// Starts the program that answers in machine `b`; the sandbox ends it.
+///
+/// # Panics
+/// When it does not start.
+pub fn answer_in_b(suite: &Suite) -> Child {
+    let oxvs = suite.command("oxvs").get_program().to_owned();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", "b"]).arg(oxvs).arg("answer").stdout(Stdio::piped());
+    let mut child = command.spawn().expect("ip runs");
+    let mut ready = String::new();
+    let out = child.stdout.take().expect("a pipe");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut ready)
+        .expect("it says that it is ready");
+    child
 }

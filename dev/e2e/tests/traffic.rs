@@ -1,8 +1,8 @@
 //! Real traffic through real links, in namespaces: TCP with checksum offload left on, VLANs, and the demonstration.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use e2e::{machines, ours, probe, system};
+use e2e::{answer_in_b, machines, ours, probe, system};
 use testkit::{Suite, SwitchUnderTest, skip};
 
 /// A bridge with two machines `a` (10.0.0.1) and `b` (10.0.0.2), each behind a veth pair whose offloads are untouched.
@@ -13,19 +13,6 @@ fn two_machines(suite: &Suite) -> SwitchUnderTest {
         "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 port-a -- add-port br0 port-b";
     pair.ok(suite, "ovs-vsctl", &bridge.split_whitespace().collect::<Vec<_>>());
     pair
-}
-
-/// Starts the program that answers in machine `b`; the sandbox ends it.
-fn answer_in_b(suite: &Suite) -> Child {
-    let oxvs = suite.command("oxvs").get_program().to_owned();
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", "b"]).arg(oxvs).arg("answer").stdout(Stdio::piped());
-    let mut child = command.spawn().expect("ip runs");
-    let mut ready = String::new();
-    let out = child.stdout.take().expect("a pipe");
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut ready)
-        .expect("it says that it is ready");
-    child
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use e2e::{ours, system};
+use e2e::{answer_in_b, ours, system};
 use testkit::{Suite, SwitchUnderTest, oracle, skip};
 
 /// An underlay bridge `br0` with `p0`, and an overlay bridge `br1` with `p1` and one tunnel port for each kind.
@@ -196,4 +196,65 @@ fn vxlan_with_the_kernel_over_ipv6_with_checksums() {
         "type vxlan id 0 remote fd00::1 dstport 4789",
         ("fd00::1/64", "fd00::100/64"),
     );
+}
+
+/// A switch with an STT tunnel to `remote` over its end of the link `wire`, in a namespace that `ip` is told of; a
+/// machine is behind `port`.
+fn stt_end(suite: &Suite, (namespace, port): (&str, &str), own: &str, remote: &str) -> SwitchUnderTest {
+    let pair = SwitchUnderTest::started(suite, &["--disable-system"]);
+    let ok = |words: &str| pair.ok(suite, "ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>());
+    ok("add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy wire");
+    let nodad = if own.contains(':') { "nodad" } else { "" };
+    system(&format!("ip {namespace} addr add {own} dev br-phy {nodad}"));
+    system(&format!("ip {namespace} link set br-phy up"));
+    let remote = remote.split('/').next().expect("an address");
+    ok(&format!(
+        "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 {port} \
+         -- add-port br0 stt0 -- set interface stt0 type=stt options:remote_ip={remote} options:key=123456789012"
+    ));
+    pair
+}
+
+/// Two switches, one of them in a machine of its own, with an STT tunnel between them. Behind each is a machine whose
+/// offloads are as they are, so that super-packets with partial checksums go through the tunnel.
+fn stt_between_two_switches(ends: (&str, &str)) {
+    let Some(here) = ours() else { return };
+    e2e::machines();
+    system("ip netns add far");
+    system("ip link set port-b netns far");
+    system("ip link add wire type veth peer name wire netns far");
+    system("ip link set wire up");
+    for link in ["lo", "port-b", "wire"] {
+        system(&format!("ip -n far link set {link} up"));
+    }
+    let far = here.within("far");
+    let near = stt_end(&here, ("", "port-a"), ends.0, ends.1);
+    let other = stt_end(&far, ("-n far", "port-b"), ends.1, ends.0);
+    let ping = |size: &str| {
+        let words = format!("netns exec a ping -c1 -W1 -s{size} 10.0.0.2");
+        Command::new("ip").args(words.split_whitespace()).output().is_ok_and(|o| o.status.success())
+    };
+    near.await_true("a ping is answered through the tunnel", || ping("56"));
+    assert!(ping("20000"), "fragments\n{}", near.logs());
+    let mut answering = answer_in_b(&here);
+    assert!(e2e::probe(&here, "tcp 10.0.0.2 80"), "TCP\n{}{}", near.logs(), other.logs());
+    assert!(e2e::probe(&here, "udp 10.0.0.2 53"), "UDP\n{}{}", near.logs(), other.logs());
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
+    let flows = near.ok(&here, "ovs-appctl", &["dpctl/dump-flows"]);
+    assert!(flows.contains("tnl_pop(") && flows.contains("stt(key=0x1cbe991a14)"), "{flows}");
+    let ports = other.ok(&far, "ovs-appctl", &["tnl/ports/show"]);
+    assert!(ports.contains("stt_sys_7471") && ports.contains("proto=6"), "{ports}");
+}
+
+#[test]
+fn stt_between_two_switches_over_ipv4() {
+    testkit::sandboxed!();
+    stt_between_two_switches(("172.31.1.1/24", "172.31.1.2/24"));
+}
+
+#[test]
+fn stt_between_two_switches_over_ipv6() {
+    testkit::sandboxed!();
+    stt_between_two_switches(("fd00::1/64", "fd00::2/64"));
 }

@@ -17,6 +17,7 @@ pub struct Suite {
     libraries: Option<PathBuf>,
     schema: PathBuf,
     root: PathBuf,
+    namespace: Option<String>,
 }
 
 /// The C programs; None, after reporting the skip, where they are not.
@@ -30,6 +31,7 @@ pub fn oracle() -> Option<Suite> {
             libraries: Some(root.join("usr/lib/x86_64-linux-gnu")),
             schema: root.join("usr/share/openvswitch/vswitch.ovsschema"),
             root: root.clone(),
+            namespace: None,
         }),
         Err(reason) => {
             println!("skip: {reason}");
@@ -56,6 +58,7 @@ pub fn ours(names: &[&str]) -> Option<Suite> {
         libraries: None,
         schema: top.join("crates/ovsdb-server/schema/vswitch.ovsschema"),
         root: folder.clone(),
+        namespace: None,
     })
 }
 
@@ -66,7 +69,11 @@ impl Suite {
     /// When the suite has no such program.
     pub fn command(&self, program: &str) -> Command {
         let file = self.folders.iter().map(|dir| dir.join(program)).find(|file| file.is_file());
-        let mut command = Command::new(file.unwrap_or_else(|| panic!("no {program} in {:?}", self.folders)));
+        let file = file.unwrap_or_else(|| panic!("no {program} in {:?}", self.folders));
+        let mut command = Command::new(self.namespace.as_ref().map_or(file.as_os_str(), |_| "ip".as_ref()));
+        if let Some(namespace) = &self.namespace {
+            command.args(["netns", "exec", namespace]).arg(&file);
+        }
         let path = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(self.folders.iter().cloned().chain(env::split_paths(&path)));
         command.env("PATH", path.expect("folders without ':'")).stdin(Stdio::null());
@@ -76,6 +83,12 @@ impl Suite {
             command.env("LIBXDP_OBJECT_PATH", libraries.join("bpf"));
         }
         command
+    }
+
+    /// The same programs, run in a network namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Suite {
+        Suite { namespace: Some(namespace.to_owned()), ..self.clone() }
     }
 
     /// The Open_vSwitch database schema that comes with the suite.

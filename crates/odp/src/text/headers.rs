@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use packet::OdpPort;
-use wire::tunnel::{erspan, geneve, gre, srh};
-use wire::{EthAddr, eth, ipv4, ipv6, udp};
+use wire::tunnel::{erspan, geneve, gre, srh, stt};
+use wire::{EthAddr, eth, ipv4, ipv6, tcp, udp};
 
 use super::read::parse_options;
 use super::scan::{number, part};
@@ -115,6 +115,20 @@ impl Headers {
                 let header =
                     udp::Udp { src: field("src")?, dst: field("dst")?, length: 0, checksum: field("csum")? };
                 self.put(&header.emit());
+            }
+            "tcp" => {
+                let mut port = |name| g.number(name, 16).map(|n| n as u16);
+                let (src, dst) = (port("src")?, port("dst")?);
+                self.put(&src.to_be_bytes());
+                self.put(&dst.to_be_bytes());
+                self.put(&[0; 8]);
+                self.put(&((tcp::HEADER_LEN as u16 / 4) << 12 | tcp::PSH | tcp::ACK).to_be_bytes());
+                self.put(&[0xff, 0xff, 0, 0, 0, 0]);
+            }
+            "stt" => {
+                self.put(&[0; stt::OFF_KEY]);
+                self.put(&(g.number("key", 64)? as u64).to_be_bytes());
+                self.put(&[0; 2]);
             }
             "vxlan" => {
                 let (flags, vni) = (g.number("flags", 32)?, g.number("vni", 24)?);

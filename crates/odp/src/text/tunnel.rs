@@ -6,8 +6,8 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use packet::TunnelOption;
-use wire::tunnel::{erspan, geneve, gre, srh, vni_at};
-use wire::{EthAddr, bytes, eth, ip, ipv4, ipv6, udp};
+use wire::tunnel::{erspan, geneve, gre, srh, stt, vni_at};
+use wire::{EthAddr, bytes, eth, ip, ipv4, ipv6, tcp, udp};
 
 use super::actions::Hex;
 use crate::{TnlPush, TunnelKind};
@@ -82,6 +82,11 @@ impl Headers<'_> {
             }
             ip::PROTO_GRE => self.gre(f, l4),
             ip::EXT_ROUTING => self.segments(f, l4),
+            ip::PROTO_TCP => {
+                let (src, dst) = (self.u16(l4), self.u16(l4 + 2));
+                let key = bytes::u64_at(self.bytes, l4 + tcp::HEADER_LEN + stt::OFF_KEY).unwrap_or(0);
+                write!(f, "tcp(src={src},dst={dst}),stt(key={key:#x})")
+            }
             _ => Ok(()),
         }
     }
