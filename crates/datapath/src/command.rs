@@ -14,7 +14,8 @@ use crate::{DropCounts, MeterConfig, MeterInfo};
 /// What may be asked of a datapath.
 #[derive(Debug)]
 pub enum Command<'a> {
-    /// Install a megaflow or change one; takes the actions out of `FlowPut`, unless they are invalid.
+    /// Install a megaflow or change one; takes the actions out of `FlowPut`, unless they are invalid. If the table is full,
+    /// the reply is the megaflow that made way.
     PutFlow(&'a mut FlowPut),
     /// Remove a megaflow; the reply has its last statistics.
     DelFlow(Ufid),
@@ -33,6 +34,8 @@ pub enum Command<'a> {
         /// How many at most.
         max: usize,
     },
+    /// Set how many megaflows there may be, at most as many as the table was made for.
+    SetFlowLimit(usize),
     /// Totals.
     Stats,
     /// Make a meter, or change one; its counters begin at zero.
@@ -144,6 +147,8 @@ pub struct Stats {
     pub flows: u64,
     /// Distinct masks.
     pub masks: u64,
+    /// Megaflows that made way for others.
+    pub evicted: u64,
     /// Dropped packets by reason.
     pub drops: DropCounts,
 }

@@ -27,7 +27,7 @@ pub(crate) type Workers = Qsbr<Totals>;
 pub struct Config {
     /// Seed of all hashes; random for each boot.
     pub seed: u64,
-    /// Most megaflows.
+    /// Most megaflows: the table is made for so many, and holds as many unless told to hold fewer.
     pub flow_limit: usize,
     /// VLAN tags that are parsed (`other_config:vlan-limit`; 0 to 2).
     pub vlan_limit: u8,
@@ -132,7 +132,7 @@ impl Datapath {
 
     #[inline(never)]
     fn put(&self, put: &mut FlowPut) -> Result<Reply, CommandError> {
-        self.flows.put(&self.workers, put).map(|()| Reply::Done)
+        self.flows.put(&self.workers, put)
     }
 
     #[inline(never)]
@@ -141,6 +141,12 @@ impl Datapath {
         self.others.add_to(&mut stats);
         self.workers.locals().for_each(|totals| totals.add_to(&mut stats));
         (stats.flows, stats.masks) = self.flows.counts(&self.workers);
+        stats.evicted = self.flows.evicted();
+        // These are no drops of the datapath's: the packets go on, untracked.
+        let ct = self.conntrack.stats();
+        stats.drops.add(DropReason::ConntrackFull, ct.full);
+        stats.drops.add(DropReason::ConntrackZoneFull, ct.zone_full);
+        stats.drops.add(DropReason::NatExhausted, ct.nat_exhausted);
         Reply::Stats(stats)
     }
 
@@ -165,6 +171,10 @@ impl Datapath {
             }
             Command::SetBond { id, members } => self.bonds.write().set(id, members).map(|()| Reply::Done),
             Command::DelBond(id) => self.bonds.write().remove(id).map(|()| Reply::Done),
+            Command::SetFlowLimit(limit) => {
+                self.flows.set_limit(limit);
+                Ok(Reply::Done)
+            }
             Command::SortMasks => self.flows.sort_masks(&self.workers),
         }
     }

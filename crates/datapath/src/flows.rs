@@ -11,7 +11,8 @@
 //!     throughout.
 //! I2  A number's generation changes whenever its flow is removed; caches remember it.
 //! I3  What a packet needs of a flow is in its first two cache lines, unless its actions are more than one output.
-//! I4  The worker that counts first for a flow owns the flow's own counters, and adds to them without a locked
+//! I4  A full table gives a new flow the place of one that has not been used for long.
+//! I5  The worker that counts first for a flow owns the flow's own counters, and adds to them without a locked
 //!     instruction; what other workers count is apart.
 
 use ::core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -28,6 +29,11 @@ use sync::{Arena, ArenaWriter, Guard, Published, Reader, Shared, SpinGuard, Spin
 use crate::core::Workers;
 use crate::plan::Program;
 use crate::{CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply};
+
+/// Flows that are looked at to find the one that makes way for another.
+const CANDIDATES: usize = 16;
+/// Slots beyond the limit: a flow that made way is still seen by packets under way.
+const LIMBO: usize = 1024;
 
 /// No port: the actions are not a single output.
 const NO_PORT: u32 = u32::MAX;
@@ -207,6 +213,8 @@ fn program(put: &mut FlowPut) -> Option<Box<Program>> {
 pub(crate) struct FlowTable {
     flows: Arena<Megaflow>,
     tuples: TupleTable,
+    /// Most flows that there may be.
+    capacity: usize,
     writer: SpinLock<Writer>,
 }
 
@@ -215,6 +223,12 @@ struct Writer {
     /// Commands are a reader among others.
     reader: Reader,
     ufids: HashTable<(u64, u32)>,
+    /// Most flows now.
+    limit: usize,
+    /// Where the search for a flow that makes way goes on.
+    hand: u32,
+    /// Flows that made way.
+    evicted: u64,
 }
 
 /// A command at work.
@@ -223,6 +237,9 @@ struct Change<'a> {
     workers: &'a Workers,
     guard: Guard<'a>,
     ufids: &'a mut HashTable<(u64, u32)>,
+    limit: usize,
+    hand: &'a mut u32,
+    evicted: &'a mut u64,
     flows: ArenaWriter<'a, Megaflow>,
 }
 
@@ -236,10 +253,12 @@ impl FlowTable {
     /// An empty table for up to `limit` flows; `None` if memory is short.
     #[inline(never)]
     pub fn try_new(workers: &Workers, seed: u64, limit: usize) -> Option<FlowTable> {
-        let writer = Writer { reader: workers.register()?, ufids: HashTable::new() };
+        let reader = workers.register()?;
+        let writer = Writer { reader, ufids: HashTable::new(), limit, hand: 0, evicted: 0 };
         Some(FlowTable {
-            flows: Arena::try_new(workers, limit)?,
+            flows: Arena::try_new(workers, limit.checked_add(LIMBO)?)?,
             tuples: TupleTable::try_new(workers, seed)?,
+            capacity: limit,
             writer: SpinLock::new(writer),
         })
     }
@@ -288,21 +307,43 @@ impl FlowTable {
         writer: &'a mut SpinGuard<'_, Writer>,
     ) -> Result<Change<'a>, CommandError> {
         workers.collect();
-        let Writer { reader, ufids } = &mut **writer;
+        let Writer { reader, ufids, limit, hand, evicted } = &mut **writer;
         let guard = workers.enter(reader).ok_or(SHORT)?;
-        Ok(Change { table: self, workers, guard, ufids, flows: self.flows.write() })
+        Ok(Change {
+            table: self,
+            workers,
+            guard,
+            ufids,
+            limit: *limit,
+            hand,
+            evicted,
+            flows: self.flows.write(),
+        })
     }
 
-    pub fn put(&self, workers: &Workers, put: &mut FlowPut) -> Result<(), CommandError> {
+    /// Installs a flow or changes one. A new one beyond the limit takes the place of one that has not been used for long,
+    /// which is returned.
+    pub fn put(&self, workers: &Workers, put: &mut FlowPut) -> Result<Reply, CommandError> {
         odp::validate(&put.actions).map_err(CommandError::InvalidActions)?;
         let mut writer = self.writer.lock();
         let mut change = self.begin(workers, &mut writer)?;
         match (change.by_ufid(put.ufid), put.mode) {
             (Some(_), PutMode::Create) => Err(CommandError::Exists),
             (None, PutMode::Modify | PutMode::ModifyAndZero) => Err(CommandError::NotFound),
-            (Some(id), _) => change.modify(id, put),
+            (Some(id), _) => change.modify(id, put).map(|()| Reply::Done),
             (None, _) => change.create(put),
         }
+    }
+
+    /// Sets how many flows there may be, at most as many as the table was made for. Those beyond it stay until others
+    /// come.
+    pub fn set_limit(&self, limit: usize) {
+        self.writer.lock().limit = limit.min(self.capacity);
+    }
+
+    /// Flows that made way for others.
+    pub fn evicted(&self) -> u64 {
+        self.writer.lock().evicted
     }
 
     pub fn remove(&self, workers: &Workers, ufid: Ufid) -> Result<Reply, CommandError> {
@@ -401,7 +442,7 @@ impl Change<'_> {
     }
 
     #[inline(never)]
-    fn create(&mut self, put: &mut FlowPut) -> Result<(), CommandError> {
+    fn create(&mut self, put: &mut FlowPut) -> Result<Reply, CommandError> {
         let Match { key, wc } = &mut put.matched;
         for (word, mask) in key.words_mut().iter_mut().zip(wc.words()) {
             *word &= mask;
@@ -409,6 +450,7 @@ impl Change<'_> {
         if self.by_match(&put.matched).is_some() {
             return Err(CommandError::Exists);
         }
+        let gone = if self.flows.len() < self.limit { Reply::Done } else { self.evict()? };
         if self.flows.is_full() {
             return Err(CommandError::Full);
         }
@@ -422,7 +464,35 @@ impl Change<'_> {
         }
         let hash = ufid_hash(put.ufid);
         self.ufids.insert_unique(hash, (hash, id), |(hash, _)| *hash);
-        Ok(())
+        Ok(gone)
+    }
+
+    /// Removes the flow that was used longest ago of some that are spread over the table: flows made together may be in
+    /// use together. The hand moves on by one, so that a new flow has time to be used before it is looked at.
+    #[inline(never)]
+    fn evict(&mut self) -> Result<Reply, CommandError> {
+        let end = self.flows.end();
+        let stride = end / CANDIDATES as u32 + 1;
+        let (mut at, mut oldest) = (*self.hand, None);
+        // A second round where the first found only slots that are free.
+        for i in 0..2 * end {
+            if i >= CANDIDATES as u32 && oldest.is_some() {
+                break;
+            }
+            at = if i < CANDIDATES as u32 { at.saturating_add(stride) } else { at + 1 };
+            at = at.checked_rem(end).unwrap_or(0);
+            if let Some(flow) = self.flows.get(at) {
+                let used = flow.used_ms.load(Ordering::Relaxed);
+                if oldest.is_none_or(|(least, _)| used < least) {
+                    oldest = Some((used, flow.ufid));
+                }
+            }
+        }
+        *self.hand = (*self.hand + 1).checked_rem(end).unwrap_or(0);
+        let (_, ufid) = oldest.ok_or(CommandError::Full)?;
+        let gone = self.remove(ufid)?;
+        *self.evicted = self.evicted.wrapping_add(1);
+        Ok(gone)
     }
 
     /// Makes the entry, which no lookup finds yet.
@@ -514,3 +584,6 @@ impl Change<'_> {
         Ok(Reply::Flows { flows, next: None })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -414,9 +414,10 @@ impl Dpif for DpifDevice {
             }
             // The device knows tunnels by their ports' types, and sorts by itself.
             Command::SetTunnel { .. } | Command::SortMasks => Ok(Reply::Done),
-            Command::SetTunnelPorts { .. } | Command::SetBond { .. } | Command::DelBond(_) => {
-                Err(CommandError::NotSupported)
-            }
+            Command::SetFlowLimit(_)
+            | Command::SetTunnelPorts { .. }
+            | Command::SetBond { .. }
+            | Command::DelBond(_) => Err(CommandError::NotSupported),
         }
     }
 

@@ -158,7 +158,7 @@ impl Shared {
         if port.has_fd { self.poller_of(port.number).add(port) } else { Ok(()) }
     }
 
-    /// Installs a megaflow; returns what it matches.
+    /// Installs a megaflow; returns what it matches. The handler is told of one that made way for it.
     pub(crate) fn put_flow(&self, put: &mut FlowPut) -> Result<Match, CommandError> {
         let matched = put.matched;
         if log::log_enabled!(target: "dpif_netdev", log::Level::Debug) {
@@ -168,7 +168,12 @@ impl Shared {
                 "flow_add: ufid:{ufid} {}, actions:{}", FlowText(matched), ActionList(actions)
             );
         }
-        self.datapath.apply(Command::PutFlow(put)).map(|_| matched)
+        if let Some(gone) = self.datapath.apply(Command::PutFlow(put))?.into_flow()
+            && let Some(handler) = self.handler()
+        {
+            handler.evicted(&gone);
+        }
+        Ok(matched)
     }
 
     /// How long a packet may wait for company on its way out.

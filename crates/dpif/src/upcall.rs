@@ -2,7 +2,7 @@
 //!
 //! Where it sits: the switch implements [`UpcallHandler`]; a host calls it from the thread that has the packet.
 
-use datapath::FlowPut;
+use datapath::{FlowInfo, FlowPut};
 use odp::Action;
 use packet::Now;
 
@@ -12,6 +12,9 @@ use crate::Upcall;
 pub trait UpcallHandler: Send + Sync {
     /// Decides about a packet.
     fn handle(&self, upcall: &Upcall, now: Now) -> Verdict;
+
+    /// Is told of a megaflow that made way for another, with its last statistics.
+    fn evicted(&self, _flow: &FlowInfo) {}
 
     /// True if it has taken the upcall away, to be answered later by commands; [`UpcallHandler::handle`] is not called
     /// then, and the packet is the handler's copy.

@@ -207,6 +207,7 @@ impl Dpif for OverDevice {
             | Command::GetMeter(_)
             | Command::DelMeter(_)
             | Command::SetTunnel { .. }
+            | Command::SetFlowLimit(_)
             | Command::SetTunnelPorts { .. }
             | Command::SetBond { .. }
             | Command::DelBond(_) => Err(CommandError::NotFound),

@@ -81,11 +81,11 @@ drop_reasons! {
     TtlExceeded = "datapath_drop_ttl_exceeded";
     /// A tag, label or header to be popped is not there, or one to be pushed does not fit the packet's type.
     BadEncapsulation = "datapath_drop_encapsulation_error";
-    /// NAT found no free address and port.
+    /// NAT found no free address and port; the packet goes on without a connection.
     NatExhausted = "datapath_drop_nat_no_free_tuple";
-    /// The connection table was full.
+    /// The connection table was full; the packet goes on without a connection.
     ConntrackFull = "conntrack_full";
-    /// The zone's limit of connections was reached.
+    /// The zone's limit of connections was reached; the packet goes on without a connection.
     ConntrackZoneFull = "conntrack_zone_full";
     /// Larger than the output port's MTU.
     MtuExceeded = "datapath_drop_mtu_exceeded";

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use datapath::Command;
 use dpif::{Dpif, DpifError};
 use odp::Ufid;
 use ofproto::{Ofproto, RuleSpec};
@@ -25,6 +26,9 @@ use crate::revalidate::Megaflow;
 use crate::tunnels::{NeighbourRequest, is_taken};
 use crate::upcall::PendingPacketIn;
 use crate::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
+
+/// Most megaflows unless `other_config:flow-limit` says otherwise.
+pub const FLOW_LIMIT: u64 = 200_000;
 
 /// A connection of a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +106,8 @@ pub(crate) struct Shared {
     /// Grows when megaflows must be translated again.
     pub generation: AtomicU64,
     pub flow_limit: AtomicU64,
+    /// The datapath makes room for megaflows beyond the limit.
+    pub evicts: AtomicBool,
     /// The time, in nanoseconds, at which the switch was last told it.
     pub clock: AtomicU64,
     pub paused: AtomicBool,
@@ -373,7 +379,8 @@ impl Switch {
             packet_ins_lost: AtomicU64::new(0),
             next_ufid: AtomicU64::new(1),
             generation: AtomicU64::new(0),
-            flow_limit: AtomicU64::new(200_000),
+            flow_limit: AtomicU64::new(FLOW_LIMIT),
+            evicts: AtomicBool::new(false),
             clock: AtomicU64::new(0),
             paused: AtomicBool::new(false),
             last_pass: Mutex::default(),
@@ -599,9 +606,14 @@ impl Switch {
         locked(&self.shared.state).bridges.get(bridge).map(BridgeState::names).unwrap_or_default()
     }
 
-    /// Sets the most megaflows (`other_config:flow-limit`).
+    /// Sets the most megaflows (`other_config:flow-limit`). Where the datapath can, one that has not been used for long makes
+    /// way for another then.
     pub fn set_flow_limit(&self, limit: u64) {
-        self.shared.flow_limit.store(limit, Relaxed);
+        if self.shared.flow_limit.swap(limit, Relaxed) == limit && self.shared.evicts.load(Relaxed) {
+            return;
+        }
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.shared.evicts.store(self.dpif.apply(Command::SetFlowLimit(most)).is_ok(), Relaxed);
     }
 }
 

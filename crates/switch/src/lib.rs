@@ -40,6 +40,6 @@ mod upcall;
 
 pub use adopt::Keep;
 pub use config::{BridgeConfig, BundleConfig, FailMode, PortConfig, PortStatus, Takeover};
-pub use core::{ConnId, ControllerKind, Switch, Waker};
+pub use core::{ConnId, ControllerKind, FLOW_LIMIT, Switch, Waker};
 pub use fdb::{Fdb, FdbStats};
 pub use underlay::{Addresses, NewRoute, Underlay};

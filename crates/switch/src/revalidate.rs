@@ -221,7 +221,7 @@ impl Switch {
 
 impl Shared {
     /// Counts what a megaflow carried since the last time.
-    fn push(&self, view: &View, ufid: Ufid, stats: &FlowStats) {
+    pub(crate) fn push(&self, view: &View, ufid: Ufid, stats: &FlowStats) {
         let mut megaflows = locked(&self.megaflows);
         let Some(m) = megaflows.get_mut(&ufid) else { return };
         let packets = stats.packets.saturating_sub(m.pushed.0);

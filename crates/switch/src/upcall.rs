@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use datapath::{FlowPut, PutMode, UpcallKind};
+use datapath::{FlowInfo, FlowPut, PutMode, UpcallKind};
 use dpif::{Upcall, UpcallHandler, Verdict};
 use flow::{FlowKey, Match};
 use odp::Ufid;
@@ -59,9 +59,22 @@ impl UpcallHandler for Shared {
             }
         }
     }
+
+    fn evicted(&self, flow: &FlowInfo) {
+        self.push(&self.view(), flow.ufid, &flow.stats);
+        locked(&self.megaflows).remove(&flow.ufid);
+    }
 }
 
 impl Shared {
+    /// True if another megaflow may be asked for: the datapath makes room for it, or there is some.
+    fn has_room(&self) -> bool {
+        let limit = self.flow_limit.load(Relaxed);
+        // Of some that made way it is not told: they are forgotten when dumps lack them.
+        let most = if self.evicts.load(Relaxed) { limit.saturating_mul(2) } else { limit };
+        (locked(&self.megaflows).len() as u64) < most
+    }
+
     fn miss(&self, upcall: &Upcall, now: Now) -> Verdict {
         let view = self.view();
         let generation = view.network.generation;
@@ -72,8 +85,7 @@ impl Shared {
         let len = upcall.packet.len() as u64;
         let tcp_flags = upcall.key.tcp_flags();
         self.credit(&view, &outcome.credits, Batch { packets: 1, bytes: len, used: now.mono, tcp_flags });
-        let room = (locked(&self.megaflows).len() as u64) < self.flow_limit.load(Relaxed);
-        let megaflow = room.then(|| self.remember(upcall, &outcome, generation, now));
+        let megaflow = self.has_room().then(|| self.remember(upcall, &outcome, generation, now));
         Verdict { actions: outcome.actions, megaflow }
     }
 

@@ -8,22 +8,21 @@
 mod connections;
 mod flows;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::Conntrack;
 use daemon::unixctl::{Call, Commands};
-use datapath::{Command, DropCounts};
+use datapath::{Command, DropCounts, Stats};
 use dpif::Dpif;
 use dpif::text::{Counters, FlowLine, show};
 use odp::Ufid;
-use packet::Now;
+use packet::{DropReason, Now};
 
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
 #[derive(Clone, Default)]
-pub struct Datapaths(Rc<RefCell<BTreeMap<String, Arc<dyn Dpif>>>>);
+pub struct Datapaths(Arc<Mutex<BTreeMap<String, Arc<dyn Dpif>>>>);
 
 /// The monotonic time in milliseconds.
 pub type Millis = Rc<dyn Fn() -> u64>;
@@ -36,23 +35,47 @@ fn failed(what: &str, why: &str) -> String {
 }
 
 impl Datapaths {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn Dpif>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What all datapaths of this process have counted.
+    fn total(&self, of: impl Fn(&Stats) -> u64) -> u64 {
+        let own = self.all().values().filter(|d| d.conntrack().is_some()).cloned().collect::<Vec<_>>();
+        own.iter().map(|d| of(&d.stats())).sum()
+    }
+
+    /// Shows their counters of dropped packets, and of megaflows that made way, by `coverage/show`.
+    fn cover(&self) {
+        let source = |name: &str, of: Box<dyn Fn(&Stats) -> u64 + Send>| {
+            let all = Arc::downgrade(&self.0);
+            daemon::coverage::add_source(name, move || {
+                all.upgrade().map_or(0, |all| Datapaths(all).total(&*of))
+            });
+        };
+        for reason in DropReason::ALL {
+            source(reason.name(), Box::new(|stats| stats.drops.get(*reason)));
+        }
+        source("datapath_flow_evicted", Box::new(|stats| stats.evicted));
+    }
+
     /// Adds a datapath under its own name.
     pub fn add(&self, dpif: Arc<dyn Dpif>) {
-        self.0.borrow_mut().insert(dpif.name().to_owned(), dpif);
+        self.all().insert(dpif.name().to_owned(), dpif);
     }
 
     /// Takes a datapath out.
     pub fn remove(&self, name: &str) {
-        self.0.borrow_mut().remove(name);
+        self.all().remove(name);
     }
 
     fn names(&self) -> Vec<String> {
-        self.0.borrow().keys().cloned().collect()
+        self.all().keys().cloned().collect()
     }
 
     /// The datapath that users call `name`: with its type, or without.
     fn named(&self, name: &str) -> Option<Arc<dyn Dpif>> {
-        let all = self.0.borrow();
+        let all = self.all();
         let by_short_name =
             || all.iter().find(|(full, _)| full.split_once('@').is_some_and(|(_, n)| n == name));
         all.get(name).or_else(|| by_short_name().map(|(_, dpif)| dpif)).cloned()
@@ -65,7 +88,7 @@ impl Datapaths {
         {
             return Ok((dpif, rest));
         }
-        let all = self.0.borrow();
+        let all = self.all();
         let mut each = all.values();
         match (each.next(), each.next()) {
             (Some(only), None) => Ok((only.clone(), args)),
@@ -96,6 +119,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
             }
         });
     };
+    datapaths.cover();
     add("dpctl/dump-dps", "", 0, |dps, _, _| Ok(dps.names().iter().map(|n| format!("{n}\n")).collect()));
     add("dpctl/show", "[-s] [dp...]", usize::MAX, show_datapaths);
     add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump_flows);

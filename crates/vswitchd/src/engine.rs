@@ -302,6 +302,8 @@ impl Engine {
     fn configure_threads(&self, config: &Config) {
         for plane in self.planes.values() {
             plane.host.set_config(&config.other_config);
+            let limit = config.other_config.get("flow-limit").and_then(|text| text.parse().ok());
+            plane.switch.set_flow_limit(limit.unwrap_or(switch::FLOW_LIMIT));
         }
         for bridge in config.bridges.values() {
             let Some(host) = self.plane_of(&bridge.name).map(|plane| &plane.host) else { continue };

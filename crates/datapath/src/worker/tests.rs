@@ -389,3 +389,26 @@ proptest::proptest! {
         proptest::prop_assert_eq!(stats[0], stats[1]);
     }
 }
+
+#[test]
+fn a_translation_without_a_free_tuple_is_counted() {
+    let mut b = Bench::new();
+    let nat = odp::Nat {
+        kind: Some(odp::NatKind::Src),
+        addr: Some((0x0909_0909, 0x0909_0909)),
+        port: Some((7, 7)),
+        ..odp::Nat::default()
+    };
+    let ct = odp::CtAction { commit: true, nat: Some(nat), ..odp::CtAction::default() };
+    b.flow(1, on_port(1, 0), vec![Action::Ct(Box::new(ct)), out(2)]);
+    let mut other = udp_frame();
+    other[29] = 9;
+    other[24..26].fill(0);
+    let sum = wire::checksum::checksum(&other[14..34]);
+    other[24..26].copy_from_slice(&sum.to_be_bytes());
+    other[40..42].fill(0);
+    b.send(1, &[udp_frame()]);
+    assert_eq!(b.dropped(DropReason::NatExhausted), 0);
+    b.send(1, &[other]);
+    assert_eq!(b.dropped(DropReason::NatExhausted), 1);
+}

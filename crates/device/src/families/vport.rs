@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use ::datapath::Command;
+use ::datapath::{Command, Datapath};
 use netlink::{Builder, Header, flags};
 use odp::TunnelKind;
 use odp::netlink::ids::{self, cmd};
@@ -95,6 +95,12 @@ fn del<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Res
     }
 }
 
+// apart from its caller: a reply has room for all counters, and kernel frames are small
+#[inline(never)]
+fn set_tunnel(datapath: &Datapath, port: OdpPort, kind: Option<TunnelKind>) -> Result<(), Errno> {
+    datapath.apply(Command::SetTunnel { port, kind }).map(|_| ()).map_err(refusal)
+}
+
 /// What a request becomes when its host has opened or closed the port.
 #[inline(never)]
 pub(crate) fn finish_port<H: VportHost + ?Sized>(
@@ -115,8 +121,7 @@ pub(crate) fn finish_port<H: VportHost + ?Sized>(
     result?;
     let port = port?;
     if let Some(kind) = TunnelKind::from_number(port.kind as u32) {
-        let kind = stays.then_some(kind);
-        env.datapath.apply(Command::SetTunnel { port: port.number, kind }).map_err(refusal)?;
+        set_tunnel(env.datapath, port.number, stays.then_some(kind))?;
     }
     let header = Header { kind: 0, flags: flags::MULTI, seq: ticket.seq, pid: ticket.handle.pid() };
     let stats = if stays { env.host.port_stats(ticket.number) } else { VportStats::default() };

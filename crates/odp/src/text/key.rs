@@ -8,7 +8,7 @@
 use core::fmt;
 
 use flow::{FlowKey, Match, Slot, Wildcards, slot};
-use wire::eth;
+use wire::{eth, mpls};
 
 use super::{Parts, TCP_FLAGS, TUNNEL_FLAGS, flags};
 
@@ -305,17 +305,31 @@ impl Groups<'_, '_> {
         })
     }
 
+    /// The labels one after the other; with masks unless all of all labels matters.
     fn mpls(&mut self) -> fmt::Result {
-        let (lse, mask) = self.get(slot::mpls_lse0);
-        if mask == 0 {
-            return Ok(());
-        }
-        let at = |shift: u64, max: u64| ((lse >> shift & max, mask >> shift & max), max);
+        const LABELS: [Slot; 3] = [slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2];
+        let labels = LABELS.map(|s| self.get(s)).map(|(lse, mask)| (lse as u32, mask as u32));
+        // Of a packet the labels end at the bottom of the stack, of a match with the last one that it looks at.
+        let last = match self.wc {
+            None => labels.iter().position(|(lse, _)| lse & mpls::BOTTOM != 0).or(Some(labels.len() - 1)),
+            Some(_) => labels.iter().rposition(|(_, mask)| *mask != 0),
+        };
+        let Some(labels) = last.and_then(|last| labels.get(..=last)) else { return Ok(()) };
+        let is_exact = labels.iter().all(|(_, mask)| *mask == u32::MAX);
         self.parts("mpls", |p| {
-            for (name, shift, max) in [("label", 12, 0xfffff), ("tc", 9, 7), ("ttl", 0, 0xff), ("bos", 8, 1)]
-            {
-                let (vm, exact) = at(shift, max);
-                p.dec(name, vm, exact)?;
+            for (lse, mask) in labels {
+                for (name, shift, max) in
+                    [("label", 12, 0xfffff), ("tc", 9, 7), ("ttl", 0, 0xff), ("bos", 8, 1)]
+                {
+                    write!(p.f, "{}{name}={}", p.sep, lse >> shift & max)?;
+                    p.sep = ",";
+                    let mask = mask >> shift & max;
+                    match max {
+                        _ if is_exact => {}
+                        1 | 7 => write!(p.f, "/{mask}")?,
+                        _ => write!(p.f, "/{mask:#x}")?,
+                    }
+                }
             }
             Ok(())
         })

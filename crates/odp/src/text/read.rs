@@ -175,6 +175,9 @@ struct Reader<'p> {
     port_of: PortOf<'p>,
 }
 
+/// Where labels are, each of which begins with the word `label`.
+const LABELS: [Slot; 3] = [slot::mpls_lse0, slot::mpls_lse1, slot::mpls_lse2];
+
 /// Where tags are: TPID and TCI.
 const TAGS: [(Slot, Slot); 2] = [(slot::vlan_tpid, slot::vlan_tci), (slot::vlan2_tpid, slot::vlan2_tci)];
 
@@ -225,12 +228,19 @@ impl Reader<'_> {
             return self.value(*slot, *kind, inner);
         }
         let known = PARTS.iter().any(|(g, ..)| *g == group) || group == "vxlan";
+        let mut labels = 0;
         let mut rest = inner;
         while !rest.is_empty() {
             let (name, value, tail) = part(rest)?;
             match (group, name) {
                 ("tunnel", "geneve") => self.options(value)?,
                 ("tunnel", "vxlan" | "erspan" | "gtpu") | ("vxlan", "gbp") => self.parts(name, value)?,
+                ("mpls", _) => {
+                    labels += usize::from(name == "label");
+                    let slot = LABELS.get(labels.saturating_sub(1))?;
+                    let (.., kind) = PARTS.iter().find(|(g, p, ..)| *g == group && *p == name)?;
+                    self.value(*slot, *kind, value)?;
+                }
                 _ => {
                     let (_, _, slot, kind) = PARTS.iter().find(|(g, p, ..)| *g == group && *p == name)?;
                     self.value(*slot, *kind, value)?;
@@ -509,6 +519,35 @@ mod tests {
         );
         assert_eq!((m.key.tun_opts_len(), m.key.tun_gbp_id(), m.wc.tun_gbp_flags()), (8, 5, 8));
         assert!(parse_key("ipv4(src=1.2.3.4/255.0.0.0)", &no_names).is_err(), "a packet has no mask");
+    }
+
+    #[test]
+    fn labels_follow_one_another() {
+        let read = |text: &str| parse_match(text, &no_names).unwrap();
+        // As Open vSwitch 3.1 prints what it reads.
+        for text in [
+            "mpls(label=17,tc=0,ttl=64,bos=1)",
+            "mpls(label=18/0xff,tc=0/3,ttl=64/0xff,bos=1/1)",
+            "mpls(label=19,tc=0,ttl=64,bos=0,label=20,tc=0,ttl=64,bos=1)",
+            "mpls(label=0/0x0,tc=0/0,ttl=63/0xff,bos=0/1,label=18/0xfffff,tc=2/7,ttl=62/0xff,bos=0/1,label=19/0xfffff,tc=3/7,ttl=61/0xff,bos=1/1)",
+        ] {
+            let text = alloc::format!("recirc_id(0),eth_type(0x8847),{text}");
+            assert_eq!(FlowText(&read(&text)).to_string(), text);
+        }
+        let exact = read(
+            "eth_type(0x8847),mpls(label=20/0xfffff,tc=0/7,ttl=64/0xff,bos=0/1,label=21/0xfffff,tc=0/7,ttl=64/0xff,bos=1/1)",
+        );
+        assert_eq!(
+            (exact.key.mpls_lse0(), exact.key.mpls_lse1(), exact.wc.mpls_lse2()),
+            (0x14040, 0x15140, 0)
+        );
+        let labels = "eth_type(0x8847),mpls(label=1,tc=0,ttl=64,bos=0,label=2,tc=1,ttl=63,bos=1)";
+        let key = parse_key(labels, &no_names).unwrap();
+        assert!(
+            KeyText(&key).to_string().ends_with("mpls(label=1,tc=0,ttl=64,bos=0,label=2,tc=1,ttl=63,bos=1)")
+        );
+        let four = "mpls(label=1,label=1,label=1,label=1)";
+        assert!(parse_key(four, &no_names).is_err());
     }
 
     #[test]
