@@ -615,7 +615,7 @@ pub(crate) fn tracked(ct: &odp::CtAction) -> conntrack::CtAction {
         label: ct.label,
         nat,
         alg: ct.helper.as_deref().and_then(Alg::parse),
-        timeout_policy: 0,
+        timeout_policy: ct.timeout.as_deref().and_then(|name| name.parse().ok()).unwrap_or(0),
         event_mask: ct.eventmask,
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct View {
 #[derive(Default)]
 pub(crate) struct State {
     pub bridges: BTreeMap<String, BridgeState>,
+    /// Numbers of timeout policies by zone.
+    pub timeout_policies: Arc<BTreeMap<u16, u16>>,
     pub next_conn: u64,
 }
 
@@ -180,6 +182,7 @@ impl Shared {
         let peers = patch_ends(state, &index);
         let mut network =
             Network { generation: self.generation.fetch_add(1, Relaxed) + 1, ..Network::default() };
+        network.timeout_policies = state.timeout_policies.clone();
         let mut fdbs = Vec::new();
         for (i, b) in state.bridges.values_mut().enumerate() {
             for (ofp, port) in &b.ports {
@@ -604,6 +607,15 @@ impl Switch {
     /// Names for texts about a bridge.
     pub fn names(&self, bridge: &str) -> Names {
         locked(&self.shared.state).bridges.get(bridge).map(BridgeState::names).unwrap_or_default()
+    }
+
+    /// Sets which timeout policy, by its number in the datapath, the connections of a zone have.
+    pub fn set_timeout_policies(&self, policies: BTreeMap<u16, u16>) {
+        let mut state = locked(&self.shared.state);
+        if *state.timeout_policies != policies {
+            state.timeout_policies = Arc::new(policies);
+            self.shared.publish(&mut state);
+        }
     }
 
     /// Sets the most megaflows (`other_config:flow-limit`). Where the datapath can, one that has not been used for long makes

@@ -29,8 +29,38 @@ pub struct Config {
     pub tls: Option<Settings>,
     /// Bridges by name.
     pub bridges: BTreeMap<String, Bridge>,
+    /// Connection tracking zones by the datapath's type.
+    pub zones: BTreeMap<String, Zones>,
     /// What was left out, and why.
     pub problems: Vec<String>,
+}
+
+/// Seconds by the keys of `CT_Timeout_Policy.timeouts`.
+pub type Timeouts = BTreeMap<String, u32>;
+
+/// Connection tracking zones of a datapath.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Zones {
+    /// The limit of zones without one of their own.
+    pub default_limit: Option<u32>,
+    /// Zones by number.
+    pub zones: BTreeMap<u16, Zone>,
+}
+
+/// A connection tracking zone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Zone {
+    /// How many connections it may have.
+    pub limit: Option<u32>,
+    /// How long they live without packets.
+    pub timeouts: Option<Timeouts>,
+}
+
+impl Zones {
+    /// True if anything is limited.
+    pub fn has_limits(&self) -> bool {
+        self.default_limit.is_some() || self.zones.values().any(|zone| zone.limit.is_some())
+    }
 }
 
 /// A bridge.
@@ -150,6 +180,11 @@ impl Config {
         config.next_cfg = root.integer("next_cfg").unwrap_or(0);
         config.other_config = root.map("other_config");
         config.tls = root.references(replica, "ssl", "SSL").first().map(|row| read_tls(*row));
+        for (kind, row) in root.named(replica, "datapaths", "Datapath") {
+            if let Some(kind) = kind.as_str() {
+                config.zones.insert(kind.to_owned(), read_zones(replica, row));
+            }
+        }
         let mut taken = BTreeMap::new();
         let mut bridges = root.references(replica, "bridges", "Bridge");
         bridges.sort_by_key(|b| b.string("name"));
@@ -174,6 +209,21 @@ impl Config {
     pub fn is_set(&self, key: &str) -> bool {
         self.other_config.get(key).is_some_and(|v| v == "true")
     }
+}
+
+fn limit(row: RowRef<'_>, column: &str) -> Option<u32> {
+    row.integer(column).and_then(|n| u32::try_from(n).ok())
+}
+
+fn read_zones(replica: &Replica, row: RowRef<'_>) -> Zones {
+    let mut zones = Zones { default_limit: limit(row, "ct_zone_default_limit"), ..Zones::default() };
+    for (number, row) in row.named(replica, "ct_zones", "CT_Zone") {
+        let Some(number) = number.as_integer().and_then(|n| u16::try_from(n).ok()) else { continue };
+        let policy = row.references(replica, "timeout_policy", "CT_Timeout_Policy");
+        let timeouts = policy.first().map(|policy| policy.numbers("timeouts"));
+        zones.zones.insert(number, Zone { limit: limit(row, "limit"), timeouts });
+    }
+    zones
 }
 
 fn read_tls(row: RowRef<'_>) -> Settings {

@@ -7,8 +7,9 @@
 
 mod connections;
 mod flows;
+mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +23,23 @@ use packet::{DropReason, Now};
 
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
 #[derive(Clone, Default)]
-pub struct Datapaths(Arc<Mutex<BTreeMap<String, Arc<dyn Dpif>>>>);
+pub struct Datapaths(Arc<Mutex<All>>);
+
+#[derive(Default)]
+struct All {
+    by_name: BTreeMap<String, Arc<dyn Dpif>>,
+    /// Those of which the database limits the zones.
+    limited: BTreeSet<String>,
+}
+
+/// Who limits the connections of zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitedBy {
+    /// `dpctl/ct-set-limits`.
+    Commands,
+    /// The database.
+    Database,
+}
 
 /// The monotonic time in milliseconds.
 pub type Millis = Rc<dyn Fn() -> u64>;
@@ -35,13 +52,13 @@ fn failed(what: &str, why: &str) -> String {
 }
 
 impl Datapaths {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn Dpif>>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What all datapaths of this process have counted.
     fn total(&self, of: impl Fn(&Stats) -> u64) -> u64 {
-        let own = self.all().values().filter(|d| d.conntrack().is_some()).cloned().collect::<Vec<_>>();
+        let own = self.all().by_name.values().filter(|d| d.conntrack().is_some()).cloned().collect::<Vec<_>>();
         own.iter().map(|d| of(&d.stats())).sum()
     }
 
@@ -61,21 +78,34 @@ impl Datapaths {
 
     /// Adds a datapath under its own name.
     pub fn add(&self, dpif: Arc<dyn Dpif>) {
-        self.all().insert(dpif.name().to_owned(), dpif);
+        self.all().by_name.insert(dpif.name().to_owned(), dpif);
     }
 
     /// Takes a datapath out.
     pub fn remove(&self, name: &str) {
-        self.all().remove(name);
+        self.all().by_name.remove(name);
+    }
+
+    /// Says whether the database limits the connections of a datapath's zones.
+    pub fn set_limited(&self, name: &str, by: LimitedBy) {
+        let limited = &mut self.all().limited;
+        match by {
+            LimitedBy::Database => drop(limited.insert(name.to_owned())),
+            LimitedBy::Commands => drop(limited.remove(name)),
+        }
+    }
+
+    fn limits_are_the_databases(&self, name: &str) -> bool {
+        self.all().limited.contains(name)
     }
 
     fn names(&self) -> Vec<String> {
-        self.all().keys().cloned().collect()
+        self.all().by_name.keys().cloned().collect()
     }
 
     /// The datapath that users call `name`: with its type, or without.
     fn named(&self, name: &str) -> Option<Arc<dyn Dpif>> {
-        let all = self.all();
+        let all = &self.all().by_name;
         let by_short_name =
             || all.iter().find(|(full, _)| full.split_once('@').is_some_and(|(_, n)| n == name));
         all.get(name).or_else(|| by_short_name().map(|(_, dpif)| dpif)).cloned()
@@ -88,7 +118,7 @@ impl Datapaths {
         {
             return Ok((dpif, rest));
         }
-        let all = self.all();
+        let all = &self.all().by_name;
         let mut each = all.values();
         match (each.next(), each.next()) {
             (Some(only), None) => Ok((only.clone(), args)),
@@ -136,6 +166,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     add("dpctl/ct-stats-show", "[dp] [zone=N]", 3, connections::stats);
     add("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 4, connections::flush);
     register_conntrack(commands, datapaths);
+    limits::register(commands, datapaths);
 }
 
 fn show_datapaths(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, String> {

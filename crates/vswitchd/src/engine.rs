@@ -9,6 +9,7 @@
 mod host;
 mod ports;
 mod system;
+mod zones;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ use wire::EthAddr;
 use xlate::VlanMode;
 
 use crate::config::{Bridge, Config, FailMode, Vlan};
-use crate::dpctl::Datapaths;
+use crate::dpctl::{Datapaths, LimitedBy};
 pub use host::Host;
 use system::{Kind, System};
 
@@ -88,6 +89,8 @@ pub struct Engine {
     cores: Arc<Cores>,
     seed: u64,
     planes: BTreeMap<&'static str, Rc<Plane>>,
+    /// Zones set up in the datapaths.
+    zones: BTreeMap<&'static str, zones::Applied>,
     bridges: BTreeMap<String, Applied>,
     datapaths: Datapaths,
     links: u64,
@@ -120,6 +123,7 @@ impl Engine {
             cores,
             seed,
             planes: BTreeMap::new(),
+            zones: BTreeMap::new(),
             bridges: BTreeMap::new(),
             datapaths: Datapaths::default(),
             links: 0,
@@ -286,6 +290,7 @@ impl Engine {
             self.configure_bridge(bridge, config);
         }
         self.configure_threads(config);
+        self.configure_zones(config);
         self.take_up(config);
         let used: BTreeSet<&str> = self.bridges.values().map(|b| b.plane.host_name()).collect();
         let idle: Vec<&'static str> =
@@ -293,7 +298,22 @@ impl Engine {
         for name in idle {
             if let Some(plane) = self.planes.remove(name) {
                 system::empty(&plane);
+                self.zones.remove(name);
                 self.datapaths.remove(plane.host_name());
+            }
+        }
+    }
+
+    /// Limits zones, and sets the timeouts of their connections.
+    fn configure_zones(&mut self, config: &Config) {
+        let none = crate::config::Zones::default();
+        for (name, plane) in &self.planes {
+            let wanted = config.zones.get(*name).unwrap_or(&none);
+            let by = if wanted.has_limits() { LimitedBy::Database } else { LimitedBy::Commands };
+            self.datapaths.set_limited(plane.host_name(), by);
+            let Some(table) = plane.dpif.conntrack() else { continue };
+            if let Some(policies) = self.zones.entry(name).or_default().configure(table, wanted) {
+                plane.switch.set_timeout_policies(policies);
             }
         }
     }

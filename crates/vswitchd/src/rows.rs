@@ -73,4 +73,19 @@ impl<'a> RowRef<'a> {
         let uuids = self.get(column).map(Datum::keys).unwrap_or_default().iter().filter_map(Atom::as_uuid);
         uuids.filter_map(|u| table.row(u)).map(|row| RowRef { table, row }).collect()
     }
+
+    /// A map of strings to numbers.
+    pub fn numbers(&self, column: &str) -> BTreeMap<String, u32> {
+        let pairs = self.get(column).into_iter().flat_map(Datum::pairs);
+        let read = |(k, v): (&Atom, &Atom)| Some((k.as_str()?.to_owned(), v.as_integer()?.try_into().ok()?));
+        pairs.filter_map(read).collect()
+    }
+
+    /// The rows of `table` that a map's values refer to, with their keys.
+    pub fn named(&self, replica: &'a Replica, column: &str, table: &str) -> Vec<(&'a Atom, RowRef<'a>)> {
+        let Some(table) = replica.table(table) else { return Vec::new() };
+        let pairs = self.get(column).into_iter().flat_map(Datum::pairs);
+        let rows = pairs.filter_map(|(key, uuid)| Some((key, table.row(uuid.as_uuid()?)?)));
+        rows.map(|(key, row)| (key, RowRef { table, row })).collect()
+    }
 }

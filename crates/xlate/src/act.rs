@@ -11,6 +11,7 @@ use odp::{Action as OdpAction, CtAction};
 use openflow::actions::{Ct, CtZone, Nat, NatAddrs, NatKind, PacketInReason};
 use openflow::{Action, OfpPort, Subfield, actions, field};
 use wire::eth::{self, VLAN_CFI};
+use wire::ip;
 
 use crate::freeze::FrozenTable;
 use crate::learn::{self, look_at, low_bits, read};
@@ -337,6 +338,13 @@ impl Xlate<'_> {
             69 => Some("tftp".into()),
             _ => None,
         };
+        if ct.commit && let Some(policy) = self.network.timeout_policies.get(&zone) {
+            // Others live as long as the datapath says.
+            self.out.wc.unwildcard(slot::nw_proto);
+            if matches!(self.flow.nw_proto(), ip::PROTO_TCP | ip::PROTO_UDP | ip::PROTO_ICMP | ip::PROTO_ICMPV6) {
+                odp.timeout = Some(policy.to_string().into());
+            }
+        }
         let translation = odp.nat;
         let mut forked = self.flow;
         for (s, stored) in
