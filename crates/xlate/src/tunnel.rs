@@ -180,6 +180,17 @@ pub(crate) fn forget(key: &FlowKey, wc: &mut Wildcards) {
     }
 }
 
+/// Why a tunnel does not carry a packet: its number in a `drop` action (`enum xlate_error`).
+#[derive(Clone, Copy)]
+enum Fault {
+    /// There is no way to the other end.
+    Route = 12,
+    /// The next hop's address is not known yet.
+    Neighbour = 14,
+    /// The header has no place for what the flow says.
+    Header = 15,
+}
+
 fn is_ip(key: &FlowKey) -> bool {
     matches!(key.eth_type(), eth::TYPE_IPV4 | eth::TYPE_IPV6)
 }
@@ -203,6 +214,17 @@ impl Xlate<'_> {
         true
     }
 
+    /// Drops what a tunnel cannot carry, for a reason that the datapath counts.
+    fn tunnel_fails(&mut self, fault: Fault) {
+        match fault {
+            Fault::Route => self.note(NodeKind::Warning, || "native tunnel routing failed".into()),
+            Fault::Header => self.note(NodeKind::Warning, || "native tunnel header build failed".into()),
+            Fault::Neighbour => {}
+        }
+        let is_last = self.last;
+        self.isolated(is_last, |x| x.out.actions.push(OdpAction::Drop(fault as u32)));
+    }
+
     /// Sends out of a tunnel port.
     pub(crate) fn send_to_tunnel(&mut self, t: &Tunnel, odp: OdpPort) {
         self.note(NodeKind::Detail, || "output to native tunnel".into());
@@ -213,12 +235,12 @@ impl Xlate<'_> {
         };
         let mark = t.egress_mark.unwrap_or(self.flow.pkt_mark());
         let Some(route) = self.memory.route(remote, mark) else {
-            return self.note(NodeKind::Warning, || "native tunnel routing failed".into());
+            return self.tunnel_fails(Fault::Route);
         };
         self.note(NodeKind::Detail, || format!("tunneling to {remote} via {}", route.device));
         let network = self.network;
         let Some((index, bridge)) = network.bridge(&route.device) else {
-            return self.note(NodeKind::Warning, || "native tunnel routing failed".into());
+            return self.tunnel_fails(Fault::Route);
         };
         let source = match t.local {
             Some(Fixed::To(addr)) => addr,
@@ -232,7 +254,7 @@ impl Xlate<'_> {
                 format!("neighbor cache miss for {hop} on bridge {}, sending {asking} request", route.device)
             });
             self.out.credits.push(Credit::Resolve { bridge: index, source, target: hop });
-            return;
+            return self.tunnel_fails(Fault::Neighbour);
         };
         self.note(NodeKind::Detail, || {
             format!("tunneling from {} {source} to {eth_dst} {remote}", bridge.hw_addr)
@@ -274,7 +296,7 @@ impl Xlate<'_> {
             label: 0,
         };
         let Some(header) = ::tunnel::build(t.kind, outer, key, &shape) else {
-            return self.note(NodeKind::Warning, || "native tunnel header build failed".into());
+            return self.tunnel_fails(Fault::Header);
         };
         if !self.may_nest() {
             return;

@@ -98,6 +98,33 @@ fn headers_are_open_vswitchs_byte_for_byte() {
     }
 }
 
+#[test]
+fn what_a_tunnel_cannot_carry_is_dropped_for_a_reason() {
+    let Some(suite) = ours() else { return };
+    let pair =
+        SwitchUnderTest::started(&suite, &["--enable-dummy", "--disable-system", "--disable-system-route"]);
+    let ok =
+        |program: &str, words: &str| pair.ok(&suite, program, &words.split_whitespace().collect::<Vec<_>>());
+    ok("ovs-vsctl", BRIDGES);
+    ok("ovs-ofctl", "add-flow br1 in_port=1,udp,actions=11");
+    ok("ovs-ofctl", "add-flow br1 in_port=1,tcp,actions=11,LOCAL");
+    let actions = |packet: &str| {
+        let trace = ok("ovs-appctl", &format!("ofproto/trace br1 in_port=1,{packet}"));
+        trace.lines().find_map(|l| l.strip_prefix("Datapath actions: ")).unwrap_or_default().to_owned()
+    };
+    assert_eq!(actions("udp"), "drop");
+    let several = actions("tcp");
+    assert!(several.starts_with("clone(drop),"), "{several}");
+    let count = |reason: &str| ok("ovs-appctl", &format!("coverage/read-counter {reason}"));
+    pair.ok(&suite, "ovs-appctl", &["netdev-dummy/receive", "p1", PACKET]);
+    pair.await_true("the reason is counted", || count("drop_action_tunnel_routing_failed").trim() == "1");
+    ok("ovs-appctl", "netdev-dummy/ip4addr br0 1.1.2.88/24");
+    ok("ovs-appctl", "ovs/route/add 1.1.2.92/24 br0");
+    ok("ovs-appctl", "revalidator/wait");
+    pair.ok(&suite, "ovs-appctl", &["netdev-dummy/receive", "p1", PACKET]);
+    pair.await_true("the reason is counted", || count("drop_action_tunnel_neigh_cache_miss").trim() == "1");
+}
+
 /// Names of the bridges' addresses: ours, the kernel's.
 fn join_kernel(suite: &Suite, options: &str, device: &str, ends: (&str, &str)) -> Option<SwitchUnderTest> {
     system("ip link set lo up");
