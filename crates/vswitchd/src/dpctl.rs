@@ -58,7 +58,8 @@ impl Datapaths {
 
     /// What all datapaths of this process have counted.
     fn total(&self, of: impl Fn(&Stats) -> u64) -> u64 {
-        let own = self.all().by_name.values().filter(|d| d.conntrack().is_some()).cloned().collect::<Vec<_>>();
+        let own =
+            self.all().by_name.values().filter(|d| d.conntrack().is_some()).cloned().collect::<Vec<_>>();
         own.iter().map(|d| of(&d.stats())).sum()
     }
 

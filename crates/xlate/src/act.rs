@@ -338,10 +338,15 @@ impl Xlate<'_> {
             69 => Some("tftp".into()),
             _ => None,
         };
-        if ct.commit && let Some(policy) = self.network.timeout_policies.get(&zone) {
+        if ct.commit
+            && let Some(policy) = self.network.timeout_policies.get(&zone)
+        {
             // Others live as long as the datapath says.
             self.out.wc.unwildcard(slot::nw_proto);
-            if matches!(self.flow.nw_proto(), ip::PROTO_TCP | ip::PROTO_UDP | ip::PROTO_ICMP | ip::PROTO_ICMPV6) {
+            if matches!(
+                self.flow.nw_proto(),
+                ip::PROTO_TCP | ip::PROTO_UDP | ip::PROTO_ICMP | ip::PROTO_ICMPV6
+            ) {
                 odp.timeout = Some(policy.to_string().into());
             }
         }

@@ -31,7 +31,7 @@ const COMMANDS: [&str; 25] = [
     "ct-del-limits zone=5,7",
     "ct-get-limits dummy@ovs-dummy zone=7",
     "ct-get-limits x",
-    "ct-get-limits zone=70000",
+    "ct-del-limits zone=9",
     "ct-get-limits",
 ];
 
@@ -118,11 +118,15 @@ fn limits_of_the_database_are_its_alone() {
     let ok = |program: &str, text: &str| pair.ok(&suite, program, &words(text));
     ok("ovs-appctl", "dpctl/ct-set-limits zone=1,limit=9");
     ok("ovs-vsctl", DATAPATH);
-    ok("ovs-vsctl", "set-zone-limit dummy zone=5 2 -- set-zone-limit dummy default 7");
+    ok("ovs-vsctl", "set-zone-limit dummy 5 2 -- set-zone-limit dummy default 7");
     let shown = "default limit=7\nzone=1,limit=9,count=0\nzone=5,limit=2,count=0\n";
     assert_eq!(ok("ovs-appctl", "dpctl/ct-get-limits"), shown);
     let refused = pair.run(&suite, "ovs-appctl", &words("dpctl/ct-set-limits zone=5,limit=9"));
-    assert!(refused.stderr.contains("ovs-vsctl") && refused.stderr.contains("not permitted"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("ovs-vsctl") && refused.stderr.contains("not permitted"),
+        "{}",
+        refused.stderr
+    );
     ok("ovs-ofctl", "add-flow br0 udp,actions=ct(commit,zone=5),2");
     for port in 1..=4 {
         let packet = PACKET.replace("dst=9", &format!("dst={port}"));
@@ -132,7 +136,7 @@ fn limits_of_the_database_are_its_alone() {
         ok("ovs-appctl", "coverage/read-counter conntrack_zone_full").trim() == "2"
     });
     assert_eq!(ok("ovs-appctl", "dpctl/ct-get-limits zone=5"), "zone=5,limit=2,count=2\n");
-    ok("ovs-vsctl", "del-zone-limit dummy zone=5 -- del-zone-limit dummy default");
+    ok("ovs-vsctl", "del-zone-limit dummy 5 -- del-zone-limit dummy default");
     assert_eq!(ok("ovs-appctl", "dpctl/ct-get-limits"), "default limit=0\nzone=1,limit=9,count=0\n");
     ok("ovs-appctl", "dpctl/ct-del-limits zone=1");
 }

@@ -13,9 +13,11 @@ use super::{Datapaths, INVALID, failed, table};
 pub(super) fn register(commands: &Commands, datapaths: &Datapaths) {
     let add = |name: &str, usage: &str, min, run: fn(&Datapaths, &[String]) -> Result<String, String>| {
         let datapaths = datapaths.clone();
-        commands.register(name, usage, min..=usize::MAX, move |call: Call| match run(&datapaths, &call.args) {
-            Ok(text) => call.reply(text),
-            Err(text) => call.error(text),
+        commands.register(name, usage, min..=usize::MAX, move |call: Call| {
+            match run(&datapaths, &call.args) {
+                Ok(text) => call.reply(text),
+                Err(text) => call.error(text),
+            }
         });
     };
     add("dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, set);

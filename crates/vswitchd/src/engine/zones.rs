@@ -27,7 +27,8 @@ impl Applied {
             return None;
         }
         self.limit(table, wanted);
-        let in_use: Vec<&Timeouts> = wanted.zones.values().filter_map(|zone| zone.timeouts.as_ref()).collect();
+        let in_use: Vec<&Timeouts> =
+            wanted.zones.values().filter_map(|zone| zone.timeouts.as_ref()).collect();
         self.policies.retain(|id, timeouts| {
             let stays = in_use.contains(&&*timeouts);
             if !stays {
