@@ -2,14 +2,15 @@
 //!
 //! Where it sits: requests and commits put messages in, `connection` takes them out.
 //!
-//! I1  A task is woken for every message, so the box is emptied into the connection's bounded buffer at once; a client that does
-//!     not read is cut there.
+//! I1  The task is woken for what came since it last took everything out, so the box is emptied into the connection's bounded buffer
+//!     at once; a client that does not read is cut there.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use stream::jsonrpc::Message;
-use tokio::sync::Notify;
 
 /// A handle on a client's messages.
 #[derive(Clone, Default)]
@@ -19,25 +20,36 @@ pub struct Mailbox(Rc<Inner>);
 struct Inner {
     messages: RefCell<Vec<Message>>,
     closing: Cell<bool>,
-    wake: Notify,
+    /// Whether there is news since everything was taken out.
+    news: Cell<bool>,
+    /// The one task that waits.
+    waiter: Cell<Option<Waker>>,
 }
 
 impl Mailbox {
     /// Puts a message in.
     pub fn put(&self, message: Message) {
         self.0.messages.borrow_mut().push(message);
-        self.0.wake.notify_one();
+        self.wake();
     }
 
     /// Takes everything out.
     pub fn take(&self) -> Vec<Message> {
+        self.0.news.set(false);
         self.0.messages.take()
     }
 
     /// Asks the task to send what there is and to close.
     pub fn close(&self) {
         self.0.closing.set(true);
-        self.0.wake.notify_one();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.0.news.set(true);
+        if let Some(waiter) = self.0.waiter.take() {
+            waiter.wake();
+        }
     }
 
     /// Whether the connection is to be closed.
@@ -45,8 +57,15 @@ impl Mailbox {
         self.0.closing.get()
     }
 
-    /// Waits until there is something to do.
+    /// Waits until there is something to do. One task at a time may wait.
     pub async fn woken(&self) {
-        self.0.wake.notified().await;
+        poll_fn(|context| {
+            if self.0.news.get() {
+                return Poll::Ready(());
+            }
+            self.0.waiter.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 }

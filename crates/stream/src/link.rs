@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -86,8 +87,10 @@ pub struct Link<C: Codec> {
     target: Target,
     codec: C,
     socket: Socket,
+    /// Room for one read, made by the first and kept: clearing it each time would cost more than most messages.
     input: Vec<u8>,
-    consumed: usize,
+    /// What of it was read and not decoded yet.
+    unread: Range<usize>,
     output: VecDeque<u8>,
     backlog_limit: usize,
     observer: Option<Observer>,
@@ -141,7 +144,7 @@ impl<C: Codec> Link<C> {
             codec,
             socket: Socket::None,
             input: Vec::new(),
-            consumed: 0,
+            unread: 0..0,
             output: VecDeque::new(),
             backlog_limit: DEFAULT_BACKLOG_LIMIT,
             observer: None,
@@ -356,8 +359,7 @@ impl<C: Codec> Link<C> {
             self.pending = Some(Event::Disconnected);
         }
         self.socket = Socket::None;
-        self.input.clear();
-        self.consumed = 0;
+        self.unread = 0..0;
         self.output.clear();
         self.machine.disconnected(self.clock.now_ms(), cause);
         self.report();
@@ -365,16 +367,12 @@ impl<C: Codec> Link<C> {
 
     /// The next message in what was read.
     fn decode(&mut self) -> Option<C::Item> {
-        if self.consumed == self.input.len() {
+        if self.unread.is_empty() {
             return None;
         }
-        match self.codec.decode(&self.input[self.consumed..]) {
+        match self.codec.decode(&self.input[self.unread.clone()]) {
             Ok((taken, message)) => {
-                self.consumed += taken;
-                if self.consumed == self.input.len() {
-                    self.input.clear();
-                    self.consumed = 0;
-                }
+                self.unread.start += taken;
                 if let Some(message) = &message {
                     self.codec.received(self.name(), message);
                 }
@@ -441,13 +439,11 @@ impl<C: Codec> Link<C> {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
         let Socket::Open(stream) = &mut self.socket else { return Poll::Pending };
         // Everything read before has been decoded: `next` reads only when the codec wants more.
-        self.input.clear();
-        self.consumed = 0;
         self.input.resize(READ_SIZE, 0);
         let mut buffer = ReadBuf::new(&mut self.input);
         let polled = Pin::new(&mut stream.io).poll_read(context, &mut buffer);
         let count = buffer.filled().len();
-        self.input.truncate(count);
+        self.unread = 0..count;
         match ready!(polled) {
             Err(error) => Poll::Ready(Outcome::ReceiveError(error)),
             Ok(()) if count == 0 => Poll::Ready(Outcome::Closed),
