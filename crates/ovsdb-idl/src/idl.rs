@@ -3,14 +3,15 @@
 //! Where it sits: its owner forwards what a session receives and sends what [`Idl::poll_outgoing`] gives.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
-use ovsdb::{DbSchema, Error};
+use ovsdb::{DbSchema, Error, TableSchema};
 
 use crate::cluster::{Fitness, Member};
-use crate::replica::Replica;
+use crate::replica::{Replica, Seen};
 use crate::txn::{Outcome, Pending, Request, Txn};
 
 /// A message to the server.
@@ -53,6 +54,28 @@ pub enum Wanted {
     Everything,
     /// Every column of these tables.
     Tables(BTreeSet<String>),
+    /// Some columns of some tables, chosen once the schema is known.
+    Columns(Choice),
+}
+
+/// Columns by table. A table without columns is one whose rows matter, but not what is in them.
+pub type Columns = BTreeMap<String, BTreeSet<String>>;
+
+/// Chooses columns out of a schema.
+#[derive(Clone)]
+pub struct Choice(Arc<dyn Fn(&DbSchema) -> Columns + Send + Sync>);
+
+impl Choice {
+    /// Chooses by a function; what the schema has not, it need not name.
+    pub fn new(choose: impl Fn(&DbSchema) -> Columns + Send + Sync + 'static) -> Choice {
+        Choice(Arc::new(choose))
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Choice")
+    }
 }
 
 /// How far the conversation has come.
@@ -90,6 +113,8 @@ pub struct Idl {
     has_lock: bool,
     state: State,
     schema: Option<Arc<DbSchema>>,
+    /// What is monitored of each table that the replica has.
+    seen: BTreeMap<String, Seen>,
     replica: Arc<Replica>,
     /// Changes with every change of the replica.
     seqno: u64,
@@ -119,6 +144,7 @@ impl Idl {
             has_lock: false,
             state: State::Disconnected,
             schema: None,
+            seen: BTreeMap::new(),
             replica: Arc::default(),
             seqno: 0,
             next_id: 0,
@@ -324,18 +350,16 @@ impl Idl {
             }
         };
         let schema = Arc::new(DbSchema::from_json(&json)?);
-        let requests: Vec<_> = schema
-            .tables
-            .values()
-            .filter(|t| match &self.wanted {
-                Wanted::Everything => true,
-                Wanted::Tables(names) => names.contains(&t.name),
-            })
-            .map(|t| {
-                let columns = t.columns[FIRST_COLUMN..].iter().map(|c| Json::string(&*c.name));
+        self.seen = self.seen(&schema);
+        let monitored = self.seen.iter().filter(|(_, seen)| **seen != Seen::Nothing);
+        let requests: Vec<_> = monitored
+            .filter_map(|(name, seen)| {
+                let table = schema.table(name)?;
+                let columns = table.columns.iter().enumerate().skip(FIRST_COLUMN);
+                let columns = columns.filter(|(index, _)| seen.has(*index)).map(|(_, c)| Json::string(&*c.name));
                 let mut request = vec![("columns", Json::Array(columns.collect()))];
-                request.extend(self.conditions.get(&t.name).map(|clauses| ("where", clauses.clone())));
-                (t.name.clone(), Json::object(request))
+                request.extend(self.conditions.get(name).map(|clauses| ("where", clauses.clone())));
+                Some((name.clone(), Json::object(request)))
             })
             .collect();
         let params = vec![Json::string(&*self.database), Json::string(MONITOR_ID), Json::object(requests)];
@@ -345,14 +369,34 @@ impl Idl {
         Ok(())
     }
 
+    /// What is monitored of each table. A table of which nothing is wanted is in the replica all the same if columns are chosen,
+    /// so that its schema can be looked at.
+    fn seen(&self, schema: &DbSchema) -> BTreeMap<String, Seen> {
+        let chosen = match &self.wanted {
+            Wanted::Columns(Choice(choose)) => choose(schema),
+            Wanted::Everything | Wanted::Tables(_) => Columns::new(),
+        };
+        let seen = |table: &TableSchema| match &self.wanted {
+            Wanted::Everything => Some(Seen::Everything),
+            Wanted::Tables(names) => names.contains(&table.name).then_some(Seen::Everything),
+            Wanted::Columns(_) => Some(chosen.get(&table.name).map_or(Seen::Nothing, |columns| {
+                let index = |name: &String| table.column_index(name).filter(|index| *index >= FIRST_COLUMN);
+                let mut indices: BTreeSet<usize> = columns.iter().filter_map(index).collect();
+                // A server has nothing to say of rows of which no column is asked for.
+                if indices.is_empty() {
+                    indices.extend((FIRST_COLUMN < table.columns.len()).then_some(FIRST_COLUMN));
+                }
+                Seen::Columns(indices)
+            })),
+        };
+        schema.tables.values().filter_map(|table| Some((table.name.clone(), seen(table)?))).collect()
+    }
+
     fn monitor_answered(&mut self, result: Result<Json, Json>) -> Result<(), Error> {
         match (result, &self.schema) {
             (Ok(updates), Some(schema)) => {
-                let tables = schema.tables.values().filter(|t| match &self.wanted {
-                    Wanted::Everything => true,
-                    Wanted::Tables(names) => names.contains(&t.name),
-                });
-                let mut replica = Replica::new(tables.cloned());
+                let tables = self.seen.iter().filter_map(|(n, seen)| Some((schema.tables.get(n)?, seen)));
+                let mut replica = Replica::new(tables.map(|(t, seen)| (t.clone(), seen.clone())));
                 for (table, columns) in &self.indexes {
                     replica.add_index(table, columns)?;
                 }

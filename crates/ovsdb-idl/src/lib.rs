@@ -22,6 +22,6 @@ mod replica;
 mod txn;
 
 pub use cluster::Fitness;
-pub use idl::{Idl, Incoming, Outgoing, State, Wanted};
+pub use idl::{Choice, Columns, Idl, Incoming, Outgoing, State, Wanted};
 pub use replica::{Replica, Row, TableReplica};
 pub use txn::{Outcome, Txn};

@@ -2,7 +2,7 @@
 //!
 //! Where it sits: filled by [`crate::Idl`] from `update2` notifications; read through it, or through a [`crate::Txn`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ovsdb::json::Json;
@@ -45,11 +45,34 @@ impl Row {
     }
 }
 
+/// What a replica holds of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// No row.
+    Nothing,
+    /// Every row, with these columns only; the others are at their defaults.
+    Columns(BTreeSet<usize>),
+    /// Every row.
+    Everything,
+}
+
+impl Seen {
+    /// True if a column is what the database has there.
+    pub(crate) fn has(&self, column: usize) -> bool {
+        match self {
+            Seen::Nothing => false,
+            Seen::Columns(columns) => column < FIRST_COLUMN || columns.contains(&column),
+            Seen::Everything => true,
+        }
+    }
+}
+
 /// A table's rows.
 #[derive(Clone, Debug)]
 pub struct TableReplica {
     /// The table's schema.
     pub schema: Arc<TableSchema>,
+    pub(crate) seen: Seen,
     rows: BTreeMap<Uuid, Arc<Row>>,
     indexes: Vec<Index>,
 }
@@ -130,9 +153,9 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn new(tables: impl IntoIterator<Item = Arc<TableSchema>>) -> Replica {
-        let empty = |schema: Arc<TableSchema>| {
-            (schema.name.clone(), TableReplica { schema, rows: BTreeMap::new(), indexes: Vec::new() })
+    pub(crate) fn new(tables: impl IntoIterator<Item = (Arc<TableSchema>, Seen)>) -> Replica {
+        let empty = |(schema, seen): (Arc<TableSchema>, Seen)| {
+            (schema.name.clone(), TableReplica { schema, seen, rows: BTreeMap::new(), indexes: Vec::new() })
         };
         Replica { tables: tables.into_iter().map(empty).collect() }
     }

@@ -7,17 +7,19 @@
 //!     again with newer rows.
 //! I3  What the transaction did not change is not sent, so two programs may change different columns of a row at once.
 //! I4  Only rows of root tables are deleted; others go when nothing refers to them any more, which the server decides.
+//! I5  A transaction that looked at what is not replicated ([`crate::Wanted::Columns`]) knows that: [`Txn::has_missed`].
 //!
 //! Spec: RFC 7047 section 5.2.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
 use ovsdb::{Datum, TableSchema, Uuid};
 
-use crate::replica::{Replica, Row};
+use crate::replica::{Replica, Row, Seen};
 
 /// How a transaction ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,9 @@ pub struct Txn {
     changes: BTreeMap<(String, Uuid), Change>,
     comment: String,
     increment: Option<(String, Uuid, String)>,
+    missed: AtomicBool,
+    watched: BTreeMap<String, BTreeSet<usize>>,
+    revision: u64,
 }
 
 /// What has to be sent.
@@ -77,7 +82,39 @@ pub(crate) struct Pending {
 impl Txn {
     /// No changes yet.
     pub fn new(replica: &Arc<Replica>) -> Txn {
-        Txn { replica: replica.clone(), changes: BTreeMap::new(), comment: String::new(), increment: None }
+        Txn {
+            replica: replica.clone(),
+            changes: BTreeMap::new(),
+            comment: String::new(),
+            increment: None,
+            missed: AtomicBool::new(false),
+            watched: BTreeMap::new(),
+            revision: 0,
+        }
+    }
+
+    /// True if rows or columns were looked at, or relied on, that the replica does not hold: what the transaction says of the
+    /// database is not to be believed, and it must not be committed.
+    pub fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    fn miss_unless(&self, seen: bool) {
+        if !seen {
+            self.missed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes [`Txn::revision`] tell of changes of these columns too, and of the rows of their table.
+    pub fn watch(&mut self, table: &str, columns: &[&str]) {
+        let Some(schema) = self.schema(table).cloned() else { return };
+        let indices = columns.iter().filter_map(|c| schema.column_index(c));
+        self.watched.entry(table.to_owned()).or_default().extend(indices);
+    }
+
+    /// A number that changes with every change, by this transaction, of what is watched.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The replica below.
@@ -94,7 +131,11 @@ impl Txn {
     pub fn row(&self, table: &str, uuid: Uuid) -> Option<&Row> {
         match self.changes.get(&(table.to_owned(), uuid)) {
             Some(change) => change.row.as_ref(),
-            None => self.replica.table(table)?.row(uuid).map(|r| &**r),
+            None => {
+                let table = self.replica.table(table)?;
+                self.miss_unless(table.seen != Seen::Nothing);
+                table.row(uuid).map(|r| &**r)
+            }
         }
     }
 
@@ -102,6 +143,7 @@ impl Txn {
     pub fn rows(&self, table: &str) -> Vec<&Row> {
         let mut rows: BTreeMap<Uuid, &Row> = BTreeMap::new();
         if let Some(t) = self.replica.table(table) {
+            self.miss_unless(t.seen != Seen::Nothing);
             rows.extend(t.rows().map(|r| (r.uuid(), &**r)));
         }
         let from = (table.to_owned(), Uuid::ZERO);
@@ -121,6 +163,7 @@ impl Txn {
         let schema = &replica.schema;
         let indices: Option<Vec<usize>> = columns.iter().map(|c| schema.column_index(c)).collect();
         let Some(indices) = indices else { return Vec::new() };
+        self.miss_unless(indices.iter().all(|index| replica.seen.has(*index)));
         let unchanged = |uuid: &Uuid| !self.changes.contains_key(&(table.to_owned(), *uuid));
         let stored = replica.find(columns, values).into_iter().map(|r| r.uuid()).filter(unchanged);
         let fits = |row: &Row| indices.iter().zip(values).all(|(i, value)| row.column(*i) == value);
@@ -134,7 +177,16 @@ impl Txn {
     /// A column of a row as the transaction leaves it.
     pub fn get(&self, table: &str, uuid: Uuid, column: &str) -> Option<&Datum> {
         let index = self.schema(table)?.column_index(column)?;
-        self.row(table, uuid).map(|r| r.column(index))
+        let row = self.row(table, uuid)?;
+        self.rely_on(table, uuid, index);
+        Some(row.column(index))
+    }
+
+    /// Notes a miss if a row of the database has something else in a column than the replica, or may have.
+    fn rely_on(&self, table: &str, uuid: Uuid, column: usize) {
+        if let Some(table) = self.replica.table(table).filter(|t| t.row(uuid).is_some()) {
+            self.miss_unless(table.seen.has(column));
+        }
     }
 
     /// Adds a row under a provisional identity, by which the transaction's other changes may refer to it.
@@ -142,6 +194,7 @@ impl Txn {
         if let Some(schema) = self.schema(table) {
             let change =
                 Change { row: Some(Row::fresh(schema, uuid)), inserted: true, verified: BTreeSet::new() };
+            self.revision += u64::from(self.watched.contains_key(table));
             self.changes.insert((table.to_owned(), uuid), change);
         }
     }
@@ -149,6 +202,7 @@ impl Txn {
     /// Deletes a row.
     pub fn delete(&mut self, table: &str, uuid: Uuid) {
         let key = (table.to_owned(), uuid);
+        self.revision += u64::from(self.watched.contains_key(table));
         if self.changes.get(&key).is_some_and(|c| c.inserted) {
             self.changes.remove(&key);
         } else {
@@ -159,6 +213,8 @@ impl Txn {
     /// Sets a column of a row.
     pub fn set(&mut self, table: &str, uuid: Uuid, column: &str, value: Datum) {
         let Some(index) = self.schema(table).and_then(|s| s.column_index(column)) else { return };
+        self.rely_on(table, uuid, index);
+        self.revision += u64::from(self.watched.get(table).is_some_and(|columns| columns.contains(&index)));
         if let Some(row) = &mut self.change(table, uuid).row {
             row.set(index, value);
         }
@@ -167,6 +223,7 @@ impl Txn {
     /// Relies on a column's value as read from the replica.
     pub fn verify(&mut self, table: &str, uuid: Uuid, column: &str) {
         let Some(index) = self.schema(table).and_then(|s| s.column_index(column)) else { return };
+        self.rely_on(table, uuid, index);
         let change = self.change(table, uuid);
         if !change.inserted {
             change.verified.insert(index);
