@@ -2,6 +2,7 @@
 //!
 //! Where it sits: made for each run of a chain of commands; handed to each command in turn.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -140,6 +141,8 @@ pub struct Context<'a> {
     pub output: Output,
     /// The command waits: run everything again once the database has changed.
     pub try_again: bool,
+    /// What the program has made of the rows, for the commands behind in the chain.
+    pub cache: &'a mut Option<Box<dyn Any>>,
     /// Interfaces that the chain added: their errors are reported after the commit.
     pub added_interfaces: &'a mut Vec<String>,
 }

@@ -9,12 +9,13 @@
 //! A command reads and changes the database through the transaction alone. If what it relied on has changed by the time
 //! of the commit, everything is run again; so output is collected and printed only at the end.
 //!
-//! Reading order: `program`, `options`, `run`, `command`, `context`, `record`, `column`, `database`, `targets`, `show`.
+//! Reading order: `program`, `options`, `run`, `command`, `context`, `record`, `column`, `database`, `needs`, `targets`, `show`.
 
 pub mod column;
 pub mod command;
 pub mod context;
 pub mod database;
+pub mod needs;
 pub mod options;
 pub mod program;
 pub mod record;

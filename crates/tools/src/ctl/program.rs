@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use daemon::getopt::Opt;
 use stream::replicated::Replicated;
 
-use super::command::Syntax;
+use super::command::{Invocation, Syntax};
 use super::context::{Context, Failure};
+use super::needs::Needs;
 use super::options::Options;
 use super::record::Identity;
 
@@ -31,6 +32,10 @@ pub trait Program {
 
     /// Its own commands; the database commands come besides.
     fn commands() -> &'static [Syntax];
+
+    /// What one of its own commands looks at, what [`Program::prepare`] and [`Program::finish`] look at included; `wait` tells
+    /// whether the daemon will be waited for.
+    fn needs(call: &Invocation, wait: bool, needs: &mut Needs<'_>);
 
     /// Done before each command; `wait` tells whether the daemon has to be told of the change.
     fn prepare(cx: &mut Context<'_>, wait: bool);

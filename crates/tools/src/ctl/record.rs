@@ -65,12 +65,20 @@ fn best<T: Copy>(names: impl Iterator<Item = (T, u8)>) -> Result<T, bool> {
 
 /// The table that `typed` stands for.
 pub fn table(txn: &Txn, typed: &str) -> Result<Arc<TableSchema>, Failure> {
-    let tables = txn.replica().tables().map(|t| (&t.schema, score(&t.schema.name, typed)));
-    match best(tables) {
-        Ok(schema) => Ok(schema.clone()),
+    let tables = || txn.replica().tables().map(|table| &*table.schema);
+    let name = &best_table(tables, typed)?.name;
+    txn.schema(name).cloned().ok_or_else(|| format!("unknown table \"{typed}\"").into())
+}
+
+/// The one among `tables` that `typed` stands for.
+pub fn best_table<'t, T: Iterator<Item = &'t TableSchema>>(
+    tables: impl Fn() -> T,
+    typed: &str,
+) -> Result<&'t TableSchema, Failure> {
+    match best(tables().map(|t| (t, score(&t.name, typed)))) {
+        Ok(schema) => Ok(schema),
         Err(true) => {
-            let fitting =
-                txn.replica().tables().map(|t| t.schema.name.as_str()).filter(|n| score(n, typed) > 0);
+            let fitting = tables().map(|t| t.name.as_str()).filter(|n| score(n, typed) > 0);
             let names = fitting.collect::<Vec<_>>().join(", ");
             Err(format!("\"{typed}\" matches multiple table names: {names}").into())
         }

@@ -13,12 +13,14 @@ use std::process::ExitCode;
 use daemon::{Clock, program, tool, vlog};
 use ovsdb::Uuid;
 use ovsdb::table::Printer;
-use ovsdb_idl::{Fitness, Idl, Outcome, State, Txn, Wanted};
+use ovsdb_idl::{Choice, Fitness, Idl, Outcome, State, Txn, Wanted};
 use stream::jsonrpc;
 use stream::replicated::Replicated;
 
 use super::command::{Access, Invocation, parse};
 use super::context::{Context, Failure, Output, Symbols};
+use super::database::COMMANDS as DATABASE_COMMANDS;
+use super::needs::Needs;
 use super::options::{self, Options};
 use super::program::Program;
 
@@ -50,7 +52,6 @@ fn report(failure: &Failure) -> ExitCode {
 
 /// What one run over the replica gave.
 struct Attempt {
-    txn: Txn,
     outputs: Vec<Output>,
     added: Vec<String>,
     try_again: bool,
@@ -63,23 +64,33 @@ async fn carry_out<P: Program>(options: &Options, commands: &[Invocation]) -> Re
     if !options.retry && options.remotes.iter().all(|r| stream::name::is_active(r)) {
         session.reconnect.tries = Some(options.remotes.len() as u32);
     }
-    let fitness = if options.leader_only { Fitness::Leader } else { Fitness::Member };
-    let idl = Idl::new(P::DATABASE, Wanted::Everything).with_fitness(fitness);
-    // Records are looked up by what they are called.
-    let idl = P::IDENTITIES.iter().fold(idl, |idl, i| idl.with_index(i.holder(), &[i.key]));
-    let mut db = Replicated::dial(options.in_order_of_trial(), idl, session, &clock);
+    let dial = |wanted| {
+        let fitness = if options.leader_only { Fitness::Leader } else { Fitness::Member };
+        let idl = Idl::new(P::DATABASE, wanted).with_fitness(fitness);
+        // Records are looked up by what they are called.
+        let idl = P::IDENTITIES.iter().fold(idl, |idl, i| idl.with_index(i.holder(), &[i.key]));
+        Replicated::dial(options.in_order_of_trial(), idl, session.clone(), &clock)
+    };
+    let mut db = dial(Wanted::Columns(needed::<P>(options, commands)));
     let args: Vec<String> = std::env::args().collect();
     log::info!(target: P::LOG, "Called as {}", args.join(" "));
     loop {
         synced(&mut db, options).await?;
         let seqno = db.idl().seqno();
-        let mut attempt = attempt::<P>(&db, options, commands)?;
+        let mut txn = Txn::new(db.idl().replica());
+        let attempt = attempt::<P>(&mut txn, options, commands);
+        if txn.has_missed() {
+            debug_assert!(false, "commands look at what they have not asked for: {args:?}");
+            db = dial(Wanted::Everything);
+            continue;
+        }
+        let attempt = attempt?;
         if attempt.try_again {
             wait_for_change(&mut db, seqno, options).await?;
             continue;
         }
-        attempt.txn.comment(&format!("{}: {}", program::name(), args.join(" ")));
-        let outcome = if options.dry_run { Outcome::Unchanged } else { db.commit(attempt.txn).await };
+        txn.comment(&format!("{}: {}", program::name(), args.join(" ")));
+        let outcome = if options.dry_run { Outcome::Unchanged } else { db.commit(txn).await };
         let (inserted, next_cfg) = match outcome {
             Outcome::Unchanged => Default::default(),
             Outcome::Committed { inserted, incremented } => (inserted, incremented),
@@ -128,18 +139,34 @@ async fn wait_for_change(db: &mut Replicated, seqno: u64, options: &Options) -> 
     Ok(())
 }
 
+/// What the commands look at, and what is looked at besides.
+fn needed<P: Program>(options: &Options, commands: &[Invocation]) -> Choice {
+    let (wait, commands) = (options.wait, commands.to_vec());
+    Choice::new(move |schema| {
+        let mut needs = Needs::new(schema, P::IDENTITIES);
+        for call in &commands {
+            P::needs(call, wait && call.syntax.access == Access::ReadWrite, &mut needs);
+            if DATABASE_COMMANDS.iter().any(|c| c.name == call.syntax.name) {
+                needs.add_of_database_command(call);
+            }
+        }
+        needs.into_columns()
+    })
+}
+
 /// Runs every command over one transaction.
 fn attempt<P: Program>(
-    db: &Replicated,
+    txn: &mut Txn,
     options: &Options,
     commands: &[Invocation],
 ) -> Result<Attempt, Failure> {
-    let mut txn = Txn::new(db.idl().replica());
+    let mut cache = None;
     let mut symbols = Symbols::default();
     let (mut outputs, mut added, mut try_again) = (Vec::new(), Vec::new(), false);
     for call in commands {
         let mut cx = Context {
-            txn: &mut txn,
+            txn: &mut *txn,
+            cache: &mut cache,
             call,
             symbols: &mut symbols,
             identities: P::IDENTITIES,
@@ -158,7 +185,7 @@ fn attempt<P: Program>(
     if !try_again {
         symbols.check(P::LOG)?;
     }
-    Ok(Attempt { txn, outputs, added, try_again })
+    Ok(Attempt { outputs, added, try_again })
 }
 
 fn print(options: &Options, outputs: Vec<Output>, inserted: &std::collections::BTreeMap<Uuid, Uuid>) {

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use ovsdb::{Atom, ColumnSchema, Datum, Uuid};
 
 use super::context::{Context, Failure};
+use super::needs::Needs;
 
 /// What `show` prints of a table.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,18 @@ pub struct Shown {
     pub columns: &'static [&'static str],
     /// A map, printed last, whose values refer to rows of another table, and the column that names those.
     pub named: Option<(&'static str, &'static str)>,
+}
+
+impl Shown {
+    /// What is looked at to print it.
+    pub fn needs(&self, needs: &mut Needs<'_>) {
+        needs.add(self.table, self.columns);
+        needs.add(self.table, self.name.as_slice());
+        if let Some((map, name)) = self.named {
+            needs.add(self.table, &[map]);
+            needs.add_target(self.table, map, name);
+        }
+    }
 }
 
 /// Part of the tree: a line with what is below it.

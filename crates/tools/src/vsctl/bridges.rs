@@ -30,18 +30,18 @@ pub(super) fn new_port(cx: &mut Context<'_>, name: &str, iface_type: &str) -> Uu
 
 /// Adds a port to a Bridge record.
 pub(super) fn attach(cx: &mut Context<'_>, bridge: Uuid, port: Uuid) {
-    let mut ports = cx.references("Bridge", bridge, "ports");
-    ports.push(port);
+    let mut ports = cx.get("Bridge", bridge, "ports");
+    ports.insert(Atom::Uuid(port), None);
     cx.txn.verify("Bridge", bridge, "ports");
-    cx.set_references("Bridge", bridge, "ports", &ports);
+    cx.txn.set("Bridge", bridge, "ports", ports);
 }
 
 /// Takes a port and its interfaces out.
 pub(super) fn detach(cx: &mut Context<'_>, bridge: Uuid, port: Uuid) {
-    let mut ports = cx.references("Bridge", bridge, "ports");
-    ports.retain(|p| *p != port);
+    let mut ports = cx.get("Bridge", bridge, "ports");
+    ports.remove(&Atom::Uuid(port));
     cx.txn.verify("Bridge", bridge, "ports");
-    cx.set_references("Bridge", bridge, "ports", &ports);
+    cx.txn.set("Bridge", bridge, "ports", ports);
     for iface in cx.references("Port", port, "interfaces") {
         cx.txn.delete("Interface", iface);
     }

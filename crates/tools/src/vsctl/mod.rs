@@ -18,8 +18,9 @@ use daemon::getopt::Opt;
 use ovsdb::Uuid;
 use stream::replicated::Replicated;
 
-use crate::ctl::command::{Access, MANY, Syntax};
+use crate::ctl::command::{Access, Invocation, MANY, Syntax};
 use crate::ctl::context::{Context, Failure, random_uuid};
+use crate::ctl::needs::Needs;
 use crate::ctl::options::Options;
 use crate::ctl::program::Program;
 use crate::ctl::record::Identity;
@@ -58,6 +59,15 @@ impl Program for Vsctl {
 
     fn commands() -> &'static [Syntax] {
         COMMANDS
+    }
+
+    fn needs(call: &Invocation, wait: bool, needs: &mut Needs<'_>) {
+        needs.add("Open_vSwitch", &[]);
+        if wait {
+            needs.add("Open_vSwitch", &["cur_cfg"]);
+            needs.add("Interface", &["name", "ofport", "error"]);
+        }
+        needs_of(call.syntax.name, needs);
     }
 
     fn prepare(cx: &mut Context<'_>, wait: bool) {
@@ -126,6 +136,46 @@ crate::ctl::commands! {
     "del-zone-limit" 2..2, "DATAPATH ZONE|default", ["--if-exists"], ReadWrite, zones::del_zone_limit;
     "list-zone-limits" 1..1, "DATAPATH", [], ReadOnly, zones::list_zone_limits;
     "list-dp-cap" 1..1, "DATAPATH", [], ReadOnly, zones::list_dp_cap;
+}
+
+/// What a command of this program's own looks at.
+fn needs_of(command: &str, needs: &mut Needs<'_>) {
+    let own = COMMANDS.iter().any(|c| c.name == command);
+    if !own || command == "init" {
+        return;
+    }
+    match command {
+        "show" => return SHOWN.iter().for_each(|shown| shown.needs(needs)),
+        "emer-reset" => return needs.add_everything(),
+        "get-manager" | "del-manager" | "set-manager" => {
+            needs.add("Open_vSwitch", &["manager_options"]);
+            return needs.add("Manager", &["target", "inactivity_probe"]);
+        }
+        "get-ssl" | "del-ssl" | "set-ssl" => {
+            needs.add("Open_vSwitch", &["ssl"]);
+            return needs.add_all("SSL");
+        }
+        name if name.ends_with("-zone-tp") || name.contains("-zone-limit") || name == "list-dp-cap" => {
+            needs.add("Open_vSwitch", &["datapaths"]);
+            return ["Datapath", "CT_Zone", "CT_Timeout_Policy"].iter().for_each(|t| needs.add_all(t));
+        }
+        "br-set-external-id" | "br-get-external-id" => {
+            ["Bridge", "Port"].iter().for_each(|table| needs.add(table, &["external_ids"]));
+        }
+        "get-controller" | "del-controller" | "set-controller" => {
+            needs.add("Bridge", &["controller"]);
+            needs.add("Controller", &["target", "inactivity_probe"]);
+        }
+        "get-fail-mode" | "del-fail-mode" | "set-fail-mode" => needs.add("Bridge", &["fail_mode"]),
+        "add-aa-mapping" | "del-aa-mapping" | "get-aa-mapping" => {
+            needs.add("Bridge", &["auto_attach"]);
+            needs.add("AutoAttach", &["mappings"]);
+        }
+        _ => {}
+    }
+    // The others are about bridges, ports and interfaces.
+    needs.add("Open_vSwitch", &["bridges"]);
+    model::COLUMNS.iter().for_each(|(table, columns)| needs.add(table, columns));
 }
 
 const fn shown(table: &'static str, name: Option<&'static str>, columns: &'static [&'static str]) -> Shown {

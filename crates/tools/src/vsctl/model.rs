@@ -1,11 +1,13 @@
 //! Bridges, ports and interfaces as ovs-vsctl's users see them.
 //!
-//! Where it sits: read from the transaction at the beginning of each bridge command.
+//! Where it sits: read from the transaction at the beginning of each bridge command, unless the one before has left it behind:
+//! a chain of thousands of commands reads the database once.
 //!
 //! A "fake bridge" is a port with `fake_bridge` set on some VLAN of a real bridge: the real bridge's other ports on that
 //! VLAN count as the fake bridge's.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ovsdb::{Atom, Datum, Uuid};
 
@@ -71,9 +73,45 @@ fn is_true(value: &Datum) -> bool {
     value.single().and_then(Atom::as_bool) == Some(true)
 }
 
+/// The columns that bridges, ports and interfaces are made of.
+pub const COLUMNS: [(&str, &[&str]); 3] = [
+    ("Bridge", &["name", "ports"]),
+    ("Port", &["name", "fake_bridge", "tag", "interfaces"]),
+    ("Interface", &["name"]),
+];
+
+/// A model for the commands behind in a chain: it holds as long as the transaction's revision is this.
+struct Kept {
+    revision: u64,
+    model: Rc<Model>,
+}
+
 impl Model {
-    /// Reads the database; relies on what it reads.
-    pub fn read(cx: &mut Context<'_>) -> Model {
+    /// The bridges, ports and interfaces as the transaction leaves them.
+    pub fn read(cx: &mut Context<'_>) -> Rc<Model> {
+        let kept = cx.cache.as_ref().and_then(|kept| kept.downcast_ref::<Kept>());
+        if let Some(kept) = kept.filter(|kept| kept.revision == cx.txn.revision()) {
+            return kept.model.clone();
+        }
+        COLUMNS.iter().for_each(|(table, columns)| cx.txn.watch(table, columns));
+        let model = Rc::new(Model::read_anew(cx));
+        model.clone().keep(cx);
+        model
+    }
+
+    fn keep(self: Rc<Model>, cx: &mut Context<'_>) {
+        *cx.cache = Some(Box::new(Kept { revision: cx.txn.revision(), model: self }));
+    }
+
+    /// Carries a change, which a command has made in the transaction, over to the model, so that it need not be read anew.
+    pub fn amend(mut self: Rc<Model>, cx: &mut Context<'_>, change: impl FnOnce(&mut Model)) {
+        // Held twice it would be copied.
+        *cx.cache = None;
+        change(Rc::make_mut(&mut self));
+        self.keep(cx);
+    }
+
+    fn read_anew(cx: &Context<'_>) -> Model {
         let mut model = Model::default();
         let mut rows: Vec<Uuid> = cx.txn.rows("Bridge").iter().map(|r| r.uuid()).collect();
         rows.sort();
@@ -91,25 +129,48 @@ impl Model {
         let record = self.bridges[parent].record;
         let ports = cx.references("Bridge", record, "ports");
         let mut fakes: BTreeMap<i64, usize> = BTreeMap::new();
+        let mut own: BTreeMap<Uuid, usize> = BTreeMap::new();
         for port in &ports {
             let vlan = tag(cx, *port).filter(|_| is_true(&cx.get("Port", *port, "fake_bridge")));
             if let Some(vlan) = vlan {
                 fakes.insert(vlan, self.bridges.len());
+                own.insert(*port, self.bridges.len());
                 let name = cx.string("Port", *port, "name");
                 self.bridges.push(Bridge { name, record, fake: Some(Fake { parent, vlan, port: *port }) });
             }
         }
         for port in ports {
             let name = cx.string("Port", port, "name");
-            let own = self.bridges.iter().position(|b| b.fake.as_ref().is_some_and(|f| f.port == port));
             let on_vlan = || tag(cx, port).and_then(|vlan| fakes.get(&vlan).copied());
-            let bridge = own.or_else(on_vlan).unwrap_or(parent);
+            let bridge = own.get(&port).copied().or_else(on_vlan).unwrap_or(parent);
             for iface in cx.references("Port", port, "interfaces") {
                 let iface_name = cx.string("Interface", iface, "name");
                 self.ifaces.insert(iface_name, Iface { record: iface, port: name.clone() });
             }
             self.ports.insert(name, Port { record: port, bridge });
         }
+    }
+
+    /// Puts in a port that a command has added to a Bridge record, if it became what the command makes: settings may have
+    /// changed it.
+    pub fn amend_by_port(self: Rc<Model>, cx: &mut Context<'_>, at: usize, name: &str, record: Uuid, ifaces: &[(String, Uuid)]) {
+        let real = self.bridges[at].fake.as_ref().map_or(at, |fake| fake.parent);
+        let vlan = tag(cx, record);
+        let on_vlan = |b: &Bridge| b.fake.as_ref().is_some_and(|f| f.parent == real && Some(f.vlan) == vlan);
+        let bridge = self.bridges.iter().position(on_vlan).unwrap_or(real);
+        let mut records: Vec<Uuid> = ifaces.iter().map(|(_, record)| *record).collect();
+        records.sort();
+        let as_made = cx.string("Port", record, "name") == name
+            && !is_true(&cx.get("Port", record, "fake_bridge"))
+            && cx.references("Port", record, "interfaces") == records;
+        if !as_made {
+            return;
+        }
+        self.amend(cx, |model| {
+            model.ports.insert(name.to_owned(), Port { record, bridge });
+            let iface = |(n, record): &(String, Uuid)| (n.clone(), Iface { record: *record, port: name.to_owned() });
+            model.ifaces.extend(ifaces.iter().map(iface));
+        });
     }
 
     /// The bridge called `name`, if there is one.

@@ -57,7 +57,8 @@ fn add(cx: &mut Context<'_>, bridge: &str, name: &str, ifaces: &[String], settin
     for iface in ifaces.iter().filter(|i| *i != name) {
         model.check_free(iface, &format!("cannot create an interface named {iface}"))?;
     }
-    let at = &model.bridges[model.bridge(bridge)?];
+    let index = model.bridge(bridge)?;
+    let at = &model.bridges[index];
     let mut records = Vec::new();
     for iface in ifaces {
         let record = random_uuid();
@@ -81,6 +82,8 @@ fn add(cx: &mut Context<'_>, bridge: &str, name: &str, ifaces: &[String], settin
         column::set(cx, &schema, port, setting)?;
     }
     attach(cx, at.record, port);
+    let ifaces: Vec<(String, Uuid)> = ifaces.iter().cloned().zip(records).collect();
+    model.amend_by_port(cx, index, name, port, &ifaces);
     Ok(())
 }
 
@@ -122,7 +125,7 @@ pub(super) fn del_port(cx: &mut Context<'_>) -> Done {
         },
         None => None,
     };
-    let Some(port) = found else {
+    let Some(port) = found.cloned() else {
         if let Some(bridge) = model.find_bridge(&target) {
             let kind = &model.bridges[bridge].name;
             return Err(format!(
@@ -135,7 +138,14 @@ pub(super) fn del_port(cx: &mut Context<'_>) -> Done {
     if cx.call.args.len() == 2 {
         check_bridge(&model, cx.arg(0), port.bridge, &target)?;
     }
+    let name = cx.string("Port", port.record, "name");
+    let ifaces = cx.references("Port", port.record, "interfaces");
+    let ifaces: Vec<String> = ifaces.iter().map(|i| cx.string("Interface", *i, "name")).collect();
     detach(cx, model.bridges[port.bridge].record, port.record);
+    model.amend(cx, |model| {
+        model.ports.remove(&name);
+        ifaces.iter().for_each(|iface| drop(model.ifaces.remove(iface)));
+    });
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Where it sits: `mod.rs` calls it unless `--no-wait` was given.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use daemon::{dirs, program};
@@ -37,11 +38,12 @@ pub(super) async fn wait(db: &mut Replicated, next_cfg: i64, options: &Options) 
 /// Tells which of the added interfaces ovs-vswitchd could not set up.
 pub(super) fn check_interfaces(db: &Replicated, added: &[String]) -> ExitCode {
     let txn = Txn::new(db.idl().replica());
+    let added: BTreeSet<&str> = added.iter().map(String::as_str).collect();
     let mut failed = false;
     for row in txn.rows("Interface") {
         let get = |column| txn.get("Interface", row.uuid(), column).and_then(Datum::single);
         let name = get("name").and_then(Atom::as_str).unwrap_or_default();
-        if !added.iter().any(|a| a == name) || get("ofport").and_then(Atom::as_integer) != Some(-1) {
+        if !added.contains(name) || get("ofport").and_then(Atom::as_integer) != Some(-1) {
             continue;
         }
         let error = get("error").and_then(Atom::as_str);

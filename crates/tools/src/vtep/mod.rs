@@ -14,8 +14,9 @@ use daemon::getopt::Opt;
 use ovsdb::{Atom, Datum, Uuid};
 use stream::replicated::Replicated;
 
-use crate::ctl::command::{Access, MANY, Syntax};
+use crate::ctl::command::{Access, Invocation, MANY, Syntax};
 use crate::ctl::context::{Context, Failure, random_uuid};
+use crate::ctl::needs::Needs;
 use crate::ctl::options::Options;
 use crate::ctl::program::Program;
 use crate::ctl::record::Identity;
@@ -41,6 +42,22 @@ impl Program for Vtep {
 
     fn commands() -> &'static [Syntax] {
         COMMANDS
+    }
+
+    fn needs(call: &Invocation, _: bool, needs: &mut Needs<'_>) {
+        needs.add("Global", &[]);
+        match call.syntax.name {
+            "show" => SHOWN.iter().for_each(|shown| shown.needs(needs)),
+            "get-manager" | "del-manager" | "set-manager" => {
+                needs.add("Global", &["managers"]);
+                needs.add("Manager", &["target", "inactivity_probe"]);
+            }
+            "list-ps" | "ps-exists" => needs.add("Physical_Switch", &["name"]),
+            "list-ls" | "ls-exists" => needs.add("Logical_Switch", &["name"]),
+            "list-lr" | "lr-exists" => needs.add("Logical_Router", &["name"]),
+            name if COMMANDS.iter().any(|c| c.name == name) => needs.add_everything(),
+            _ => {}
+        }
     }
 
     fn prepare(cx: &mut Context<'_>, _: bool) {
