@@ -356,7 +356,8 @@ impl Idl {
             .filter_map(|(name, seen)| {
                 let table = schema.table(name)?;
                 let columns = table.columns.iter().enumerate().skip(FIRST_COLUMN);
-                let columns = columns.filter(|(index, _)| seen.has(*index)).map(|(_, c)| Json::string(&*c.name));
+                let columns =
+                    columns.filter(|(index, _)| seen.has(*index)).map(|(_, c)| Json::string(&*c.name));
                 let mut request = vec![("columns", Json::Array(columns.collect()))];
                 request.extend(self.conditions.get(name).map(|clauses| ("where", clauses.clone())));
                 Some((name.clone(), Json::object(request)))

@@ -153,7 +153,14 @@ impl Model {
 
     /// Puts in a port that a command has added to a Bridge record, if it became what the command makes: settings may have
     /// changed it.
-    pub fn amend_by_port(self: Rc<Model>, cx: &mut Context<'_>, at: usize, name: &str, record: Uuid, ifaces: &[(String, Uuid)]) {
+    pub fn amend_by_port(
+        self: Rc<Model>,
+        cx: &mut Context<'_>,
+        at: usize,
+        name: &str,
+        record: Uuid,
+        ifaces: &[(String, Uuid)],
+    ) {
         let real = self.bridges[at].fake.as_ref().map_or(at, |fake| fake.parent);
         let vlan = tag(cx, record);
         let on_vlan = |b: &Bridge| b.fake.as_ref().is_some_and(|f| f.parent == real && Some(f.vlan) == vlan);
@@ -168,7 +175,8 @@ impl Model {
         }
         self.amend(cx, |model| {
             model.ports.insert(name.to_owned(), Port { record, bridge });
-            let iface = |(n, record): &(String, Uuid)| (n.clone(), Iface { record: *record, port: name.to_owned() });
+            let iface =
+                |(n, record): &(String, Uuid)| (n.clone(), Iface { record: *record, port: name.to_owned() });
             model.ifaces.extend(ifaces.iter().map(iface));
         });
     }
