@@ -6,7 +6,9 @@
 //! is overwritten at once, so that whoever touches it afterwards reads nonsense.
 //!
 //! Spec: IRP handling in the Windows Driver Kit's documentation: a dispatch function that returns STATUS_PENDING has marked
-//! the request, and one that does not has completed it with the status that it returns.
+//! the request, and one that does not has completed it with the status that it returns. IRP_MJ_CLEANUP cancels what waits at
+//! the file: each request whose cancel routine the driver gets with IoSetCancelRoutine. One whose routine is gone already is
+//! somebody's who is completing it, perhaps after IRP_MJ_CLEANUP; IRP_MJ_CLOSE comes when every request is completed.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -31,6 +33,10 @@ pub(crate) struct DeviceRecord {
 pub(crate) struct IrpRecord {
     /// The address of its stack location.
     stack: usize,
+    /// The address of its file.
+    file: usize,
+    /// The dispatch function has returned.
+    returned: bool,
     /// Bytes of room for output.
     room: usize,
     /// Status and bytes written, once it is completed.
@@ -97,6 +103,7 @@ impl Request {
     fn send(&mut self, major: usize) -> bool {
         let record = IrpRecord {
             stack: ptr::from_ref(&*self.stack) as usize,
+            file: self.stack.FileObject as usize,
             room: self.out.len(),
             ..IrpRecord::default()
         };
@@ -110,7 +117,11 @@ impl Request {
         // SAFETY: the driver's function, and a whole request.
         let status = unsafe { function(ADDRESS, &mut *self.irp) };
         rule(level() == PASSIVE_LEVEL, "a dispatch function returns at another IRQL");
-        let record = with(|w| w.ledger.irps[&id]);
+        let record = with(|w| {
+            let record = w.ledger.irps.get_mut(&id).expect("it was sent");
+            record.returned = true;
+            *record
+        });
         if status == STATUS_PENDING {
             // A completed request tells of itself; one that is not is asked.
             let marked =
@@ -234,14 +245,38 @@ impl File {
         Pending(request)
     }
 
-    /// CloseHandle.
+    /// CloseHandle of the last handle: what waits at the file ends by that.
     pub fn close(&self) {
-        for major in [IRP_MJ_CLEANUP, IRP_MJ_CLOSE] {
-            let mut request = Request::new(self.object(), major, 0, &[], 0);
-            rule(request.send(major), "closing is pending");
-            rule(request.finish(true).is_ok(), "closing failed");
+        if !goes_wrong(Fault::ForgetACleanup) {
+            self.end(IRP_MJ_CLEANUP);
         }
+        let left = self.requests();
+        let waits = |(irp, record): &(usize, IrpRecord)| {
+            // SAFETY: a request that is not completed is there; the field is exchanged atomically by everybody.
+            let routine = unsafe {
+                AtomicPtr::<c_void>::from_ptr((&raw mut (*(*irp as *mut IRP)).CancelRoutine).cast())
+            };
+            record.returned && !routine.load(Ordering::SeqCst).is_null()
+        };
+        rule(!left.iter().any(waits), "a request still waits at a file after its IRP_MJ_CLEANUP");
+        // Whoever took the routine of one away completes it; the file stays until then.
+        with(|w| w.counts.closed_during_completion += u64::from(!left.is_empty()));
+        wait_until(|| self.requests().is_empty());
+        self.end(IRP_MJ_CLOSE);
         with(|w| w.ledger.device.as_mut().expect("it has open files").files -= 1);
+    }
+
+    fn end(&self, major: usize) {
+        let mut request = Request::new(self.object(), major, 0, &[], 0);
+        rule(request.send(major), "closing is pending");
+        rule(request.finish(true).is_ok(), "closing failed");
+    }
+
+    /// The file's requests that are not completed, by their addresses.
+    fn requests(&self) -> Vec<(usize, IrpRecord)> {
+        let file = self.object() as usize;
+        let ours = |(_, record): &(&usize, &IrpRecord)| record.file == file && !record.is_completed();
+        with(|w| w.ledger.irps.iter().filter(ours).map(|(irp, record)| (*irp, *record)).collect())
     }
 }
 

@@ -110,7 +110,7 @@ impl Mob {
     fn leave(&mut self, at: usize) {
         let (channel, waiting) = self.files.swap_remove(at);
         channel.close();
-        rule(waiting.iter().all(Pending::is_over), "a file is closed, and somebody still waits at it");
+        rule(waiting.iter().all(Pending::is_over), "a file is closed, and a request of it is not completed");
         for pending in waiting {
             let _ = pending.finish();
         }

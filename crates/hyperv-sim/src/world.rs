@@ -47,6 +47,8 @@ pub enum Fault {
     CompleteARequestTwice,
     /// A request of user space is not completed.
     LoseARequest,
+    /// Nothing is told to the driver of a file whose last handle is closed, until it is gone.
+    ForgetACleanup,
     /// The parameters of a request of the switch are changed.
     ChangeARequest,
     /// A packet that comes during a pause is said to be delivered.
@@ -55,7 +57,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault with its name.
-    const NAMES: [(&str, Fault); 12] = [
+    const NAMES: [(&str, Fault); 13] = [
         ("lose-a-completion", Fault::LoseACompletion),
         ("complete-twice", Fault::CompleteTwice),
         ("change-a-received-packet", Fault::ChangeAReceivedPacket),
@@ -66,6 +68,7 @@ impl Fault {
         ("free-a-packet-twice", Fault::FreeAPacketTwice),
         ("complete-a-request-twice", Fault::CompleteARequestTwice),
         ("lose-a-request", Fault::LoseARequest),
+        ("forget-a-cleanup", Fault::ForgetACleanup),
         ("change-a-request", Fault::ChangeARequest),
         ("say-nothing-of-a-pause", Fault::SayNothingOfAPause),
     ];
@@ -196,6 +199,8 @@ pub struct Counts {
     pub ended: u64,
     /// Allocations that were made to fail.
     pub failed_allocations: u64,
+    /// Files that were closed while another processor was completing a request of theirs.
+    pub closed_during_completion: u64,
     /// Times that another processor took over inside a call.
     pub switches: u64,
     /// Bytes that guests' TCP connections carried whole.

@@ -27,6 +27,7 @@ fn broken_rules_are_found() {
         ("free-a-packet-twice", "freed twice"),
         ("complete-a-request-twice", "completed twice"),
         ("lose-a-request", "than it completed with"),
+        ("forget-a-cleanup", "still waits at a file after its IRP_MJ_CLEANUP"),
         ("change-a-request", "parameters of a request"),
         ("say-nothing-of-a-pause", "during a pause"),
     ];
