@@ -18,7 +18,7 @@
 //! out PORT [but A-B]: PACKET        leaves, except for bytes A to B; in order for each port
 //! miss PORT: PACKET                 goes up for want of a flow
 //! up PORT: PACKET                   goes up by an action
-//! drop NAME [N]                     so many are dropped, by a counter's name
+//! drop NAME [N]                     so many are counted, by the name of a drop reason
 //! count FLOW: PACKETS BYTES         a megaflow's counters
 //! ~~~
 //!
