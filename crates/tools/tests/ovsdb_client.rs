@@ -1,84 +1,156 @@
-//! Our ovsdb-client beside C's, both asking one C server: same output, same exit status.
+//! Our ovsdb-client beside C's: the same command lines beside C servers of equal content give the same output and exit status.
 //!
-//! C lists tables and columns in the order of its hash tables, so lines are compared as sets where several are printed.
+//! C lists tables, columns and rows in the order of its hash tables, so lines are compared as sets where several are printed.
 
-use std::process::Command;
+mod transcript;
 
-use testkit::{SwitchUnderTest, oracle, skip};
+use std::fs::{self, File};
+use std::process::{Child, Command, Stdio};
 
-const CASES: &[&[&str]] = &[
-    &["list-dbs", "SRV"],
-    &["list-tables", "SRV", "Open_vSwitch"],
-    &["list-columns", "SRV", "Open_vSwitch", "Mirror"],
-    &["list-columns", "SRV", "Open_vSwitch", "nosuch"],
-    &["-f", "csv", "list-columns", "SRV", "Open_vSwitch", "Mirror"],
-    &["--no-headings", "list-columns", "SRV", "Open_vSwitch", "Mirror"],
-    &["get-schema", "SRV", "Open_vSwitch"],
-    &["get-schema", "SRV", "nosuch"],
-    &["get-schema-version", "SRV"],
-    &["get-schema-cksum", "SRV", "Open_vSwitch"],
-    &[
-        "transact",
-        "SRV",
-        r#"["Open_vSwitch",{"op":"select","table":"Bridge","where":[],"columns":["name"]}]"#,
-    ],
-    &[
-        "--pretty",
-        "query",
-        "SRV",
-        r#"["Open_vSwitch",{"op":"select","table":"Bridge","where":[],"columns":["name"]}]"#,
-    ],
-    &["transact", "SRV", r#"["Open_vSwitch",{"op":"foo"}]"#],
-    &["transact", "SRV", r#"["nosuch",{"op":"foo"}]"#],
-    &["transact", "SRV", "{}"],
-    &["transact", "SRV", "[1]"],
-    &["dump", "SRV", "Open_vSwitch", "Bridge", "name", "ports"],
-    &["dump", "SRV", "Bridge", "name"],
-    &["dump", "SRV", "Open_vSwitch", "Bridge", "nosuch"],
-    &["dump", "SRV", "Open_vSwitch", "nosuch"],
-    &["dump", "SRV", "nosuch", "Bridge"],
-    &["-f", "list", "dump", "SRV", "Open_vSwitch", "Bridge", "name"],
-    &["-f", "csv", "dump", "SRV", "Open_vSwitch", "Bridge", "name", "ports"],
-    &["-f", "json", "dump", "SRV", "Open_vSwitch", "Bridge", "name"],
-    &["-f", "html", "dump", "SRV", "Open_vSwitch", "Bridge", "name"],
-    &["-d", "json", "dump", "SRV", "Open_vSwitch", "Bridge", "name"],
-    &["--bare", "dump", "SRV", "Open_vSwitch", "Bridge", "name", "ports"],
-    &["-f", "xxx", "dump", "SRV"],
-    &["-d", "xxx", "dump", "SRV"],
-    &["wait", "SRV", "Open_vSwitch", "foo"],
-    &["monitor", "SRV", "Open_vSwitch", "nosuch"],
-    &["monitor", "SRV", "Open_vSwitch", "Bridge", "nosuch"],
-    &["monitor", "SRV", "Open_vSwitch", "Bridge", "!foo"],
-    &["convert", "SRV", "/nosuch"],
-    &["needs-conversion", "SRV", "/nosuch"],
-    &["list-dbs", "unix:/nosuch"],
-    &["foo"],
-    &[],
-    &["-t", "x", "list-dbs"],
-];
+use testkit::{Suite, SwitchUnderTest, oracle, skip};
+use transcript::{caller, comparable, lines, manual, run, words};
+
+const COMMANDS: &str = include_str!("ovsdb_client/commands.txt");
+const MONITORS: &str = include_str!("ovsdb_client/monitors.txt");
+
+const SCHEMA: &str = r#"{"name":"X","version":"1.2.3","cksum":"12345 67","tables":{
+    "T":{"isRoot":true,"indexes":[["name"]],"columns":{
+        "name":{"type":"string"},"r":{"type":"real"},
+        "n":{"type":{"key":"integer","min":0,"max":"unlimited"}},
+        "e":{"type":{"key":"string","min":0,"max":1},"ephemeral":true},
+        "u":{"type":{"key":{"type":"uuid","refTable":"U"},"min":0,"max":1}}}},
+    "U":{"columns":{"m":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}}}}"#;
+
+/// A C server of three databases.
+fn server(theirs: &Suite) -> SwitchUnderTest {
+    let mut at = SwitchUnderTest::new(theirs);
+    let write = |name: &str, text: &str| fs::write(at.path(name), text).unwrap();
+    write("x.ovsschema", SCHEMA);
+    write("y.ovsschema", &SCHEMA.replace(r#""r":{"type":"real"}"#, r#""more":{"type":"boolean"}"#));
+    write("z.ovsschema", &SCHEMA.replace(r#""type":"string"},"r""#, r#""type":"integer"},"r""#));
+    write("bare.ovsschema", r#"{"name":"Bare","tables":{"T":{"columns":{"a":{"type":"string"}}}}}"#);
+    write("nosuch.ovsschema", r#"{"name":"nosuch","tables":{"T":{"columns":{"a":{"type":"string"}}}}}"#);
+    write("text", "no database\n");
+    let tool = |args: &[&str]| at.ok(theirs, "ovsdb-tool", args);
+    tool(&["create", "x.db", "x.ovsschema"]);
+    tool(&["create", "bare.db", "bare.ovsschema"]);
+    tool(&["create", "other.db", "z.ovsschema"]);
+    at.start_database();
+    for name in ["x.db", "bare.db"] {
+        at.ok(theirs, "ovs-appctl", &["-t", "ovsdb-server", "ovsdb-server/add-db", &at.path(name)]);
+    }
+    at
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.iter_mut().for_each(|line| *line = line.trim_end().to_owned());
+    lines.sort();
+    lines
+}
 
 #[test]
-fn it_says_and_exits_like_the_c_program() {
+fn every_command_line_does_what_it_does_in_c() {
     let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
-    let mut at = SwitchUnderTest::new(&theirs);
-    at.start_database();
-    at.ok(&theirs, "ovs-vsctl", &["--no-wait", "add-br", "br0", "--", "add-br", "br1"]);
-    let server = format!("unix:{}", at.path("db.sock"));
-    let run = |mut command: Command, case: &[&str]| {
-        at.environment(&mut command);
-        command.args(case.iter().map(|word| word.replace("SRV", &server)));
-        let out = command.output().unwrap();
-        let lines = |bytes: Vec<u8>| {
-            let text = String::from_utf8(bytes).unwrap();
-            let mut lines: Vec<String> = text.lines().map(|l| l.trim_end().to_owned()).collect();
-            lines.sort();
-            lines
+    let (one, two) = (server(&theirs), server(&theirs));
+    let (c, ours) =
+        (caller(Some((&theirs, "ovsdb-client")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-client")));
+    let mut differences = Vec::new();
+    for line in lines(COMMANDS) {
+        let outcome = |at: &SwitchUnderTest, program: &str| {
+            let ran = run(at, program, line);
+            let text = |text: &str| sorted(comparable(text, "ovsdb-client", at));
+            (ran.status, text(&ran.stdout), text(&ran.stderr))
         };
-        (out.status.code(), lines(out.stdout), lines(out.stderr))
-    };
-    for case in CASES {
-        let expected = run(theirs.command("ovsdb-client"), case);
-        let got = run(Command::new(env!("CARGO_BIN_EXE_ovsdb-client")), case);
-        assert_eq!(got, expected, "{case:?}");
+        let (expected, got) = (outcome(&one, &c), outcome(&two, &ours));
+        if expected != got {
+            differences.push(format!("{line}\n  C:    {expected:?}\n  ours: {got:?}"));
+        }
     }
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn every_command_of_the_manual_is_compared() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let Some(page) = manual(&theirs, "man1/ovsdb-client.1.gz") else { skip!("no gzip to read the manual with") };
+    let compared = [words(COMMANDS), words(MONITORS)].concat();
+    let synopsis = page.split(".SH SYNOPSIS").nth(1).and_then(|rest| rest.split(".SH").next()).unwrap();
+    let of_commands = synopsis.split("Cluster Options").next().unwrap();
+    let named = of_commands.lines().filter(|l| l.starts_with("\\fBovsdb-client")).filter_map(|l| {
+        let words = l.split_whitespace().map(|w| w.trim_start_matches("\\fB").split('\\').next().unwrap_or(""));
+        words.skip(1).find(|w| w.len() > 3 && w.bytes().all(|c| c.is_ascii_lowercase() || c == b'-') && !w.starts_with('-'))
+    });
+    let named: Vec<&str> = named.filter(|name| *name != "help").collect();
+    let missing: Vec<&&str> = named.iter().filter(|name| !compared.contains(name)).collect();
+    assert!(named.len() >= 18 && missing.is_empty(), "{named:?}: {missing:?}");
+}
+
+/// A running monitor, ended with the test.
+struct Monitor(Child);
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Starts `line`, whose output goes to the file `name`.
+fn start(at: &SwitchUnderTest, program: &str, line: &str, name: &str) -> Monitor {
+    let mut shell = Command::new("sh");
+    at.environment(&mut shell);
+    shell.args(["-c", &format!("exec {program} {line}")]).stdin(Stdio::null());
+    let out = File::create(at.path(name)).unwrap();
+    Monitor(shell.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap())
+}
+
+#[test]
+fn monitors_and_locks_print_what_they_print_in_c() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let at = server(&theirs);
+    let (c, ours) =
+        (caller(Some((&theirs, "ovsdb-client")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-client")));
+    let transact = |ops: &str| at.ok(&theirs, "ovsdb-client", &["transact", &format!(r#"["X",{ops}]"#)]);
+    transact(r#"{"op":"insert","table":"T","row":{"name":"one","n":["set",[1,2]]}}"#);
+    let _held = start(&at, &c, "lock theirs", "held");
+    at.await_true("the lock is held", || fs::read_to_string(at.path("held")).unwrap().contains("true"));
+    let read = |name: &str| fs::read_to_string(at.path(name)).unwrap();
+    let ran: Vec<(usize, &str)> = lines(MONITORS).enumerate().collect();
+    let mut running = Vec::new();
+    for (n, line) in &ran {
+        let theirs = line.replace("mine", "mine-c").replace("stolen", "stolen-c");
+        running.push(start(&at, &c, &theirs, &format!("c{n}")));
+        running.push(start(&at, &ours, line, &format!("ours{n}")));
+    }
+    // Some print nothing before a row changes: the server tells who is there.
+    let expected = running.len() + 1;
+    at.await_true("all are connected", || {
+        let memory = at.ok(&theirs, "ovs-appctl", &["-t", "ovsdb-server", "memory/show"]);
+        let sessions = memory.split_whitespace().find_map(|w| w.strip_prefix("sessions:")?.parse::<usize>().ok());
+        let monitors = memory.split_whitespace().find_map(|w| w.strip_prefix("monitors:")?.parse::<usize>().ok());
+        sessions >= Some(expected) && monitors > Some(0)
+    });
+    for name in ["two", "three"] {
+        transact(&format!(r#"{{"op":"insert","table":"T","row":{{"name":"{name}","n":["set",[7,9]],"r":2.5}}}}"#));
+    }
+    transact(r#"{"op":"update","table":"T","where":[["name","==","one"]],"row":{"n":["set",[9]]}}"#);
+    transact(r#"{"op":"update","table":"T","where":[["name","==","one"]],"row":{"name":"eins"}}"#);
+    transact(r#"{"op":"delete","table":"T","where":[["name","==","three"]]}"#);
+    transact(r#"{"op":"insert","table":"U","row":{"m":["map",[["k","v"]]]},"uuid-name":"u"},{"op":"update","table":"T","where":[["name","==","two"]],"row":{"u":["named-uuid","u"]}}"#);
+    transact(r#"{"op":"insert","table":"T","row":{"name":"last","n":["set",[9]]}}"#);
+    at.await_true("the first monitors see the last row", || read("c0").contains("last") && read("ours0").contains("last"));
+    let compared = |n: usize| {
+        let text = |name: String| comparable(&read(&name).replace("-c\"", "\""), "ovsdb-client", &at);
+        (text(format!("c{n}")), text(format!("ours{n}")))
+    };
+    let settled = || ran.iter().all(|(n, _)| compared(*n).0 == compared(*n).1);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !settled() && std::time::Instant::now() < end {
+        std::thread::yield_now();
+    }
+    let different = ran.iter().filter(|(n, _)| compared(*n).0 != compared(*n).1);
+    let told: Vec<String> = different
+        .map(|(n, line)| format!("{line}\n  C:\n{}\n  ours:\n{}", compared(*n).0.join("\n"), compared(*n).1.join("\n")))
+        .collect();
+    assert!(told.is_empty(), "{} differ:\n{}", told.len(), told.join("\n"));
 }
