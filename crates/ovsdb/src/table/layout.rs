@@ -40,6 +40,9 @@ fn write_table(out: &mut String, table: &Table, style: &Style) {
             *width = (*width).max(text.chars().count());
         }
     }
+    if let Some(most) = style.max_column_width {
+        widths.iter_mut().for_each(|width| *width = (*width).min(most.get()));
+    }
     if shown {
         write_row(out, &table.headings, &widths);
         let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
@@ -50,15 +53,16 @@ fn write_table(out: &mut String, table: &Table, style: &Style) {
     }
 }
 
+/// A line of cells, without space at its end.
 fn write_row(out: &mut String, texts: &[String], widths: &[usize]) {
-    for (i, (text, &width)) in texts.iter().zip(widths).enumerate() {
-        if i > 0 {
-            out.push(' ');
+    let mut space = 0;
+    for (text, &width) in texts.iter().zip(widths) {
+        if !text.is_empty() {
+            out.extend(std::iter::repeat_n(' ', space));
+            out.extend(text.chars().take(width));
+            space = 0;
         }
-        out.push_str(text);
-        if i + 1 < texts.len() {
-            out.extend(std::iter::repeat_n(' ', width.saturating_sub(text.chars().count())));
-        }
+        space += width.saturating_sub(text.chars().count()) + 1;
     }
     out.push('\n');
 }

@@ -8,6 +8,8 @@
 
 mod layout;
 
+use std::num::NonZeroUsize;
+
 use crate::atom::Atom;
 use crate::column_type::ColumnType;
 use crate::datum::Datum;
@@ -17,6 +19,8 @@ use crate::uuid::Uuid;
 /// What one cell holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
+    /// Nothing, which is null in JSON.
+    Empty,
     /// Plain text.
     Text(String),
     /// JSON, shown as JSON.
@@ -84,6 +88,15 @@ pub struct Style {
     pub headings: Headings,
     /// `--pretty`.
     pub json: JsonLayout,
+    /// `--max-column-width`: what is beyond that many characters in a column of [`Format::Table`] is cut off.
+    pub max_column_width: Option<NonZeroUsize>,
+}
+
+impl Style {
+    /// Takes the value of `--max-column-width`: what is no number, or zero, is no limit.
+    pub fn limit_columns(&mut self, value: &str) {
+        self.max_column_width = value.parse().ok();
+    }
 }
 
 impl Format {
@@ -133,7 +146,7 @@ impl Cell {
 
     fn to_text(&self, cells: CellFormat) -> String {
         match (self, cells) {
-            (Cell::Text(text), CellFormat::Json) => Json::string(&**text).to_string(),
+            (Cell::Empty, _) => String::new(),
             (Cell::Text(text), _) => text.clone(),
             (Cell::Json(json), _) => json.to_string(),
             (Cell::Value(datum, kind), CellFormat::String) => datum.to_text(kind),
@@ -144,6 +157,7 @@ impl Cell {
 
     fn to_json(&self) -> Json {
         match self {
+            Cell::Empty => Json::Null,
             Cell::Text(text) => Json::string(&**text),
             Cell::Json(json) => json.clone(),
             Cell::Value(datum, kind) => datum.to_json(kind),

@@ -42,6 +42,11 @@ impl Client {
         Ok(Client { session: Session::accepted(stream, options, clock), next_id: 0 })
     }
 
+    /// The session below, for whoever wants its notifications.
+    pub fn into_session(self) -> Session {
+        self.session
+    }
+
     /// Calls `method` and waits for the answer. Notifications in between are dropped.
     pub async fn call(&mut self, method: &str, params: Vec<Json>) -> Result<Json, CallError> {
         let id = Json::Integer(self.next_id);

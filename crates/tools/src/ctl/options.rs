@@ -32,8 +32,6 @@ pub struct Options {
     pub timeout: u64,
     /// How tables are printed.
     pub style: Style,
-    /// `--max-column-width`.
-    pub max_column_width: Option<usize>,
     /// Options before the first command that belong to it.
     pub of_first: Vec<(String, Option<String>)>,
     /// The commands.
@@ -87,7 +85,6 @@ pub(super) fn read<P: Program>() -> Options {
         leader_only: true,
         timeout,
         style: Style { format: Format::List, ..Style::default() },
-        max_column_width: None,
         of_first: Vec::new(),
         args: Vec::new(),
         tls: Default::default(),
@@ -162,7 +159,7 @@ impl Options {
                     ..self.style
                 };
             }
-            "max-column-width" => self.max_column_width = text.parse().ok(),
+            "max-column-width" => self.style.limit_columns(&text),
             _ if tls::accept(&mut self.tls, name, value.as_deref()) => {}
             _ => {
                 if let Err(error) = vlog::accept_option(name, value.as_deref()) {

@@ -122,24 +122,43 @@ pub(super) async fn backup(context: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What standard input is called in messages.
+const STDIN: &str = "/dev/stdin";
+
+/// How two schemas that are not the same differ.
+fn difference(backup: &str, database: &str) -> String {
+    if backup == database {
+        return format!("backup schema and database schema are both version {backup} but still differ");
+    }
+    format!("backup schema has version \"{backup}\" but database schema has version \"{database}\"")
+}
+
 /// Replaces the database's contents by those of a database file on standard input, in one transaction.
 pub(super) async fn restore(context: &Context) -> Outcome {
     let mut data = Vec::new();
     std::io::stdin().read_to_end(&mut data).map_err(|error| format!("read failed ({error})"))?;
-    let (loaded, _) =
-        ovsdb_engine::storage::load(&data, "stdin", None, ovsdb_engine::record::Unknown::Refuse)
-            .map_err(|error| error.to_string())?;
+    if data.is_empty() {
+        return Err(format!("ovsdb error: {STDIN}: cannot identify file type"));
+    }
+    if !data.starts_with(b"OVSDB JSON ") {
+        return Err(format!("ovsdb error: {STDIN}: unexpected file format"));
+    }
+    let (loaded, _) = ovsdb_engine::storage::load(&data, STDIN, None, ovsdb_engine::record::Unknown::Refuse)
+        .map_err(|error| error.to_string())?;
     if let Some(damage) = loaded.damage {
         return Err(damage.to_string());
     }
     let mut client = context.connect().await?;
     let current = context.schema(&mut client).await?;
     let backup: &DbSchema = &loaded.db.schema;
-    if *backup != current && !context.force {
-        return Err(format!(
-            "{}: schema in backup does not match schema in database; use --force to restore anyway",
-            context.database
-        ));
+    if *backup != current {
+        let difference = difference(&backup.version, &current.version);
+        if !context.force {
+            return Err(format!(
+                "{difference} (use --force to override differences, or \"ovsdb-client convert\" to change the schema)"
+            ));
+        }
+        ::log::info!(target: "ovsdb_client", "{difference}");
     }
     let mut params = vec![Json::string(&*context.database)];
     for name in current.tables.keys() {

@@ -47,10 +47,29 @@ pub fn main() -> ExitCode {
 }
 
 impl Context {
+    /// Connects to the server, or to the first of several that answers, which are tried in their order and aloud.
     async fn connect(&self) -> Result<Client, String> {
-        Client::connect(&self.server, &self.clock).await.map_err(|error| {
-            format!("failed to connect to \"{}\" ({})", self.server, stream::error_text(&error))
-        })
+        let servers: Vec<&str> = self.server.split(',').collect();
+        let [server] = servers.as_slice() else {
+            for server in servers {
+                log::info!(target: "reconnect", "{server}: connecting...");
+                match Client::connect(server, &self.clock).await {
+                    Ok(client) => {
+                        log::info!(target: "reconnect", "{server}: connected");
+                        return Ok(client);
+                    }
+                    Err(error) => {
+                        let reason = stream::error_text(&error);
+                        log::info!(target: "reconnect", "{server}: connection attempt failed ({reason})");
+                    }
+                }
+            }
+            return Err("no servers were available".to_owned());
+        };
+        let failed = |error: std::io::Error| {
+            format!("failed to connect to \"{server}\" ({})", stream::error_text(&error))
+        };
+        Client::connect(server, &self.clock).await.map_err(failed)
     }
 
     async fn call(&self, client: &mut Client, method: &str, params: Vec<Json>) -> Result<Json, String> {

@@ -6,32 +6,24 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use ovsdb::json::{self, Json, Object};
-use ovsdb::schema::UUID_COLUMN;
+use ovsdb::schema::VERSION_COLUMN;
 use ovsdb::table::{Cell, Printer, Table};
 use ovsdb::{Datum, DbSchema, TableSchema, Uuid};
-use stream::jsonrpc::{Event, Message, Options, Session};
+use stream::jsonrpc::{Event, Message, Session};
 
 use super::{Context, Outcome};
 
-/// What is watched in one table.
-struct Watched {
-    columns: Vec<usize>,
-    printed: bool,
+/// What is watched in one table: columns in the order in which they are printed.
+type Watched = Vec<usize>;
+
+/// Every column but `_uuid`, in C's order: `_version` comes last.
+fn all_columns(table: &TableSchema) -> Watched {
+    table.own_columns().map(|(index, _)| index).chain([VERSION_COLUMN]).collect()
 }
 
 /// Connects and sends a request with id 0.
 async fn begin(context: &Context, method: &str, params: Vec<Json>) -> Result<Session, String> {
-    let mut options = Options::quiet();
-    options.reconnect.tries = Some(1);
-    options.reconnect.probe_interval = 0;
-    let mut session = Session::dial(vec![context.server.clone()], options, &context.clock);
-    loop {
-        match session.next().await {
-            Some(Event::Connected) => break,
-            Some(_) => {}
-            None => return Err(format!("failed to connect to \"{}\"", context.server)),
-        }
-    }
+    let mut session = context.connect().await?.into_session();
     session.send(&Message::request(Json::Integer(0), method, params));
     Ok(session)
 }
@@ -53,7 +45,7 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
         condition = Some(json);
         args = &args[1..];
     }
-    let (mut watched, requests) =
+    let (watched, requests) =
         requests(&schema, args, condition.as_ref()).map_err(|e| format!("{}: {e}", context.server))?;
     let method = command.replace('-', "_");
     let mut params = vec![Json::string(&*context.database), Json::Null, Json::Object(requests)];
@@ -65,7 +57,7 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
     loop {
         match session.next().await {
             Some(Event::Message(message)) => {
-                show_message(context, &schema, &mut watched, &mut printer, message)?;
+                show_message(context, &schema, &watched, &mut printer, message)?;
             }
             Some(Event::Connected) => {}
             Some(Event::Disconnected) | None => {
@@ -78,10 +70,11 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
 fn show_message(
     context: &Context,
     schema: &DbSchema,
-    watched: &mut BTreeMap<String, Watched>,
+    watched: &BTreeMap<String, Watched>,
     printer: &mut Printer,
     message: Message,
 ) -> Result<(), String> {
+    let initial = matches!(message, Message::Reply { .. });
     let (updates, last_id) = match message {
         Message::Reply { result, .. } => match result.as_array() {
             Some([found, last, updates]) => {
@@ -104,18 +97,19 @@ fn show_message(
     };
     let mut out = String::new();
     for (name, rows) in updates.as_object().into_iter().flatten() {
-        let (Some(table), Some(state)) = (schema.table(name), watched.get_mut(name)) else { continue };
-        let printed = rows_table(table, state, rows);
+        let (Some(table), Some(state)) = (schema.table(name), watched.get(name)) else { continue };
+        let printed = rows_table(table, state, initial, rows);
         if printed.rows.is_empty() {
             continue;
         }
         let stamp = || crate::ovsdb_tool::format_date(context.clock.wall_ms() as i64);
         let timestamp = context.timestamp.then(stamp);
-        out.push_str(&printer.print(&Table { timestamp, ..printed }));
-        state.printed = true;
+        let caption = (watched.len() > 1).then(|| name.clone());
+        out.push_str(&printer.print(&Table { timestamp, caption, ..printed }));
     }
     if let Some(last_id) = last_id {
-        out.insert_str(usize::from(out.starts_with('\n')), &format!("last_id: {last_id}\n"));
+        // The first table follows in the same line, as with C.
+        out.insert_str(0, &format!("\nlast_id: {last_id}"));
     }
     print!("{out}");
     use std::io::Write;
@@ -123,25 +117,24 @@ fn show_message(
 }
 
 /// One table of actions and columns out of an update of either kind.
-fn rows_table(table: &TableSchema, watched: &Watched, rows: &Json) -> Table {
+fn rows_table(table: &TableSchema, watched: &Watched, initial: bool, rows: &Json) -> Table {
     let headings = ["row", "action"].into_iter().map(str::to_owned);
-    let names = watched.columns.iter().map(|&index| table.columns[index].name.clone());
+    let names = watched.iter().map(|&index| table.columns[index].name.clone());
     let mut out = Table::new(headings.chain(names));
     for (uuid, update) in rows.as_object().into_iter().flatten() {
         let Some(uuid) = Uuid::parse(uuid) else { continue };
         let mut add = |action: &str, first: bool, row: Option<&Json>| {
             let mut cells = vec![
-                if first { Cell::uuid(uuid) } else { Cell::Text(String::new()) },
+                Cell::Text(if first { uuid.to_string() } else { String::new() }),
                 Cell::Text(action.to_owned()),
             ];
-            for &index in &watched.columns {
+            for &index in watched {
                 let column = &table.columns[index];
                 let value = row.and_then(|row| row.get(&column.name));
                 let datum = value.and_then(|v| Datum::from_json_any_size(v, &column.kind, None).ok());
-                let unset = matches!(action, "initial" | "insert").then(|| Datum::default_for(&column.kind));
-                cells.push(match datum.or(unset) {
+                cells.push(match datum {
                     Some(datum) => Cell::Value(datum, column.kind.clone()),
-                    None => Cell::Text(String::new()),
+                    None => Cell::Empty,
                 });
             }
             out.rows.push(cells);
@@ -149,7 +142,7 @@ fn rows_table(table: &TableSchema, watched: &Watched, rows: &Json) -> Table {
         match (update.get("old"), update.get("new")) {
             (Some(old), None) => add("delete", true, Some(old)),
             (None, Some(new)) => {
-                add(if watched.printed { "insert" } else { "initial" }, true, Some(new));
+                add(if initial { "initial" } else { "insert" }, true, Some(new));
             }
             (Some(old), Some(new)) => {
                 add("old", true, Some(old));
@@ -171,8 +164,7 @@ fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Res
     let (mut watched, mut requests) = (BTreeMap::new(), Object::new());
     if args == ["ALL"] {
         for table in schema.tables.values() {
-            let columns = (0..table.columns.len()).filter(|index| *index != UUID_COLUMN).collect();
-            watched.insert(table.name.clone(), Watched { columns, printed: false });
+            watched.insert(table.name.clone(), all_columns(table));
             requests.insert(table.name.clone(), Json::Object(Object::new()));
         }
         return Ok((watched, requests));
@@ -186,12 +178,14 @@ fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Res
     let everything = [String::new()];
     for list in if lists.is_empty() { &everything } else { lists } {
         let (own, request) = request(&schema.name, table, list, condition)?;
+        if let Some(twice) = own.iter().find(|column| columns.contains(*column) && !list.is_empty()) {
+            return Err(format!("column \"{}\" mentioned multiple times", table.columns[*twice].name));
+        }
         columns.extend(own);
         parts.push(request);
     }
-    columns.sort();
     requests.insert(name.clone(), Json::Array(parts));
-    watched.insert(name.clone(), Watched { columns, printed: false });
+    watched.insert(name.clone(), columns);
     Ok((watched, requests))
 }
 
@@ -211,10 +205,14 @@ fn request(
         }
         let unknown =
             || format!("table \"{}\" in {database} does not have a column named \"{word}\"", table.name);
-        columns.push(table.column_index(word).ok_or_else(unknown)?);
+        let column = table.column_index(word).ok_or_else(unknown)?;
+        if columns.contains(&column) {
+            return Err(format!("column \"{word}\" mentioned multiple times"));
+        }
+        columns.push(column);
     }
     if columns.is_empty() {
-        columns = (0..table.columns.len()).filter(|index| *index != UUID_COLUMN).collect();
+        columns = all_columns(table);
     }
     let names = columns.iter().map(|&index| table.columns[index].name.as_str());
     let mut members = Object::from([("columns".to_owned(), Json::array(names))]);

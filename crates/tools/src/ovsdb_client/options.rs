@@ -19,11 +19,14 @@ const OPTIONS: &[Opt] = &[
     Opt::flag("bare"),
     Opt::flag("no-headings"),
     Opt::flag("pretty"),
+    Opt::required("max-column-width"),
     Opt::flag("timestamp"),
     Opt::flag("force"),
     Opt::required("timeout").short('t'),
     Opt::flag("db-change-aware"),
     Opt::flag("no-db-change-aware"),
+    Opt::flag("leader-only"),
+    Opt::flag("no-leader-only"),
     Opt::flag("help").short('h'),
     Opt::flag("version").short('V'),
 ];
@@ -117,13 +120,15 @@ fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
         }
         "no-headings" => parsed.style.headings = Headings::Hidden,
         "pretty" => parsed.style.json = JsonLayout::Pretty,
+        "max-column-width" => parsed.style.limit_columns(text),
         "timestamp" => parsed.timestamp = true,
         "force" => parsed.force = true,
         "timeout" => match text.parse() {
             Ok(seconds) if seconds > 0 => parsed.timeout = seconds,
             _ => program::exit_with(&format!("value {text} on -t or --timeout is invalid")),
         },
-        "db-change-aware" | "no-db-change-aware" => {}
+        // Standalone databases, which are all that is served, have no other leader than their server.
+        "db-change-aware" | "no-db-change-aware" | "leader-only" | "no-leader-only" => {}
         "help" => {
             print!("{}", usage());
             std::process::exit(0);

@@ -7,12 +7,15 @@ use std::process::ExitCode;
 use ovsdb::DbSchema;
 use ovsdb::json::{self, Json};
 use ovsdb::table::{Cell, Table};
-use stream::jsonrpc::{CallError, Client};
+use stream::jsonrpc::{CallError, Client, Event, Message, Options, Session};
 
 use super::{Context, Outcome};
 use crate::ovsdb_tool::read_schema;
 
 pub(super) async fn run(context: &Context, command: &str) -> Outcome {
+    if command == "wait" {
+        return wait(context).await;
+    }
     let mut client = context.connect().await?;
     match command {
         "list-dbs" => list_dbs(context, &mut client).await,
@@ -46,7 +49,7 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
             let own = DbSchema::from_json(&own).map_err(|error| error.to_string())?;
             print(if own == schema { "no" } else { "yes" }.to_owned())
         }
-        _ => wait(context, &mut client).await,
+        _ => Err(format!("unknown command '{command}'; use --help for help")),
     }
 }
 
@@ -95,15 +98,16 @@ async fn transact(context: &Context, client: &mut Client, read_only: bool) -> Ou
         CallError::Refused(error) => format!("transaction returned error: {error}"),
         other => format!("{}: transaction failed ({other})", context.server),
     })?;
+    // The answer to the abort, unless something failed before: then there is none.
     if let (true, Json::Array(results)) = (read_only, &mut reply) {
-        results.pop();
+        results.pop_if(|last| *last != Json::Null);
     }
     context.print_json(&reply);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the server offers, or no longer offers, a database.
-async fn wait(context: &Context, client: &mut Client) -> Outcome {
+/// Waits until the server offers, or no longer offers, a database; for the server too, if it is not there yet.
+async fn wait(context: &Context) -> Outcome {
     let [database, state] = context.args.as_slice() else { return Ok(ExitCode::FAILURE) };
     let wanted = match state.as_str() {
         // Standalone databases are connected as soon as they are there.
@@ -111,12 +115,22 @@ async fn wait(context: &Context, client: &mut Client) -> Outcome {
         "removed" => false,
         _ => return Err(format!("{state}: unknown state")),
     };
-    loop {
-        let offered = context.call(client, "list_dbs", Vec::new()).await?;
-        let there = offered.as_array().is_some_and(|a| a.iter().any(|d| d.as_str() == Some(database)));
-        if there == wanted {
-            return Ok(ExitCode::SUCCESS);
+    let servers = context.server.split(',').map(str::to_owned).collect();
+    let mut session = Session::dial(servers, Options::default(), &context.clock);
+    let ask = Message::request(Json::Integer(0), "list_dbs", Vec::new());
+    while let Some(event) = session.next().await {
+        match event {
+            Event::Connected => session.send(&ask),
+            Event::Message(Message::Reply { result, .. }) => {
+                let there = result.as_array().is_some_and(|a| a.iter().any(|d| d.as_str() == Some(database)));
+                if there == wanted {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                context.clock.sleep_until(context.clock.now_ms() + 100).await;
+                session.send(&ask);
+            }
+            _ => {}
         }
-        context.clock.sleep_until(context.clock.now_ms() + 100).await;
     }
+    Err("no servers were available".to_owned())
 }
