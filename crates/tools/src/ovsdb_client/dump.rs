@@ -137,12 +137,7 @@ fn difference(backup: &str, database: &str) -> String {
 pub(super) async fn restore(context: &Context) -> Outcome {
     let mut data = Vec::new();
     std::io::stdin().read_to_end(&mut data).map_err(|error| format!("read failed ({error})"))?;
-    if data.is_empty() {
-        return Err(format!("ovsdb error: {STDIN}: cannot identify file type"));
-    }
-    if !data.starts_with(b"OVSDB JSON ") {
-        return Err(format!("ovsdb error: {STDIN}: unexpected file format"));
-    }
+    log::identify(&data, STDIN).map_err(|error| error.to_string())?;
     let (loaded, _) = ovsdb_engine::storage::load(&data, STDIN, None, ovsdb_engine::record::Unknown::Refuse)
         .map_err(|error| error.to_string())?;
     if let Some(damage) = loaded.damage {

@@ -171,6 +171,7 @@ pub(super) async fn dispatch(parsed: Parsed) -> Outcome {
         return Err(format!("invalid syntax for '{name}' (use --help for help)"));
     }
     match *name {
+        "wait" => query::wait(&context).await,
         "dump" => dump::dump(&context).await,
         "backup" => dump::backup(&context).await,
         "restore" => dump::restore(&context).await,

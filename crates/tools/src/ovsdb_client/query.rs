@@ -13,9 +13,6 @@ use super::{Context, Outcome};
 use crate::ovsdb_tool::read_schema;
 
 pub(super) async fn run(context: &Context, command: &str) -> Outcome {
-    if command == "wait" {
-        return wait(context).await;
-    }
     let mut client = context.connect().await?;
     match command {
         "list-dbs" => list_dbs(context, &mut client).await,
@@ -42,14 +39,13 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
             context.call(&mut client, "convert", params).await?;
             Ok(ExitCode::SUCCESS)
         }
-        "needs-conversion" => {
+        _ => {
             let schema = read_schema(&context.args[0])?;
             let params = vec![Json::string(&*schema.name)];
             let own = context.call(&mut client, "get_schema", params).await?;
             let own = DbSchema::from_json(&own).map_err(|error| error.to_string())?;
             print(if own == schema { "no" } else { "yes" }.to_owned())
         }
-        _ => Err(format!("unknown command '{command}'; use --help for help")),
     }
 }
 
@@ -107,7 +103,7 @@ async fn transact(context: &Context, client: &mut Client, read_only: bool) -> Ou
 }
 
 /// Waits until the server offers, or no longer offers, a database; for the server too, if it is not there yet.
-async fn wait(context: &Context) -> Outcome {
+pub(super) async fn wait(context: &Context) -> Outcome {
     let [database, state] = context.args.as_slice() else { return Ok(ExitCode::FAILURE) };
     let wanted = match state.as_str() {
         // Standalone databases are connected as soon as they are there.
