@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 
 use testkit::{Suite, SwitchUnderTest, oracle, skip};
-use transcript::{caller, comparable, lines, manual, run, words};
+use transcript::{caller, comparable, difference, lines, manual, words};
 
 const COMMANDS: &str = include_str!("ovsdb_client/commands.txt");
 const MONITORS: &str = include_str!("ovsdb_client/monitors.txt");
@@ -66,15 +66,7 @@ fn every_command_line_does_what_it_does_in_c() {
         (caller(Some((&theirs, "ovsdb-client")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-client")));
     let mut differences = Vec::new();
     for line in lines(COMMANDS) {
-        let outcome = |at: &SwitchUnderTest, program: &str| {
-            let ran = run(at, program, line);
-            let text = |text: &str| sorted(comparable(text, "ovsdb-client", at));
-            (ran.status, text(&ran.stdout), text(&ran.stderr))
-        };
-        let (expected, got) = (outcome(&one, &c), outcome(&two, &ours));
-        if expected != got {
-            differences.push(format!("{line}\n  C:    {expected:?}\n  ours: {got:?}"));
-        }
+        differences.extend(difference(line, "ovsdb-client", (&one, &c), (&two, &ours), sorted));
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }

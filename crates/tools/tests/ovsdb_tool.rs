@@ -8,7 +8,7 @@ use std::fs;
 use ovsdb::json::{self, Json};
 use ovsdb_engine::log;
 use testkit::{Suite, SwitchUnderTest, oracle, skip};
-use transcript::{caller, comparable, lines, manual, run, without_identities, words};
+use transcript::{caller, difference, lines, manual, run, without_identities, words};
 
 const COMMANDS: &str = include_str!("ovsdb_tool/commands.txt");
 
@@ -148,15 +148,7 @@ fn every_command_line_does_what_it_does_in_c() {
         (caller(Some((&theirs, "ovsdb-tool")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-tool")));
     let mut differences = Vec::new();
     for line in lines(COMMANDS) {
-        let outcome = |at: &SwitchUnderTest, program: &str| {
-            let ran = run(at, program, line);
-            let text = |text: &str| settled(comparable(text, "ovsdb-tool", at));
-            (ran.status, text(&ran.stdout), text(&ran.stderr))
-        };
-        let (expected, got) = (outcome(&one, &c), outcome(&two, &ours));
-        if expected != got {
-            differences.push(format!("{line}\n  C:    {expected:?}\n  ours: {got:?}"));
-        }
+        differences.extend(difference(line, "ovsdb-tool", (&one, &c), (&two, &ours), settled));
         let (expected, got) = (contents(&one), contents(&two));
         if expected != got {
             let names: std::collections::BTreeSet<&String> = expected.keys().chain(got.keys()).collect();

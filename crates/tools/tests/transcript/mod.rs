@@ -24,6 +24,24 @@ pub fn run(at: &SwitchUnderTest, program: &str, line: &str) -> Ran {
     shell.output().expect("sh starts").into()
 }
 
+/// What a line differs in between C's program and ours, if it does: each is how it is called and where. `settle` puts in order
+/// what may come in any.
+pub fn difference(
+    line: &str,
+    tool: &str,
+    theirs: (&SwitchUnderTest, &str),
+    ours: (&SwitchUnderTest, &str),
+    settle: fn(Vec<String>) -> Vec<String>,
+) -> Option<String> {
+    let outcome = |(at, program): (&SwitchUnderTest, &str)| {
+        let ran = run(at, program, line);
+        let text = |text: &str| settle(comparable(text, tool, at));
+        (ran.status, text(&ran.stdout), text(&ran.stderr))
+    };
+    let (expected, got) = (outcome(theirs), outcome(ours));
+    (expected != got).then(|| format!("{line}\n  C:    {expected:?}\n  ours: {got:?}"))
+}
+
 /// Output whose lines are left in order, with what may differ between two runs taken out: identities, times, folders, and
 /// the path in front of getopt's own messages.
 pub fn comparable(text: &str, program: &str, at: &SwitchUnderTest) -> Vec<String> {
