@@ -120,23 +120,20 @@ fn monitors_and_locks_print_what_they_print_in_c() {
     let transact = |ops: &str| at.ok(&theirs, "ovsdb-client", &["transact", &format!(r#"["X",{ops}]"#)]);
     transact(r#"{"op":"insert","table":"T","row":{"name":"one","n":["set",[1,2]]}}"#);
     let _held = start(&at, &c, "lock theirs", "held");
-    at.await_true("the lock is held", || fs::read_to_string(at.path("held")).unwrap().contains("true"));
     let read = |name: &str| fs::read_to_string(at.path(name)).unwrap();
+    at.await_true("the lock is held", || read("held").contains("true"));
+    at.ok(&theirs, "ovs-appctl", &["-t", "ovsdb-server", "vlog/set", "jsonrpc:file:dbg"]);
     let ran: Vec<(usize, &str)> = lines(MONITORS).enumerate().collect();
     let mut running = Vec::new();
     for (n, line) in &ran {
         running.push(start(&at, &c, line, &format!("c{n}")));
         running.push(start(&at, &ours, line, &format!("ours{n}")));
     }
-    // Some print nothing before a row changes: the server tells who is there.
-    let expected = running.len() + 1;
-    at.await_true("all are connected", || {
-        let memory = at.ok(&theirs, "ovs-appctl", &["-t", "ovsdb-server", "memory/show"]);
-        let sessions =
-            memory.split_whitespace().find_map(|w| w.strip_prefix("sessions:")?.parse::<usize>().ok());
-        let monitors =
-            memory.split_whitespace().find_map(|w| w.strip_prefix("monitors:")?.parse::<usize>().ok());
-        sessions >= Some(expected) && monitors > Some(0)
+    // Some print nothing before a row changes: the server's log tells who has asked.
+    at.await_true("all have asked", || {
+        let log = read("ovsdb-server.log");
+        let asked = |method: &str| log.matches(&format!("received request, method=\"{method}")).count();
+        asked("monitor") + asked("lock") == running.len()
     });
     for name in ["two", "three"] {
         transact(&format!(
