@@ -94,7 +94,11 @@ fn prepared(mut command: Command, length: Length) -> Command {
 }
 
 fn with_nextest(length: Length, outcome: &mut Outcome) -> Result<()> {
-    let junit = target_dir().join("nextest/gate/junit.xml");
+    let profile = match length {
+        Length::Short => "gate",
+        Length::Long => "long",
+    };
+    let junit = target_dir().join("nextest").join(profile).join("junit.xml");
     drop(fs::remove_file(&junit));
     let mut command = prepared(cargo(), length);
     command.args([
@@ -102,7 +106,7 @@ fn with_nextest(length: Length, outcome: &mut Outcome) -> Result<()> {
         "run",
         "--workspace",
         "--profile",
-        "gate",
+        profile,
         "--cargo-quiet",
         "--no-tests",
         "pass",

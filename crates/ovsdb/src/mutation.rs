@@ -240,3 +240,23 @@ fn calculate(mutator: Mutator, atom: &Atom, operand: &Atom) -> Result<Atom> {
         _ => Ok(atom.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_refused_only_out_of_range() {
+        let result = |a: i64, mutator, b: i64| {
+            calculate(mutator, &Atom::Integer(a), &Atom::Integer(b)).ok().and_then(|atom| atom.as_integer())
+        };
+        assert_eq!(result(i64::MAX, Mutator::Mul, 1), Some(i64::MAX));
+        assert_eq!(result(i64::MAX / 2, Mutator::Mul, 2), Some(i64::MAX - 1));
+        assert_eq!(result(i64::MAX / 2 + 1, Mutator::Mul, 2), None);
+        assert_eq!(result(i64::MIN, Mutator::Mul, -2), None);
+        assert_eq!(result(-1, Mutator::Mul, 0), Some(0));
+        assert_eq!(result(i64::MIN, Mutator::Div, -1), None);
+        assert_eq!(result(i64::MIN, Mutator::Mod, -1), Some(0));
+        assert_eq!(result(i64::MAX, Mutator::Add, 1), None);
+    }
+}
