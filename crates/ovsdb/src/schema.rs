@@ -5,12 +5,15 @@
 //! I1  Column 0 of every table is `_uuid`, column 1 is `_version`; the schema's own columns follow, sorted by name.
 //! I2  A column with weak references is mutable, whatever the schema says: the database itself must be able to drop them.
 //! I3  If no table says `isRoot`, every table is a root.
+//! I4  A column with strong references to a table that is no root is persistent, whatever the schema says: else those rows would
+//!     be in the file without what keeps them there.
 //!
 //! Spec: RFC 7047 section 3.2, ovsdb-server(7) section 3.2.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::base_type::RefType;
 use crate::column_type::ColumnType;
 use crate::error::{Error, Result};
 use crate::json::{Json, Object};
@@ -251,7 +254,22 @@ impl DbSchema {
             schema.tables.insert(table.name.clone(), Arc::new(table));
         }
         schema.check_references()?;
+        schema.keep_references();
         Ok(schema)
+    }
+
+    /// Makes columns persistent by I4.
+    fn keep_references(&mut self) {
+        let roots: BTreeMap<String, bool> =
+            self.tables.iter().map(|(name, table)| (name.clone(), table.is_root)).collect();
+        for table in self.tables.values_mut() {
+            for column in &mut Arc::make_mut(table).columns {
+                let keeps = column.kind.any_base(|base| {
+                    matches!(base.reference(), Some((table, RefType::Strong)) if roots.get(table) == Some(&false))
+                });
+                column.persistent |= keeps;
+            }
+        }
     }
 
     fn check_references(&self) -> Result<()> {
@@ -315,4 +333,31 @@ pub fn parse_version(text: &str) -> Option<[u32; 3]> {
     });
     let version = [parts.next()??, parts.next()??, parts.next()??];
     if parts.next().is_none() { Some(version) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether an ephemeral column stays so: with references of a kind, where `T` and `U` are roots or not.
+    fn stays_ephemeral(kind: &str, roots: [bool; 2]) -> bool {
+        let text = format!(
+            r#"{{"name":"D","tables":{{
+                "T":{{"isRoot":{},"columns":{{"c":{{"ephemeral":true,"type":{{"min":0,
+                    "key":{{"type":"uuid","refTable":"U","refType":"{kind}"}}}}}}}}}},
+                "U":{{"isRoot":{},"columns":{{"x":{{"type":"string"}}}}}}}}}}"#,
+            roots[0], roots[1]
+        );
+        let schema = DbSchema::from_json(&crate::json::parse(text.as_bytes()).unwrap()).unwrap();
+        let table = schema.table("T").unwrap();
+        !table.columns[table.column_index("c").unwrap()].persistent
+    }
+
+    #[test]
+    fn what_keeps_a_row_is_as_persistent_as_the_row() {
+        assert!(!stays_ephemeral("strong", [true, false]));
+        assert!(stays_ephemeral("weak", [true, false]));
+        assert!(stays_ephemeral("strong", [true, true]));
+        assert!(stays_ephemeral("strong", [false, false]), "then both are roots");
+    }
 }
