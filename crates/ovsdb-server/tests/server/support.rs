@@ -218,7 +218,7 @@ impl Client {
     }
 }
 
-/// Identifiers that only one server knows become `U`; rows of a selection are put in order.
+/// Identifiers that only one server knows become `U`; rows of a selection and members of data are put in order.
 pub fn masked(json: &Json, known: &dyn Fn(Uuid) -> bool) -> Json {
     let unknown = |text: &str| Uuid::parse(text).is_some_and(|uuid| !known(uuid));
     match json {
@@ -241,7 +241,15 @@ pub fn masked(json: &Json, known: &dyn Fn(Uuid) -> bool) -> Json {
             let words = s.split(' ').map(|word| if unknown(word) { "U" } else { word });
             Json::string(words.collect::<Vec<_>>().join(" "))
         }
-        Json::Array(elements) => Json::Array(elements.iter().map(|e| masked(e, known)).collect()),
+        Json::Array(elements) => {
+            let mut elements: Vec<Json> = elements.iter().map(|e| masked(e, known)).collect();
+            // A datum is in the order of its values, which is chance where they are unknown.
+            let is_datum = matches!(elements.first().and_then(Json::as_str), Some("set" | "map"));
+            if let (true, Some(Json::Array(members))) = (is_datum, elements.get_mut(1)) {
+                members.sort_by_key(Json::to_string);
+            }
+            Json::Array(elements)
+        }
         Json::Object(members) => Json::object(members.iter().map(|(name, value)| {
             let mut value = masked(value, known);
             if let (Json::Array(rows), "rows") = (&mut value, name.as_str()) {
