@@ -2,11 +2,12 @@
 
 use std::process::{Child, Command, Stdio};
 
-use testkit::{Scratch, Suite};
+use testkit::{Peer, Pki, Scratch, Suite};
 
 /// A C server of an Open_vSwitch database that listens on TLS, ended with the test.
 struct Server {
     process: Child,
+    pki: Pki,
     folder: Scratch,
     port: u16,
 }
@@ -18,37 +19,8 @@ impl Drop for Server {
     }
 }
 
-/// Keys and certificates of one authority in `folder`; false without the program that makes them.
-fn make_certificates(oracle: &Suite, folder: &Scratch) -> bool {
-    if !Command::new("openssl").arg("version").output().is_ok_and(|out| out.status.success()) {
-        println!("skip: no openssl here");
-        return false;
-    }
-    for arguments in [["init", "", ""], ["req+sign", "server", "switch"], ["req+sign", "client", "switch"]] {
-        let mut pki = oracle.command("ovs-pki");
-        // The authority's program is the system's own, with its own libraries.
-        pki.env_remove("LD_LIBRARY_PATH").current_dir(folder.path());
-        pki.args(["-b", "-u", &format!("--dir={}/pki", folder.path().display()), "--log=log"]);
-        let out = pki.args(arguments.iter().filter(|a| !a.is_empty())).output().unwrap();
-        assert!(out.status.success(), "ovs-pki {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
-    }
-    true
-}
-
-fn identity(folder: &Scratch, name: &str) -> [String; 2] {
-    let file = |end: &str| folder.join(format!("{name}-{end}.pem")).display().to_string();
-    [format!("--private-key={}", file("privkey")), format!("--certificate={}", file("cert"))]
-}
-
-fn authority(folder: &Scratch) -> String {
-    folder.join("pki/switchca/cacert.pem").display().to_string()
-}
-
 fn serve(oracle: &Suite) -> Option<Server> {
-    let folder = Scratch::new();
-    if !make_certificates(oracle, &folder) {
-        return None;
-    }
+    let (pki, folder) = (Pki::new(oracle)?, Scratch::new());
     let database = folder.join("conf.db");
     let created = oracle.command("ovsdb-tool").arg("create").arg(&database).arg(oracle.schema()).status();
     assert!(created.unwrap().success());
@@ -57,12 +29,12 @@ fn serve(oracle: &Suite) -> Option<Server> {
     for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"] {
         server.env(variable, folder.path());
     }
-    server.args(identity(&folder, "server")).arg(format!("--ca-cert={}", authority(&folder)));
+    server.args(pki.trusting(Peer::Server));
     // The whole chain is presented, so that clients may bootstrap.
-    server.arg(format!("--peer-ca-cert={}", authority(&folder)));
+    server.arg(format!("--peer-ca-cert={}", pki.authority()));
     server.args(["--remote=pssl:0:127.0.0.1", "-vconsole:off", "--no-chdir"]);
     server.arg(format!("--log-file={}", log.display())).arg(&database).stderr(Stdio::null());
-    let mut server = Server { process: server.spawn().unwrap(), folder, port: 0 };
+    let mut server = Server { process: server.spawn().unwrap(), pki, folder, port: 0 };
     let clock = std::time::Instant::now();
     while server.port == 0 {
         assert!(clock.elapsed().as_secs() < 30, "the server does not come up");
@@ -86,9 +58,7 @@ fn ovs_vsctl_and_ovsdb_client_speak_tls_with_the_c_server() {
     let Some(oracle) = testkit::oracle() else { return };
     let Some(server) = serve(&oracle) else { return };
     let remote = format!("ssl:127.0.0.1:{}", server.port);
-    let ca = [format!("--ca-cert={}", authority(&server.folder))];
-    let client = identity(&server.folder, "client");
-    let trusted = [client.as_slice(), &ca].concat();
+    let (client, trusted) = (server.pki.identity(Peer::Client), server.pki.trusting(Peer::Client));
     let db = format!("--db={remote}");
     let vsctl = env!("CARGO_BIN_EXE_ovs-vsctl");
 
@@ -98,7 +68,7 @@ fn ovs_vsctl_and_ovsdb_client_speak_tls_with_the_c_server() {
     assert_eq!(listed, (true, "Open_vSwitch\n_Server\n".to_owned()));
 
     // Whoever is not vouched for by the named authority is not believed.
-    let other = format!("--ca-cert={}", server.folder.join("pki/controllerca/cacert.pem").display());
+    let other = format!("--ca-cert={}", server.pki.stranger());
     let refused = run(vsctl, &[client.as_slice(), &[other]].concat(), &[&db, "--no-wait", "list-br"]);
     assert!(!refused.0 && refused.1.contains("database connection failed"), "{refused:?}");
     // Without a key there is no TLS.
@@ -112,7 +82,7 @@ fn a_bootstrap_keeps_the_authority_that_the_server_presents() {
     let Some(server) = serve(&oracle) else { return };
     let kept = server.folder.join("kept.pem");
     let options =
-        [identity(&server.folder, "client").as_slice(), &[format!("--bootstrap-ca-cert={}", kept.display())]]
+        [server.pki.identity(Peer::Client).as_slice(), &[format!("--bootstrap-ca-cert={}", kept.display())]]
             .concat();
     let db = format!("--db=ssl:127.0.0.1:{}", server.port);
     let vsctl = env!("CARGO_BIN_EXE_ovs-vsctl");

@@ -10,6 +10,7 @@
 pub mod golden;
 pub mod hex;
 pub mod notation;
+pub mod pki;
 pub mod programs;
 pub mod scratch;
 pub mod skip;
@@ -18,6 +19,7 @@ pub mod switch;
 pub use golden::golden;
 pub use hex::{from_hex, to_hex};
 pub use notation::packet;
+pub use pki::{Peer, Pki};
 pub use programs::{Suite, oracle, ours};
 pub use scratch::Scratch;
 pub use switch::{Ran, SwitchUnderTest};

@@ -5,10 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use testkit::Scratch;
+use testkit::{Peer, Pki, Scratch};
 
 use crate::support::{create, start, wait_for};
-use crate::tls;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/clients.py");
 
@@ -49,13 +48,13 @@ fn python_clients_are_served() {
         Err(reason) => testkit::skip!("no python with ovs and ovsdbapp: {reason}"),
     };
     let oracle = testkit::oracle();
-    let pki = oracle.as_ref().and_then(tls::pki);
+    let pki = oracle.as_ref().and_then(Pki::new);
     let folder = Scratch::new();
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/vswitch.ovsschema");
     create(&folder.join("db"), &std::fs::read_to_string(schema).unwrap());
     let mut arguments = vec!["--remote=ptcp:0:127.0.0.1".to_owned(), "db".to_owned()];
-    if let Some(pki) = pki {
-        arguments.extend(tls::identity(pki, "sc", "--ca-cert="));
+    if let Some(pki) = &pki {
+        arguments.extend(pki.trusting(Peer::Server));
         arguments.push("--remote=pssl:0:127.0.0.1".to_owned());
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -89,11 +88,10 @@ fn python_clients_are_served() {
     });
     let mut results = vec![drive(&python, &format!("unix:{}", server.socket().display()), &[])];
     let plain = |port: &u16| drive(&python, &format!("tcp:127.0.0.1:{port}"), &[]);
-    match pki {
+    match &pki {
         None => results.push(plain(&ports[0])),
         Some(pki) => {
-            let file = |name: &str| pki.join(name).display().to_string();
-            let identity = [file("cl-privkey.pem"), file("cl-cert.pem"), file("ca.pem")];
+            let identity = [pki.key(Peer::Client), pki.certificate(Peer::Client), pki.authority()];
             // Remotes are bound in the order of their names: pssl, then ptcp.
             results.push(drive(&python, &format!("ssl:127.0.0.1:{}", ports[0]), &identity));
             results.push(plain(&ports[1]));

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
-use testkit::{Scratch, Suite};
+use testkit::{Peer, Pki, Scratch, Suite};
 
 use crate::support::{Server, command, create, start, wait_for};
 
@@ -19,43 +18,6 @@ const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{
    "value":{"type":"uuid","refTable":"RBAC_Permission","refType":"weak"},"min":0,"max":"unlimited"}}},"isRoot":true},
  "RBAC_Permission":{"columns":{"authorization":{"type":{"key":"string","min":0,"max":"unlimited"}},
    "insert_delete":{"type":"boolean"},"update":{"type":{"key":"string","min":0,"max":"unlimited"}}},"isRoot":true}}}"#;
-
-/// Keys and certificates of one authority, made once.
-pub fn pki(oracle: &Suite) -> Option<&'static Scratch> {
-    static MADE: OnceLock<Option<Scratch>> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        Command::new("openssl").arg("version").output().ok().filter(|out| out.status.success())?;
-        let folder = Scratch::new();
-        let run = |arguments: &[&str]| {
-            let mut pki = oracle.command("ovs-pki");
-            // The authority's program is the system's own, with its own libraries.
-            pki.env_remove("LD_LIBRARY_PATH").current_dir(folder.path());
-            let dir = format!("--dir={}/pki", folder.path().display());
-            let out = pki.args(["-b", "-u", &dir, "--log=log"]).args(arguments).output().unwrap();
-            assert!(out.status.success(), "ovs-pki {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
-        };
-        run(&["init"]);
-        for name in ["sc", "cl"] {
-            run(&["req+sign", name, "switch"]);
-        }
-        std::fs::copy(folder.join("pki/switchca/cacert.pem"), folder.join("ca.pem")).unwrap();
-        std::fs::copy(folder.join("pki/controllerca/cacert.pem"), folder.join("other.pem")).unwrap();
-        Some(folder)
-    });
-    if made.is_none() {
-        println!("skip: no openssl here");
-    }
-    made.as_ref()
-}
-
-pub fn identity(pki: &Scratch, name: &str, authority: &str) -> Vec<String> {
-    let file = |name: &str| pki.join(name).display().to_string();
-    vec![
-        format!("--private-key={}", file(&format!("{name}-privkey.pem"))),
-        format!("--certificate={}", file(&format!("{name}-cert.pem"))),
-        format!("{authority}{}", file("ca.pem")),
-    ]
-}
 
 /// A server that listens on TLS, and where.
 fn serve(suite: Option<&Suite>, identity: &[String], extra: &[&str]) -> (Server, u16) {
@@ -90,15 +52,15 @@ fn said(out: &Output) -> String {
 #[test]
 fn c_clients_and_our_server() {
     let Some(oracle) = testkit::oracle() else { return };
-    let Some(pki) = pki(&oracle) else { return };
-    let ours = identity(pki, "sc", "--ca-cert=");
-    let client = identity(pki, "cl", "--ca-cert=");
+    let Some(pki) = Pki::new(&oracle) else { return };
+    let ours = pki.trusting(Peer::Server);
+    let client = pki.trusting(Peer::Client);
     let (server, port) = serve(None, &ours, &[]);
     let out = list_dbs(&oracle, port, &client);
     assert!(out.status.success() && said(&out).contains("D\n"), "{}\n{}", said(&out), server.log());
     // A client whose authority is another one is refused, and refuses.
     let mut stranger = client.clone();
-    stranger[2] = format!("--ca-cert={}", pki.join("other.pem").display());
+    stranger[2] = format!("--ca-cert={}", pki.stranger());
     assert!(!list_dbs(&oracle, port, &stranger).status.success());
     // Without a certificate the server hangs up, and says why.
     let mut nameless = Command::new("openssl");
@@ -108,26 +70,26 @@ fn c_clients_and_our_server() {
     wait_for("a line in the log", || server.log().contains("SSL_accept: ").then_some(()));
     // TLS 1.2 with one cipher of the client's choice.
     let old = ["--ssl-protocols=TLSv1.2", "--ssl-ciphers=ECDHE-RSA-AES128-GCM-SHA256"].map(str::to_owned);
-    let out = list_dbs(&oracle, port, &[client.clone(), old.to_vec()].concat());
+    let out = list_dbs(&oracle, port, &[client.as_slice(), &old].concat());
     assert!(out.status.success(), "{}\n{}", said(&out), server.log());
     drop(server);
     // A server that insists on TLS 1.3 has no cipher in common with it.
     let (server, port) = serve(None, &ours, &["--ssl-protocols=TLSv1.3"]);
-    assert!(!list_dbs(&oracle, port, &[client, old.to_vec()].concat()).status.success());
+    assert!(!list_dbs(&oracle, port, &[client.as_slice(), &old].concat()).status.success());
     drop(server);
 }
 
 #[test]
 fn bootstrapping_both_ways() {
     let Some(oracle) = testkit::oracle() else { return };
-    let Some(pki) = pki(&oracle) else { return };
+    let Some(pki) = Pki::new(&oracle) else { return };
     let learned = Scratch::new();
     // Our server learns from C's server, which dials it, and whose first connection it drops.
-    let with_authority = format!("--peer-ca-cert={}", pki.join("ca.pem").display());
-    let mut ours = identity(pki, "sc", "--ca-cert=");
+    let with_authority = format!("--peer-ca-cert={}", pki.authority());
+    let mut ours = pki.trusting(Peer::Server);
     ours[2] = format!("--bootstrap-ca-cert={}", learned.join("server.pem").display());
     let (server, port) = serve(None, &ours, &[]);
-    let client = identity(pki, "cl", "--ca-cert=");
+    let client = pki.trusting(Peer::Client);
     let dial = format!("--remote=ssl:127.0.0.1:{port}");
     let (theirs, _) = serve(Some(&oracle), &client, &[&with_authority, &dial]);
     wait_for("the certificate", || learned.join("server.pem").is_file().then_some(()));
@@ -135,11 +97,11 @@ fn bootstrapping_both_ways() {
     drop(theirs);
     let out = list_dbs(&oracle, port, &client);
     assert!(out.status.success(), "{}\n{}", said(&out), server.log());
-    assert!(same_certificate(&learned.join("server.pem"), &pki.join("ca.pem")));
+    assert!(same_certificate(&learned.join("server.pem"), Path::new(&pki.authority())));
     // Our server dials C's, learns, and dials again.
-    let listening = identity(pki, "cl", "--ca-cert=");
+    let listening = pki.trusting(Peer::Client);
     let (theirs, port) = serve(Some(&oracle), &listening, &[&with_authority]);
-    let mut dialling = identity(pki, "sc", "--ca-cert=");
+    let mut dialling = pki.trusting(Peer::Server);
     dialling[2] = format!("--bootstrap-ca-cert={}", learned.join("dial.pem").display());
     let folder = Scratch::new();
     let relay = format!("relay:D:ssl:127.0.0.1:{port}");
@@ -152,7 +114,7 @@ fn bootstrapping_both_ways() {
         let reply = copy.connect().transact("D", select)?.to_string();
         reply.contains("\"n\":5").then_some(())
     });
-    assert!(same_certificate(&learned.join("dial.pem"), &pki.join("ca.pem")));
+    assert!(same_certificate(&learned.join("dial.pem"), Path::new(&pki.authority())));
 }
 
 /// The files hold the same certificate, whatever text is around it.
@@ -195,7 +157,7 @@ fn what_is_missing_is_said() {
 #[test]
 fn the_database_configures_tls_and_roles() {
     let Some(oracle) = testkit::oracle() else { return };
-    let Some(pki) = pki(&oracle) else { return };
+    let Some(pki) = Pki::new(&oracle) else { return };
     let folder = Scratch::new();
     create(&folder.join("db"), SCHEMA);
     let server = start(
@@ -209,7 +171,6 @@ fn the_database_configures_tls_and_roles() {
             "db",
         ],
     );
-    let file = |name: &str| pki.join(name).display().to_string();
     let mut root = server.connect();
     let set_up = format!(
         r#"{{"op":"insert","table":"SSL","row":{{"private_key":"{}","certificate":"{}","ca_cert":"{}"}}}},
@@ -217,23 +178,23 @@ fn the_database_configures_tls_and_roles() {
         {{"op":"insert","table":"Top","row":{{"remotes":["named-uuid","r"]}}}},
         {{"op":"insert","table":"RBAC_Permission","uuid-name":"p","row":{{"authorization":"owner","insert_delete":true}}}},
         {{"op":"insert","table":"RBAC_Role","row":{{"name":"ctl","permissions":["map",[["T",["named-uuid","p"]]]]}}}}"#,
-        file("sc-privkey.pem"),
-        file("sc-cert.pem"),
-        file("ca.pem")
+        pki.key(Peer::Server),
+        pki.certificate(Peer::Server),
+        pki.authority()
     );
     let reply = root.transact("D", &set_up).unwrap();
     assert!(!reply.to_string().contains("error"), "{reply}");
     let port = port(&server);
     let mut subject = Command::new("openssl");
     subject.args(["x509", "-noout", "-subject", "-nameopt", "multiline", "-in"]);
-    let subject = subject.arg(file("cl-cert.pem")).output().unwrap();
+    let subject = subject.arg(pki.certificate(Peer::Client)).output().unwrap();
     let subject = String::from_utf8_lossy(&subject.stdout).into_owned();
     let name = subject.lines().find_map(|l| l.trim().strip_prefix("commonName")).unwrap();
     let name = name.trim().trim_start_matches('=').trim();
     let transact = |owner: &str| {
         let mut client = oracle.command("ovsdb-client");
         let operations = format!(r#"["D",{{"op":"insert","table":"T","row":{{"n":1,"owner":"{owner}"}}}}]"#);
-        client.args(identity(pki, "cl", "--ca-cert="));
+        client.args(pki.trusting(Peer::Client));
         client.args(["--timeout=10", "transact", &format!("ssl:127.0.0.1:{port}"), &operations]);
         said(&client.output().unwrap())
     };
