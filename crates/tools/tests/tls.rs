@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use testkit::{Peer, Pki, Scratch, Suite};
 
-/// A C server of an Open_vSwitch database that listens on TLS, ended with the test.
+/// A C server of an Open_vSwitch and a hardware_vtep database that listens on TLS, ended with the test.
 struct Server {
     process: Child,
     pki: Pki,
@@ -21,9 +21,12 @@ impl Drop for Server {
 
 fn serve(oracle: &Suite) -> Option<Server> {
     let (pki, folder) = (Pki::new(oracle)?, Scratch::new());
-    let database = folder.join("conf.db");
-    let created = oracle.command("ovsdb-tool").arg("create").arg(&database).arg(oracle.schema()).status();
-    assert!(created.unwrap().success());
+    let vtep = oracle.root().join("usr/share/openvswitch/vtep.ovsschema");
+    let databases = [folder.join("conf.db"), folder.join("vtep.db")];
+    for (database, schema) in databases.iter().zip([oracle.schema(), &vtep]) {
+        let created = oracle.command("ovsdb-tool").arg("create").arg(database).arg(schema).status();
+        assert!(created.unwrap().success());
+    }
     let log = folder.join("log.txt");
     let mut server = oracle.command("ovsdb-server");
     for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"] {
@@ -33,7 +36,7 @@ fn serve(oracle: &Suite) -> Option<Server> {
     // The whole chain is presented, so that clients may bootstrap.
     server.arg(format!("--peer-ca-cert={}", pki.authority()));
     server.args(["--remote=pssl:0:127.0.0.1", "-vconsole:off", "--no-chdir"]);
-    server.arg(format!("--log-file={}", log.display())).arg(&database).stderr(Stdio::null());
+    server.arg(format!("--log-file={}", log.display())).args(&databases).stderr(Stdio::null());
     let mut server = Server { process: server.spawn().unwrap(), pki, folder, port: 0 };
     let clock = std::time::Instant::now();
     while server.port == 0 {
@@ -54,7 +57,7 @@ fn run(program: &str, options: &[String], rest: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn ovs_vsctl_and_ovsdb_client_speak_tls_with_the_c_server() {
+fn clients_of_databases_speak_tls_with_the_c_server() {
     let Some(oracle) = testkit::oracle() else { return };
     let Some(server) = serve(&oracle) else { return };
     let remote = format!("ssl:127.0.0.1:{}", server.port);
@@ -64,8 +67,10 @@ fn ovs_vsctl_and_ovsdb_client_speak_tls_with_the_c_server() {
 
     let added = run(vsctl, &trusted, &[&db, "--no-wait", "add-br", "br0", "--", "list-br"]);
     assert_eq!(added, (true, "br0\n".to_owned()));
+    let added = run(env!("CARGO_BIN_EXE_vtep-ctl"), &trusted, &[&db, "add-ps", "ps0", "--", "list-ps"]);
+    assert_eq!(added, (true, "ps0\n".to_owned()));
     let listed = run(env!("CARGO_BIN_EXE_ovsdb-client"), &trusted, &["list-dbs", &remote]);
-    assert_eq!(listed, (true, "Open_vSwitch\n_Server\n".to_owned()));
+    assert_eq!(listed, (true, "Open_vSwitch\n_Server\nhardware_vtep\n".to_owned()));
 
     // Whoever is not vouched for by the named authority is not believed.
     let other = format!("--ca-cert={}", server.pki.stranger());

@@ -1,7 +1,7 @@
 //! Who has a bridge's rules: controllers, or the bridge itself while there is none or none answers.
 
 use e2e::{dummy_bridge, ours};
-use testkit::{Suite, SwitchUnderTest, oracle};
+use testkit::{Peer, Pki, Suite, SwitchUnderTest, oracle};
 
 /// The rules of `br0`, hidden ones too, but not those that exist for controllers behind the bridge itself.
 fn rules(pair: &SwitchUnderTest, suite: &Suite) -> String {
@@ -51,4 +51,43 @@ fn a_bridge_does_without_controllers_that_do_not_answer() {
         assert_eq!(ours, theirs);
     }
     assert!(ours.iter().any(|(_, rules)| rules.contains("priority=15790320")), "{ours:?}");
+}
+
+/// A bridge that listens for controllers on TLS, and the options of a client that it believes.
+fn over_tls(suite: &Suite, pki: &Pki) -> (SwitchUnderTest, u16) {
+    let pair = dummy_bridge(suite, &[]);
+    let keys = [pki.key(Peer::Server), pki.certificate(Peer::Server), pki.authority()];
+    pair.ok(suite, "ovs-vsctl", &["set-ssl", &keys[0], &keys[1], &keys[2]]);
+    pair.ok(suite, "ovs-vsctl", &["set-controller", "br0", "pssl:0:127.0.0.1"]);
+    let port = || -> Option<u16> {
+        let log = std::fs::read_to_string(pair.path("ovs-vswitchd.log")).ok()?;
+        let line = log.lines().find(|line| line.contains("0:127.0.0.1: listening on port"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    pair.await_true("the bridge listens", || port().is_some());
+    let port = port().expect("just seen");
+    (pair, port)
+}
+
+#[test]
+fn openflow_over_tls_is_spoken_with_whom_the_authority_knows() {
+    let (Some(ours), Some(c)) = (ours(), oracle()) else { return };
+    let Some(pki) = Pki::new(&c) else { return };
+    for switch in [&ours, &c] {
+        let (pair, port) = over_tls(switch, &pki);
+        let remote = format!("ssl:127.0.0.1:{port}");
+        for client in [&ours, &c] {
+            let ask = |identity: &[String]| {
+                let words = ["--timeout=10", "dump-desc", &remote].map(str::to_owned);
+                pair.run(client, "ovs-ofctl", &[identity, &words].concat())
+            };
+            let ran = ask(&pki.trusting(Peer::Client));
+            assert!(ran.status == Some(0) && ran.stdout.contains("Open vSwitch"), "{ran:?}");
+            let mut wary = pki.trusting(Peer::Client);
+            wary[2] = format!("--ca-cert={}", pki.stranger());
+            let ran = ask(&wary);
+            let text = format!("ovs-ofctl: {remote}: failed to connect to socket (Protocol error)\n");
+            assert!(ran.status == Some(1) && ran.stderr.ends_with(&text), "{ran:?}");
+        }
+    }
 }

@@ -103,32 +103,30 @@ impl Vconn {
 
     /// The same for any of a bridge's sockets.
     pub async fn open_socket(cx: &Context, name: &str, socket: Socket) -> Result<Vconn, Fatal> {
-        match target(name, socket)? {
-            Target::Name(full) => Vconn::connect(&full, cx.versions())
-                .await
-                .map_err(|e| fatal(format!("connecting to {full} ({})", stream::error_text(&e)))),
+        let said = |what: &str, e: &io::Error| fatal(format!("{what} ({})", stream::error_text(e)));
+        let unconnected = |e: &io::Error| said(&format!("{name}: failed to connect to socket"), e);
+        let (full, unopened) = match target(name, socket)? {
+            Target::Name(full) => (full, format!("connecting to {name}")),
             Target::Path(path) => {
-                let full = format!("unix:{}", path.display());
-                let stream = dial(&full).await.map_err(|e| {
-                    fatal(format!("{name}: failed to open socket ({})", stream::error_text(&e)))
-                })?;
-                Vconn::negotiate(full, stream, cx.versions()).await.map_err(|e| {
-                    fatal(format!("{name}: failed to connect to socket ({})", stream::error_text(&e)))
-                })
+                (format!("unix:{}", path.display()), format!("{name}: failed to open socket"))
             }
-        }
-    }
-
-    /// Connects to the bridge or connection `name` without words about failure.
-    pub async fn connect(full: &str, versions: VersionSet) -> io::Result<Vconn> {
-        let stream = dial(full).await?;
-        Vconn::negotiate(full.to_owned(), stream, versions).await
+        };
+        // A peer that TLS does not like has been reached.
+        let stream = dial(&full).await.map_err(|e| match e.raw_os_error() {
+            Some(libc::EPROTO) => unconnected(&e),
+            _ => said(&unopened, &e),
+        })?;
+        Vconn::negotiate(full, stream, cx.versions()).await.map_err(|e| unconnected(&e))
     }
 
     async fn negotiate(name: String, stream: Stream, ours: VersionSet) -> io::Result<Vconn> {
         let mut vconn = Vconn { name, stream, dialect: Dialect::new(Version::V10), input: Vec::new() };
         vconn.send(&Message::Hello(Hello::new(ours))).await?;
-        let received = vconn.receive().await?;
+        let received = vconn.receive().await.map_err(|e| match e.kind() {
+            // A peer that hangs up before it has said anything refuses.
+            io::ErrorKind::UnexpectedEof => io::Error::from_raw_os_error(libc::ECONNRESET),
+            _ => e,
+        })?;
         let header_version = received.header.map_or(1, |h| h.version);
         let Ok(Message::Hello(hello)) = received.decode() else {
             return Err(io::Error::from_raw_os_error(libc::EPROTO));
