@@ -14,7 +14,7 @@ use packet::{Now, OdpPort, PacketBuf, Segments};
 use sync::{RwSpin, SpinGuard, SpinLock};
 
 use crate::families::{self, Answer, Call};
-use crate::handle::{CT_DESTROY, CT_NEW, CT_UPDATE, Handle, MAX_HANDLES, Slot, VPORT_EVENTS, Waited};
+use crate::handle::{CT_DESTROY, CT_NEW, CT_UPDATE, Handle, MAX_HANDLES, Slot, Waited};
 use crate::ports::{self, Ports, Stage, Vport};
 use crate::request::{self, MIN_REPLY, Operation};
 use crate::ring::{Popped, Ring};
@@ -314,26 +314,22 @@ impl Device {
         }
     }
 
-    /// Tells every subscriber that a port came (`OVS_VPORT_CMD_NEW`) or went (`OVS_VPORT_CMD_DEL`).
+    /// Tells every subscriber that a port came (`OVS_VPORT_CMD_NEW`), changed (`OVS_VPORT_CMD_SET`) or went
+    /// (`OVS_VPORT_CMD_DEL`).
     #[inline(never)]
     pub fn port_event<H: VportHost + ?Sized>(&self, host: &H, port: &PortRef<'_>, command: u8) {
-        let attrs = VportAttrs {
-            number: Some(port.number.0),
-            kind: Some(port.kind as u32),
-            name: Some(port.name),
-            pids: Some(&[0; 4]),
-            ..VportAttrs::default()
-        };
-        self.publish(
-            host,
-            |slot| slot.protocol != ids::NETLINK_NETFILTER && slot.groups & VPORT_EVENTS != 0,
-            |pid| {
-                let mut b = Builder::new();
-                request::begin(&mut b, ids::VPORT, &Header { pid, ..Header::default() }, command);
-                attrs.encode(&mut b);
-                b.finish()
-            },
-        );
+        self.publish(host, Slot::hears_of_ports, |pid| port_message(port, command, pid));
+    }
+
+    /// Tells one subscriber of an adapter that was there before it listened.
+    pub(crate) fn port_event_to<H: VportHost + ?Sized>(
+        &self,
+        host: &H,
+        handle: Handle,
+        port: &PortRef<'_>,
+        command: u8,
+    ) {
+        self.queue_event(host, handle, port_message(port, command, handle.pid()));
     }
 
     /// Hands the connection table's events to their subscribers.
@@ -365,18 +361,22 @@ impl Device {
                 }
                 Handle { index, generation: slot.generation }
             };
-            let bytes = message(handle.pid());
-            let Ok(mut slot) = self.slot(handle) else { continue };
-            let Some(queue) = slot.events.as_mut() else { continue };
-            let queued = bytes.is_some_and(|bytes| queue.ring.push(&bytes));
-            let wake = queued && core::mem::take(&mut queue.waiting);
-            drop(slot);
-            if !queued {
-                self.events_lost.fetch_add(1, Relaxed);
-            }
-            if wake {
-                host.wake(handle, Queue::Events);
-            }
+            self.queue_event(host, handle, message(handle.pid()));
+        }
+    }
+
+    /// Queues an event, or counts it as lost.
+    fn queue_event<H: VportHost + ?Sized>(&self, host: &H, handle: Handle, bytes: Option<Vec<u8>>) {
+        let Ok(mut slot) = self.slot(handle) else { return };
+        let Some(queue) = slot.events.as_mut() else { return };
+        let queued = bytes.is_some_and(|bytes| queue.ring.push(&bytes));
+        let wake = queued && core::mem::take(&mut queue.waiting);
+        drop(slot);
+        if !queued {
+            self.events_lost.fetch_add(1, Relaxed);
+        }
+        if wake {
+            host.wake(handle, Queue::Events);
         }
     }
 
@@ -420,6 +420,21 @@ impl Device {
         scratch.try_reserve_exact(SCRATCH).ok()?;
         Some((Waited { ring: Ring::try_new(self.config.packet_bytes)?, waiting: false }, scratch))
     }
+}
+
+/// An event about a port; `None` if memory is short.
+fn port_message(port: &PortRef<'_>, command: u8, pid: u32) -> Option<Vec<u8>> {
+    let attrs = VportAttrs {
+        number: Some(port.number.0),
+        kind: Some(port.kind as u32),
+        name: Some(port.name),
+        pids: Some(&[0; 4]),
+        ..VportAttrs::default()
+    };
+    let mut b = Builder::new();
+    request::begin(&mut b, ids::VPORT, &Header { pid, ..Header::default() }, command);
+    attrs.encode(&mut b);
+    b.finish()
 }
 
 /// Queues an upcall, a large send as the packets that it stands for; tells whether something was queued.

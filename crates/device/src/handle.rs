@@ -86,6 +86,11 @@ pub(crate) const CT_DESTROY: u32 = 2;
 pub(crate) const CT_UPDATE: u32 = 4;
 
 impl Slot {
+    /// It subscribed to events about ports.
+    pub fn hears_of_ports(&self) -> bool {
+        self.protocol != ids::NETLINK_NETFILTER && self.groups & VPORT_EVENTS != 0
+    }
+
     /// The groups that joining `group` subscribes to.
     pub fn groups_of(&self, group: u32) -> u32 {
         match (self.protocol, group) {

@@ -86,6 +86,10 @@ pub trait VportHost {
     /// Executes valid actions on a frame: it has left, or is counted as dropped, when this returns.
     fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno>;
 
+    /// Calls `each` with every adapter that could be bound and is not, and what a new listener is told of it (a command of
+    /// the vport family). Hosts whose devices user space finds by itself have none.
+    fn for_each_unbound(&self, _each: &mut dyn FnMut(&PortRef<'_>, u8)) {}
+
     /// A queue of `handle`, for which somebody waits, is no longer empty. Called with no lock held.
     fn wake(&self, handle: Handle, queue: Queue);
 }

@@ -39,6 +39,8 @@ struct Ports {
     executed: RefCell<Vec<Executed>>,
     woken: RefCell<Vec<(Handle, Queue)>>,
     tickets: RefCell<Vec<Ticket>>,
+    /// Names of adapters that nobody has bound.
+    unbound: Vec<&'static str>,
 }
 
 impl Ports {
@@ -72,6 +74,13 @@ impl VportHost for Ports {
     fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno> {
         self.executed.borrow_mut().push((*meta, frame.to_vec(), actions.to_vec()));
         Ok(())
+    }
+
+    fn for_each_unbound(&self, each: &mut dyn FnMut(&PortRef<'_>, u8)) {
+        for name in &self.unbound {
+            let (number, kind) = (OdpPort(u16::MAX.into()), VportKind::Netdev);
+            each(&PortRef { number, kind, name, tunnel_port: None }, cmd::NEW);
+        }
     }
 
     fn wake(&self, handle: Handle, queue: Queue) {
@@ -650,6 +659,30 @@ fn ports_that_come_and_go_are_told() {
         b.put_u32(1, 1);
     });
     assert_eq!(join(1, 9), Err(Status::InvalidParameter), "no such group of connections");
+}
+
+#[test]
+fn who_begins_to_listen_is_told_of_adapters_that_nobody_has_bound() {
+    let mut rig = Rig::new();
+    rig.host.unbound = vec!["vif7", "vif8"];
+    let other = rig.device.open().unwrap();
+    let join = |rig: &Rig| {
+        rig.write(ids::CONTROL, control_cmd::MC_SUBSCRIBE, 1, |b| {
+            b.put_u32(control_attr::MCAST_GRP, 101);
+            b.put_u8(control_attr::MCAST_JOIN, 1);
+        })
+    };
+    assert_eq!(join(&rig), Ok(Written::Done));
+    let mut out = [0; 300];
+    for name in ["vif7", "vif8"] {
+        let n = rig.device.read_event(rig.me, &mut out).unwrap();
+        let attrs = VportAttrs::decode(Attrs::new(&out[24..n])).unwrap();
+        assert_eq!((out[16], attrs.number, attrs.name), (cmd::NEW, Some(65535), Some(name)));
+    }
+    assert_eq!(rig.device.read_event(rig.me, &mut out), Ok(0));
+    rig.me = other;
+    assert_eq!(join(&rig), Ok(Written::Done));
+    assert!(rig.device.read_event(rig.me, &mut out).unwrap() > 0, "each listener is told for itself");
 }
 
 struct NoHost;

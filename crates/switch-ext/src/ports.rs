@@ -387,6 +387,18 @@ impl Ports {
         Some(Named { name: copied(self.name_of(nic)?)?, kind: nic.info.kind, number: nic.vport })
     }
 
+    /// Every connected adapter that could be bound and is not; `None` if memory is short.
+    pub fn unbound(&self) -> Option<Vec<Named>> {
+        let connected = self.nics.iter().filter(|n| n.stage == Stage::Connected && n.vport.is_none());
+        let mut all = Vec::new();
+        for nic in connected {
+            let Some(name) = self.name_of(nic) else { continue };
+            all.try_reserve(1).ok()?;
+            all.push(Named { name: copied(name)?, kind: nic.info.kind, number: None });
+        }
+        Some(all)
+    }
+
     /// The address and MTU of the adapter called `name`, and whether it is connected.
     pub fn netdev(&self, name: &str) -> Option<(EthAddr, u32, bool)> {
         let nic = self.nic_named(name)?;

@@ -58,6 +58,15 @@ impl<P: Platform> VportHost for Extension<P> {
         Ok(())
     }
 
+    fn for_each_unbound(&self, each: &mut dyn FnMut(&PortRef<'_>, u8)) {
+        // Told without the lock: `each` queues, and wakes who waits.
+        let Some(unbound) = self.ports().read().unbound() else { return };
+        for adapter in &unbound {
+            let (port, command) = adapter.event(cmd::NEW);
+            each(&port, command);
+        }
+    }
+
     fn wake(&self, handle: Handle, queue: Queue) {
         self.platform().wake(handle, queue);
     }
@@ -72,16 +81,28 @@ impl<P: Platform> Extension<P> {
         })
     }
 
-    /// Tells user space that an adapter came, so that somebody may bind it, or that one that is bound went.
+    /// Tells user space that an adapter came or went.
     pub(crate) fn announce(&self, nic: NicId, command: u8) {
         let Some(device) = self.platform().device() else { return };
         // What is not told for want of memory is found by whoever lists ports.
-        let Some(Named { name, kind, number }) = self.ports().read().named(nic) else { return };
-        if command == cmd::DEL && number.is_none() {
-            return;
-        }
-        let kind = if kind == NicKind::Internal { VportKind::Internal } else { VportKind::Netdev };
-        let number = number.unwrap_or(UNBOUND);
-        device.port_event(self, &PortRef { number, kind, name: &name, tunnel_port: None }, command);
+        let Some(named) = self.ports().read().named(nic) else { return };
+        let (port, command) = named.event(command);
+        device.port_event(self, &port, command);
+    }
+}
+
+impl Named {
+    /// What user space is told when the adapter comes or goes. Only a virtual machine's that nobody has bound comes as a new
+    /// port, which a daemon may bind of its own accord; others that are not bound have changed, so that one looks again
+    /// whose port could not be opened.
+    fn event(&self, command: u8) -> (PortRef<'_>, u8) {
+        let of_machine = matches!(self.kind, NicKind::Synthetic | NicKind::Emulated);
+        let command = match (command, self.number) {
+            (cmd::NEW, None) if !of_machine => cmd::SET,
+            (command, _) => command,
+        };
+        let kind = if self.kind == NicKind::Internal { VportKind::Internal } else { VportKind::Netdev };
+        let number = self.number.unwrap_or(UNBOUND);
+        (PortRef { number, kind, name: &self.name, tunnel_port: None }, command)
     }
 }

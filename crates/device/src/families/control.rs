@@ -47,6 +47,9 @@ pub(super) fn write<H: VportHost + ?Sized>(
     if gone.is_some_and(|gone| gone.waiting) {
         host.wake(handle, queue);
     }
+    if queue == Queue::Events && device.slot(handle)?.hears_of_ports() {
+        host.for_each_unbound(&mut |port, command| device.port_event_to(host, handle, port, command));
+    }
     Ok(Written::Done)
 }
 

@@ -101,3 +101,19 @@ fn a_reserved_name_is_bound_when_its_adapter_comes() {
     assert_eq!(ports.named(id), Some(named));
     assert_eq!(ports.netdev("vm1"), Some((EthAddr::ZERO, 1500, true)));
 }
+
+#[test]
+fn adapters_that_nobody_has_bound_are_listed_while_they_are_connected() {
+    let mut ports = Ports::default();
+    let names =
+        |ports: &Ports| -> Vec<String> { ports.unbound().unwrap().into_iter().map(|n| n.name).collect() };
+    with_vm(&mut ports, 7, "vm1");
+    with_vm(&mut ports, 8, "vm2");
+    assert_eq!(names(&ports), ["vm1", "vm2"]);
+    ports.bind("vm1", OdpPort(1)).unwrap();
+    assert_eq!(names(&ports), ["vm2"]);
+    ports.disconnect_nic(NicId { port: 8, index: 0 });
+    assert!(names(&ports).is_empty());
+    ports.unbind(OdpPort(1)).unwrap();
+    assert_eq!(names(&ports), ["vm1"]);
+}
