@@ -76,10 +76,10 @@ impl Connection {
         Ok(connection)
     }
 
-    /// A number for the next request.
-    pub(crate) fn next_seq(&mut self) -> u32 {
+    /// The handle's number, and one for the next request.
+    pub(crate) fn next_ids(&mut self) -> (u32, u32) {
         self.seq = self.seq.wrapping_add(1);
-        self.seq
+        (self.pid, self.seq)
     }
 
     /// Sends an operation; its answer is received in its turn.

@@ -22,8 +22,10 @@ use packet::{FlatPacket, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
 
 use crate::connection::{Connection, Failure, OpenError};
+use crate::handle_thread::HandleThread;
+use crate::listener::{self, News};
 use crate::message::{self, attrs, begin, begin_ct, command_error, port_error, reply_attrs};
-use crate::receiver::{Receiver, execute};
+use crate::receiver::{self, execute};
 
 /// The daemon's clock.
 pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -55,7 +57,10 @@ pub struct DpifDevice {
     alive: Arc<AtomicBool>,
     /// Connections without a request under way.
     idle: Mutex<Vec<Connection>>,
-    receivers: Mutex<Vec<Receiver>>,
+    receivers: Mutex<Vec<HandleThread>>,
+    /// Who hears of adapters, and what was heard.
+    listener: Mutex<Option<HandleThread>>,
+    news: Arc<Mutex<News>>,
     /// Who answers upcalls.
     handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
     /// Devices behind ports, as far as they were asked for.
@@ -66,7 +71,7 @@ pub struct DpifDevice {
     meters: Mutex<BTreeMap<u32, MeterConfig>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -97,16 +102,20 @@ impl DpifDevice {
     /// Opens the device. Its ports and flows are as they were left.
     pub fn open(setup: Setup) -> Result<DpifDevice, OpenError> {
         let first = Connection::open(&setup.path)?;
-        Ok(DpifDevice {
+        let device = DpifDevice {
             setup,
             alive: Arc::new(AtomicBool::new(true)),
             idle: Mutex::new(vec![first]),
             receivers: Mutex::default(),
+            listener: Mutex::default(),
+            news: Arc::default(),
             handler: Mutex::default(),
             devices: Mutex::default(),
             ports: Mutex::default(),
             meters: Mutex::default(),
-        })
+        };
+        device.listen();
+        Ok(device)
     }
 
     /// False once the other process has gone, until [`DpifDevice::revive`].
@@ -135,11 +144,39 @@ impl DpifDevice {
                 log::warn!(target: "dpif", "meter {id} cannot be set again ({e:?})");
             }
         }
+        self.listen();
         self.start_receivers();
         if self.is_alive() {
             log::info!(target: "dpif", "the datapath's process is there again");
         }
         self.is_alive()
+    }
+
+    /// For whoever notices that the other process has gone.
+    fn when_gone(&self) -> Waker {
+        let (alive, waker) = (self.alive.clone(), self.setup.waker.clone());
+        Arc::new(move || is_gone(&alive, &waker))
+    }
+
+    /// Starts to hear of adapters.
+    fn listen(&self) {
+        let mut listener = lock(&self.listener);
+        *listener = None;
+        let (news, waker) = (self.news.clone(), self.setup.waker.clone());
+        match listener::start(&self.setup.path, news, waker, self.when_gone()) {
+            Ok(thread) => *listener = Some(thread),
+            Err(e) => log::error!(target: "dpif", "events about ports cannot be received ({e})"),
+        }
+    }
+
+    /// True if adapters that are no ports came, went or changed since the last call.
+    pub fn take_changed(&self) -> bool {
+        std::mem::take(&mut lock(&self.news).is_new)
+    }
+
+    /// Adapters of virtual machines that came and that nobody has bound, each told once.
+    pub fn take_unbound(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.news).unbound).into_iter().collect()
     }
 
     /// Starts as many receivers as there is work for; ports' upcalls go to them.
@@ -148,9 +185,8 @@ impl DpifDevice {
         lock(&self.receivers).clear();
         if let Some(handler) = lock(&self.handler).clone() {
             for _ in 0..(self.setup.cores / 2).clamp(1, MAX_RECEIVERS) {
-                let (alive, waker) = (self.alive.clone(), self.setup.waker.clone());
-                let lost: Waker = Arc::new(move || is_gone(&alive, &waker));
-                match Receiver::start(&self.setup.path, handler.clone(), self.setup.clock.clone(), lost) {
+                let (handler, clock) = (handler.clone(), self.setup.clock.clone());
+                match receiver::start(&self.setup.path, handler, clock, self.when_gone()) {
                     Ok(receiver) => lock(&self.receivers).push(receiver),
                     Err(e) => log::error!(target: "dpif", "upcalls cannot be received ({e})"),
                 }
@@ -188,7 +224,7 @@ impl DpifDevice {
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Failure> {
         self.with(|c| {
-            let request = make((c.pid, c.next_seq()));
+            let request = make(c.next_ids());
             c.transact(request).map(read)
         })
     }
@@ -199,7 +235,7 @@ impl DpifDevice {
         mut each: impl FnMut(netlink::Attrs<'_>),
     ) -> Result<(), Failure> {
         self.with(|c| {
-            let request = make((c.pid, c.next_seq()));
+            let request = make(c.next_ids());
             c.dump(request, |m| each(attrs(m.payload)))
         })
     }
@@ -500,5 +536,6 @@ fn lookup_flow(key: &FlowKey, ids: (u32, u32)) -> Builder {
 impl Drop for DpifDevice {
     fn drop(&mut self) {
         lock(&self.receivers).clear();
+        *lock(&self.listener) = None;
     }
 }

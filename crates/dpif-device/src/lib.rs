@@ -6,7 +6,8 @@
 //! ~~~text
 //!   switch ─ Dpif ─► messages (netlink bytes) ─► Connection ─ SOCK_SEQPACKET ─► ovsextd
 //!     ▲                                                                            │
-//!     └─ UpcallHandler ◄─ receiver threads, each a handle that subscribed ◄─ READ_PACKET
+//!     ├─ UpcallHandler ◄─ receiver threads, each a handle that subscribed ◄─ READ_PACKET
+//!     └─ what came and went ◄─ a listener with a handle of its own ◄─ READ_EVENT
 //! ~~~
 //!
 //! Invariants
@@ -14,11 +15,14 @@
 //! I2  Ports, flows and connections are the datapath's: what this process forgets, it can read again.
 //! I3  When the other process goes, every call fails at once and [`DpifDevice::is_alive`] says so.
 //!
-//! Spec: ovsext sections 1 and 2. Reading order: `connection`, `message`, `host`, `receiver`.
+//! Spec: ovsext sections 1 and 2. Reading order: `connection`, `message`, `host`, `handle_thread`, `receiver`,
+//! `listener`.
 #![cfg(target_os = "linux")]
 
 mod connection;
+mod handle_thread;
 mod host;
+mod listener;
 mod message;
 mod receiver;
 

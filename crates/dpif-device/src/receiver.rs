@@ -9,8 +9,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use datapath::{FlowPut, UpcallKind};
 use device::carrier::Operation;
@@ -23,73 +21,24 @@ use odp::netlink::key::{meta_of, take_key};
 use odp::netlink::packet::{self as packet_attrs, PacketAttrs};
 use packet::{FlatPacket, PacketMeta};
 
-use crate::connection::{Closer, Connection, Failure, OpenError, finished};
+use crate::connection::{Connection, Failure, OpenError, finished};
+use crate::handle_thread::{HandleThread, Turn};
 use crate::host::{Clock, Waker};
 use crate::message::{attrs, begin, put_flow};
 
-/// A thread that answers upcalls; it ends with this.
-pub(crate) struct Receiver {
-    pub pid: u32,
-    closer: Closer,
-    closed: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Receiver {
-    /// Subscribes to upcalls and starts to answer them. `gone` is called if the other process goes.
-    pub(crate) fn start(
-        path: &Path,
-        handler: Arc<dyn UpcallHandler>,
-        clock: Clock,
-        gone: Waker,
-    ) -> Result<Receiver, OpenError> {
-        let mut connection = Connection::open(path)?;
-        let pid = connection.pid;
-        subscribe(&mut connection).map_err(|failure| match failure {
-            Failure::Status(status) => OpenError::Refused(status),
-            _ => OpenError::Os(std::io::ErrorKind::ConnectionReset.into()),
-        })?;
-        let closer = connection.closer().map_err(OpenError::Os)?;
-        let closed = Arc::new(AtomicBool::new(false));
-        let ended = closed.clone();
-        let thread = std::thread::Builder::new().name("upcalls".to_owned());
-        let run = move || {
-            let mut answering = Answering { connection, handler, clock, fresh: Vec::new() };
-            let end = loop {
-                match answering.turn() {
-                    Ok(()) => {}
-                    // A request that is refused says nothing about the next.
-                    Err(Failure::Errno(_)) => {}
-                    Err(end) => break end,
-                }
-            };
-            if !ended.load(Ordering::Acquire) {
-                log::debug!(target: "dpif", "a receiver of upcalls ends ({end:?})");
-                gone();
-            }
-        };
-        Ok(Receiver { pid, closer, closed, thread: Some(thread.spawn(run).map_err(OpenError::Os)?) })
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.closed.store(true, Ordering::Release);
-        self.closer.close();
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked is ended as well.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn control(connection: &mut Connection, command: u8) -> Builder {
-    let (pid, seq) = (connection.pid, connection.next_seq());
-    begin(ids::CONTROL, command, 0, (pid, seq))
+/// Subscribes to upcalls and starts to answer them. `gone` is called if the other process goes.
+pub(crate) fn start(
+    path: &Path,
+    handler: Arc<dyn UpcallHandler>,
+    clock: Clock,
+    gone: Waker,
+) -> Result<HandleThread, OpenError> {
+    let make = |connection| Answering { connection, handler, clock, fresh: Vec::new() };
+    HandleThread::start(path, "upcalls", subscribe, make, gone)
 }
 
 fn subscribe(connection: &mut Connection) -> Result<(), Failure> {
-    let mut b = control(connection, control_cmd::PACKET_SUBSCRIBE);
+    let mut b = begin(ids::CONTROL, control_cmd::PACKET_SUBSCRIBE, 0, connection.next_ids());
     b.put_u8(control_attr::PACKET_SUBSCRIBE, 1);
     b.put_u32(control_attr::PACKET_PID, connection.pid);
     connection.write(b)
@@ -103,13 +52,13 @@ struct Answering {
     fresh: Vec<Match>,
 }
 
-impl Answering {
+impl Turn for Answering {
     /// Answers one upcall, or waits for the next.
     fn turn(&mut self) -> Result<(), Failure> {
         let message = self.connection.call(Operation::ReadPacket, &[])?;
         if message.is_empty() {
             self.fresh.clear();
-            let wait = control(&mut self.connection, control_cmd::PEND_PACKET);
+            let wait = begin(ids::CONTROL, control_cmd::PEND_PACKET, 0, self.connection.next_ids());
             return self.connection.write(wait);
         }
         // What cannot be read is of no use to anybody.
@@ -118,7 +67,9 @@ impl Answering {
             None => Ok(()),
         }
     }
+}
 
+impl Answering {
     fn answer(&mut self, upcall: Upcall) -> Result<(), Failure> {
         let mut verdict = self.handler.handle(&upcall, (self.clock)());
         let known = upcall.kind == UpcallKind::Miss && self.fresh.iter().any(|m| m.matches(&upcall.key));
@@ -131,7 +82,7 @@ impl Answering {
         if odp::validate(&verdict.actions).is_err() {
             log::warn!(target: "dpif", "upcall answered with actions that cannot be executed");
         } else if !verdict.actions.is_empty() {
-            let ids = (self.connection.pid, self.connection.next_seq());
+            let ids = self.connection.next_ids();
             let request = execute(&upcall.key, &upcall.meta, upcall.packet.frame(), &verdict.actions, ids);
             // A packet that fits no message came by none.
             if let Ok(bytes) = finished(request) {
@@ -151,7 +102,7 @@ impl Answering {
     }
 
     fn send_put(&mut self, put: &FlowPut) -> Result<(), Failure> {
-        let ids = (self.connection.pid, self.connection.next_seq());
+        let ids = self.connection.next_ids();
         let bytes = finished(put_flow(put, ids))?;
         self.connection.send(Operation::Transact, &bytes)
     }

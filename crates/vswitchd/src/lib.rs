@@ -14,6 +14,7 @@
 //! Reading order: `run`, `config`, `engine`, `observe`, `status`, `controllers`, `openflow_io`, `commands`, `dpctl`,
 //! `pmd_commands`.
 
+mod auto_add;
 mod commands;
 pub mod config;
 mod controllers;

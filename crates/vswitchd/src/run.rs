@@ -25,6 +25,7 @@ use stream::tls::Settings;
 use switch::{Takeover, Waker};
 use tokio::sync::Notify;
 
+use crate::auto_add::{self, Arrivals};
 use crate::commands;
 use crate::config::{self, Config, FailMode};
 use crate::engine::{Engine, HostSetup, Shared};
@@ -63,6 +64,8 @@ struct Vswitchd {
     status_is_new: bool,
     statistics_due: u64,
     problems: Vec<String>,
+    /// Adapters of virtual machines that are to become ports.
+    arrivals: Arrivals,
 }
 
 async fn serve(handle: Handle, options: Options) -> ExitCode {
@@ -94,6 +97,7 @@ async fn serve(handle: Handle, options: Options) -> ExitCode {
         status_is_new: false,
         statistics_due: 0,
         problems: Vec::new(),
+        arrivals: Arrivals::default(),
     };
     let mut is_ready = false;
     loop {
@@ -144,9 +148,10 @@ impl Vswitchd {
     fn step(&mut self) -> u64 {
         let synced = *self.db.idl().state() == State::Synced && self.db.idl().has_lock();
         let relinked = self.engine.borrow_mut().links_changed();
-        if synced && (self.db.idl().seqno() != self.seqno || relinked) {
+        let replugged = self.look_at_adapters();
+        if synced && (self.db.idl().seqno() != self.seqno || relinked || replugged) {
             self.seqno = self.db.idl().seqno();
-            self.reconfigure(relinked);
+            self.reconfigure(relinked || replugged);
         }
         for plane in self.engine.borrow().planes() {
             plane.host.poll_ports();
@@ -163,6 +168,23 @@ impl Vswitchd {
             self.write_status();
         }
         due.min(controllers_due).min(self.statistics_due).max(self.clock.now_ms() + 1)
+    }
+
+    /// Takes note of adapters that came; true if one that could not be opened may be opened now.
+    fn look_at_adapters(&mut self) -> bool {
+        let engine = self.engine.borrow();
+        if let Some(plane) = self.adding_bridge().and_then(|bridge| engine.plane_of(&bridge.name)) {
+            let came = plane.host.take_unbound();
+            self.arrivals.note(came);
+        }
+        engine.planes().fold(false, |changed, plane| plane.host.take_changed() | changed)
+    }
+
+    /// The bridge whose ports adapters of virtual machines become by themselves.
+    fn adding_bridge(&self) -> Option<&config::Bridge> {
+        let engine = self.engine.borrow();
+        let is_behind_device = |name: &str| engine.plane_of(name).is_some_and(|p| p.host.outlives_us());
+        auto_add::bridge_for(&self.config, is_behind_device)
     }
 
     /// Has standalone bridges do without controllers that do not answer; returns when to look again.
@@ -256,7 +278,8 @@ impl Vswitchd {
             self.writing = None;
         }
         let now = self.clock.now_ms();
-        let wanted = self.announce || self.status_is_new || now >= self.statistics_due;
+        let adding = self.adding_bridge().map(|bridge| bridge.uuid).filter(|_| self.arrivals.any());
+        let wanted = self.announce || self.status_is_new || now >= self.statistics_due || adding.is_some();
         let Some(root) = self.config.root.filter(|_| wanted) else { return };
         self.status_is_new = false;
         let statistics = if now >= self.statistics_due { Statistics::Read } else { Statistics::Leave };
@@ -276,6 +299,9 @@ impl Vswitchd {
         drop(engine);
         let mut txn = Txn::new(self.db.idl().replica());
         status.write(root, &mut txn);
+        if let Some(bridge) = adding {
+            self.arrivals.write(bridge, &mut txn);
+        }
         self.writing = Some(self.db.start(txn));
         // What changed nothing is answered at once.
         if let Some(id) = self.writing

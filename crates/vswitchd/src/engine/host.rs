@@ -72,6 +72,22 @@ impl Host {
         }
     }
 
+    /// True if adapters came, went or changed since the last call: ports that could not be opened may be now.
+    pub fn take_changed(&self) -> bool {
+        match self {
+            Host::InProcess(_) => false,
+            Host::Device(host) => host.take_changed(),
+        }
+    }
+
+    /// Adapters of virtual machines that came and that nobody has bound, each told once.
+    pub fn take_unbound(&self) -> Vec<String> {
+        match self {
+            Host::InProcess(_) => Vec::new(),
+            Host::Device(host) => host.take_unbound(),
+        }
+    }
+
     /// Looks at every device again.
     pub fn links_changed(&self) {
         if let Host::InProcess(host) = self {
