@@ -53,6 +53,11 @@ fn is_about_ports(message: &[u8]) -> bool {
 }
 
 fn subscribe(channel: &Channel) {
+    // Events of connections come from other processors, at any time.
+    let _ = channel.ask(ids::CONTROL, control_cmd::SOCK_PROP, 0, |b| {
+        b.put_u32(control_attr::SOCK_PROTO, [ids::NETLINK_GENERIC, ids::NETLINK_NETFILTER][below(2)]);
+        b.put_u32(control_attr::SOCK_PID, channel.pid);
+    });
     // Twice, or without memory, it fails; both may be.
     let _ = channel.write(ids::CONTROL, control_cmd::PACKET_SUBSCRIBE, |b| {
         b.put_u8(control_attr::PACKET_SUBSCRIBE, below(2) as u8);

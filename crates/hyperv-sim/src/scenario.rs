@@ -221,6 +221,14 @@ fn make_guests() {
 /// Guests talk while ports come and go and the extension is paused.
 fn converse() {
     let user_space = Arc::new(UserSpace::new());
+    // Whoever begins to listen hears of the adapters that are there: only machines' are new ports.
+    let is_machine =
+        |p: &Place| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);
+    let unbound = PLACES.iter().map(|p| (if is_machine(p) { cmd::NEW } else { cmd::SET }, p.name));
+    let (mut told, mut there) = (user_space.events(), unbound.collect::<Vec<_>>());
+    told.sort();
+    there.sort();
+    rule(told.iter().map(|(c, n)| (*c, n.as_str())).eq(there), "adapters that are there are not told");
     let vlan = with(|w| {
         w.vlan = w.random.once_in(2).then_some(5);
         w.vlan
