@@ -6,7 +6,7 @@
 //! An ICMP error has no tuple of its own: it is looked up by the reverse of the packet that it quotes, which is
 //! what a packet of the error's own direction would have.
 //!
-//! Fragments cannot be tracked until they are reassembled.
+//! Fragments cannot be tracked: datagrams can, which `fragments.rs` makes of them.
 
 use packet::L4Checksum;
 use wire::checksum::{Sum, pseudo_v4, pseudo_v6};

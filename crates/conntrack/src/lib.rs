@@ -22,6 +22,7 @@ extern crate std;
 mod action;
 mod commit;
 mod extract;
+mod fragments;
 mod icmp;
 mod maintain;
 mod nat;
@@ -54,6 +55,9 @@ pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortC
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
 pub use filter::{TupleError, TupleMatch};
+pub use fragments::{
+    FragmentCounts, FragmentRef, Fragments, Held, Ipf, LEAST_MIN_FRAG, MAX_NFRAGS, Name, Piece, Waiting,
+};
 pub use plain::Headers;
 pub use save::{Record, SAVED_LEN};
 pub use table::Conntrack;

@@ -90,7 +90,9 @@ impl Conntrack {
     /// True if a shard is short of memory, or a limit was reached: [`Conntrack::maintain`] should be called before the next batch.
     pub fn wants_maintenance(&self) -> bool {
         let m = &self.maintenance;
-        m.pressed.load(Ordering::Relaxed) || m.short.iter().any(|w| w.load(Ordering::Relaxed) != 0)
+        m.pressed.load(Ordering::Relaxed)
+            || m.short.iter().any(|w| w.load(Ordering::Relaxed) != 0)
+            || self.fragments().wants_maintenance()
     }
 
     /// Grows memory, and removes what has expired: looks at up to `budget` connections. Any thread may call it, between
@@ -102,6 +104,7 @@ impl Conntrack {
                 break;
             }
         }
+        self.fragments().maintain(now);
         self.sweep(now, budget)
     }
 

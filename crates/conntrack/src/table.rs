@@ -6,6 +6,7 @@
 //! Context: any thread. Nothing here waits for anything but the lock of a shard, which is held for one connection's
 //! state change, one step of a walk, or the moving of one shard's index.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -16,6 +17,7 @@ use crate::config::{Config, CtStats, NoMemory, ZoneLimit};
 use crate::counters::{Counter, CounterSet};
 use crate::entry::{Entry, Event, EventKind};
 use crate::events::Events;
+use crate::fragments::Fragments;
 use crate::hash::Seed;
 use crate::limits::Limits;
 use crate::maintain::Maintenance;
@@ -42,6 +44,7 @@ pub struct Conntrack {
     pub(crate) counters: CounterSet,
     pub(crate) limits: Limits,
     pub(crate) events: Events,
+    fragments: Box<Fragments>,
     pub(crate) maintenance: Maintenance,
     /// Seconds of every timeout of every policy.
     policies: Vec<AtomicU32>,
@@ -83,6 +86,7 @@ impl Conntrack {
         policies.extend(TimeoutPolicy::DEFAULT.seconds().into_iter().cycle().take(size).map(AtomicU32::new));
         Ok(Conntrack {
             seed: Seed::new(config.seed),
+            fragments: Fragments::boxed(Seed::new(config.seed))?,
             shards,
             counters: CounterSet::default(),
             limits: Limits::new(config.max_conns)?,
@@ -175,6 +179,11 @@ impl Conntrack {
 
     pub(crate) fn seq_check(&self) -> SeqCheck {
         if self.tcp_seq_check() { SeqCheck::On } else { SeqCheck::Off }
+    }
+
+    /// Fragments that wait for the rest of their datagrams.
+    pub fn fragments(&self) -> &Fragments {
+        &self.fragments
     }
 
     /// The oldest event that was not read yet.

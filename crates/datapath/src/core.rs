@@ -142,11 +142,14 @@ impl Datapath {
         self.workers.locals().for_each(|totals| totals.add_to(&mut stats));
         (stats.flows, stats.masks) = self.flows.counts(&self.workers);
         stats.evicted = self.flows.evicted();
-        // These are no drops of the datapath's: the packets go on, untracked.
+        // These are no drops of workers: packets that go on, untracked; fragments that were held.
         let ct = self.conntrack.stats();
         stats.drops.add(DropReason::ConntrackFull, ct.full);
         stats.drops.add(DropReason::ConntrackZoneFull, ct.zone_full);
         stats.drops.add(DropReason::NatExhausted, ct.nat_exhausted);
+        let fragments = self.conntrack.fragments();
+        let purged = fragments.counts(false).purged + fragments.counts(true).purged;
+        stats.drops.add(DropReason::FragmentExpired, purged);
         Reply::Stats(stats)
     }
 

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use conntrack::{Alg, Commit, CtPacket, CtVerdict, PortChoice, Rewrite};
 use flow::{FlowKey, Layers, PlainKey};
 use odp::{Action, HashAlg, MAX_DEPTH, MplsLayer, Ufid, Userspace};
-use packet::{Batch, DropReason, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
+use packet::{Batch, DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use tunnel::Reassembly;
 
 use crate::carry::{Way, needs_cutting};
@@ -48,7 +48,7 @@ pub(crate) struct Start<'a> {
 
 /// A place in a tree of lists: the index in each list from the root on.
 #[derive(Clone, Copy, Default)]
-struct Place {
+pub(crate) struct Place {
     index: [u16; MAX_DEPTH + 1],
     /// Bit n: the list at depth n + 1 is `check_pkt_len`'s `if_less_equal`.
     second: u16,
@@ -77,7 +77,7 @@ impl Place {
         self.index.get(self.depth).copied().map_or(0, usize::from)
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         if let Some(index) = self.index.get_mut(self.depth) {
             *index = index.saturating_add(1);
         }
@@ -152,6 +152,8 @@ pub(crate) struct Executor<'a, B, H> {
     pub waiting: &'a mut Batch<B>,
     pub stack: &'a mut Stack<B>,
     pub stt: &'a mut Reassembly<B>,
+    /// Where a datagram is put together.
+    pub datagram: &'a mut Vec<u8>,
     pub tally: &'a mut Tally,
     pub random: &'a mut u64,
     /// The packet's key, as far as `known` says.
@@ -224,12 +226,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
                 self.drop(drop_reason(*code));
                 return Step::Gone;
             }
-            Action::Ct(ct) => {
-                if let Err(reason) = self.conntrack(ct) {
-                    self.drop(reason);
-                    return Step::Gone;
-                }
-            }
+            Action::Ct(ct) => return self.conntrack(ct, place),
             Action::CtClear => {
                 self.whole();
                 self.meta.clear_ct();
@@ -453,18 +450,31 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     /// Has each piece of a packet go on at `place`, the first one first.
     #[inline(never)]
     fn push_pieces(&mut self, buf: &B, place: &Place) {
-        let (meta, layers, trunc) = (*self.meta, self.layers, self.trunc);
         let before = self.stack.0.len();
-        self.cut(buf, |x, buf| {
-            if x.stack.0.len() < before + PIECES && x.stack.0.len() < x.stack.0.capacity() {
-                x.stack.0.push(Waiting { meta, buf, layers, trunc, place: *place });
-            } else {
-                x.drop(DropReason::WorklistFull);
-            }
-        });
+        self.cut(buf, |x, buf| x.push_piece(buf, place, before));
+        self.reverse_pieces(before);
+    }
+
+    /// Has a piece of a packet go on at `place`; `before` is how many packets waited before the first one.
+    pub fn push_piece(&mut self, buf: B, place: &Place, before: usize) {
+        if self.stack.0.len() < before + PIECES && self.stack.0.len() < self.stack.0.capacity() {
+            let (meta, layers, trunc) = (*self.meta, self.layers, self.trunc);
+            self.stack.0.push(Waiting { meta, buf, layers, trunc, place: *place });
+        } else {
+            self.drop(DropReason::WorklistFull);
+        }
+    }
+
+    /// Has pieces go on in the order in which they were pushed.
+    pub fn reverse_pieces(&mut self, before: usize) {
         if let Some(pieces) = self.stack.0.get_mut(before..) {
             pieces.reverse();
         }
+    }
+
+    /// Packets that go on later.
+    pub fn waiting_pieces(&self) -> usize {
+        self.stack.0.len()
     }
 
     #[inline(never)]
@@ -482,23 +492,43 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     #[inline(never)]
-    fn conntrack(&mut self, ct: &odp::CtAction) -> Result<(), DropReason> {
+    fn conntrack(&mut self, ct: &odp::CtAction, place: &Place) -> Step {
+        if !matches!(self.known, Known::Short(_)) {
+            self.refresh();
+            if self.key.nw_frag() != 0 && self.fragment(ct, place) {
+                return Step::Gone;
+            }
+        }
+        let Some(mut buf) = self.buf.take() else { return Step::Gone };
+        // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
+        let tracked = if buf.pull_up(usize::from(self.layers.end)) {
+            let (l4, len) = (buf.offload().l4, buf.len());
+            self.track(ct, buf.head_mut(), len, l4)
+        } else {
+            Err(DropReason::NoMemory)
+        };
+        if let Err(reason) = tracked {
+            self.drop(reason);
+            return Step::Gone;
+        }
+        self.buf = Some(buf);
+        Step::Next
+    }
+
+    /// Tracks a packet of `len` bytes that begins with `head`, and of which the key and the layers are.
+    pub fn track(
+        &mut self,
+        ct: &odp::CtAction,
+        head: &mut [u8],
+        len: usize,
+        l4_checksum: L4Checksum,
+    ) -> Result<(), DropReason> {
         let (eth_type, plain) = match self.known {
             Known::Short(short) => (short.eth_type(), quick::headers(short, &self.layers)),
-            Known::Key | Known::Stale | Known::Nothing => {
-                self.refresh();
-                (self.key.eth_type(), None)
-            }
+            Known::Key | Known::Stale | Known::Nothing => (self.key.eth_type(), None),
         };
-        let Some(buf) = &mut self.buf else { return Ok(()) };
-        // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
-        if !buf.pull_up(usize::from(self.layers.end)) {
-            return Err(DropReason::NoMemory);
-        }
-        let l4_checksum = buf.offload().l4;
-        let len = buf.len();
         let l3 = self.layers.l3.map_or(0, usize::from);
-        let mut view = CtPacket { head: buf.head_mut(), len, l3, eth_type, l4_checksum };
+        let mut view = CtPacket { head, len, l3, eth_type, l4_checksum };
         let (table, action) = (self.dp.conntrack(), tracked(ct));
         let verdict = match &plain {
             Some((_, headers)) => table.process_plain(self.now, self.meta, &mut view, headers, &action),

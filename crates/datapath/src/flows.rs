@@ -454,6 +454,13 @@ impl Change<'_> {
         if self.flows.is_full() {
             return Err(CommandError::Full);
         }
+        self.enter(put)?;
+        Ok(gone)
+    }
+
+    // apart from `create`, which has replies on its stack: kernel frames are small
+    #[inline(never)]
+    fn enter(&mut self, put: &mut FlowPut) -> Result<(), CommandError> {
         self.ufids.try_reserve(1, |(hash, _)| *hash).map_err(|_| SHORT)?;
         let mask = self.table.tuples.mask(&self.guard, &put.matched.wc).map_err(|_| SHORT)?;
         let id = self.place(put, &mask)?;
@@ -464,7 +471,7 @@ impl Change<'_> {
         }
         let hash = ufid_hash(put.ufid);
         self.ufids.insert_unique(hash, (hash, id), |(hash, _)| *hash);
-        Ok(gone)
+        Ok(())
     }
 
     /// Removes the flow that was used longest ago of some that are spread over the table: flows made together may be in

@@ -13,6 +13,11 @@ pub trait Host<B> {
     /// An empty buffer for `len` bytes behind `headroom`; `None` if memory is short.
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<B>;
 
+    /// The same for a packet that comes of `origin`, for hosts whose packets know where they came from.
+    fn alloc_of(&mut self, _origin: &B, len: usize, headroom: usize) -> Option<B> {
+        self.alloc(len, headroom)
+    }
+
     /// Hands a sampled packet to the listeners of `group`, where the host has such.
     fn sample(&mut self, _group: u32, _cookie: &[u8], _packet: &B) {}
 

@@ -29,6 +29,7 @@ mod cache;
 mod carry;
 mod encap;
 mod execute;
+mod fragments;
 mod meter;
 mod patch;
 mod plan;

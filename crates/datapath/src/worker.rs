@@ -35,6 +35,7 @@ use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::execute::{Executor, Known, Stack, Start};
 use crate::flows::{Megaflow, Run};
+use crate::fragments;
 use crate::plan::{Plan, Program};
 use crate::quick::{Carried, Plain, Tracker};
 use crate::{Datapath, Egress, Host, UpcallKind};
@@ -74,6 +75,8 @@ struct Desk<B> {
     successors: Successors,
     /// Frames of STT tunnels of which segments are missing.
     stt: Reassembly<B>,
+    /// Where datagrams are put together of their fragments.
+    datagram: Vec<u8>,
     /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
     keys: Box<[FlowKey]>,
     tally: Box<Tally>,
@@ -238,6 +241,7 @@ impl<B: PacketBuf> Desk<B> {
             carried: Carried::try_new(WAITING)?,
             successors: Successors::default(),
             stt: Reassembly::try_new()?,
+            datagram: fragments::try_room()?,
             keys: try_keys()?,
             tally: try_tally()?,
             random: seed | 1,
@@ -521,6 +525,7 @@ impl<B: PacketBuf> Desk<B> {
             waiting: &mut self.waiting,
             stack: &mut self.stack,
             stt: &mut self.stt,
+            datagram: &mut self.datagram,
             tally: &mut self.tally,
             random: &mut self.random,
             key,

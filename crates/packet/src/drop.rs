@@ -87,6 +87,8 @@ drop_reasons! {
     ConntrackFull = "conntrack_full";
     /// The zone's limit of connections was reached; the packet goes on without a connection.
     ConntrackZoneFull = "conntrack_zone_full";
+    /// A fragment that went to connection tracking, and whose datagram's rest did not come in time.
+    FragmentExpired = "datapath_drop_fragment_expired";
     /// Larger than the output port's MTU.
     MtuExceeded = "datapath_drop_mtu_exceeded";
     /// The output port's queue or ring was full, or the device refused the frame.

@@ -57,7 +57,12 @@ impl<P: Platform> core::fmt::Debug for Frame<P> {
 impl<P: Platform> Frame<P> {
     /// A frame without bytes.
     pub(crate) fn empty(block: P::Block) -> Frame<P> {
-        let (start, offload) = (HEADROOM, Offload::default());
+        Frame::empty_at(block, HEADROOM)
+    }
+
+    /// The same with `start` bytes of room in front.
+    pub(crate) fn empty_at(block: P::Block, start: u16) -> Frame<P> {
+        let offload = Offload::default();
         Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN }
     }
 

@@ -102,8 +102,15 @@ impl<P: Platform> Host<Frame<P>> for Services<'_, P> {
 
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<Frame<P>> {
         let block = self.0.block()?;
-        let room = block.bytes().len().checked_sub(usize::from(HEADROOM))?;
-        (len <= room && headroom <= usize::from(HEADROOM)).then(|| Frame::empty(block))
+        let start = headroom.max(usize::from(HEADROOM));
+        let room = block.bytes().len().checked_sub(start)?;
+        (len <= room).then(|| Frame::empty_at(block, start as u16))
+    }
+
+    fn alloc_of(&mut self, origin: &Frame<P>, len: usize, headroom: usize) -> Option<Frame<P>> {
+        let mut frame = self.alloc(len, headroom)?;
+        frame.origin = origin.origin;
+        Some(frame)
     }
 
     fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {

@@ -7,6 +7,7 @@
 
 mod connections;
 mod flows;
+mod fragments;
 mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use datapath::{Command, DropCounts, Stats};
 use dpif::Dpif;
 use dpif::text::{Counters, FlowLine, show};
 use odp::Ufid;
-use packet::{DropReason, Now};
+use packet::{DropReason, Instant, Now};
 
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
 #[derive(Clone, Default)]
@@ -45,6 +46,10 @@ pub enum LimitedBy {
 pub type Millis = Rc<dyn Fn() -> u64>;
 
 const INVALID: &str = "Invalid argument";
+
+fn now(now_ms: &Millis) -> Now {
+    Now { mono: Instant::from_millis(now_ms()), wall_ms: 0 }
+}
 
 /// An error: what was being done, and why it failed.
 fn failed(what: &str, why: &str) -> String {
@@ -167,6 +172,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     add("dpctl/ct-stats-show", "[dp] [zone=N]", 3, connections::stats);
     add("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 4, connections::flush);
     register_conntrack(commands, datapaths);
+    fragments::register(commands, datapaths, now_ms);
     limits::register(commands, datapaths);
 }
 

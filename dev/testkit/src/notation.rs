@@ -12,7 +12,7 @@
 //! icmp echo|reply [id N] [seq N]    icmp type N code N     icmp6 echo|reply|type … likewise
 //! mpls LABEL [tc N] [ttl N]         nsh [spi N] [si N] [ttl N] [c1 N] … [c4 N] [md2]
 //! vxlan VNI [flags N]               geneve VNI [options HEX]            gre [key N] [seq N]
-//! ns TARGET [sll MAC] | na TARGET [tll MAC] [rso N]        hex DIGITS…        "text"
+//! ns TARGET [sll MAC] | na TARGET [tll MAC] [rso N]        hex DIGITS…        "text"        count LEN [from N] (bytes that count)
 //! ~~~
 //!
 //! Layers are joined by `/`. Types and protocol numbers follow from the next layer unless given. A trailing `badsum` on

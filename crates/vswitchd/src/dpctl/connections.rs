@@ -3,13 +3,8 @@
 //! Where it sits: registered beside the other `dpctl` commands; reads the table through `dpif`, in parts.
 
 use conntrack::{Detail, Entry, EntryText, Extent, ProtocolCounts, TupleMatch};
-use packet::{Instant, Now};
 
-use super::{Datapaths, INVALID, Millis, failed};
-
-fn now(now_ms: &Millis) -> Now {
-    Now { mono: Instant::from_millis(now_ms()), wall_ms: 0 }
-}
+use super::{Datapaths, INVALID, Millis, failed, now};
 
 /// Takes `-m`, `-s` and `-ms` out of the arguments.
 fn detail(args: &[String]) -> Result<(Detail, Vec<String>), String> {

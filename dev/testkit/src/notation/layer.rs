@@ -126,6 +126,10 @@ impl Layer {
                 Ok(Self::Payload([&head[..], &(vni << 8).to_be_bytes(), &options].concat()))
             }
             "hex" => Ok(Self::Payload(words.rest_as_hex())),
+            "count" => {
+                let (len, from) = (words.number("length")?, words.option("from")?.unwrap_or(0));
+                Ok(Self::Payload((from..from + len).map(|n| n as u8).collect()))
+            }
             other => Err(format!("no layer is called {other:?}")),
         }
     }
