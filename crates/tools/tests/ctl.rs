@@ -1,65 +1,44 @@
 //! ovs-vsctl and vtep-ctl beside Debian's: the same command lines give the same output, errors and exit status.
 
+mod transcript;
+
 use std::process::Command;
 
 use ovsdb::{DbSchema, json};
-use testkit::{Ran, Suite, SwitchUnderTest, oracle, skip};
+use testkit::{Suite, SwitchUnderTest, oracle, skip};
+use transcript::{caller, difference, lines, manual, words};
 
-/// A command line through a shell, so that quotes in the list mean what they mean to users.
-fn run(at: &SwitchUnderTest, program: &str, line: &str) -> Ran {
-    let mut shell = Command::new("sh");
-    at.environment(&mut shell);
-    shell.args(["-c", &format!("exec {program} {line}")]);
-    shell.output().expect("sh starts").into()
+const VSCTL: &str = include_str!("ctl/vsctl.txt");
+const VTEP: &str = include_str!("ctl/vtep.txt");
+
+/// A server of a fresh database of `schema`.
+fn server(suite: &Suite, schema: &str) -> SwitchUnderTest {
+    let mut at = SwitchUnderTest::new(suite);
+    std::fs::remove_file(at.path("conf.db")).unwrap();
+    at.ok(suite, "ovsdb-tool", &["create", &at.path("conf.db"), schema]);
+    at.start_database();
+    at
 }
 
-/// What may differ between two databases: identities, times, folders (of getopt's own messages too), and the order that
-/// follows from identities.
-fn comparable(ran: &Ran, at: &SwitchUnderTest) -> (Option<i32>, Vec<String>, Vec<String>) {
-    let lines = |text: &str| {
-        let text = text.replace(&at.path(""), "DIR/");
-        // Messages of getopt begin with the path of the program.
-        let program = |name: &str| text.find(&format!("/{name}: ")).map(|at| text[at + 1..].to_owned());
-        let text = program("ovs-vsctl").or_else(|| program("vtep-ctl")).unwrap_or(text);
-        let mut lines: Vec<String> = text.lines().map(without_identities).collect();
-        lines.sort();
-        lines
-    };
-    (ran.status, lines(&ran.stdout), lines(&ran.stderr))
+/// Rows, and what hangs on them, come in the order of C's hash tables.
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
 }
 
-fn without_identities(line: &str) -> String {
-    let line = line.split_once('|').map_or(line, |(time, rest)| if time.contains('T') { rest } else { line });
-    let line =
-        line.split_once('|').map_or(line, |(n, rest)| if n.parse::<u32>().is_ok() { rest } else { line });
-    let is_uuid = |w: &str| w.len() == 36 && w.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    let words: Vec<&str> = line.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).collect();
-    let shown = |w: &&str| {
-        if is_uuid(w.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) { "UUID " } else { w }.to_owned()
-    };
-    words.iter().map(shown).collect()
-}
-
-/// Runs every line of `commands` in both programs, each over a fresh database of `schema` in a C server.
+/// Runs every line of `commands` in C's program and in ours beside C's server, and in ours beside our server.
 fn compare(theirs: &Suite, program: &str, ours: &str, options: &str, schema: &str, commands: &str) {
-    let library = format!("LD_LIBRARY_PATH={}", theirs.root().join("usr/lib/x86_64-linux-gnu").display());
-    let database = || {
-        let mut at = SwitchUnderTest::new(theirs);
-        std::fs::remove_file(at.path("conf.db")).unwrap();
-        at.ok(theirs, "ovsdb-tool", &["create", &at.path("conf.db"), schema]);
-        at.start_database();
-        at
-    };
-    let (one, two) = (database(), database());
-    let c = one.command(theirs, program).get_program().to_string_lossy().into_owned();
-    let (c, ours) = (format!("env {library} {c} {options}"), format!("{ours} {options}"));
+    let own = testkit::ours(&["ovsdb-server", "ovsdb-tool"]).expect("our programs are there");
+    let (one, two, three) = (server(theirs, schema), server(theirs, schema), server(&own, schema));
+    let c = format!("{} {options}", caller(Some((theirs, program)), ""));
+    let ours = format!("{ours} {options}");
     let mut differences = Vec::new();
-    for line in commands.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        let (expected, got) =
-            (comparable(&run(&one, &c, line), &one), comparable(&run(&two, &ours, line), &two));
-        if expected != got {
-            differences.push(format!("{program} {line}\n  C:    {expected:?}\n  ours: {got:?}"));
-        }
+    for line in lines(commands) {
+        let unordered = ["show", "list", "find", "list-local-macs", "list-remote-macs"];
+        let of_rows = line.split_whitespace().any(|w| unordered.contains(&w));
+        let settle = if of_rows { sorted } else { |lines| lines };
+        let all = [(&one, c.as_str()), (&two, ours.as_str()), (&three, ours.as_str())];
+        differences.extend(difference(line, program, &all, settle));
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
@@ -68,15 +47,79 @@ fn compare(theirs: &Suite, program: &str, ours: &str, options: &str, schema: &st
 fn every_command_line_of_ovs_vsctl_does_what_it_does_in_c() {
     let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
     let schema = theirs.schema().display().to_string();
-    let (ours, commands) = (env!("CARGO_BIN_EXE_ovs-vsctl"), include_str!("ctl/vsctl.txt"));
-    compare(&theirs, "ovs-vsctl", ours, "--no-wait", &schema, commands);
+    compare(&theirs, "ovs-vsctl", env!("CARGO_BIN_EXE_ovs-vsctl"), "--no-wait", &schema, VSCTL);
 }
 
 #[test]
 fn every_command_line_of_vtep_ctl_does_what_it_does_in_c() {
     let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
-    let (ours, commands) = (env!("CARGO_BIN_EXE_vtep-ctl"), include_str!("ctl/vtep.txt"));
-    compare(&theirs, "vtep-ctl", ours, "", VTEP_SCHEMA, commands);
+    compare(&theirs, "vtep-ctl", env!("CARGO_BIN_EXE_vtep-ctl"), "", VTEP_SCHEMA, VTEP);
+}
+
+/// What has changed since C's 3.1 (3.3: the policy is judged, not the zone; 3.6: what is malformed is refused).
+#[test]
+fn zones_are_judged_by_their_policies() {
+    let Some(ours) = testkit::ours(&["ovsdb-server", "ovsdb-tool"]) else { return };
+    let at = server(&ours, &ours.schema().display().to_string());
+    let program = format!("{} --no-wait", env!("CARGO_BIN_EXE_ovs-vsctl"));
+    let said = |line: &str| {
+        let ran = transcript::run(&at, &program, line);
+        (ran.status, ran.stdout.trim_end().to_owned() + ran.stderr.trim_end())
+    };
+    let fails =
+        |line: &str, why: &str| assert_eq!(said(line), (Some(1), format!("ovs-vsctl: {why}")), "{line}");
+    assert_eq!(said("init").0, Some(0));
+    let made =
+        said("-- --id=@d create Datapath datapath_version=0 -- set Open_vSwitch . datapaths:netdev=@d");
+    assert_eq!(made.0, Some(0), "{made:?}");
+    assert_eq!(said("add-zone-tp netdev zone=1 icmp_first=1").0, Some(0));
+    fails("add-zone-tp netdev zone=1 icmp_first=1", "zone id 1 already has a policy");
+    fails("add-zone-tp netdev zone=2 udp_single=x", "invalid timeout value (x)");
+    fails("add-zone-tp netdev zone=70000 udp_single=3", "invalid zone_id (70000)");
+    fails("add-zone-tp netdev zone=x udp_single=3", "invalid zone_id (x)");
+    fails("del-zone-tp netdev zone=3", "zone id 3 does not have a policy");
+    assert_eq!(said("set-zone-limit netdev 1 7 -- del-zone-tp netdev zone=1").0, Some(0));
+    assert_eq!(said("list-zone-tp netdev").1, "Zone:1, Timeout Policies: system default");
+    assert_eq!(said("list-zone-limits netdev").1, "Zone: 1, Limit: 7");
+}
+
+/// What `ovs-vsctl --commands` names: each command with its options.
+#[test]
+fn every_command_and_option_of_ovs_vsctl_is_compared() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let listed = theirs.command("ovs-vsctl").arg("--commands").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let mut missing = Vec::new();
+    for line in listed.lines() {
+        let (options, rest) = line.split_once(',').unwrap();
+        let command = rest.split(',').next().unwrap();
+        let with = |option: &str| {
+            let uses = |w: &str| if option.ends_with('=') { w.starts_with(option) } else { w == option };
+            lines(VSCTL)
+                .map(|l| l.split_whitespace().collect::<Vec<_>>())
+                .any(|words| words.contains(&command) && (option.is_empty() || words.iter().any(|w| uses(w))))
+        };
+        let options = options.split_whitespace().map(|o| o.trim_matches(['[', ']'])).chain([""]);
+        missing.extend(options.filter(|o| !with(o)).map(|o| format!("{o} {command}")));
+    }
+    assert!(listed.lines().count() > 45 && missing.is_empty(), "{missing:?}");
+}
+
+/// What vtep-ctl(8) names: items of lists that begin with a command.
+#[test]
+fn every_command_of_vtep_ctl_is_compared() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let Some(page) = manual(&theirs, "man8/vtep-ctl.8.gz") else { skip!("no gzip to read the manual with") };
+    let commands = page.split(".SH COMMANDS").nth(1).and_then(|rest| rest.split(".SH ").next()).unwrap();
+    let named = commands.lines().filter(|line| line.starts_with(".IP")).filter_map(|line| {
+        let bold =
+            line.split("\\fB").skip(1).find(|bold| bold.starts_with(|c: char| c.is_ascii_lowercase()))?;
+        Some(bold.split([' ', '\\', '"']).next().unwrap_or(bold).to_owned())
+    });
+    let named: Vec<String> = named.collect();
+    let compared = words(VTEP);
+    let missing: Vec<&String> = named.iter().filter(|name| !compared.contains(&name.as_str())).collect();
+    assert!(named.len() > 40 && missing.is_empty(), "{named:?}: {missing:?}");
 }
 
 const VTEP_SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ovsdb-server/schema/vtep.ovsschema");

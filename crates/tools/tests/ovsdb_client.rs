@@ -66,7 +66,7 @@ fn every_command_line_does_what_it_does_in_c() {
         (caller(Some((&theirs, "ovsdb-client")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-client")));
     let mut differences = Vec::new();
     for line in lines(COMMANDS) {
-        differences.extend(difference(line, "ovsdb-client", (&one, &c), (&two, &ours), sorted));
+        differences.extend(difference(line, "ovsdb-client", &[(&one, &c), (&two, &ours)], sorted));
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }

@@ -148,7 +148,7 @@ fn every_command_line_does_what_it_does_in_c() {
         (caller(Some((&theirs, "ovsdb-tool")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-tool")));
     let mut differences = Vec::new();
     for line in lines(COMMANDS) {
-        differences.extend(difference(line, "ovsdb-tool", (&one, &c), (&two, &ours), settled));
+        differences.extend(difference(line, "ovsdb-tool", &[(&one, &c), (&two, &ours)], settled));
         let (expected, got) = (contents(&one), contents(&two));
         if expected != got {
             let names: std::collections::BTreeSet<&String> = expected.keys().chain(got.keys()).collect();

@@ -129,7 +129,7 @@ crate::ctl::commands! {
     "del-aa-mapping" 3..3, "BRIDGE ARG ARG", [], ReadWrite, auto_attach::delete;
     "get-aa-mapping" 1..1, "BRIDGE", [], ReadOnly, auto_attach::list;
 
-    "add-zone-tp" 2..MANY, "DATAPATH zone=ZONE POLICIES", ["--may-exist"], ReadWrite, zones::add_zone_tp;
+    "add-zone-tp" 3..MANY, "DATAPATH zone=ZONE POLICIES", ["--may-exist"], ReadWrite, zones::add_zone_tp;
     "del-zone-tp" 2..2, "DATAPATH zone=ZONE", ["--if-exists"], ReadWrite, zones::del_zone_tp;
     "list-zone-tp" 1..1, "DATAPATH", [], ReadOnly, zones::list_zone_tp;
     "set-zone-limit" 3..3, "DATAPATH ZONE|default LIMIT", [], ReadWrite, zones::set_zone_limit;

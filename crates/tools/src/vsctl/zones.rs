@@ -61,6 +61,11 @@ fn drop_if_bare(cx: &mut Context<'_>, dp: Uuid, id: i64) {
     }
 }
 
+/// The pairs of a map in one line.
+fn listed(map: &Datum) -> String {
+    map.pairs().map(|(k, v)| format!("{}={}", k.to_bare(), v.to_bare())).collect::<Vec<_>>().join(" ")
+}
+
 pub(super) fn add_zone_tp(cx: &mut Context<'_>) -> Done {
     let dp = existing(cx)?;
     let id = zone_argument(cx)?;
@@ -71,16 +76,10 @@ pub(super) fn add_zone_tp(cx: &mut Context<'_>) -> Done {
         let seconds = seconds.ok_or_else(|| format!("invalid timeout value ({value})"))?;
         timeouts.insert(Atom::string(key), Some(Atom::Integer(seconds)));
     }
-    if timeouts.is_empty() {
-        return Err("No timeout policy".into());
-    }
     let has_policy = zone(cx, dp, id).is_some_and(|z| !cx.get("CT_Zone", z, "timeout_policy").is_empty());
-    if has_policy {
-        return if cx.call.has("--may-exist") {
-            Ok(())
-        } else {
-            Err(format!("zone id {id} already has a policy").into())
-        };
+    // The manual says that nothing is done then; C's program sets the policy anew.
+    if has_policy && !cx.call.has("--may-exist") {
+        return Err(format!("zone id {id} already has a policy").into());
     }
     let row = zone_or_new(cx, dp, id);
     let policy = random_uuid();
@@ -107,7 +106,8 @@ pub(super) fn del_zone_tp(cx: &mut Context<'_>) -> Done {
 }
 
 pub(super) fn list_zone_tp(cx: &mut Context<'_>) -> Done {
-    let dp = existing(cx)?;
+    let name = cx.arg(0).to_owned();
+    let dp = datapath(cx, &name).ok_or_else(|| format!("datapath: {name} record not found"))?;
     let zones = cx.get("Datapath", dp, "ct_zones");
     for (id, row) in zones.pairs() {
         let (Some(id), Some(row)) = (id.as_integer(), row.as_uuid()) else { continue };
@@ -115,7 +115,7 @@ pub(super) fn list_zone_tp(cx: &mut Context<'_>) -> Done {
         let text = match policies.first() {
             Some(policy) => {
                 let timeouts = cx.get("CT_Timeout_Policy", *policy, "timeouts");
-                timeouts.pairs().map(|(k, v)| format!("{}={} ", k.to_bare(), v.to_bare())).collect()
+                listed(&timeouts)
             }
             None => "system default".to_owned(),
         };
@@ -180,8 +180,6 @@ pub(super) fn list_dp_cap(cx: &mut Context<'_>) -> Done {
     let name = cx.arg(0).to_owned();
     let dp = datapath(cx, &name).ok_or_else(|| format!("datapath \"{name}\" record not found"))?;
     let capabilities = cx.get("Datapath", dp, "capabilities");
-    for (key, value) in capabilities.pairs() {
-        cx.line(format!("{}={}", key.to_bare(), value.to_bare()));
-    }
+    cx.line(listed(&capabilities));
     Ok(())
 }

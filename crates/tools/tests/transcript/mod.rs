@@ -24,22 +24,28 @@ pub fn run(at: &SwitchUnderTest, program: &str, line: &str) -> Ran {
     shell.output().expect("sh starts").into()
 }
 
-/// What a line differs in between C's program and ours, if it does: each is how it is called and where. `settle` puts in order
-/// what may come in any.
+/// What a line does differently at one of several places, if it does: each is where and how the program is called, C's first.
+/// `settle` puts in order what may come in any.
 pub fn difference(
     line: &str,
     tool: &str,
-    theirs: (&SwitchUnderTest, &str),
-    ours: (&SwitchUnderTest, &str),
+    places: &[(&SwitchUnderTest, &str)],
     settle: fn(Vec<String>) -> Vec<String>,
 ) -> Option<String> {
-    let outcome = |(at, program): (&SwitchUnderTest, &str)| {
+    let outcome = |(at, program): &(&SwitchUnderTest, &str)| {
         let ran = run(at, program, line);
         let text = |text: &str| settle(comparable(text, tool, at));
         (ran.status, text(&ran.stdout), text(&ran.stderr))
     };
-    let (expected, got) = (outcome(theirs), outcome(ours));
-    (expected != got).then(|| format!("{line}\n  C:    {expected:?}\n  ours: {got:?}"))
+    // All at once: the places have nothing in common.
+    let outcomes: Vec<_> = std::thread::scope(|s| {
+        let running: Vec<_> = places.iter().map(|place| s.spawn(move || outcome(place))).collect();
+        running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let (expected, others) = outcomes.split_first()?;
+    let different = others.iter().enumerate().filter(|(_, got)| *got != expected);
+    let told: Vec<String> = different.map(|(n, got)| format!("  ours, {}: {got:?}", n + 1)).collect();
+    (!told.is_empty()).then(|| format!("{line}\n  C:       {expected:?}\n{}", told.join("\n")))
 }
 
 /// Output whose lines are left in order, with what may differ between two runs taken out: identities, times, folders, and
