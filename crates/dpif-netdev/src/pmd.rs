@@ -33,8 +33,11 @@ use crate::schedule::{self, Isolate, Plan};
 use crate::sys;
 use crate::usage::{INTERVAL_MS, INTERVALS, Usage};
 
-/// Rounds without a packet after which a thread waits: some 50 microseconds.
-const ROUNDS_BEFORE_WAITING: u32 = 200;
+/// How long a thread polls in vain before it waits. Being woken takes some 50 microseconds, which those who talk in turns
+/// should not meet; an idle switch should use no CPU.
+const POLL_IN_VAIN: Duration = Duration::from_millis(1);
+/// Rounds without a packet between two looks at the clock.
+const ROUNDS_BETWEEN_VAIN_LOOKS: u32 = 64;
 /// Rounds of a busy thread between two looks at the clock for the sake of its statistics.
 const ROUNDS_BETWEEN_LOOKS: u64 = 64;
 /// How long a thread may take to let go of its queues: it may be in the middle of an upcall.
@@ -386,16 +389,15 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
     };
     // Also what wakes it.
     l.take_over();
-    let mut idle_rounds = 0;
+    let mut vain = Vain::default();
     while !me.stop.load(Ordering::Acquire) {
         if me.version.load(Ordering::Acquire) != l.version {
             l.take_over();
         }
         let packets = l.round();
-        idle_rounds = if packets == 0 { idle_rounds + 1 } else { 0 };
-        if idle_rounds > ROUNDS_BEFORE_WAITING || l.queues.is_empty() {
+        if vain.is_long(packets) || l.queues.is_empty() {
             l.wait();
-            idle_rounds = 0;
+            vain = Vain::default();
         } else {
             l.sleep(packets);
         }
@@ -403,6 +405,28 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
     l.pump.end(shared, &me.perf);
     *lock(&me.taken) = u64::MAX;
     me.took.notify_all();
+}
+
+/// Rounds without a packet, one after the other.
+#[derive(Default)]
+struct Vain {
+    rounds: u32,
+    since: Option<std::time::Instant>,
+}
+
+impl Vain {
+    /// Counts a round; true if there has been no packet for long. By real time: a clock that a test stops would never say so.
+    fn is_long(&mut self, packets: usize) -> bool {
+        if packets != 0 {
+            *self = Vain::default();
+            return false;
+        }
+        self.rounds += 1;
+        if !self.rounds.is_multiple_of(ROUNDS_BETWEEN_VAIN_LOOKS) {
+            return false;
+        }
+        self.since.get_or_insert_with(std::time::Instant::now).elapsed() >= POLL_IN_VAIN
+    }
 }
 
 impl Loop<'_> {
