@@ -4,7 +4,7 @@
 //! texts about them are in `show`.
 //!
 //! ~~~text
-//! busy:   queue, queue, … queue, again at once        a while without packets:  epoll, until a queue's descriptor is
+//! busy:   queue, queue, … queue, again at once        a millisecond without packets:  epoll, until a queue's descriptor is
 //!                                                     readable, queues change, or an interval of usage ends
 //! ~~~
 //!
