@@ -70,12 +70,11 @@ pub fn read() -> Settings {
     if settings.databases.is_empty() && !no_databases && settings.config_file.is_none() {
         settings.databases.push(dirs::dbdir().join("conf.db").display().to_string());
     }
-    // The folder changes when the daemon detaches.
-    let files = settings.databases.iter_mut().filter(|name| !name.starts_with("relay:"));
-    for file in files.chain(&mut settings.config_file) {
-        if let Ok(path) = std::path::absolute(&*file) {
-            *file = path.display().to_string();
-        }
+    // It is read again after the folder has changed, when the daemon detaches.
+    if let Some(file) = &mut settings.config_file
+        && let Ok(path) = std::path::absolute(&*file)
+    {
+        *file = path.display().to_string();
     }
     settings.replication.backup = settings.replication.active.as_ref().map(|_| !active);
     settings

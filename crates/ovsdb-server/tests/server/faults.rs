@@ -1,10 +1,13 @@
 //! Bad input and bad days: the server says so, cuts whom it must, and goes on.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
-use testkit::Scratch;
+use testkit::{Scratch, Suite};
 
 use crate::support::{Server, command, create, start, wait_for};
 
@@ -98,6 +101,35 @@ fn files_that_cannot_be_served_are_refused_plainly() {
         let out = command(None, folder.path()).args(["--run=true", file]).output().unwrap();
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!out.status.success() && error.contains(text), "{file}: {error}");
+    }
+}
+
+/// A database that may be read and not written is not served, and C says the same.
+#[test]
+fn read_only_file_is_refused() {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    let said = |suite: Option<&Suite>| {
+        let folder = Scratch::new();
+        create(&folder.join("db"), SCHEMA);
+        std::fs::set_permissions(folder.join("db"), Permissions::from_mode(0o444)).unwrap();
+        let program = command(suite, folder.path());
+        // Root may write whatever it likes, unless it gives that up.
+        let mut bound = Command::new(if is_root { "setpriv" } else { "env" });
+        if is_root {
+            bound.args(["--bounding-set=-all", "--inh-caps=-all"]);
+        }
+        bound.arg(program.get_program()).args(program.get_args()).args(["--run=true", "db"]);
+        bound.current_dir(folder.path());
+        for (name, value) in program.get_envs() {
+            bound.env(name, value.unwrap_or_default());
+        }
+        let out = bound.output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let ours = said(None);
+    assert!(ours.0 == Some(1) && ours.1.contains("open failed (Permission denied)"), "{ours:?}");
+    if let Some(oracle) = testkit::oracle() {
+        assert_eq!(ours, said(Some(&oracle)));
     }
 }
 
