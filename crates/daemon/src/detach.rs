@@ -156,7 +156,8 @@ impl Monitor {
 
     /// Returns in each daemon process; ends the process in the monitor.
     fn run(mut self) -> Parents {
-        let chdir = self.parents.chdir;
+        // It stays in the folder: a daemon that is started anew finds its files by the same names.
+        let chdir = std::mem::take(&mut self.parents.chdir);
         vlog::set_subprogram_name("monitor");
         sys::set_thread_name("monitor");
         loop {

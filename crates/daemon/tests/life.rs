@@ -188,11 +188,16 @@ fn sigterm_ends_it_by_the_signal_and_removes_its_files() {
 #[test]
 fn the_monitor_restarts_a_crashed_daemon_and_ends_with_a_terminated_one() {
     let folder = Folder::new();
-    folder.start(&["--detach", "--no-chdir", "--pidfile", "--log-file", "--monitor"]);
+    let mut start = folder.greeter(&["--detach", "--pidfile", "--log-file", "--monitor"]);
+    start.current_dir(folder.scratch.path()).output().unwrap();
     let first = folder.pid().unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{first}/stat")).unwrap();
     let monitor: i32 = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
     assert_eq!(std::fs::read_to_string(format!("/proc/{monitor}/comm")).unwrap(), "monitor\n");
+    // The daemon leaves the folder; what is started anew finds it by the monitor's.
+    let cwd = |pid: i32| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+    await_true("the daemon's leaving", || cwd(first) == Path::new("/"));
+    assert_eq!(cwd(monitor), folder.scratch.path());
     signal(first, "SEGV");
     await_true("a new daemon", || folder.pid().is_some_and(|pid| pid != first));
     let second = folder.pid().unwrap();

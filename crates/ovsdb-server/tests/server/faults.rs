@@ -172,7 +172,7 @@ fn full_disk_refuses_commits() {
     let folder = Scratch::new();
     create(&folder.join("db"), SCHEMA);
     // A limit on the size of files stands for the disk.
-    let mut limited = std::process::Command::new("sh");
+    let mut limited = Command::new("sh");
     let program = command(None, folder.path());
     limited.args(["-c", "trap '' XFSZ; exec prlimit --fsize=20000:unlimited \"$@\"", "sh"]);
     limited.arg(program.get_program()).args(program.get_args());
@@ -232,7 +232,7 @@ fn slow_disk_holds_up_no_client() {
     client.transact("D", &insert(0, &"x".repeat(1 << 20))).unwrap();
     // The temporary file is a pipe that nobody reads, and so full long before the rows are in it.
     let pipe = server.folder.join("db.tmp");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| server.appctl("ovsdb-server/compact", &["D"]));
         wait_for("the compaction", || server.log().contains("compacting D database").then_some(()));
