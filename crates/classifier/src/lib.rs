@@ -3,7 +3,8 @@
 //! Where it sits: OpenFlow tables are [`RuleTable`]s (priorities, cheap snapshots); the datapath's megaflows are a
 //! [`TupleTable`] (first hit wins, ids into the owner's slab). It knows neither actions nor statistics.
 //!
-//! Both are tuple space search: one hash table ("subtable") for each distinct mask.
+//! Both are tuple space search: one hash table ("subtable") for each distinct mask. The masks of rules are coarser than the
+//! rules' own, so that there are few, and what is met there is compared; those of megaflows are their own.
 //!
 //! ~~~text
 //! key ──► subtable(mask A) ──► subtable(mask B) ──► …
@@ -13,7 +14,7 @@
 //! A lookup that collects wildcards adds every bit that could have changed its answer: the packet's megaflow must
 //! not answer for a packet that differs in one of them.
 //!
-//! Next: `rules.rs`; then `datapath/src/worker.rs`.
+//! Next: `shape.rs`, then `rules.rs`; then `datapath/src/worker.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -26,6 +27,7 @@ extern crate std;
 
 mod mask;
 mod rules;
+mod shape;
 mod sharded;
 mod tuple_mask;
 mod tuples;

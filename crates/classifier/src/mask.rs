@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use flow::{FLOW_WORDS, FlowKey, Match, Wildcards};
+use flow::{FLOW_WORDS, FlowKey, Wildcards};
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -47,8 +47,15 @@ impl CompactMask {
     }
 
     /// Hash of `key` under the mask.
+    #[inline]
     pub fn hash(&self, key: &FlowKey, seed: u64) -> u64 {
-        self.hash_words(key, seed, 0, FLOW_WORDS)
+        self.words.iter().fold(seed, |hash, (i, bits)| mix(hash, word(key, *i) & bits))
+    }
+
+    /// The index and bits of each word, with that word of `key`.
+    #[inline]
+    pub(crate) fn masked<'a>(&'a self, key: &'a FlowKey) -> impl Iterator<Item = (u8, u64, u64)> + 'a {
+        self.words.iter().map(|(i, bits)| (*i, *bits, word(key, *i)))
     }
 
     /// Continues `hash` over the masked words from `from` up to `to`.
@@ -62,11 +69,6 @@ impl CompactMask {
         self.words.iter().any(|(i, _)| (from..to).contains(&usize::from(*i)))
     }
 
-    /// True if `key` satisfies a match under this mask.
-    pub fn matches(&self, rule: &FlowKey, key: &FlowKey) -> bool {
-        self.words.iter().all(|(i, bits)| (word(rule, *i) ^ word(key, *i)) & bits == 0)
-    }
-
     /// Makes the mask's bits of the words up to `to` significant in `wc`.
     pub fn fold_into(&self, wc: &mut Wildcards, to: usize) {
         for (i, bits) in self.words.iter().filter(|(i, _)| usize::from(*i) < to) {
@@ -78,8 +80,8 @@ impl CompactMask {
 
     /// True if this is the compact form of `wc`.
     pub fn is(&self, wc: &Wildcards) -> bool {
-        wc.word_map().count_ones() as usize == self.words.len()
-            && self.words.iter().all(|(i, bits)| word(&wc.0, *i) == *bits)
+        let words = wc.words().iter().enumerate().filter(|(_, bits)| **bits != 0);
+        words.map(|(i, bits)| (i as u8, *bits)).eq(self.words.iter().copied())
     }
 
     /// The mask in full.
@@ -87,11 +89,6 @@ impl CompactMask {
         let mut wc = Wildcards::NONE;
         self.fold_into(&mut wc, FLOW_WORDS);
         wc
-    }
-
-    /// The match of `key` under this mask.
-    pub fn to_match(&self, key: &FlowKey) -> Match {
-        Match { key: *key, wc: self.wildcards() }
     }
 }
 

@@ -4,33 +4,84 @@
 //! in the clone.
 //!
 //! ~~~text
-//! RuleTable ── Arc<Subtable(mask, highest priority)> ── Arc<Shard> ── entries by hash of the masked key
+//! RuleTable ── Arc<Subtable(coarse mask, highest priority)> ── shards ── bucket by hash of the masked key ── rules by priority
 //! ~~~
 //!
 //! A clone copies the list of subtables. A later change copies one subtable's list of shards and one shard of a few
-//! dozen entries, however many rules there are.
+//! dozen buckets, however many rules there are.
 //!
-//! I1  Subtables are in order of falling highest priority, so a lookup stops once no later one can win.
-//! I2  Every subtable that was searched has its mask added to the wildcards, up to the stage at which the search ended:
-//!     a stage (metadata, L2, L3, L4) whose prefix hash is unknown cannot match, whatever the later stages hold.
+//! I1  Subtables are in order of falling highest priority, and so are the rules of a bucket, so a lookup stops once no later
+//!     one can win.
+//! I2  A rule is in the subtable of one of its shape's levels ([`Shape`]): those of a bucket agree in the subtable's mask,
+//!     and are compared under their own.
+//! I3  Wildcards are collected when the answer is known, from what might have had another: each subtable with rules of
+//!     higher priority, or of the same and met before, has its mask added, up to the stage at which the search ended (a stage of metadata, L2, L3 or L4
+//!     whose prefix hash is unknown cannot match, whatever the later stages hold); each such rule that was met adds what
+//!     told the packet from it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use flow::slot::STAGES;
 use flow::{FLOW_WORDS, FlowKey, Match, Wildcards};
 
 use crate::CompactMask;
-use crate::sharded::Sharded;
+use crate::shape::{Shape, Values};
+use crate::sharded::{Ranked, Sharded};
+
+/// Rules of a bucket at which further ones are entered under a finer mask.
+const CROWDED: usize = 8;
 
 /// A rule as the table holds it.
 #[derive(Clone, Debug)]
 pub struct Ruled<T> {
-    key: FlowKey,
+    shape: Arc<Shape>,
+    values: Values,
     /// Higher wins.
     pub priority: u32,
     /// What was inserted.
     pub value: T,
+}
+
+impl<T> Ruled<T> {
+    fn is(&self, (shape, values): (&Arc<Shape>, &Values), priority: u32) -> bool {
+        self.priority == priority && Arc::ptr_eq(&self.shape, shape) && self.values == *values
+    }
+
+    fn to_match(&self) -> Match {
+        Match { key: self.values.to_key(&self.shape.mask), wc: self.shape.mask.wildcards() }
+    }
+}
+
+/// Rules whose keys agree under a subtable's mask, those of highest priority first.
+#[derive(Clone)]
+struct Bucket<T>(Vec<Ruled<T>>);
+
+impl<T> Ranked for Bucket<T> {
+    fn rank(&self) -> u32 {
+        self.0.first().map_or(0, |r| r.priority)
+    }
+}
+
+/// A number of rules.
+#[derive(Clone)]
+struct Count(usize);
+
+impl Ranked for Count {
+    fn rank(&self) -> u32 {
+        0
+    }
+}
+
+/// A shape with its number of rules.
+#[derive(Clone)]
+struct Shaped(Arc<Shape>, usize);
+
+impl Ranked for Shaped {
+    fn rank(&self) -> u32 {
+        0
+    }
 }
 
 #[derive(Clone)]
@@ -38,23 +89,23 @@ struct Subtable<T> {
     mask: CompactMask,
     /// For each of the first three stages that the mask reaches beyond: the hashes of the masked keys up to the
     /// stage's end, with the number of rules that have it.
-    stages: [Option<Sharded<usize>>; 3],
-    rules: Sharded<Ruled<T>>,
-    /// Each priority in use with its number of rules, highest first.
-    priorities: Vec<(u32, usize)>,
+    stages: [Option<Sharded<Count>>; 3],
+    buckets: Sharded<Bucket<T>>,
 }
 
 /// Rules by match and priority.
 #[derive(Clone)]
 pub struct RuleTable<T> {
-    subtables: Vec<Arc<Subtable<T>>>,
+    /// Each with its highest priority.
+    subtables: Vec<(u32, Arc<Subtable<T>>)>,
+    shapes: Sharded<Shaped>,
     seed: u64,
     len: usize,
 }
 
 impl<T> Default for RuleTable<T> {
     fn default() -> Self {
-        RuleTable { subtables: Vec::new(), seed: 0, len: 0 }
+        RuleTable { subtables: Vec::new(), shapes: Sharded::default(), seed: 0, len: 0 }
     }
 }
 
@@ -66,25 +117,36 @@ impl<T: Clone> Subtable<T> {
             (mask.any_in(start, end) && mask.any_in(end, FLOW_WORDS)).then(Sharded::default)
         };
         let stages = [stage(0), stage(1), stage(2)];
-        Subtable { mask, stages, rules: Sharded::default(), priorities: Vec::new() }
+        Subtable { mask, stages, buckets: Sharded::default() }
     }
 
-    fn highest(&self) -> u32 {
-        self.priorities.first().map_or(0, |(p, _)| *p)
+    fn bucket(&self, hash: u64) -> &[Ruled<T>] {
+        self.buckets.find(hash, |_| true).map_or(&[], |b| &b.0)
     }
 
-    /// Counts a rule of `priority` in (`by` 1) or out (`by` -1).
-    fn count_priority(&mut self, priority: u32, by: isize) {
-        let at = self.priorities.binary_search_by(|(p, _)| priority.cmp(p));
-        match at {
-            Ok(i) => {
-                if let Some((_, n)) = self.priorities.get_mut(i) {
-                    *n = n.saturating_add_signed(by);
-                }
-                self.priorities.retain(|(_, n)| *n != 0);
-            }
-            Err(i) => self.priorities.insert(i, (priority, 1)),
+    fn insert(&mut self, key: &FlowKey, seed: u64, rule: Ruled<T>) {
+        let hash = self.mask.hash(key, seed);
+        self.count_stages(key, seed, 1);
+        match self.buckets.change(
+            hash,
+            |_| true,
+            |bucket| {
+                let at = bucket.0.partition_point(|r| r.priority >= rule.priority);
+                bucket.0.insert(at, rule.clone());
+            },
+        ) {
+            Some(()) => {}
+            None => self.buckets.insert(hash, Bucket(alloc::vec![rule])),
         }
+    }
+
+    /// Removes what is there: the rule at `at` of the bucket under `hash`.
+    fn remove(&mut self, key: &FlowKey, seed: u64, (hash, at): (u64, usize)) -> Option<T> {
+        self.count_stages(key, seed, -1);
+        if self.bucket(hash).len() == 1 {
+            return self.buckets.remove(hash, |_| true)?.0.pop().map(|r| r.value);
+        }
+        self.buckets.change(hash, |_| true, |bucket| bucket.0.remove(at).value)
     }
 
     fn count_stages(&mut self, key: &FlowKey, seed: u64, by: isize) {
@@ -93,45 +155,49 @@ impl<T: Clone> Subtable<T> {
         for (stage, end) in self.stages.iter_mut().zip(STAGES) {
             hash = self.mask.hash_words(key, hash, start, end);
             start = end;
-            if let Some(counts) = stage {
-                match counts.get_mut(hash, |_| true) {
-                    Some(n) if *n == 1 && by < 0 => drop(counts.remove(hash, |_| true)),
-                    Some(n) => *n = n.saturating_add_signed(by),
-                    None => counts.insert(hash, 1),
-                }
+            let Some(counts) = stage else { continue };
+            let left = counts.change(
+                hash,
+                |_| true,
+                |n| {
+                    n.0 = n.0.saturating_add_signed(by);
+                    n.0
+                },
+            );
+            match left {
+                None => counts.insert(hash, Count(1)),
+                Some(0) => drop(counts.remove(hash, |_| true)),
+                Some(_) => {}
             }
         }
     }
 
-    /// The best rule for `key`; adds to `wc` what decided.
-    fn lookup(
-        &self,
-        key: &FlowKey,
-        seed: u64,
-        wc: Option<&mut Wildcards>,
-        accept: &mut impl FnMut(&Ruled<T>) -> bool,
-    ) -> Option<&Ruled<T>> {
+    /// Adds to `wc` what keeps the rules that are `above` the answer, those first in their bucket, from being it.
+    fn unwildcard(&self, key: &FlowKey, seed: u64, above: impl Fn(&Ruled<T>) -> bool, wc: &mut Wildcards) {
         let mut hash = seed;
         let mut start = 0;
         for (stage, end) in self.stages.iter().zip(STAGES) {
             hash = self.mask.hash_words(key, hash, start, end);
             start = end;
             if let Some(counts) = stage
-                && counts.find(hash, |_| true).next().is_none()
+                && counts.find(hash, |_| true).is_none()
             {
-                if let Some(wc) = wc {
-                    self.mask.fold_into(wc, end);
-                }
-                return None;
+                return self.mask.fold_into(wc, end);
             }
         }
-        if let Some(wc) = wc {
-            self.mask.fold_into(wc, FLOW_WORDS);
-        }
+        self.mask.fold_into(wc, FLOW_WORDS);
         let hash = self.mask.hash_words(key, hash, start, FLOW_WORDS);
-        let hits = self.rules.find(hash, |r| self.mask.matches(&r.key, key) && accept(r));
-        hits.max_by_key(|r| r.priority)
+        for rule in self.bucket(hash).iter().take_while(|r| above(r)) {
+            rule.values.decide(&rule.shape.mask, key, wc);
+        }
     }
+}
+
+/// Where a rule is: its subtable, and its bucket's hash and place there.
+struct Place {
+    subtable: usize,
+    hash: u64,
+    at: usize,
 }
 
 impl<T: Clone> RuleTable<T> {
@@ -152,52 +218,109 @@ impl<T: Clone> RuleTable<T> {
 
     /// Adds a rule; returns the one of the same match and priority that it replaced.
     pub fn insert(&mut self, m: &Match, priority: u32, value: T) -> Option<T> {
-        let old = self.remove(m, priority);
-        let at = self.subtables.iter().position(|s| s.mask.is(&m.wc));
-        let mut subtable = match at {
-            Some(at) => self.subtables.remove(at),
-            None => Arc::new(Subtable::new(CompactMask::try_new(&m.wc).unwrap_or_default())),
-        };
-        let table = Arc::make_mut(&mut subtable);
-        let hash = table.mask.hash_words(&m.key, self.seed, 0, FLOW_WORDS);
-        table.count_stages(&m.key, self.seed, 1);
-        table.count_priority(priority, 1);
-        table.rules.insert(hash, Ruled { key: m.key, priority, value });
-        self.place(subtable);
+        let shape = self.shape(&m.wc).unwrap_or_else(|| Arc::new(Shape::new(&m.wc)));
+        let values = Values::of(&m.key, &shape.mask);
+        if let Some(place) = self.place((&shape, &values), &m.key, priority) {
+            let (_, subtable) = self.subtables.get_mut(place.subtable)?;
+            let change = |bucket: &mut Bucket<T>| {
+                bucket.0.get_mut(place.at).map(|r| core::mem::replace(&mut r.value, value.clone()))
+            };
+            return Arc::make_mut(subtable).buckets.change(place.hash, |_| true, change)?;
+        }
+        let known = self.shapes.change(hash_mask(&m.wc), |s| Arc::ptr_eq(&s.0, &shape), |s| s.1 += 1);
+        if known.is_none() {
+            self.shapes.insert(hash_mask(&m.wc), Shaped(shape.clone(), 1));
+        }
+        let at = self.roomy(&shape, &m.key);
+        let (_, subtable) = self.subtables.get_mut(at)?;
+        Arc::make_mut(subtable).insert(&m.key, self.seed, Ruled { shape, values, priority, value });
+        self.rank(at);
         self.len += 1;
-        old
+        None
     }
 
     /// Removes the rule with exactly this match and priority.
     pub fn remove(&mut self, m: &Match, priority: u32) -> Option<T> {
-        let at = self.subtables.iter().position(|s| s.mask.is(&m.wc))?;
-        let table = self.subtables.get(at)?;
-        let hash = table.mask.hash_words(&m.key, self.seed, 0, FLOW_WORDS);
-        let same = |r: &Ruled<T>| r.priority == priority && r.key == m.key;
-        table.rules.find(hash, same).next()?;
-        let mut subtable = self.subtables.remove(at);
-        let table = Arc::make_mut(&mut subtable);
-        let removed = table.rules.remove(hash, same)?;
-        table.count_stages(&m.key, self.seed, -1);
-        table.count_priority(priority, -1);
-        if !table.priorities.is_empty() {
-            self.place(subtable);
+        let shape = self.shape(&m.wc)?;
+        let values = Values::of(&m.key, &shape.mask);
+        let place = self.place((&shape, &values), &m.key, priority)?;
+        let (_, subtable) = self.subtables.get_mut(place.subtable)?;
+        let removed = Arc::make_mut(subtable).remove(&m.key, self.seed, (place.hash, place.at));
+        self.rank(place.subtable);
+        let same = |s: &Shaped| Arc::ptr_eq(&s.0, &shape);
+        let left = self.shapes.change(hash_mask(&m.wc), same, |s| {
+            s.1 -= 1;
+            s.1
+        });
+        if left == Some(0) {
+            self.shapes.remove(hash_mask(&m.wc), same);
         }
         self.len = self.len.saturating_sub(1);
-        Some(removed.value)
-    }
-
-    /// Puts a subtable at its place by highest priority (I1).
-    fn place(&mut self, subtable: Arc<Subtable<T>>) {
-        let at = self.subtables.partition_point(|s| s.highest() >= subtable.highest());
-        self.subtables.insert(at, subtable);
+        removed
     }
 
     /// The rule with exactly this match and priority.
     pub fn find(&self, m: &Match, priority: u32) -> Option<&T> {
-        let table = self.subtables.iter().find(|s| s.mask.is(&m.wc))?;
-        let hash = table.mask.hash_words(&m.key, self.seed, 0, FLOW_WORDS);
-        table.rules.find(hash, |r| r.priority == priority && r.key == m.key).next().map(|r| &r.value)
+        let shape = self.shape(&m.wc)?;
+        let place = self.place((&shape, &Values::of(&m.key, &shape.mask)), &m.key, priority)?;
+        let (_, subtable) = self.subtables.get(place.subtable)?;
+        subtable.bucket(place.hash).get(place.at).map(|r| &r.value)
+    }
+
+    /// The shape of rules with this mask, if there are any.
+    fn shape(&self, wc: &Wildcards) -> Option<Arc<Shape>> {
+        self.shapes.find(hash_mask(wc), |s| s.0.mask.is(wc)).map(|s| s.0.clone())
+    }
+
+    fn subtable(&self, mask: &CompactMask) -> Option<usize> {
+        self.subtables.iter().position(|(_, s)| s.mask == *mask)
+    }
+
+    /// Where the rule with exactly these values and this priority is.
+    fn place(&self, (shape, values): (&Arc<Shape>, &Values), key: &FlowKey, priority: u32) -> Option<Place> {
+        shape.levels.iter().find_map(|level| {
+            let index = self.subtable(level)?;
+            let (_, subtable) = self.subtables.get(index)?;
+            let hash = level.hash(key, self.seed);
+            let at = subtable.bucket(hash).iter().position(|r| r.is((shape, values), priority))?;
+            Some(Place { subtable: index, hash, at })
+        })
+    }
+
+    /// The subtable for a further rule: that of the coarsest mask under which few rules are met.
+    fn roomy(&mut self, shape: &Shape, key: &FlowKey) -> usize {
+        let (own, coarser) = match shape.levels.split_last() {
+            Some((own, coarser)) => (own, coarser),
+            None => (&shape.mask, &[][..]),
+        };
+        let mut chosen = own;
+        for level in coarser {
+            let is_roomy = self
+                .subtable(level)
+                .and_then(|i| self.subtables.get(i))
+                .is_none_or(|(_, s)| s.bucket(level.hash(key, self.seed)).len() < CROWDED);
+            if is_roomy {
+                chosen = level;
+                break;
+            }
+        }
+        self.subtable(chosen).unwrap_or_else(|| {
+            self.subtables.push((0, Arc::new(Subtable::new(chosen.clone()))));
+            self.subtables.len() - 1
+        })
+    }
+
+    /// Puts a changed subtable at its place by highest priority (I1), or away if it is empty.
+    fn rank(&mut self, at: usize) {
+        let Some((old, subtable)) = self.subtables.get(at) else { return };
+        let (old, new, is_empty) = (*old, subtable.buckets.rank(), subtable.buckets.is_empty());
+        if is_empty {
+            self.subtables.remove(at);
+        } else if old != new || at + 1 == self.subtables.len() {
+            let (_, subtable) = self.subtables.remove(at);
+            let to = self.subtables.partition_point(|(highest, _)| *highest >= new);
+            self.subtables.insert(to, (new, subtable));
+        }
     }
 
     /// The rule of highest priority that matches `key`. With `wc`, adds every bit that could have changed the answer.
@@ -205,51 +328,75 @@ impl<T: Clone> RuleTable<T> {
         self.lookup_accepted(key, wc, |_| true)
     }
 
-    /// Like [`RuleTable::lookup`], but only among rules that `accept` takes.
+    /// Like [`RuleTable::lookup`], but only among rules that `accept` takes. It is asked of every matching rule of higher
+    /// priority than the answer's, and perhaps of others.
     pub fn lookup_accepted(
         &self,
         key: &FlowKey,
-        mut wc: Option<&mut Wildcards>,
+        wc: Option<&mut Wildcards>,
         mut accept: impl FnMut(&Ruled<T>) -> bool,
     ) -> Option<&Ruled<T>> {
-        let mut best: Option<&Ruled<T>> = None;
-        for table in &self.subtables {
-            if best.is_some_and(|b| b.priority >= table.highest()) {
+        // The best rule so far, and its subtable's place.
+        let mut best: Option<(usize, &Ruled<T>)> = None;
+        for (at, (highest, table)) in self.subtables.iter().enumerate() {
+            if best.is_some_and(|(_, best)| best.priority >= *highest) {
                 break;
             }
-            let hit = table.lookup(key, self.seed, wc.as_deref_mut(), &mut accept);
-            if let Some(hit) = hit
-                && best.is_none_or(|b| hit.priority > b.priority)
-            {
-                best = Some(hit);
+            let bucket = table.bucket(table.mask.hash(key, self.seed)).iter();
+            let mut better = bucket.take_while(|r| best.is_none_or(|(_, best)| r.priority > best.priority));
+            if let Some(hit) = better.find(|r| r.values.match_under(&r.shape.mask, key) && accept(r)) {
+                best = Some((at, hit));
             }
         }
-        best
+        if let Some(wc) = wc {
+            self.unwildcard(key, best, wc);
+        }
+        best.map(|(_, best)| best)
+    }
+
+    /// Adds to `wc` what makes the answer that it is. Of rules of one priority the first that is met is the answer.
+    fn unwildcard(&self, key: &FlowKey, best: Option<(usize, &Ruled<T>)>, wc: &mut Wildcards) {
+        let Some((place, best)) = best else {
+            return self.subtables.iter().for_each(|(_, s)| s.unwildcard(key, self.seed, |_| true, wc));
+        };
+        best.shape.mask.fold_into(wc, FLOW_WORDS);
+        for (at, (highest, table)) in self.subtables.iter().enumerate() {
+            match at.cmp(&place) {
+                Ordering::Less => table.unwildcard(key, self.seed, |r| r.priority >= best.priority, wc),
+                Ordering::Equal => table.unwildcard(key, self.seed, |r| !core::ptr::eq(r, best), wc),
+                Ordering::Greater if *highest > best.priority => {
+                    table.unwildcard(key, self.seed, |r| r.priority > best.priority, wc);
+                }
+                Ordering::Greater => break,
+            }
+        }
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &Ruled<T>> {
+        self.subtables.iter().flat_map(|(_, s)| s.buckets.iter().flat_map(|b| &b.0))
     }
 
     /// Every rule with its match, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Match, &Ruled<T>)> {
-        self.subtables.iter().flat_map(|s| s.rules.iter().map(|r| (s.mask.to_match(&r.key), r)))
+        self.rules().map(|r| (r.to_match(), r))
     }
 
     /// The rules only, in no particular order.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.subtables.iter().flat_map(|s| s.rules.iter().map(|r| &r.value))
+        self.rules().map(|r| &r.value)
     }
 
     /// Rules whose match overlaps `m` at `priority`: some packet would match both.
     pub fn overlapping<'a>(&'a self, m: &'a Match, priority: u32) -> impl Iterator<Item = &'a T> {
-        self.subtables.iter().flat_map(move |s| {
-            let mut both = s.mask.wildcards();
-            for (mine, theirs) in both.words_mut().iter_mut().zip(m.wc.words()) {
-                *mine &= theirs;
-            }
-            s.rules
-                .iter()
-                .filter(move |r| r.priority == priority && both.equal(&r.key, &m.key))
-                .map(|r| &r.value)
-        })
+        let meets =
+            move |r: &&Ruled<T>| r.priority == priority && r.values.meet(&r.shape.mask, (&m.key, &m.wc));
+        self.rules().filter(meets).map(|r| &r.value)
     }
+}
+
+/// Hash of a mask, for the table of shapes; that of a key, which it is not, but for its seed.
+fn hash_mask(wc: &Wildcards) -> u64 {
+    crate::hash_key(&wc.0, 0)
 }
 
 #[cfg(test)]
