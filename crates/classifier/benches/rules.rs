@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use classifier::RuleTable;
 use flow::FlowKey;
 use shapes::{Rule, Shape};
+use testkit::cost::{resident, timed};
 
 const PACKETS: usize = 4096;
 
@@ -110,23 +111,4 @@ fn main() -> ExitCode {
     };
     println!("{measured:.2}");
     ExitCode::SUCCESS
-}
-
-/// Bytes of memory that this process has resident.
-fn resident() -> i64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<i64>().ok());
-    pages.unwrap_or(0) * 4096
-}
-
-/// CPU nanoseconds of this thread for each of 32 operations of a batch.
-fn timed(batches: u64, f: impl FnOnce()) -> f64 {
-    let before = cpu_ns();
-    f();
-    (cpu_ns() - before) as f64 / (batches * 32).max(1) as f64
-}
-
-fn cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use conntrack::{Commit, Config, Conntrack, CtAction, CtPacket, Flush, Headers};
 use packet::{Instant, L4Checksum, Now, PacketMeta};
+use testkit::cost::{resident, timed};
 use wire::ipv4::Ipv4;
 use wire::udp::Udp;
 use wire::{checksum, eth, ip};
@@ -154,23 +155,4 @@ fn bytes(table: &Table) -> f64 {
         }
     }
     (resident() - before) as f64 / f64::from(table.0.count().max(1))
-}
-
-/// Bytes of memory that this process has resident.
-fn resident() -> i64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<i64>().ok());
-    pages.unwrap_or(0) * 4096
-}
-
-/// CPU nanoseconds of this thread for each of 32 packets of a batch.
-fn timed(batches: u64, f: impl FnOnce()) -> f64 {
-    let before = cpu_ns();
-    f();
-    (cpu_ns() - before) as f64 / (batches * 32).max(1) as f64
-}
-
-fn cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }

@@ -9,6 +9,7 @@ mod cases;
 use std::process::ExitCode;
 
 use cases::{CASES, Case};
+use testkit::cost::cpu_ns;
 
 fn main() -> ExitCode {
     // cargo adds arguments of its own
@@ -54,10 +55,4 @@ fn send(case: &mut Case, batches: u64) -> u64 {
     let before = cpu_ns();
     case.run(batches);
     cpu_ns() - before
-}
-
-/// Nanoseconds that this thread has been running.
-fn cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! Shared test code: packet notation, golden comparison, both suites of programs, folders and namespaces of a test's own.
+//! Shared test code: packet notation, what code costs, golden comparison, both suites of programs, folders and namespaces of a test's own.
 //!
 //! Where it sits: a dev-dependency of any crate; it depends on none of the crates it tests, so that what it computes
 //! (checksums, lengths) is a second opinion.
@@ -7,6 +7,7 @@
 //!
 //! Next: `notation.rs`, how tests write packets.
 
+pub mod cost;
 pub mod golden;
 pub mod hex;
 pub mod notation;
