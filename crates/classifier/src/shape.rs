@@ -21,6 +21,9 @@ const CUT_V6: u32 = 16;
 const LONGEST_V4: u32 = 24;
 const LONGEST_V6: u32 = 64;
 
+/// Bits of an address or port that are looked at together: single ones would make a megaflow's mask of every length.
+const STEP: u32 = 8;
+
 /// A mask of rules.
 #[derive(Debug)]
 pub(crate) struct Shape {
@@ -123,7 +126,7 @@ impl Values {
     }
 
     /// Makes significant in `wc` what of `key` decides on these values under `mask`: all if it has them, else the first
-    /// word in which it differs, and of an address or port there only the bits down to the first that does.
+    /// word in which it differs, and of an address or port there only the bytes down to the first that does.
     pub fn decide(&self, mask: &CompactMask, key: &FlowKey, wc: &mut Wildcards) {
         let mut words = mask.masked(key).zip(self.words());
         let differs = words.find_map(|((i, bits, word), value)| {
@@ -133,7 +136,7 @@ impl Values {
         let Some((i, bits, diff)) = differs else { return mask.fold_into(wc, FLOW_WORDS) };
         let first = 63 - diff.leading_zeros();
         if let Some(word) = wc.words_mut().get_mut(i) {
-            *word |= bits & (lane(i, first) & u64::MAX << first | whole(i));
+            *word |= bits & (lane(i, first) & u64::MAX << (first / STEP * STEP) | whole(i));
         }
         // An address's low half goes with its high one, so that masks are prefixes.
         if let Some(high) = low_half(i) {

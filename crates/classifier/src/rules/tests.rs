@@ -150,5 +150,5 @@ fn what_differs_from_no_rule_above_is_looked_at_only_as_far_as_it_differs() {
     let mut wc = Wildcards::NONE;
     assert_eq!(table.lookup(&key, Some(&mut wc)).map(|r| r.value), Some(1));
     assert_eq!(wc.nw_dst(), 0xfff0_0000, "and not what only the rule of lower priority has");
-    assert_eq!(wc.tp_dst(), 0xfc00, "80 and 1024 differ in the sixth bit first");
+    assert_eq!(wc.tp_dst(), 0xff00, "80 and 1024 differ in the first byte");
 }
