@@ -7,6 +7,8 @@
 
 use packet::{DropReason, L4Checksum};
 
+use crate::alg::Edit;
+
 /// What to do with the connection that a packet belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CtAction {
@@ -131,6 +133,8 @@ pub enum CtVerdict {
 pub enum Rewrite {
     /// No byte was changed.
     None,
-    /// Addresses, ports and checksums were.
+    /// Addresses, ports, sequence numbers and checksums were.
     Nat,
+    /// They were, and a text has yet to be, of another length perhaps.
+    Payload(Edit),
 }

@@ -99,6 +99,8 @@ const SNAT: u8 = 2;
 const DNAT: u8 = 4;
 const ALG_SHIFT: u8 = 3;
 const ALG_MASK: u8 = 3 << ALG_SHIFT;
+/// In the place of a helper: a connection that one announced.
+const RELATED: u8 = 3 << ALG_SHIFT;
 const NO_UPDATE_EVENT: u8 = 32;
 const NO_DESTROY_EVENT: u8 = 64;
 const NO_NEW_EVENT: u8 = 128;
@@ -152,6 +154,20 @@ impl Body {
             2 => Some(Alg::Tftp),
             _ => None,
         }
+    }
+
+    /// True for a connection with a helper, and for one that a helper announced.
+    pub(crate) const fn is_helped(&self) -> bool {
+        self.flags & ALG_MASK != 0
+    }
+
+    pub(crate) const fn is_related(&self) -> bool {
+        self.flags & ALG_MASK == RELATED
+    }
+
+    /// Makes it a connection that a helper announced.
+    pub(crate) fn set_related(&mut self) {
+        self.flags |= RELATED;
     }
 
     /// The flags, to be saved.

@@ -82,7 +82,7 @@ impl Conntrack {
         let (conn, side) = shard.find_v4(place.tag, headers, action.zone)?;
         let entry = shard.v4_mut(conn)?;
         let now_ms = now.mono.as_millis();
-        if entry.body.expires <= now_ms {
+        if entry.body.expires <= now_ms || entry.body.is_helped() {
             return None;
         }
         let standing = judge(&mut entry.body, &kind, side, self.seq_check());

@@ -23,6 +23,7 @@ use flow::ct_state::{DNAT, EST, INV, NEW, REL, RPL, SNAT, TRK};
 use packet::{CtTuple, DropReason, Now, PacketMeta};
 
 use crate::action::{Commit, CtAction, CtPacket, CtVerdict, NatKind, Rewrite};
+use crate::alg::{Expected, Helped};
 use crate::commit::first_machine;
 use crate::conn::{Body, Machine};
 use crate::counters::Counter;
@@ -169,6 +170,16 @@ impl Conntrack {
         facts: &Facts,
         mut hit: Hit<'_>,
     ) -> CtVerdict {
+        let helped = hit.shard.body(hit.conn).filter(|b| b.is_helped()).map(|b| (hit.conn, b.generation));
+        let mut acknowledged;
+        let facts = match helped {
+            Some(id) => {
+                acknowledged = *facts;
+                self.algs.adjust_ack(id, hit.side, packet, &mut acknowledged);
+                &acknowledged
+            }
+            None => facts,
+        };
         let standing = match (action.commit, hit.side, hit.shard.body(hit.conn)) {
             (Commit::Force, Side::Reply, _) => Standing::Reopens,
             (_, side, Some(body)) => judge(body, &facts.kind, side, self.seq_check()),
@@ -189,6 +200,9 @@ impl Conntrack {
                 body.expires = self.deadline(now, body.policy, timeout);
             }
             translates = action.nat.is_some() && body.nat().is_some();
+            if body.is_related() {
+                meta.ct_state |= REL;
+            }
         }
         let mut rewrite = Rewrite::None;
         if translates {
@@ -197,6 +211,9 @@ impl Conntrack {
                 None => return CtVerdict::Drop(DropReason::InvalidAction),
             }
             rewrite = Rewrite::Nat;
+        }
+        if helped.is_some() && state & INV == 0 {
+            rewrite = self.help(now, (&mut hit.shard, hit.conn, hit.side), packet, facts, rewrite);
         }
         self.annotate(now, meta, action, &mut hit.shard, hit.conn, EventKind::Update);
         CtVerdict::Pass(rewrite)
@@ -216,6 +233,29 @@ impl Conntrack {
             return self.invalid(meta);
         };
         meta.ct_state = TRK | NEW;
+        match self.algs.expected(&facts.tuple, now.mono.as_millis()) {
+            None => self.begin(now, meta, packet, (action, None), (facts, machine)),
+            Some(e) => {
+                meta.ct_state |= REL;
+                (meta.ct_mark, meta.ct_label, meta.ct_tuple) =
+                    (e.mark, e.label, Some(e.parent.to_ct_tuple()));
+                let action = e.action(action);
+                self.begin(now, meta, packet, (&action, Some(&e)), (facts, machine))
+            }
+        }
+    }
+
+    /// Enters the connection of a packet that is the first of it, if the action says so.
+    // apart from `process_new`, which has an announcement on its stack: kernel frames are small
+    #[inline(never)]
+    fn begin(
+        &self,
+        now: Now,
+        meta: &mut PacketMeta,
+        packet: &mut CtPacket<'_>,
+        (action, expected): (&CtAction, Option<&Expected>),
+        (facts, machine): (&Facts, (Machine, Timeout)),
+    ) -> CtVerdict {
         if action.commit == Commit::No {
             return CtVerdict::Pass(Rewrite::None);
         }
@@ -226,6 +266,13 @@ impl Conntrack {
         if let Some(body) = shard.body(conn) {
             body.count(Side::Orig, packet.len);
             translates = body.nat().is_some();
+            if let Some(e) = expected {
+                body.set_related();
+                body.mark = e.mark;
+                body.set_label(e.label);
+                let id = (conn, body.generation);
+                self.algs.arrived(&facts.tuple, id, &e.parent, now.mono.as_millis());
+            }
         }
         let mut rewrite = Rewrite::None;
         if translates {
@@ -239,7 +286,48 @@ impl Conntrack {
             rewrite = Rewrite::Nat;
         }
         self.annotate(now, meta, action, &mut shard, conn, EventKind::New);
+        if action.alg.is_some() {
+            rewrite = self.help(now, (&mut shard, conn, Side::Orig), packet, facts, rewrite);
+        }
         CtVerdict::Pass(rewrite)
+    }
+
+    /// The original direction of the connection that announced this one.
+    pub(crate) fn parent(&self, shard: &mut Shard, conn: ConnRef) -> Option<Tuple> {
+        let body = shard.body(conn).filter(|body| body.is_related())?;
+        self.algs.parent((conn, body.generation))
+    }
+
+    /// Has the helper of a connection look at a packet of it.
+    // apart: few connections have one
+    #[inline(never)]
+    fn help(
+        &self,
+        now: Now,
+        (shard, conn, side): (&mut Shard, ConnRef, Side),
+        packet: &mut CtPacket<'_>,
+        facts: &Facts,
+        rewrite: Rewrite,
+    ) -> Rewrite {
+        let Some((orig, reply)) = shard.tuples(conn) else { return rewrite };
+        let Some(body) = shard.body(conn) else { return rewrite };
+        let Some(alg) = body.alg() else { return rewrite };
+        let helped = Helped {
+            id: (conn, body.generation),
+            alg,
+            side,
+            orig,
+            reply,
+            mark: body.mark,
+            label: body.label(),
+            facts,
+            translated: rewrite == Rewrite::Nat,
+        };
+        match self.algs.look(now.mono.as_millis(), packet, &helped) {
+            (_, Some(edit)) => Rewrite::Payload(edit),
+            (true, None) => Rewrite::Nat,
+            (false, None) => rewrite,
+        }
     }
 
     /// Sets the connection's mark and label as the action says, and the packet's metadata from the connection.
@@ -263,7 +351,9 @@ impl Conntrack {
         }
         meta.ct_zone = action.zone;
         (meta.ct_mark, meta.ct_label) = (body.mark, body.label());
-        meta.ct_tuple = Some(orig.to_ct_tuple());
+        let (generation, is_related) = (body.generation, body.is_related());
+        let parent = if is_related { self.algs.parent((conn, generation)) } else { None };
+        meta.ct_tuple = Some(parent.unwrap_or(orig).to_ct_tuple());
         meta.ct_conn = u64::from(body.generation) << 32 | u64::from(conn.number());
         let raised = match event {
             EventKind::New => body.wants_new_event(),

@@ -103,14 +103,14 @@ fn addresses(head: &[u8], l3: usize, is_ipv6: bool) -> Option<(u128, u128)> {
 
 /// How a checksum is stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stored {
+pub(crate) enum Stored {
     /// Complemented, over everything.
     Complete,
     /// Not complemented, over the pseudo header only.
     Partial,
 }
 
-fn checksum_state(offload: L4Checksum, l4: usize) -> Stored {
+pub(crate) fn checksum_state(offload: L4Checksum, l4: usize) -> Stored {
     match offload {
         L4Checksum::Partial { start, .. } if usize::from(start) == l4 => Stored::Partial,
         _ => Stored::Complete,
@@ -119,7 +119,7 @@ fn checksum_state(offload: L4Checksum, l4: usize) -> Stored {
 
 /// What to add to a sum whose words changed.
 #[derive(Clone, Copy, Default)]
-struct Delta(Sum);
+pub(crate) struct Delta(Sum);
 
 impl Delta {
     fn addresses(&mut self, is_ipv6: bool, old: u128, new: u128) {
@@ -131,7 +131,11 @@ impl Delta {
         self.0 = self.0.u16(!old).u16(new);
     }
 
-    fn replace(&mut self, old: Sum, new: Sum) {
+    pub fn number(&mut self, old: u32, new: u32) {
+        self.0 = self.0.u32(!old).u32(new);
+    }
+
+    pub fn replace(&mut self, old: Sum, new: Sum) {
         self.0 = self.0.u16(old.finish()).u16(new.fold());
     }
 
@@ -160,7 +164,7 @@ fn put_addresses(head: &mut [u8], l3: usize, from: &Tuple, to: &Tuple) -> Option
 }
 
 /// Brings a stored checksum up to date.
-fn update(head: &mut [u8], at: usize, delta: Delta, stored: Stored) -> Option<()> {
+pub(crate) fn update(head: &mut [u8], at: usize, delta: Delta, stored: Stored) -> Option<()> {
     let old = bytes::u16_at(head, at)?;
     let new = match stored {
         Stored::Complete => Sum::new().u16(!old).u16(delta.0.fold()).finish(),

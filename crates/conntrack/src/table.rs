@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use packet::Now;
 use sync::{SpinGuard, SpinLock};
 
+use crate::alg::Algs;
 use crate::config::{Config, CtStats, NoMemory, ZoneLimit};
 use crate::counters::{Counter, CounterSet};
 use crate::entry::{Entry, Event, EventKind};
@@ -45,6 +46,7 @@ pub struct Conntrack {
     pub(crate) limits: Limits,
     pub(crate) events: Events,
     fragments: Box<Fragments>,
+    pub(crate) algs: Algs,
     pub(crate) maintenance: Maintenance,
     /// Seconds of every timeout of every policy.
     policies: Vec<AtomicU32>,
@@ -86,6 +88,7 @@ impl Conntrack {
         policies.extend(TimeoutPolicy::DEFAULT.seconds().into_iter().cycle().take(size).map(AtomicU32::new));
         Ok(Conntrack {
             seed: Seed::new(config.seed),
+            algs: Algs::new()?,
             fragments: Fragments::boxed(Seed::new(config.seed))?,
             shards,
             counters: CounterSet::default(),

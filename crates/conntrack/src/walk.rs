@@ -32,7 +32,7 @@ impl Conntrack {
     }
 
     fn dump_stride(&self, now: Now, cursor: &mut DumpCursor, zone: Option<u16>, out: &mut [Entry]) -> usize {
-        let Some(shard) = self.shard(cursor.shard as u8) else { return 0 };
+        let Some(mut shard) = self.shard(cursor.shard as u8) else { return 0 };
         let mut filled = 0;
         for _ in 0..STRIDE {
             let Some(slot) = out.get_mut(filled) else { break };
@@ -43,7 +43,8 @@ impl Conntrack {
             cursor.index = next;
             let entry = conn.and_then(|conn| shard.entry(conn, now));
             let wanted = |e: &Entry| zone.is_none_or(|z| z == e.orig.zone) && !e.timeout.is_zero();
-            if let Some(entry) = entry.filter(wanted) {
+            if let Some(mut entry) = entry.filter(wanted) {
+                entry.parent = conn.and_then(|conn| self.parent(&mut shard, conn));
                 *slot = entry;
                 filled += 1;
             }

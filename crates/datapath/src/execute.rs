@@ -28,7 +28,7 @@ use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::encap::{self, Ttl};
 use crate::meter::{self, MeterVerdict};
-use crate::{Datapath, Host, UpcallKind, quick, rewrite};
+use crate::{Datapath, Host, UpcallKind, edit, quick, rewrite};
 
 /// A packet in execution, as rewriting sees it.
 pub(crate) struct Packet<'p, B> {
@@ -503,7 +503,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
         let tracked = if buf.pull_up(usize::from(self.layers.end)) {
             let (l4, len) = (buf.offload().l4, buf.len());
-            self.track(ct, buf.head_mut(), len, l4)
+            self.track(ct, buf.head_mut(), len, l4).and_then(|rewrite| {
+                if let Rewrite::Payload(edit) = rewrite { edit::apply(&mut buf, &edit) } else { Ok(()) }
+            })
         } else {
             Err(DropReason::NoMemory)
         };
@@ -522,7 +524,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         head: &mut [u8],
         len: usize,
         l4_checksum: L4Checksum,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Rewrite, DropReason> {
         let (eth_type, plain) = match self.known {
             Known::Short(short) => (short.eth_type(), quick::headers(short, &self.layers)),
             Known::Key | Known::Stale | Known::Nothing => (self.key.eth_type(), None),
@@ -540,7 +542,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         };
         match verdict {
             CtVerdict::Drop(reason) => Err(reason),
-            CtVerdict::Pass(Rewrite::None | Rewrite::Nat) => Ok(()),
+            CtVerdict::Pass(rewrite) => Ok(rewrite),
         }
     }
 

@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use conntrack::{FragmentRef, Held, Ipf, Piece};
+use conntrack::{FragmentRef, Held, Ipf, Piece, Rewrite};
 use packet::{DropReason, L4Checksum, PacketBuf};
 use wire::eth;
 
@@ -87,7 +87,10 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             return Err(DropReason::NoMemory);
         }
         self.layers.l3 = Some(whole.l3());
-        self.track(ct, datagram, whole.len(), L4Checksum::Unknown)?;
+        // Fragments keep their lengths.
+        if let Rewrite::Payload(_) = self.track(ct, datagram, whole.len(), L4Checksum::Unknown)? {
+            return Err(DropReason::InvalidAction);
+        }
         let before = self.waiting_pieces();
         let mut piece = fragments.next(whole, None);
         while let Some(next) = piece {

@@ -27,6 +27,7 @@ mod worker;
 
 mod cache;
 mod carry;
+mod edit;
 mod encap;
 mod execute;
 mod fragments;

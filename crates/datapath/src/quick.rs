@@ -17,6 +17,7 @@ use wire::{eth, ipv4};
 
 use crate::cache::Successors;
 use crate::counters::Tally;
+use crate::edit;
 use crate::egress::Queues;
 use crate::flows::Megaflow;
 use crate::patch::Patch;
@@ -117,6 +118,12 @@ impl<B: PacketBuf> Tracker<'_, B> {
                 return None;
             }
             CtVerdict::Pass(Rewrite::Nat) => {}
+            CtVerdict::Pass(Rewrite::Payload(edit)) => {
+                if let Err(reason) = edit::apply(&mut buf, &edit) {
+                    self.tally.drop_of(port, reason);
+                    return None;
+                }
+            }
             CtVerdict::Pass(Rewrite::None) => {
                 let key = packet.short.tracked(found);
                 if self.waiting.is_empty()

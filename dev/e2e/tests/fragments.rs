@@ -1,6 +1,6 @@
 //! Fragments through connection tracking, beside Open vSwitch: what comes out, what is counted, what waits.
 
-use e2e::{dummy_bridge, ours};
+use e2e::{captured, dummy_bridge, ours};
 use testkit::{Suite, SwitchUnderTest, oracle, packet, to_hex};
 
 const PORTS: &str = "-- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1 \
@@ -104,19 +104,6 @@ fn commands_answer_as_in_c() {
     }
 }
 
-/// What ports have sent, in order; Open vSwitch writes it there before it answers that it received.
-fn sent(pair: &SwitchUnderTest, port: &str) -> Vec<String> {
-    let bytes = std::fs::read(pair.path(&format!("{port}.pcap"))).expect("a capture");
-    let mut frames = Vec::new();
-    let mut rest = bytes.get(24..).unwrap_or_default();
-    while let Some((head, more)) = rest.split_at_checked(16) {
-        let len = u32::from_le_bytes(head[8..12].try_into().expect("four bytes")) as usize;
-        frames.push(to_hex(&more[..len]));
-        rest = &more[len..];
-    }
-    frames
-}
-
 /// What both ports sent, and what the status says afterwards.
 fn passed(suite: &Suite) -> (Vec<String>, Vec<String>, String) {
     let pair = bridge(suite);
@@ -139,7 +126,8 @@ fn passed(suite: &Suite) -> (Vec<String>, Vec<String>, String) {
     // Lists are in an order of each suite's own.
     let mut lines: Vec<_> = status.lines().collect();
     lines.sort_unstable();
-    (sent(&pair, "p1"), sent(&pair, "p2"), lines.join("\n"))
+    let sent = |port: &str| captured(&pair.path(&format!("{port}.pcap")));
+    (sent("p1"), sent("p2"), lines.join("\n"))
 }
 
 #[test]
