@@ -199,11 +199,15 @@ const LAYERS: &[Allowed] = &[
             "testkit",
         ],
     ),
+    (
+        "fuzz",
+        &["wire", "packet", "flow", "odp", "netlink", "tunnel", "conntrack", "datapath", "device", "testkit"],
+    ),
     ("xtask", &["testkit", "sandbox"]),
 ];
 
 /// Reachable from anywhere, but only as dev-dependencies.
-const DEV_ONLY: [&str; 4] = ["testkit", "e2e", "scenarios", "xtask"];
+const DEV_ONLY: [&str; 5] = ["testkit", "e2e", "scenarios", "fuzz", "xtask"];
 
 fn allowed(name: &str) -> Option<&'static [&'static str]> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|(_, imports)| *imports)
