@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use ovsdb::{BaseType, Datum, DbSchema, RefType, TableSchema, Uuid};
 
+use crate::by_uuid::ByUuid;
 use crate::row::Row;
 
 /// One table.
@@ -20,11 +21,11 @@ pub struct Table {
     /// Its schema.
     pub schema: Arc<TableSchema>,
     /// Its rows.
-    pub rows: HashMap<Uuid, Arc<Row>>,
+    pub rows: ByUuid<Arc<Row>>,
     /// For each index of the schema, which row has which values.
     pub(crate) indexes: Vec<HashMap<KeyOf, Uuid>>,
     /// Who refers to the rows.
-    pub(crate) incoming: HashMap<Uuid, Incoming>,
+    pub(crate) incoming: ByUuid<Incoming>,
     /// The columns that refer to rows.
     pub(crate) references: Vec<ReferenceColumn>,
 }
@@ -105,9 +106,9 @@ impl Database {
             });
             Table {
                 schema: table.clone(),
-                rows: HashMap::new(),
+                rows: ByUuid::default(),
                 indexes: vec![HashMap::new(); table.indexes.len()],
-                incoming: HashMap::new(),
+                incoming: ByUuid::default(),
                 references: references.filter(|r| r.key.is_some() || r.value.is_some()).collect(),
             }
         });

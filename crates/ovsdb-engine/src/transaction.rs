@@ -127,11 +127,10 @@ impl<'a> Transaction<'a> {
         for (&table, changes) in &mut self.changes {
             let rows = &mut self.db.tables[table].rows;
             for (uuid, change) in changes {
-                let Some(new) = &mut change.new else { continue };
-                // The table's copy must go first, so that the row is not copied for its new stamp.
-                rows.remove(uuid);
-                Arc::make_mut(new).set_version(make_uuid());
-                rows.insert(*uuid, new.clone());
+                // The change lets go of the row meanwhile, so that it is not copied for its new stamp.
+                let Some(row) = change.new.take().and_then(|_| rows.get_mut(uuid)) else { continue };
+                Arc::make_mut(row).set_version(make_uuid());
+                change.new = Some(row.clone());
             }
         }
     }
