@@ -14,6 +14,7 @@
 //! Spec: RFC 7047 section 4.1.3 and 5.2.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use ovsdb::json::{Json, Object};
 use ovsdb::members::{Kinds, Members};
@@ -148,7 +149,6 @@ pub fn execute_as<'a>(
     let total = request.operations.len();
     let mut results = Vec::with_capacity(total);
     for (i, operation) in request.operations.iter().enumerate() {
-        let what = format!("ovsdb operation {} of {total}", i + 1);
         let mut context = Context {
             txn: &mut txn,
             symbols: &mut symbols,
@@ -157,7 +157,7 @@ pub fn execute_as<'a>(
             role,
             operation,
         };
-        match execute_one(&mut context, what) {
+        match execute_one(&mut context, Place { number: i + 1, total }) {
             Ok(result) => results.push(Json::Object(result)),
             Err(Stop::Wait(until)) => return Outcome::Blocked(until),
             Err(Stop::Error(error)) => {
@@ -176,8 +176,20 @@ pub fn execute_as<'a>(
     }
 }
 
-fn execute_one(context: &mut Context<'_, '_>, what: String) -> std::result::Result<Object, Stop> {
-    let mut members = Members::new(context.operation, what);
+/// Where an operation stands in its request, as errors say it.
+struct Place {
+    number: usize,
+    total: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ovsdb operation {} of {}", self.number, self.total)
+    }
+}
+
+fn execute_one(context: &mut Context<'_, '_>, place: Place) -> std::result::Result<Object, Stop> {
+    let mut members = Members::new(context.operation, &place);
     let mut outcome = Ok(Object::new());
     if let Some(name) = members.required("op", Kinds::ID).and_then(Json::as_str) {
         match operations::find(name) {

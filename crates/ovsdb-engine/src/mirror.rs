@@ -37,7 +37,7 @@ pub fn apply(
     if extent == Extent::Everything {
         drop_unmentioned(txn, updates, excluded);
     }
-    for (name, rows) in updates.iter().filter(|(name, _)| !excluded.contains(*name)) {
+    for (name, rows) in updates.iter().filter(|(name, _)| !excluded.contains(name.as_str())) {
         let table = txn.db().table_index(name).ok_or_else(malformed)?;
         for (uuid, change) in rows.as_object().ok_or_else(malformed)? {
             let uuid = Uuid::parse(uuid).ok_or_else(malformed)?;

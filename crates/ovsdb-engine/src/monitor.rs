@@ -68,7 +68,8 @@ impl Select {
     }
 
     fn from_json(json: &Json, table: &str) -> Result<Select> {
-        let mut members = Members::new(json, format!("table {table} select"));
+        let what = format!("table {table} select");
+        let mut members = Members::new(json, &what);
         let mut flag = |name| members.optional(name, Kinds::BOOL).and_then(Json::as_bool).unwrap_or(true);
         let select = Select {
             initial: flag("initial"),
@@ -187,7 +188,7 @@ impl Monitor {
                 })
                 .collect();
             if !rows.is_empty() {
-                tables.insert(schema.name.clone(), Json::Object(rows));
+                tables.insert(&schema.name, Json::Object(rows));
             }
         }
         if tables.is_empty() { None } else { Some(Json::Object(tables)) }
@@ -238,7 +239,7 @@ impl Monitor {
                 }
             }
             if !rows.is_empty() {
-                tables.insert(place.schema.name.clone(), Json::object(rows));
+                tables.insert(&place.schema.name, Json::object(rows));
             }
         }
         Ok(if tables.is_empty() { None } else { Some(Json::Object(tables)) })
@@ -252,7 +253,8 @@ fn table_index(db: &Database, name: &str) -> Result<usize> {
 fn read_conditions(schema: &TableSchema, requests: &[Json]) -> Result<Option<Condition>> {
     let mut condition: Option<Condition> = None;
     for request in requests {
-        let mut members = Members::new(request, format!("table {}", schema.name));
+        let what = format!("table {}", schema.name);
+        let mut members = Members::new(request, &what);
         let columns = members.optional("columns", Kinds::ARRAY);
         let filter = members.optional("where", Kinds::ARRAY);
         members.finish()?;
@@ -269,7 +271,8 @@ fn read_conditions(schema: &TableSchema, requests: &[Json]) -> Result<Option<Con
 
 impl MonitoredTable {
     fn add_request(&mut self, schema: &TableSchema, request: &Json, version: Version) -> Result<()> {
-        let mut members = Members::new(request, format!("table {}", schema.name));
+        let what = format!("table {}", schema.name);
+        let mut members = Members::new(request, &what);
         let columns = members.optional("columns", Kinds::ARRAY);
         let filter = match version {
             Version::V1 => None,
@@ -385,10 +388,10 @@ fn compose_v1(
     let mut members = Object::new();
     if let Some(old) = old {
         let columns = wanted.iter().copied().filter(|c| kind == Kind::Delete || differs(*c, Some(old), new));
-        members.insert("old".into(), row_json(schema, old, columns));
+        members.insert("old", row_json(schema, old, columns));
     }
     if let Some(new) = new {
-        members.insert("new".into(), row_json(schema, new, wanted.iter().copied()));
+        members.insert("new", row_json(schema, new, wanted.iter().copied()));
     }
     Json::Object(members)
 }

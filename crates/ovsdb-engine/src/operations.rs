@@ -51,7 +51,7 @@ fn refused() -> Outcome {
 }
 
 fn count(n: usize) -> Outcome {
-    Ok(Object::from([("count".to_owned(), Json::Integer(n as i64))]))
+    Ok(Object::from([("count", Json::Integer(n as i64))]))
 }
 
 /// The table that the member `table` names.
@@ -123,7 +123,7 @@ fn insert(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
         permission.insert(&schema, &new)?;
     }
     context.txn.insert(table, new);
-    Ok(Object::from([("uuid".to_owned(), uuid.to_json())]))
+    Ok(Object::from([("uuid", uuid.to_json())]))
 }
 
 /// What restricts the client in changing a table.
@@ -178,7 +178,7 @@ fn select(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let place = &context.txn.db().tables[table];
     let rows = projection.distinct(find_rows(context.txn, table, &filter));
     let rows = rows.iter().map(|row| projection.to_json(&place.schema, row)).collect();
-    Ok(Object::from([("rows".to_owned(), Json::Array(rows))]))
+    Ok(Object::from([("rows", Json::Array(rows))]))
 }
 
 fn update(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {

@@ -4,8 +4,11 @@
 
 const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
-/// The digest of `data` as 40 hexadecimal digits.
-pub fn sha1_hex(data: &[u8]) -> String {
+/// Digits of a digest.
+pub const HEX_LEN: usize = 40;
+
+/// The digest of `data` as hexadecimal digits.
+pub fn sha1_hex(data: &[u8]) -> [u8; HEX_LEN] {
     let mut state = START;
     let mut blocks = data.chunks_exact(64);
     for block in &mut blocks {
@@ -18,7 +21,11 @@ pub fn sha1_hex(data: &[u8]) -> String {
     let end = if rest.len() < 56 { 64 } else { 128 };
     tail[end - 8..end].copy_from_slice(&(data.len() as u64 * 8).to_be_bytes());
     tail[..end].chunks_exact(64).for_each(|block| compress(&mut state, block));
-    state.iter().map(|word| format!("{word:08x}")).collect()
+    let mut hex = [0; HEX_LEN];
+    for (at, digit) in hex.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(state[at / 8] >> (28 - at % 8 * 4) & 0xf) as usize];
+    }
+    hex
 }
 
 fn compress(state: &mut [u32; 5], block: &[u8]) {
@@ -51,12 +58,12 @@ mod tests {
 
     #[test]
     fn published_digests() {
-        assert_eq!(sha1_hex(b"abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
-        assert_eq!(sha1_hex(b""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+        assert_eq!(sha1_hex(b"abc"), *b"a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(sha1_hex(b""), *b"da39a3ee5e6b4b0d3255bfef95601890afd80709");
         assert_eq!(
             sha1_hex(b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
-            "84983e441c3bd26ebaae4aa1f95129e5e54670f1"
+            *b"84983e441c3bd26ebaae4aa1f95129e5e54670f1"
         );
-        assert_eq!(sha1_hex(&[b'a'; 1_000_000]), "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
+        assert_eq!(sha1_hex(&[b'a'; 1_000_000]), *b"34aa973cd4c4daa4f61eeb2bdbad27316534016f");
     }
 }

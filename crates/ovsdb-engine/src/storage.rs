@@ -12,7 +12,6 @@
 
 mod compaction;
 
-use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -91,7 +90,7 @@ impl Storage {
         let opened = options.read(true).write(true).create_new(true).mode(0o640).open(name);
         let file = opened.map_err(|e| Error::io(format!("{name}: create failed"), io_reason(&e)))?;
         let mut storage = Storage::new(name, PathBuf::from(name), file, Some(lock), 0);
-        storage.append(&schema.to_json())?;
+        storage.append(&schema.to_json().to_string())?;
         storage.sync()?;
         sync_directory(&storage.path);
         storage.compacted = storage.end;
@@ -155,7 +154,7 @@ impl Storage {
     }
 
     /// Writes a record at the end.
-    pub fn append(&mut self, record: &impl Display) -> Result<()> {
+    pub fn append(&mut self, record: &str) -> Result<()> {
         let bytes = log::encode(record);
         if let Err(error) = self.write_at_end(&bytes) {
             // Half a record must not be in the way of the next one. If this fails too, the next write tries again.
@@ -237,8 +236,8 @@ fn write_whole(
     schema: &DbSchema,
     contents: Option<&String>,
 ) -> Result<(File, u64)> {
-    let mut bytes = log::encode(&schema.to_json());
-    bytes.extend(contents.map(log::encode).unwrap_or_default());
+    let mut bytes = log::encode(&schema.to_json().to_string());
+    bytes.extend(contents.map(|contents| log::encode(contents)).unwrap_or_default());
     let write = || {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(true).mode(0o640).open(path)?;

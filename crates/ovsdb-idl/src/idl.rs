@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
-use ovsdb::{DbSchema, Error, TableSchema};
+use ovsdb::{DbSchema, Error, ShortStr, TableSchema};
 
 use crate::cluster::{Fitness, Member};
 use crate::replica::{Replica, Seen};
@@ -34,7 +34,7 @@ pub enum Incoming {
     /// A notification.
     Notification {
         /// The method.
-        method: String,
+        method: ShortStr,
         /// Its arguments.
         params: Vec<Json>,
     },

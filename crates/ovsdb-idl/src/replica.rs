@@ -183,7 +183,7 @@ impl Replica {
     pub(crate) fn apply(&mut self, updates: &Json) -> Result<(), Error> {
         let malformed = || Error::syntax(updates, "<table-updates2> expected");
         for (name, rows) in updates.as_object().ok_or_else(malformed)? {
-            let table = self.tables.get_mut(name).ok_or_else(malformed)?;
+            let table = self.tables.get_mut(name.as_str()).ok_or_else(malformed)?;
             for (uuid, change) in rows.as_object().ok_or_else(malformed)? {
                 table.apply(Uuid::parse(uuid).ok_or_else(malformed)?, change)?;
             }

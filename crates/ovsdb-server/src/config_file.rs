@@ -42,16 +42,16 @@ impl Config {
     /// Reads the text of a file.
     pub fn parse(text: &[u8]) -> Result<Config> {
         let json = json::parse(text).map_err(|error| Error::new("syntax error", error.to_string()))?;
-        let mut members = Members::new(&json, "configuration file");
+        let mut members = Members::new(&json, &"configuration file");
         let remotes = members.required("remotes", Kinds::OBJECT).and_then(Json::as_object);
         let databases = members.required("databases", Kinds::OBJECT).and_then(Json::as_object);
         members.finish()?;
         let mut config = Config::default();
         for (target, options) in remotes.into_iter().flatten() {
-            config.remotes.insert(target.clone(), parse_remote(target, options)?);
+            config.remotes.insert(target.to_string(), parse_remote(target, options)?);
         }
         for (name, options) in databases.into_iter().flatten() {
-            config.databases.insert(name.clone(), parse_database(name, options)?);
+            config.databases.insert(name.to_string(), parse_database(name, options)?);
         }
         Ok(config)
     }
@@ -68,7 +68,8 @@ fn milliseconds(members: &mut Members<'_>, name: &'static str) -> Option<u64> {
 }
 
 fn parse_remote(target: &str, json: &Json) -> Result<RemoteOptions> {
-    let mut members = Members::new(or_empty(json), format!("JSON-RPC options for '{target}'"));
+    let what = format!("JSON-RPC options for '{target}'");
+    let mut members = Members::new(or_empty(json), &what);
     let max_backoff = milliseconds(&mut members, "max-backoff");
     let probe_interval = milliseconds(&mut members, "inactivity-probe");
     let read_only = members.optional("read-only", Kinds::BOOL).and_then(Json::as_bool) == Some(true);
@@ -81,7 +82,7 @@ fn parse_remote(target: &str, json: &Json) -> Result<RemoteOptions> {
 
 fn parse_database(name: &str, json: &Json) -> Result<Model> {
     let what = format!("database '{name}'");
-    let mut members = Members::new(or_empty(json), what.clone());
+    let mut members = Members::new(or_empty(json), &what);
     let model = members.optional("service-model", Kinds::STRING).and_then(Json::as_str);
     let source = members.optional("source", Kinds::OBJECT).and_then(Json::as_object);
     let backup = members.optional("backup", Kinds::BOOL).and_then(Json::as_bool) == Some(true);
@@ -107,7 +108,8 @@ fn parse_database(name: &str, json: &Json) -> Result<Model> {
 }
 
 fn parse_source(target: &str, json: &Json, excluded: Option<&[Json]>) -> Result<Source> {
-    let mut members = Members::new(or_empty(json), format!("JSON-RPC options for '{target}'"));
+    let what = format!("JSON-RPC options for '{target}'");
+    let mut members = Members::new(or_empty(json), &what);
     let mut source = Source::new(target);
     source.max_backoff = milliseconds(&mut members, "max-backoff");
     if let Some(ms) = milliseconds(&mut members, "inactivity-probe") {

@@ -3,6 +3,7 @@
 //! Where it sits: made by `run` out of the command line or a configuration file; changed by run-time commands.
 //!
 //! I1  `apply` is all that has to be called after a change: it starts and stops tasks until they are what was arranged.
+//! I2  It tells the server which tables it has looked into, so that only their commits make `run` call it again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::Shared;
 use crate::pki::Pki;
-use crate::remotes::Remotes;
+use crate::remotes::{Remotes, resolve};
 use crate::served::Role;
 use crate::source::{self, Source};
 
@@ -77,7 +78,26 @@ impl Control {
         self.assign_roles();
         self.follow();
         let remotes = self.remotes.borrow_mut().reconfigure(&self.server);
+        self.note_arranging();
         pki.and(remotes)
+    }
+
+    /// Notes the tables that `db:` names lead to.
+    fn note_arranging(&self) {
+        let mut server = self.server.borrow_mut();
+        let remotes = self.remotes.borrow();
+        let mut tables = BTreeSet::new();
+        for name in remotes.names.iter().map(String::as_str).chain(self.pki.names()) {
+            let Ok((db, table, column)) = resolve(&server, name) else { continue };
+            let database = &db.schema.name;
+            let target = db.tables[table].schema.columns[column].kind.key.reference();
+            let target = target.and_then(|(target, _)| db.table_index(target));
+            tables.extend([Some(table), target].into_iter().flatten().map(|table| (database.clone(), table)));
+        }
+        for (name, served) in &mut server.databases {
+            let own = tables.iter().filter(|(database, _)| database == name);
+            served.arranging = own.map(|(_, table)| *table).collect();
+        }
     }
 
     /// Gives the databases without a role of their own the one of this server.

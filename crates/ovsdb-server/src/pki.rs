@@ -1,6 +1,6 @@
 //! TLS settings whose files the database may name.
 //!
-//! Where it sits: filled by the command line; applied at start and after every commit.
+//! Where it sits: filled by the command line; applied at start and after every commit to a table that they name.
 //!
 //! Spec: ovsdb-server(1) "Public Key Infrastructure Options".
 
@@ -15,6 +15,24 @@ use crate::server::Server;
 pub struct Pki(pub Settings);
 
 impl Pki {
+    /// What the settings that may be `db:` names say.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let settings = &self.0;
+        let authority = match &settings.authority {
+            Authority::File(name) | Authority::Bootstrap(name) => Some(name),
+            _ => None,
+        };
+        let optional = [
+            &settings.private_key,
+            &settings.certificate,
+            &settings.peer_ca_cert,
+            &settings.protocols,
+            &settings.ciphers,
+            &settings.ciphersuites,
+        ];
+        optional.into_iter().flatten().chain(authority).map(String::as_str)
+    }
+
     /// Uses what the settings and the databases say now. The error is of the first bad name.
     pub fn apply(&self, server: &Server) -> Result<(), String> {
         let mut result = Ok(());

@@ -1,7 +1,7 @@
 //! Remotes: where clients come from, and the tasks that serve them.
 //!
 //! Where it sits: `run` gives it the remotes of the command line and of run-time control; `db:` remotes are read out of databases
-//! again after every commit.
+//! again after every commit to their tables.
 //!
 //! ~~~text
 //! punix:, ptcp: ─► a task that accepts, one task per connection      unix:, tcp: ─► one task that dials

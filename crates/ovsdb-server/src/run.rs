@@ -76,14 +76,14 @@ async fn serve(handle: Handle, settings: Settings) -> ExitCode {
     code
 }
 
-/// Follows time and commits: waiting requests time out, remotes follow the database, status goes back, files are compacted.
+/// Follows time and what commits arrange: waiting requests time out, remotes follow the database, status goes back, files are compacted.
 async fn watch(control: &Control) {
     let server = &control.server;
     let (clock, changed) = {
         let server = server.borrow();
         (server.clock.clone(), server.changed.clone())
     };
-    let mut commits = server.borrow().commits;
+    let mut arrangements = server.borrow().arrangements;
     let mut status_due = clock.now_ms() + STATUS_INTERVAL_MS;
     loop {
         let timeout = server.borrow().next_timeout().unwrap_or(u64::MAX);
@@ -97,9 +97,9 @@ async fn watch(control: &Control) {
             status::update(server, &control.remotes.borrow());
             compaction::start_due(server);
         }
-        let now = server.borrow().commits;
-        if now != commits {
-            commits = now;
+        let now = server.borrow().arrangements;
+        if now != arrangements {
+            arrangements = now;
             if let Err(error) = control.apply() {
                 log::warn!(target: "ovsdb_server@5", "{error}");
             }

@@ -70,6 +70,8 @@ pub struct Served {
     pub(crate) watchers: Watchers,
     /// Tables whose operations are logged.
     pub logged: BTreeSet<String>,
+    /// Tables whose rows arrange what this server does.
+    pub arranging: BTreeSet<usize>,
     last_compaction_ms: u64,
 }
 
@@ -115,6 +117,7 @@ impl Served {
             history: History::default(),
             watchers: Watchers::default(),
             logged: BTreeSet::new(),
+            arranging: BTreeSet::new(),
             last_compaction_ms,
         }
     }
@@ -237,8 +240,8 @@ fn write(storage: Option<&mut Storage>, prepared: &Prepared<'_>, columns: Column
 }
 
 /// The rows of a snapshot under another schema.
-fn converted(contents: &String, schema: &DbSchema) -> Result<Database> {
-    let mut data = ovsdb_engine::log::encode(&schema.to_json());
+fn converted(contents: &str, schema: &DbSchema) -> Result<Database> {
+    let mut data = ovsdb_engine::log::encode(&schema.to_json().to_string());
     data.extend(ovsdb_engine::log::encode(contents));
     let (loaded, _) = storage::load(&data, &schema.name, None, Unknown::Ignore)?;
     match loaded.damage {

@@ -52,9 +52,9 @@ pub struct Server {
     pub old_monitors_only: bool,
     /// Database files that are being compacted, by path.
     pub(crate) compactions: Compactions,
-    /// Rises with every commit.
-    pub commits: u64,
-    /// Woken after commits and when a request starts to wait.
+    /// Rises with every commit that can change what is arranged: those of `_Server` and of `Served::arranging`.
+    pub arrangements: u64,
+    /// Woken after those and when a request starts to wait.
     pub changed: Rc<Notify>,
     next_session: SessionId,
 }
@@ -104,7 +104,7 @@ impl Server {
             waiting: Vec::new(),
             old_monitors_only: false,
             compactions: Compactions::default(),
-            commits: 0,
+            arrangements: 0,
             changed: Rc::default(),
             next_session: 1,
         };
@@ -316,7 +316,7 @@ impl Server {
                 LockEvent::Locked(session, name) => (session, "locked", name),
                 LockEvent::Stolen(session, name) => (session, "stolen", name),
             };
-            self.tell(session, Message::notification(method, vec![Json::String(name)]));
+            self.tell(session, Message::notification(method, vec![Json::string(name)]));
         }
     }
 
@@ -389,8 +389,10 @@ impl Server {
             return false;
         };
         served.history.push(id, &changes);
-        self.commits += 1;
-        self.changed.notify_one();
+        if database == SERVER_DB || changes.keys().any(|table| served.arranging.contains(table)) {
+            self.arrangements += 1;
+            self.changed.notify_one();
+        }
         for (session, name) in served.watchers.of(&changes) {
             let Some(session) = self.sessions.get(session) else { continue };
             let Some(Watching { name, monitor, .. }) = session.monitors.get(name) else { continue };

@@ -88,10 +88,10 @@ fn operation(op: &str, name: Option<&str>, row: Option<Json>) -> Json {
         Object::from([("op".to_owned(), Json::string(op)), ("table".to_owned(), Json::string("Database"))]);
     if let Some(name) = name {
         let clause = Json::array(["name", "==", name]);
-        members.insert("where".into(), Json::Array(vec![clause]));
+        members.insert("where", Json::Array(vec![clause]));
     }
     if let Some(row) = row {
-        members.insert("row".into(), row);
+        members.insert("row", row);
     }
     Json::Object(members)
 }

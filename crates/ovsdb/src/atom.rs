@@ -154,7 +154,7 @@ impl Atom {
             (AtomicType::Real, Json::Integer(n)) => Atom::Real(*n as f64),
             (AtomicType::Real, Json::Real(x)) => Atom::Real(*x),
             (AtomicType::Boolean, Json::Bool(b)) => Atom::Boolean(*b),
-            (AtomicType::String, Json::String(s)) => Atom::String(s.as_str().into()),
+            (AtomicType::String, Json::String(s)) => Atom::String(s.clone()),
             (AtomicType::Uuid, _) => Atom::Uuid(uuid_from_json(json, base, names)?),
             (kind, _) => return Err(Error::syntax(json, format!("expected {kind}"))),
         };
@@ -174,7 +174,7 @@ impl Atom {
             Atom::Integer(n) => Json::Integer(*n),
             Atom::Real(x) => Json::Real(*x),
             Atom::Boolean(b) => Json::Bool(*b),
-            Atom::String(s) => Json::string(&**s),
+            Atom::String(s) => Json::String(s.clone()),
             Atom::Uuid(u) => u.to_json(),
         }
     }

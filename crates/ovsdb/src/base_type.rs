@@ -77,7 +77,7 @@ impl BaseType {
         if json.as_str().is_some() {
             return AtomicType::from_json(json).map(BaseType::new);
         }
-        let mut members = Members::new(json, "ovsdb type");
+        let mut members = Members::new(json, &"ovsdb type");
         let mut base = BaseType::new(AtomicType::Integer);
         if let Some(kind) = members.required("type", Kinds::STRING) {
             match AtomicType::from_json(kind) {
@@ -153,7 +153,7 @@ impl BaseType {
         let mut members = Object::new();
         if let Some(allowed) = &self.allowed {
             let set = ColumnType::set(BaseType::new(self.kind), 1, u32::MAX);
-            members.insert("enum".into(), allowed.to_json(&set));
+            members.insert("enum", allowed.to_json(&set));
         }
         match &self.limits {
             Limits::None => {}
@@ -177,7 +177,7 @@ impl BaseType {
         if members.is_empty() {
             return Json::string(self.kind.name());
         }
-        members.insert("type".into(), Json::string(self.kind.name()));
+        members.insert("type", Json::string(self.kind.name()));
         Json::Object(members)
     }
 
@@ -225,7 +225,7 @@ impl Limits {
 
 fn put(members: &mut Object, name: &str, present: bool, value: Json) {
     if present {
-        members.insert(name.to_owned(), value);
+        members.insert(name, value);
     }
 }
 

@@ -74,7 +74,7 @@ impl ColumnType {
         if json.as_object().is_none() {
             return Err(Error::syntax(json, "ovsdb type expected"));
         }
-        let mut members = Members::new(json, "ovsdb type");
+        let mut members = Members::new(json, &"ovsdb type");
         let key = members.required("key", Kinds::STRING.or(Kinds::OBJECT));
         let value = members.optional("value", Kinds::STRING.or(Kinds::OBJECT));
         let min = members.optional("min", Kinds::INTEGER);
@@ -101,17 +101,17 @@ impl ColumnType {
             return self.key.to_json();
         }
         let mut members = Object::new();
-        members.insert("key".into(), self.key.to_json());
+        members.insert("key", self.key.to_json());
         if let Some(value) = &self.value {
-            members.insert("value".into(), value.to_json());
+            members.insert("value", value.to_json());
         }
         if self.min != 1 {
-            members.insert("min".into(), self.min.into());
+            members.insert("min", self.min.into());
         }
         if self.max == u32::MAX {
-            members.insert("max".into(), Json::string("unlimited"));
+            members.insert("max", Json::string("unlimited"));
         } else if self.max != 1 {
-            members.insert("max".into(), self.max.into());
+            members.insert("max", self.max.into());
         }
         Json::Object(members)
     }

@@ -92,15 +92,15 @@ impl Error {
     /// The object that goes into a reply.
     pub fn to_json(&self) -> Json {
         let mut members = Object::new();
-        members.insert("error".into(), Json::string(&*self.0.tag));
+        members.insert("error", Json::string(&*self.0.tag));
         if let Some(details) = &self.0.details {
-            members.insert("details".into(), Json::string(&**details));
+            members.insert("details", Json::string(&**details));
         }
         if let Some(syntax) = &self.0.syntax {
-            members.insert("syntax".into(), Json::string(&**syntax));
+            members.insert("syntax", Json::string(&**syntax));
         }
         if let Some(io) = &self.0.io {
-            members.insert("io-error".into(), Json::string(&**io));
+            members.insert("io-error", Json::string(&**io));
         }
         Json::Object(members)
     }

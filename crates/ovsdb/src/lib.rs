@@ -30,4 +30,5 @@ pub use datum::Datum;
 pub use error::{Error, Result};
 pub use mutation::{Mutation, Mutator};
 pub use schema::{ColumnSchema, DbSchema, TableSchema};
+pub use short::ShortStr;
 pub use uuid::Uuid;

@@ -5,6 +5,8 @@
 //! I1  The first defect wins; later calls still return what they can, so a caller may collect everything and judge once, in `finish`.
 //! I2  `finish` refuses members that nobody asked for.
 
+use std::fmt::Display;
+
 use crate::error::{Error, Result};
 use crate::json::{Json, Object};
 
@@ -62,7 +64,7 @@ pub fn is_id(text: &str) -> bool {
 
 /// The reader of one object.
 pub struct Members<'a> {
-    what: String,
+    what: &'a dyn Display,
     json: &'a Json,
     members: &'a Object,
     /// Names that were asked for: a handful, so a list is the fastest set.
@@ -72,9 +74,8 @@ pub struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Starts reading `json`, called `what` in errors.
-    pub fn new(json: &'a Json, what: impl Into<String>) -> Members<'a> {
-        let mut this =
-            Members { what: what.into(), json, members: &EMPTY, used: Vec::with_capacity(8), error: None };
+    pub fn new(json: &'a Json, what: &'a dyn Display) -> Members<'a> {
+        let mut this = Members { what, json, members: &EMPTY, used: Vec::with_capacity(8), error: None };
         match json {
             Json::Object(members) => this.members = members,
             _ => this.raise("Object expected.".to_owned()),

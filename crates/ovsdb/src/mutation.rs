@@ -6,7 +6,7 @@
 //!
 //! Spec: RFC 7047 section 5.1 `<mutation>`.
 
-use crate::atom::{Atom, AtomicType, Names};
+use crate::atom::{Atom, AtomicType, Names, tagged};
 use crate::column_type::ColumnType;
 use crate::datum::Datum;
 use crate::error::{Error, Result};
@@ -199,11 +199,16 @@ fn read_argument(
             let insert = mutator == Mutator::Insert;
             let relaxed =
                 ColumnType { min: 0, max: if insert { kind.max } else { u32::MAX }, ..kind.clone() };
+            // Of a map, keys alone can be deleted too; what is no map is not tried as one first.
+            let keys = ColumnType::set(kind.key.clone(), 0, u32::MAX);
+            if insert || !kind.is_map() {
+                return Datum::from_json(json, &relaxed, names);
+            }
+            if tagged(json, "map").is_none() {
+                return Datum::from_json(json, &keys, names);
+            }
             match Datum::from_json(json, &relaxed, names.as_deref_mut()) {
-                Err(_) if !insert && kind.is_map() => {
-                    let keys = ColumnType::set(kind.key.clone(), 0, u32::MAX);
-                    Datum::from_json(json, &keys, names)
-                }
+                Err(_) => Datum::from_json(json, &keys, names),
                 result => result,
             }
         }

@@ -70,7 +70,8 @@ pub struct DbSchema {
 
 impl ColumnSchema {
     fn from_json(json: &Json, name: &str) -> Result<ColumnSchema> {
-        let mut members = Members::new(json, format!("schema for column {name}"));
+        let what = format!("schema for column {name}");
+        let mut members = Members::new(json, &what);
         let mutable = members.optional("mutable", Kinds::BOOL).and_then(Json::as_bool);
         let ephemeral = members.optional("ephemeral", Kinds::BOOL).and_then(Json::as_bool);
         let kind = members.required("type", Kinds::STRING.or(Kinds::OBJECT));
@@ -88,12 +89,12 @@ impl ColumnSchema {
     fn to_json(&self) -> Json {
         let mut members = Object::new();
         if !self.mutable {
-            members.insert("mutable".into(), Json::Bool(false));
+            members.insert("mutable", Json::Bool(false));
         }
         if !self.persistent {
-            members.insert("ephemeral".into(), Json::Bool(true));
+            members.insert("ephemeral", Json::Bool(true));
         }
-        members.insert("type".into(), self.kind.to_json());
+        members.insert("type", self.kind.to_json());
         Json::Object(members)
     }
 
@@ -152,7 +153,8 @@ impl TableSchema {
     }
 
     fn from_json(json: &Json, name: &str) -> Result<(TableSchema, Option<bool>)> {
-        let mut members = Members::new(json, format!("table schema for table {name}"));
+        let what = format!("table schema for table {name}");
+        let mut members = Members::new(json, &what);
         let columns = members.required("columns", Kinds::OBJECT).and_then(Json::as_object);
         let max_rows = members.optional("maxRows", Kinds::INTEGER).and_then(Json::as_i64);
         let is_root = members.optional("isRoot", Kinds::BOOL).and_then(Json::as_bool);
@@ -201,15 +203,15 @@ impl TableSchema {
         let columns = self.own_columns().map(|(_, c)| (c.name.clone(), c.to_json()));
         let mut members = Object::from([("columns".to_owned(), Json::object(columns))]);
         if self.max_rows != u32::MAX {
-            members.insert("maxRows".into(), self.max_rows.into());
+            members.insert("maxRows", self.max_rows.into());
         }
         if say_root && self.is_root {
-            members.insert("isRoot".into(), Json::Bool(true));
+            members.insert("isRoot", Json::Bool(true));
         }
         if !self.indexes.is_empty() {
             let names =
                 |index: &Vec<usize>| Json::array(index.iter().map(|&i| self.columns[i].name.as_str()));
-            members.insert("indexes".into(), Json::array(self.indexes.iter().map(names)));
+            members.insert("indexes", Json::array(self.indexes.iter().map(names)));
         }
         Json::Object(members)
     }
@@ -228,7 +230,7 @@ impl DbSchema {
 
     /// Reads a database schema.
     pub fn from_json(json: &Json) -> Result<DbSchema> {
-        let mut members = Members::new(json, "database schema");
+        let mut members = Members::new(json, &"database schema");
         let name = members.required("name", Kinds::ID).and_then(Json::as_str);
         let version = members.optional("version", Kinds::STRING).and_then(Json::as_str);
         let cksum = members.optional("cksum", Kinds::STRING).and_then(Json::as_str);
@@ -298,7 +300,7 @@ impl DbSchema {
         ]);
         for (name, text) in [("version", &self.version), ("cksum", &self.cksum)] {
             if !text.is_empty() {
-                members.insert(name.into(), Json::string(&**text));
+                members.insert(name, Json::string(&**text));
             }
         }
         Json::Object(members)

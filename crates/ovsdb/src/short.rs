@@ -1,6 +1,6 @@
 //! Strings that need no memory of their own where they are short, as most in a database are.
 //!
-//! Where it sits: inside atoms.
+//! Where it sits: inside atoms and JSON.
 //!
 //! I1  One text has one form: up to `SHORT` bytes in place, anything longer shared. Copying is cheap in either.
 
@@ -60,6 +60,18 @@ impl From<String> for ShortStr {
     }
 }
 
+impl From<&String> for ShortStr {
+    fn from(text: &String) -> ShortStr {
+        text.as_str().into()
+    }
+}
+
+impl Default for ShortStr {
+    fn default() -> ShortStr {
+        ShortStr(Form::Short(0, [0; SHORT]))
+    }
+}
+
 impl Deref for ShortStr {
     type Target = str;
 
@@ -81,6 +93,18 @@ impl PartialEq for ShortStr {
 }
 
 impl Eq for ShortStr {}
+
+impl PartialEq<str> for ShortStr {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for ShortStr {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
 
 impl PartialOrd for ShortStr {
     fn partial_cmp(&self, other: &ShortStr) -> Option<Ordering> {

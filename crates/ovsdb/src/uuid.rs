@@ -8,6 +8,9 @@ use std::fmt;
 
 use crate::json::Json;
 
+/// Characters of the text form.
+pub const TEXT_LEN: usize = 36;
+
 /// A UUID. Ordered as its text is.
 // Aligned like a pointer, so that an atom is 24 bytes and not 32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,12 +30,12 @@ impl Uuid {
 
     /// Parses the 36-character form and nothing else.
     pub fn parse(text: &str) -> Option<Uuid> {
-        if text.len() == 36 { Uuid::parse_prefix(text) } else { None }
+        if text.len() == TEXT_LEN { Uuid::parse_prefix(text) } else { None }
     }
 
     /// Parses the 36-character form at the beginning of `text`.
     pub fn parse_prefix(text: &str) -> Option<Uuid> {
-        let bytes = text.as_bytes().get(..36)?;
+        let bytes = text.as_bytes().get(..TEXT_LEN)?;
         let mut value = 0u128;
         for (at, &byte) in bytes.iter().enumerate() {
             if matches!(at, 8 | 13 | 18 | 23) {
@@ -46,6 +49,20 @@ impl Uuid {
         Some(Uuid(value))
     }
 
+    /// The 36-character form, in `text`.
+    pub fn encode(self, text: &mut [u8; TEXT_LEN]) -> &str {
+        let mut rest = self.0;
+        for (at, digit) in text.iter_mut().enumerate() {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                *digit = b'-';
+            } else {
+                rest = rest.rotate_left(4);
+                *digit = b"0123456789abcdef"[(rest & 0xf) as usize];
+            }
+        }
+        std::str::from_utf8(text).expect("digits and dashes")
+    }
+
     /// Whether this is the all-zeros UUID.
     pub fn is_zero(self) -> bool {
         self.0 == 0
@@ -53,7 +70,7 @@ impl Uuid {
 
     /// `["uuid", "…"]`.
     pub fn to_json(self) -> Json {
-        Json::Array(vec![Json::string("uuid"), Json::string(self.to_string())])
+        Json::Array(vec![Json::string("uuid"), Json::string(self.encode(&mut [0; TEXT_LEN]))])
     }
 
     /// The first 32 bits, which short listings show.
@@ -64,16 +81,8 @@ impl Uuid {
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            (v >> 96) as u32,
-            (v >> 80) as u16,
-            (v >> 64) as u16,
-            (v >> 48) as u16,
-            v & 0xffff_ffff_ffff
-        )
+        let mut text = [0; TEXT_LEN];
+        f.write_str(self.encode(&mut text))
     }
 }
 

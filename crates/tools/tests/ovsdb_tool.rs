@@ -37,7 +37,7 @@ const MEMBER: [&str; 12] = [
 
 /// A record as members of clusters write them.
 fn clustered(record: &str) -> Vec<u8> {
-    let record = String::from_utf8(log::encode(&record)).unwrap();
+    let record = String::from_utf8(log::encode(record)).unwrap();
     record.replacen("JSON", "CLUSTER", 1).into_bytes()
 }
 
@@ -105,7 +105,7 @@ fn contents(at: &SwitchUnderTest) -> BTreeMap<String, Vec<String>> {
 fn canonical(json: &Json) -> String {
     match json {
         Json::Object(members) => {
-            let member = |(name, value): (&String, &Json)| match name.as_str() {
+            let member = |(name, value): (&ovsdb::ShortStr, &Json)| match name.as_str() {
                 "_date" => "_date".to_owned(),
                 _ => format!("{}: {}", without_identities(name), canonical(value)),
             };

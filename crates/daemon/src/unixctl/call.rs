@@ -77,14 +77,14 @@ impl Answer {
     /// The result that goes over the wire, or the error.
     pub(super) fn into_wire(self, format: Format) -> Result<Json, Json> {
         match (self, format) {
-            (Answer::Error(text), _) => Err(Json::String(text)),
-            (Answer::Text(text), Format::Text) => Ok(Json::String(text)),
+            (Answer::Error(text), _) => Err(Json::string(text)),
+            (Answer::Text(text), Format::Text) => Ok(Json::string(text)),
             (Answer::Text(text), Format::Json) => {
-                Ok(Json::object([("reply", Json::String(text)), ("reply-format", Json::string("plain"))]))
+                Ok(Json::object([("reply", Json::string(text)), ("reply-format", Json::string("plain"))]))
             }
             (Answer::Json(json), Format::Json) => Ok(json),
             // Handlers answer in JSON only where `Call::format` says so; a text client still gets something to read.
-            (Answer::Json(json), Format::Text) => Ok(Json::String(json.to_string())),
+            (Answer::Json(json), Format::Text) => Ok(Json::string(json.to_string())),
         }
     }
 }

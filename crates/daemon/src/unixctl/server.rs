@@ -143,7 +143,7 @@ async fn answer(
     let mut args = Vec::with_capacity(params.len());
     for param in params {
         match param {
-            Json::String(arg) => args.push(arg),
+            Json::String(arg) => args.push(arg.to_string()),
             _ => return Err(Json::string(format!("\"{method}\" command has non-string argument"))),
         }
     }
@@ -153,7 +153,7 @@ async fn answer(
     }
     // The one command that is about the connection.
     if method == "set-options" {
-        return set_options(&args, format).map(|()| Json::string("")).map_err(Json::String);
+        return set_options(&args, format).map(|()| Json::string("")).map_err(Json::from);
     }
     let (call, answer) = Call::new(method, args, *format);
     commands.dispatch(call);

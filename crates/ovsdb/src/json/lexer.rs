@@ -7,6 +7,7 @@ use super::error::{ErrorKind, ParseError, Word};
 use super::number::parse_number;
 use super::unescape::unescape;
 use super::value::Json;
+use crate::short::ShortStr;
 
 /// A piece of JSON syntax.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +15,7 @@ pub(super) enum Token {
     /// One of `{ } [ ] : ,`.
     Punctuation(u8),
     /// A string.
-    String(String),
+    String(ShortStr),
     /// A number, `true`, `false` or `null`.
     Scalar(Json),
 }
@@ -139,10 +140,17 @@ impl Lexer {
         let room = usize::try_from(self.limit - self.byte).unwrap_or(usize::MAX).min(input.len());
         let end = input[..room].iter().position(special).unwrap_or(room);
         let (plain, rest) = input.split_at(end);
-        self.text.extend_from_slice(plain);
         self.column += plain.len() as u64;
         self.byte += plain.len() as u64;
         *input = rest;
+        // A string in one piece, as nearly all are, is read where it stands: a run has no escapes.
+        if let (Some((b'"', rest)), true) = (rest.split_first(), self.text.is_empty() && end < room) {
+            let string = std::str::from_utf8(plain).map_err(|_| self.error(ErrorKind::InvalidUtf8))?;
+            self.state = State::Between;
+            *input = rest;
+            return Ok(Some(Token::String(string.into())));
+        }
+        self.text.extend_from_slice(plain);
         if end == room {
             return Ok(None);
         }
@@ -152,7 +160,7 @@ impl Lexer {
                 self.text.clear();
                 self.state = State::Between;
                 *input = rest;
-                Ok(Some(Token::String(string)))
+                Ok(Some(Token::String(string.into())))
             }
             Some((b'\\', rest)) => {
                 self.keep(b'\\');

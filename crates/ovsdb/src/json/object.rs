@@ -6,10 +6,11 @@
 //! I2  Collecting costs one sort, whatever the order; `insert` out of order moves what comes behind, so large objects are collected.
 
 use super::value::Json;
+use crate::short::ShortStr;
 
 /// Members of an object, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object(Vec<(String, Json)>);
+pub struct Object(Vec<(ShortStr, Json)>);
 
 impl Object {
     /// No members.
@@ -49,7 +50,8 @@ impl Object {
     }
 
     /// Sets a member; gives the value that it had.
-    pub fn insert(&mut self, name: String, value: Json) -> Option<Json> {
+    pub fn insert(&mut self, name: impl Into<ShortStr>, value: Json) -> Option<Json> {
+        let name = name.into();
         if self.0.last().is_none_or(|(last, _)| *last < name) {
             self.0.push((name, value));
             return None;
@@ -70,17 +72,17 @@ impl Object {
     }
 
     /// Keeps the members that `keep` accepts.
-    pub fn retain(&mut self, mut keep: impl FnMut(&String, &mut Json) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&ShortStr, &mut Json) -> bool) {
         self.0.retain_mut(|(name, value)| keep(name, value));
     }
 
     /// Names and values, in the order of names.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&String, &Json)> + ExactSizeIterator + Clone {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&ShortStr, &Json)> + ExactSizeIterator + Clone {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
     /// The names, in order.
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &String> + ExactSizeIterator + Clone {
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &ShortStr> + ExactSizeIterator + Clone {
         self.0.iter().map(|(name, _)| name)
     }
 
@@ -90,12 +92,12 @@ impl Object {
     }
 
     /// The names, taken.
-    pub fn into_keys(self) -> impl Iterator<Item = String> {
+    pub fn into_keys(self) -> impl Iterator<Item = ShortStr> {
         self.0.into_iter().map(|(name, _)| name)
     }
 }
 
-impl<K: Into<String>> FromIterator<(K, Json)> for Object {
+impl<K: Into<ShortStr>> FromIterator<(K, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, Json)>>(members: I) -> Object {
         let mut members: Vec<_> = members.into_iter().map(|(name, value)| (name.into(), value)).collect();
         if !members.is_sorted_by(|(a, _), (b, _)| a < b) {
@@ -112,15 +114,15 @@ impl<K: Into<String>> FromIterator<(K, Json)> for Object {
     }
 }
 
-impl<K: Into<String>, const N: usize> From<[(K, Json); N]> for Object {
+impl<K: Into<ShortStr>, const N: usize> From<[(K, Json); N]> for Object {
     fn from(members: [(K, Json); N]) -> Object {
         members.into_iter().collect()
     }
 }
 
 impl IntoIterator for Object {
-    type Item = (String, Json);
-    type IntoIter = std::vec::IntoIter<(String, Json)>;
+    type Item = (ShortStr, Json);
+    type IntoIter = std::vec::IntoIter<(ShortStr, Json)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -128,10 +130,10 @@ impl IntoIterator for Object {
 }
 
 impl<'a> IntoIterator for &'a Object {
-    type Item = (&'a String, &'a Json);
+    type Item = (&'a ShortStr, &'a Json);
     type IntoIter = std::iter::Map<
-        std::slice::Iter<'a, (String, Json)>,
-        fn(&'a (String, Json)) -> (&'a String, &'a Json),
+        std::slice::Iter<'a, (ShortStr, Json)>,
+        fn(&'a (ShortStr, Json)) -> (&'a ShortStr, &'a Json),
     >;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -151,7 +153,7 @@ mod tests {
         let collected: Object = members().collect();
         let mut inserted = Object::new();
         for (name, value) in members() {
-            inserted.insert(name.to_owned(), value);
+            inserted.insert(name, value);
         }
         assert_eq!(collected, inserted);
         assert!(collected.keys().is_sorted());

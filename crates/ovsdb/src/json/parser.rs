@@ -10,6 +10,7 @@ use super::error::{ErrorKind, ParseError};
 use super::lexer::{Lexer, Token};
 use super::object::Object;
 use super::value::Json;
+use crate::short::ShortStr;
 
 /// How deeply arrays and objects may nest.
 pub const MAX_DEPTH: usize = 1000;
@@ -19,7 +20,7 @@ pub const MAX_DEPTH: usize = 1000;
 enum Open {
     Array(Vec<Json>),
     /// Its members, and the name of the member whose value comes next.
-    Object(Vec<(String, Json)>, String),
+    Object(Vec<(ShortStr, Json)>, ShortStr),
 }
 
 /// What the next token must be.
@@ -142,7 +143,9 @@ impl Parser {
 
     fn accept_value(&mut self, token: Token) -> Result<(), ErrorKind> {
         match token {
-            Token::Punctuation(b'{') => self.open(Open::Object(Vec::new(), String::new()), Expect::FirstName),
+            Token::Punctuation(b'{') => {
+                self.open(Open::Object(Vec::new(), ShortStr::default()), Expect::FirstName)
+            }
             Token::Punctuation(b'[') => self.open(Open::Array(Vec::new()), Expect::FirstElement),
             Token::Punctuation(_) => Err(ErrorKind::ExpectedValue),
             Token::String(string) => self.put(Json::String(string)),

@@ -148,7 +148,7 @@ fn arbitrary_json() -> impl Strategy<Value = Json> {
         (-999_999_999_999_999i64..999_999_999_999_999, -200i32..200).prop_filter_map("number", |(m, e)| {
             format!("{m}e{e}").parse::<f64>().ok().and_then(Json::number)
         }),
-        "\\PC*|[\u{1}-\u{7f}]*".prop_map(Json::String),
+        "\\PC*|[\u{1}-\u{7f}]*".prop_map(Json::from),
     ];
     leaf.prop_recursive(6, 64, 8, |inner| {
         prop_oneof![

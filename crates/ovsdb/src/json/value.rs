@@ -3,6 +3,7 @@
 //! Where it sits: made by the parser and by whoever composes a message; printed by the writer.
 
 use super::object::Object;
+use crate::short::ShortStr;
 
 /// One JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,7 +18,7 @@ pub enum Json {
     /// Any other number; finite.
     Real(f64),
     /// A string.
-    String(String),
+    String(ShortStr),
     /// An array.
     Array(Vec<Json>),
     /// An object.
@@ -26,7 +27,7 @@ pub enum Json {
 
 impl Json {
     /// An object from its members.
-    pub fn object<K: Into<String>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
+    pub fn object<K: Into<ShortStr>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
         Json::Object(members.into_iter().collect())
     }
 
@@ -36,7 +37,7 @@ impl Json {
     }
 
     /// A string.
-    pub fn string(text: impl Into<String>) -> Json {
+    pub fn string(text: impl Into<ShortStr>) -> Json {
         Json::String(text.into())
     }
 
@@ -146,13 +147,13 @@ impl From<u32> for Json {
 
 impl From<String> for Json {
     fn from(value: String) -> Json {
-        Json::String(value)
+        Json::String(value.into())
     }
 }
 
 impl From<&str> for Json {
     fn from(value: &str) -> Json {
-        Json::String(value.to_owned())
+        Json::String(value.into())
     }
 }
 

@@ -172,14 +172,14 @@ fn escape_csv(text: &str) -> String {
 fn write_json(out: &mut String, table: &Table, style: &Style) {
     let mut members = Object::new();
     if let Some(caption) = &table.caption {
-        members.insert("caption".into(), Json::string(&**caption));
+        members.insert("caption", Json::string(&**caption));
     }
     if let Some(timestamp) = &table.timestamp {
-        members.insert("time".into(), Json::string(&**timestamp));
+        members.insert("time", Json::string(&**timestamp));
     }
-    members.insert("headings".into(), Json::array(table.headings.iter().map(String::as_str)));
+    members.insert("headings", Json::array(table.headings.iter().map(String::as_str)));
     let rows = table.rows.iter().map(|row| Json::Array(row.iter().map(super::Cell::to_json).collect()));
-    members.insert("data".into(), Json::array(rows));
+    members.insert("data", Json::array(rows));
     let json = Json::Object(members);
     match style.json {
         JsonLayout::Compact => _ = writeln!(out, "{json}"),

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use ovsdb::json::Json;
+use ovsdb::ShortStr;
+use ovsdb::json::{Json, write_quoted};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,14 +15,14 @@ pub enum Message {
         /// Any JSON but null.
         id: Json,
         /// What is asked.
-        method: String,
+        method: ShortStr,
         /// Its arguments.
         params: Vec<Json>,
     },
     /// Tells; nothing is answered.
     Notification {
         /// What is told.
-        method: String,
+        method: ShortStr,
         /// Its arguments.
         params: Vec<Json>,
     },
@@ -55,7 +56,7 @@ pub enum BadMessage {
     ParamsNotArray,
     /// A member that no message has.
     #[error("message has unexpected member \"{0}\"")]
-    UnexpectedMember(String),
+    UnexpectedMember(ShortStr),
     /// A member that this kind of message must have.
     #[error("{0} must have \"{1}\"")]
     Missing(&'static str, &'static str),
@@ -66,12 +67,12 @@ pub enum BadMessage {
 
 impl Message {
     /// A request.
-    pub fn request(id: impl Into<Json>, method: impl Into<String>, params: Vec<Json>) -> Message {
+    pub fn request(id: impl Into<Json>, method: impl Into<ShortStr>, params: Vec<Json>) -> Message {
         Message::Request { id: id.into(), method: method.into(), params }
     }
 
     /// A notification.
-    pub fn notification(method: impl Into<String>, params: Vec<Json>) -> Message {
+    pub fn notification(method: impl Into<ShortStr>, params: Vec<Json>) -> Message {
         Message::Notification { method: method.into(), params }
     }
 
@@ -125,37 +126,49 @@ impl Message {
     }
 }
 
-impl fmt::Display for Message {
-    /// The JSON text that says the message.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Message::Request { id, method, params } => {
-                write!(f, "{{\"id\":{id},\"method\":{},\"params\":", Json::string(method))?;
-                write_array(f, params)?;
-                f.write_str("}")
-            }
-            Message::Notification { method, params } => {
-                write!(f, "{{\"id\":null,\"method\":{},\"params\":", Json::string(method))?;
-                write_array(f, params)?;
-                f.write_str("}")
-            }
-            Message::Reply { id, result } => write!(f, "{{\"id\":{id},\"result\":{result},\"error\":null}}"),
-            Message::Error { id, error } => write!(f, "{{\"id\":{id},\"result\":null,\"error\":{error}}}"),
+impl Message {
+    /// Appends the JSON text that says the message.
+    pub fn write_to(&self, out: &mut String) {
+        let (method, params, id) = match self {
+            Message::Request { id, method, params } => (method, params, id),
+            Message::Notification { method, params } => (method, params, &Json::Null),
+            Message::Reply { id, result } => return write_answer(out, id, result, &Json::Null),
+            Message::Error { id, error } => return write_answer(out, id, &Json::Null, error),
+        };
+        out.push_str("{\"id\":");
+        id.write_to(out);
+        out.push_str(",\"method\":");
+        write_quoted(out, method);
+        out.push_str(",\"params\":[");
+        for (i, element) in params.iter().enumerate() {
+            out.push_str(if i > 0 { "," } else { "" });
+            element.write_to(out);
         }
+        out.push_str("]}");
     }
 }
 
-fn write_array(f: &mut fmt::Formatter<'_>, elements: &[Json]) -> fmt::Result {
-    f.write_str("[")?;
-    for (i, element) in elements.iter().enumerate() {
-        write!(f, "{}{element}", if i > 0 { "," } else { "" })?;
+fn write_answer(out: &mut String, id: &Json, result: &Json, error: &Json) {
+    out.push_str("{\"id\":");
+    id.write_to(out);
+    out.push_str(",\"result\":");
+    result.write_to(out);
+    out.push_str(",\"error\":");
+    error.write_to(out);
+    out.push('}');
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write_to(&mut text);
+        f.write_str(&text)
     }
-    f.write_str("]")
 }
 
 /// A message's members before it is known which kind it is.
 struct Parts {
-    method: Option<String>,
+    method: Option<ShortStr>,
     params: Option<Vec<Json>>,
     result: Option<Json>,
     error: Option<Json>,

@@ -124,7 +124,9 @@ impl Session {
             if log::log_enabled!(target: JsonCodec::LOG_TARGET, log::Level::Debug) {
                 log::debug!(target: "jsonrpc", "{}: send {}", self.link.name(), message.describe());
             }
-            self.link.send(message.to_string().as_bytes());
+            let mut text = String::with_capacity(128);
+            message.write_to(&mut text);
+            self.link.send(text.as_bytes());
         }
     }
 

@@ -53,7 +53,7 @@ async fn carry_out(options: &Options) -> ExitCode {
 
 fn print_result(options: &Options, target: &Target, result: &Json) -> ExitCode {
     let text = match (options.format, result) {
-        (Format::Text, Json::String(text)) => text.clone(),
+        (Format::Text, Json::String(text)) => text.to_string(),
         (Format::Text, _) => {
             let socket = target.socket();
             program::exit_with(&format!("{socket}: unexpected JSON type in result: {}", result.type_name()))

@@ -111,13 +111,13 @@ pub(super) async fn backup(context: &Context) -> Outcome {
             rows.push((uuid.to_owned(), Json::Object(members)));
         }
         if !rows.is_empty() {
-            record.insert(table.name.clone(), Json::object(rows));
+            record.insert(&table.name, Json::object(rows));
         }
     }
-    record.insert("_date".into(), Json::Integer(context.clock.wall_ms() as i64));
-    record.insert("_comment".into(), Json::string("produced by \"ovsdb-client backup\""));
-    let mut bytes = log::encode(&schema.to_json());
-    bytes.extend(log::encode(&Json::Object(record)));
+    record.insert("_date", Json::Integer(context.clock.wall_ms() as i64));
+    record.insert("_comment", Json::string("produced by \"ovsdb-client backup\""));
+    let mut bytes = log::encode(&schema.to_json().to_string());
+    bytes.extend(log::encode(&Json::Object(record).to_string()));
     std::io::stdout().write_all(&bytes).map_err(|error| format!("write failed ({error})"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -184,7 +184,7 @@ fn insert(schema: &TableSchema, row: &ovsdb_engine::Row) -> Json {
     Json::object([
         ("op", Json::string("insert")),
         ("table", Json::string(&*schema.name)),
-        ("uuid-name", Json::String(row_name(&row.uuid.to_string()))),
+        ("uuid-name", Json::string(row_name(&row.uuid.to_string()))),
         ("row", Json::object(columns)),
     ])
 }

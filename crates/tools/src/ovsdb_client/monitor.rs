@@ -97,14 +97,14 @@ fn show_message(
     };
     let mut out = String::new();
     for (name, rows) in updates.as_object().into_iter().flatten() {
-        let (Some(table), Some(state)) = (schema.table(name), watched.get(name)) else { continue };
+        let (Some(table), Some(state)) = (schema.table(name), watched.get(name.as_str())) else { continue };
         let printed = rows_table(table, state, initial, rows);
         if printed.rows.is_empty() {
             continue;
         }
         let stamp = || crate::ovsdb_tool::format_date(context.clock.wall_ms() as i64);
         let timestamp = context.timestamp.then(stamp);
-        let caption = (watched.len() > 1).then(|| name.clone());
+        let caption = (watched.len() > 1).then(|| name.to_string());
         out.push_str(&printer.print(&Table { timestamp, caption, ..printed }));
     }
     if let Some(last_id) = last_id {
@@ -165,7 +165,7 @@ fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Res
     if args == ["ALL"] {
         for table in schema.tables.values() {
             watched.insert(table.name.clone(), all_columns(table));
-            requests.insert(table.name.clone(), Json::Object(Object::new()));
+            requests.insert(&table.name, Json::Object(Object::new()));
         }
         return Ok((watched, requests));
     }
@@ -184,7 +184,7 @@ fn requests(schema: &DbSchema, args: &[String], condition: Option<&Json>) -> Res
         columns.extend(own);
         parts.push(request);
     }
-    requests.insert(name.clone(), Json::Array(parts));
+    requests.insert(name, Json::Array(parts));
     watched.insert(name.clone(), columns);
     Ok((watched, requests))
 }
@@ -200,7 +200,7 @@ fn request(
     let mut columns = Vec::new();
     for word in list.split([',', ' ']).filter(|word| !word.is_empty()) {
         if let Some(kind @ ("initial" | "insert" | "delete" | "modify")) = word.strip_prefix('!') {
-            select.insert(kind.to_owned(), Json::Bool(false));
+            select.insert(kind, Json::Bool(false));
             continue;
         }
         let unknown =
@@ -217,10 +217,10 @@ fn request(
     let names = columns.iter().map(|&index| table.columns[index].name.as_str());
     let mut members = Object::from([("columns".to_owned(), Json::array(names))]);
     if !select.is_empty() {
-        members.insert("select".into(), Json::Object(select));
+        members.insert("select", Json::Object(select));
     }
     if let Some(condition) = condition {
-        members.insert("where".into(), condition.clone());
+        members.insert("where", condition.clone());
     }
     Ok((columns, Json::Object(members)))
 }

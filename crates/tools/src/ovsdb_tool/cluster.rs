@@ -134,7 +134,7 @@ fn converted(
     schema: DbSchema,
     file: &str,
 ) -> Result<(DbSchema, Vec<String>), String> {
-    let mut data = log::encode(&old.to_json());
+    let mut data = log::encode(&old.to_json().to_string());
     records.iter().for_each(|record| data.extend(log::encode(record)));
     let (loaded, _) = storage::load(&data, file, Some(schema.clone()), Unknown::Ignore).map_err(text)?;
     let contents = record::snapshot(&loaded.db, "converted by ovsdb-server", 0);

@@ -65,12 +65,13 @@ fn print_tables(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut 
     for (table_name, rows) in tables {
         let table = schema.table(table_name);
         for (uuid, row) in rows.as_object().into_iter().flatten() {
-            let known = names.get(uuid).cloned();
+            let known = names.get(uuid.as_str()).cloned();
             let inserted = known.is_none() && !row.is_null();
             let given = row.get("name").and_then(Json::as_str);
             // A row that is renamed is called by its old name.
             let name = known.as_deref().or(given).filter(|name| !name.is_empty());
-            let short = Uuid::parse(uuid).map_or_else(|| uuid.clone(), |u| format!("{:08x}", u.first_word()));
+            let short =
+                Uuid::parse(uuid).map_or_else(|| uuid.to_string(), |u| format!("{:08x}", u.first_word()));
             let called = match name {
                 Some(name) => format!("\"{name}\" ({short})"),
                 None if inserted => short,
@@ -81,12 +82,12 @@ fn print_tables(schema: &DbSchema, record: &Json, verbosity: usize, names: &mut 
             let kind = if !inserted && diff { " diff" } else { "" };
             println!("  table {table_name}{verb} row {called}{kind}:");
             match given {
-                Some(name) => drop(names.insert(uuid.clone(), name.to_owned())),
-                None => drop(names.entry(uuid.clone()).or_default()),
+                Some(name) => drop(names.insert(uuid.to_string(), name.to_owned())),
+                None => drop(names.entry(uuid.to_string()).or_default()),
             }
             if row.is_null() {
                 println!("    delete row");
-                names.remove(uuid);
+                names.remove(uuid.as_str());
             } else if verbosity > 1 {
                 print_columns(table.map(|t| &**t), row);
             }
