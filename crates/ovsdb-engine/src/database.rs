@@ -28,6 +28,17 @@ pub struct Table {
     pub(crate) incoming: ByUuid<Incoming>,
     /// The columns that refer to rows.
     pub(crate) references: Vec<ReferenceColumn>,
+    /// What a row holds when nobody set anything.
+    pub(crate) defaults: Box<[Datum]>,
+    /// The columns that must be set, as their types do not allow their defaults.
+    pub(crate) demanding: Vec<usize>,
+}
+
+impl Table {
+    /// Whether a column refers to rows in this way.
+    pub(crate) fn refers(&self, kind: RefType) -> bool {
+        self.references.iter().any(|column| column.refers(kind))
+    }
 }
 
 /// References to one row.
@@ -72,6 +83,13 @@ pub(crate) struct ReferenceColumn {
     pub value: Option<Target>,
 }
 
+impl ReferenceColumn {
+    /// Whether the column refers to rows in this way.
+    pub(crate) fn refers(&self, kind: RefType) -> bool {
+        [self.key, self.value].into_iter().flatten().any(|target| target.kind == kind)
+    }
+}
+
 /// What the atoms of a column refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -104,7 +122,13 @@ impl Database {
                 key: target(Some(&schema.kind.key)),
                 value: target(schema.kind.value.as_ref()),
             });
+            let demanding = table.own_columns().filter(|(_, schema)| {
+                let kind = &schema.kind;
+                Datum::default_for(kind).check(kind).is_err()
+            });
             Table {
+                defaults: table.columns.iter().map(|column| Datum::default_for(&column.kind)).collect(),
+                demanding: demanding.map(|(column, _)| column).collect(),
                 schema: table.clone(),
                 rows: ByUuid::default(),
                 indexes: vec![HashMap::new(); table.indexes.len()],

@@ -18,7 +18,7 @@ use std::fmt;
 
 use ovsdb::json::{Json, Object};
 use ovsdb::members::{Kinds, Members};
-use ovsdb::{BaseType, Error, Names, Result, Uuid};
+use ovsdb::{BaseType, Error, Names, Result, ShortStr, Uuid};
 
 use crate::database::Database;
 use crate::operations;
@@ -87,7 +87,7 @@ impl From<Error> for Stop {
 /// Rows that were given names, for the time of one request.
 #[derive(Default)]
 pub(crate) struct Symbols {
-    pub table: HashMap<String, Symbol>,
+    pub table: HashMap<ShortStr, Symbol>,
 }
 
 /// What a name stands for.
@@ -105,7 +105,7 @@ pub(crate) struct Resolver<'s> {
 impl Resolver<'_> {
     pub(crate) fn symbol(&mut self, name: &str) -> &mut Symbol {
         let make_uuid = &mut self.make_uuid;
-        let entry = self.symbols.table.entry(name.to_owned());
+        let entry = self.symbols.table.entry(name.into());
         entry.or_insert_with(|| Symbol { uuid: make_uuid(), created: false })
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ovsdb::{ColumnType, Datum, Error, RefType, Result, Uuid};
 
-use crate::database::{Database, KeyOf, Target, index_key, references};
+use crate::database::{Database, KeyOf, Table, Target, index_key, references};
 use crate::row::{Change, Row};
 use crate::transaction::Transaction;
 
@@ -88,43 +88,42 @@ impl<'t, 'a> Integrity<'t, 'a> {
 
     /// The books of a transaction that is not judged.
     pub(crate) fn count_only(mut self) -> Ledger {
-        for (table, uuid, change) in self.each_change() {
-            for (_, target, to, delta) in reference_changes(self.txn.db, table, &change, RefType::Strong) {
-                *self.ledger.strong.entry((target.table, to)).or_default() += delta;
-            }
-            let indexes = &self.txn.db.tables[table].schema.indexes;
-            for (number, columns) in indexes.iter().enumerate() {
-                let key = |row: &Arc<Row>| (table, number, index_key(columns, row), uuid);
-                self.ledger.index_out.extend(change.old.as_ref().map(key));
-                self.ledger.index_in.extend(change.new.as_ref().map(key));
+        for (&table, changes) in &self.txn.changes {
+            let place = &self.txn.db.tables[table];
+            for (&uuid, change) in changes {
+                for (_, target, to, delta) in reference_changes(place, table, change, RefType::Strong) {
+                    *self.ledger.strong.entry((target.table, to)).or_default() += delta;
+                }
+                for (number, columns) in place.schema.indexes.iter().enumerate() {
+                    let key = |row: &Arc<Row>| (table, number, index_key(columns, row), uuid);
+                    self.ledger.index_out.extend(change.old.as_ref().map(key));
+                    self.ledger.index_in.extend(change.new.as_ref().map(key));
+                }
             }
         }
         self.count_weak_references();
         self.ledger
     }
 
-    fn each_change(&self) -> Vec<(usize, Uuid, Change)> {
-        let changes = self.txn.changes.iter();
-        changes.flat_map(|(&t, rows)| rows.iter().map(move |(&u, c)| (t, u, c.clone()))).collect()
-    }
-
     fn count_references(&mut self) -> Result<()> {
-        for (table, uuid, change) in self.each_change() {
-            for (column, target, to, delta) in reference_changes(self.txn.db, table, &change, RefType::Strong)
-            {
-                if delta > 0 && !self.txn.has_or_had(target.table, to) {
-                    let tables = &self.txn.db.tables;
-                    return Err(Error::new(
-                        "referential integrity violation",
-                        format!(
+        let tables = &self.txn.db.tables;
+        for (&table, changes) in
+            self.txn.changes.iter().filter(|(table, _)| tables[**table].refers(RefType::Strong))
+        {
+            let place = &tables[table];
+            for (uuid, change) in changes {
+                for (column, target, to, delta) in reference_changes(place, table, change, RefType::Strong) {
+                    if delta > 0 && !self.txn.has_or_had(target.table, to) {
+                        let details = format!(
                             "Table {} column {} row {uuid} references nonexistent row {to} in table {}.",
-                            tables[table].schema.name,
-                            tables[table].schema.columns[column].name,
+                            place.schema.name,
+                            place.schema.columns[column].name,
                             tables[target.table].schema.name
-                        ),
-                    ));
+                        );
+                        return Err(Error::new("referential integrity violation", details));
+                    }
+                    *self.ledger.strong.entry((target.table, to)).or_default() += delta;
                 }
-                *self.ledger.strong.entry((target.table, to)).or_default() += delta;
             }
         }
         Ok(())
@@ -167,8 +166,11 @@ impl<'t, 'a> Integrity<'t, 'a> {
         let touched = self.ledger.strong.keys().copied();
         let inserted =
             self.txn.changes.iter().flat_map(|(&table, rows)| rows.keys().map(move |&uuid| (table, uuid)));
-        let mut work: BTreeSet<(usize, Uuid)> = touched.chain(inserted).collect();
-        while let Some((table, uuid)) = work.pop_first() {
+        let tables = &self.txn.db.tables;
+        // A row may be in here more than once: it goes only once.
+        let mut work: Vec<(usize, Uuid)> =
+            touched.chain(inserted).filter(|(table, _)| !tables[*table].schema.is_root).collect();
+        while let Some((table, uuid)) = work.pop() {
             let place = &self.txn.db.tables[table];
             if place.schema.is_root || self.remaining(table, uuid) > 0 {
                 continue;
@@ -183,7 +185,7 @@ impl<'t, 'a> Integrity<'t, 'a> {
             self.txn.delete(table, uuid);
             for target in lost {
                 *self.ledger.strong.entry(target).or_default() -= 1;
-                work.insert(target);
+                work.push(target);
             }
         }
     }
@@ -207,11 +209,14 @@ impl<'t, 'a> Integrity<'t, 'a> {
     fn drop_weak_references(&mut self) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (&table, changes) in &self.txn.changes {
+            let place = &self.txn.db.tables[table];
+            let refers = place.refers(RefType::Weak);
             for (&uuid, change) in changes {
                 match &change.new {
-                    Some(_) => _ = rows.insert((table, uuid)),
+                    Some(_) if refers => _ = rows.insert((table, uuid)),
+                    Some(_) => {}
                     None => {
-                        let incoming = self.txn.db.tables[table].incoming.get(&uuid);
+                        let incoming = place.incoming.get(&uuid);
                         rows.extend(incoming.into_iter().flat_map(|i| i.weak.keys().copied()));
                     }
                 }
@@ -228,8 +233,7 @@ impl<'t, 'a> Integrity<'t, 'a> {
         let place = &db.tables[table];
         let Some(row) = place.rows.get(&uuid) else { return Ok(()) };
         let mut new: Option<Row> = None;
-        let is_weak = |target: Option<Target>| target.is_some_and(|t| t.kind == RefType::Weak);
-        for reference in place.references.iter().filter(|r| is_weak(r.key) || is_weak(r.value)) {
+        for reference in place.references.iter().filter(|column| column.refers(RefType::Weak)) {
             let dangling = |target: Option<Target>, atom: Option<&ovsdb::Atom>| {
                 let weak = target.filter(|t| t.kind == RefType::Weak);
                 let to = weak.and_then(|t| Some((t, atom?.as_uuid()?)));
@@ -260,10 +264,16 @@ impl<'t, 'a> Integrity<'t, 'a> {
     }
 
     fn count_weak_references(&mut self) {
-        for (table, uuid, change) in self.each_change() {
-            for (_, target, to, delta) in reference_changes(self.txn.db, table, &change, RefType::Weak) {
-                let sources = self.ledger.weak.entry((target.table, to)).or_default();
-                *sources.entry((table, uuid)).or_default() += delta;
+        let tables = &self.txn.db.tables;
+        for (&table, changes) in
+            self.txn.changes.iter().filter(|(table, _)| tables[**table].refers(RefType::Weak))
+        {
+            for (&uuid, change) in changes {
+                for (_, target, to, delta) in reference_changes(&tables[table], table, change, RefType::Weak)
+                {
+                    let sources = self.ledger.weak.entry((target.table, to)).or_default();
+                    *sources.entry((table, uuid)).or_default() += delta;
+                }
             }
         }
     }
@@ -273,9 +283,17 @@ impl<'t, 'a> Integrity<'t, 'a> {
             let place = &self.txn.db.tables[table];
             for (number, columns) in place.schema.indexes.iter().enumerate() {
                 let mut added: HashMap<KeyOf, Uuid> = HashMap::new();
+                let alone = changes.len() == 1;
                 for (&uuid, change) in changes {
                     let key = |row: &Arc<Row>| index_key(columns, row);
-                    if let Some(old) = &change.old {
+                    let same = change.old.as_ref().zip(change.new.as_ref()).is_some_and(|(old, new)| {
+                        columns.iter().all(|&column| old.fields[column] == new.fields[column])
+                    });
+                    // A key that stays is nobody's news, but others of this transaction may want it.
+                    if same && alone {
+                        continue;
+                    }
+                    if let Some(old) = change.old.as_ref().filter(|_| !same) {
                         self.ledger.index_out.push((table, number, key(old), uuid));
                     }
                     let Some(new) = &change.new else { continue };
@@ -285,8 +303,12 @@ impl<'t, 'a> Integrity<'t, 'a> {
                     if let Some(other) = added.get(&key).or(other) {
                         return Err(duplicate(self.txn, table, columns, &key, uuid, *other));
                     }
-                    added.insert(key.clone(), uuid);
-                    self.ledger.index_in.push((table, number, key, uuid));
+                    if !alone {
+                        added.insert(key.clone(), uuid);
+                    }
+                    if !same {
+                        self.ledger.index_in.push((table, number, key, uuid));
+                    }
                 }
             }
         }
@@ -297,15 +319,13 @@ impl<'t, 'a> Integrity<'t, 'a> {
 /// The references of one kind that a change takes away (−1 each) and adds (+1 each). What both versions of a set have in common
 /// is passed over, so a port added to a thousand costs one.
 fn reference_changes(
-    db: &Database,
+    place: &Table,
     table: usize,
     change: &Change,
     kind: RefType,
 ) -> Vec<(usize, Target, Uuid, i64)> {
-    let place = &db.tables[table];
     let mut out = Vec::new();
-    let relevant = |target: Option<Target>| target.is_some_and(|target| target.kind == kind);
-    for column in place.references.iter().filter(|c| relevant(c.key) || relevant(c.value)) {
+    for column in place.references.iter().filter(|column| column.refers(kind)) {
         let fields = [&change.old, &change.new].map(|row| row.as_ref().map(|row| &row.fields[column.column]));
         let mut add = |field: &Datum, delta| {
             for (key, value) in field.elements() {

@@ -77,7 +77,7 @@ fn apply_row(txn: &mut Transaction<'_>, table: usize, uuid: Uuid, change: &Json)
             return Ok(());
         }
         ("modify", Some(old)) => Row::clone(old),
-        ("initial" | "insert", _) => Row::defaults(&schema, uuid),
+        ("initial" | "insert", _) => Row::defaults(&place.defaults, uuid),
         _ => return Err(malformed()),
     };
     for (name, value) in columns.as_object().ok_or_else(malformed)? {

@@ -106,18 +106,18 @@ fn insert(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     };
     let uuid = new_row_uuid(context, table, uuid, name)?;
     let columns = row_columns(context, &schema, row)?;
-    let mut new = Row::defaults(&schema, uuid);
-    new.set_version((context.make_uuid)());
-    let mut given = vec![false; schema.columns.len()];
-    for (index, datum) in columns {
-        given[index] = true;
-        // Identity and version are the database's to set.
-        if index >= FIRST_COLUMN {
-            new.fields[index] = datum;
+    let place = &context.txn.db().tables[table];
+    for &index in &place.demanding {
+        if columns.iter().all(|(given, _)| *given != index) {
+            let kind = &schema.columns[index].kind;
+            Datum::default_for(kind).check(kind)?;
         }
     }
-    for (index, column) in schema.own_columns().filter(|(index, _)| !given[*index]) {
-        new.fields[index].check(&column.kind)?;
+    let mut new = Row::defaults(&place.defaults, uuid);
+    new.set_version((context.make_uuid)());
+    // Identity and version are the database's to set.
+    for (index, datum) in columns.into_iter().filter(|(index, _)| *index >= FIRST_COLUMN) {
+        new.fields[index] = datum;
     }
     if let Some(permission) = permission(context, &schema) {
         permission.insert(&schema, &new)?;
@@ -283,7 +283,7 @@ fn wait(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     };
     let mut wanted = HashSet::new();
     for json in expected.and_then(Json::as_array).unwrap_or_default() {
-        let mut row = Row::defaults(&schema, Uuid::ZERO);
+        let mut row = Row::defaults(&context.txn.db().tables[table].defaults, Uuid::ZERO);
         for (index, datum) in row_columns(context, &schema, json)? {
             row.fields[index] = datum;
         }

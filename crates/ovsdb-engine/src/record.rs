@@ -254,7 +254,7 @@ fn replay_row(table: &mut Table, uuid: Uuid, json: &Json, diff: bool, unknown: U
     let schema = &table.schema;
     let (diff, row) = match table.rows.entry(uuid) {
         Entry::Occupied(entry) => (diff, entry.into_mut()),
-        Entry::Vacant(entry) => (false, entry.insert(Arc::new(Row::defaults(schema, uuid)))),
+        Entry::Vacant(entry) => (false, entry.insert(Arc::new(Row::defaults(&table.defaults, uuid)))),
     };
     // Nobody else has it yet, so this copies nothing.
     let row = Arc::make_mut(row);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ovsdb::schema::{UUID_COLUMN, VERSION_COLUMN};
-use ovsdb::{Atom, Datum, TableSchema, Uuid};
+use ovsdb::{Atom, Datum, Uuid};
 
 /// A version of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +21,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row of default values.
-    pub fn defaults(schema: &TableSchema, uuid: Uuid) -> Row {
-        let fields = schema.columns.iter().map(|column| Datum::default_for(&column.kind)).collect();
-        let mut row = Row { uuid, fields };
+    /// A row of the table's default values.
+    pub(crate) fn defaults(defaults: &[Datum], uuid: Uuid) -> Row {
+        let mut row = Row { uuid, fields: defaults.into() };
         row.fields[UUID_COLUMN] = Datum::scalar(Atom::Uuid(uuid));
         row
     }
