@@ -28,6 +28,7 @@ use crate::counters::Tally;
 use crate::egress::{Queues, Upcall};
 use crate::encap::{self, Ttl};
 use crate::meter::{self, MeterVerdict};
+use crate::place::Place;
 use crate::{Datapath, Host, UpcallKind, edit, quick, rewrite};
 
 /// A packet in execution, as rewriting sees it.
@@ -44,57 +45,6 @@ pub(crate) struct Start<'a> {
     pub flow: Option<Ufid>,
     /// The packet is not any more as it came.
     pub is_changed: bool,
-}
-
-/// A place in a tree of lists: the index in each list from the root on.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Place {
-    index: [u16; MAX_DEPTH + 1],
-    /// Bit n: the list at depth n + 1 is `check_pkt_len`'s `if_less_equal`.
-    second: u16,
-    depth: usize,
-}
-
-impl Place {
-    /// The list that the place is in.
-    fn list<'a>(&self, root: &'a [Action]) -> &'a [Action] {
-        let mut list = root;
-        for (depth, index) in self.index.iter().enumerate().take(self.depth) {
-            list = match list.get(usize::from(*index)) {
-                Some(
-                    Action::Clone(inner) | Action::Sample { actions: inner, .. } | Action::DecTtl(inner),
-                ) => inner,
-                Some(Action::CheckPktLen { if_greater, if_less_equal, .. }) => {
-                    if self.second >> depth & 1 != 0 { if_less_equal } else { if_greater }
-                }
-                _ => &[],
-            };
-        }
-        list
-    }
-
-    fn at(&self) -> usize {
-        self.index.get(self.depth).copied().map_or(0, usize::from)
-    }
-
-    pub fn step(&mut self) {
-        if let Some(index) = self.index.get_mut(self.depth) {
-            *index = index.saturating_add(1);
-        }
-    }
-
-    /// Enters the list of the action at this place; false if that is deeper than validation allows.
-    fn enter(&mut self, second: bool) -> bool {
-        if self.depth >= MAX_DEPTH {
-            return false;
-        }
-        self.second = self.second & !(1 << self.depth) | u16::from(second) << self.depth;
-        self.depth += 1;
-        if let Some(index) = self.index.get_mut(self.depth) {
-            *index = 0;
-        }
-        true
-    }
 }
 
 /// A packet that goes on when a nested list has ended.

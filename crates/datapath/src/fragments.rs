@@ -14,7 +14,8 @@ use packet::{DropReason, L4Checksum, PacketBuf};
 use wire::eth;
 
 use crate::Host;
-use crate::execute::{Executor, Place};
+use crate::execute::Executor;
+use crate::place::Place;
 
 /// Room before a fragment for headers that it is to get.
 const HEADROOM: usize = 128;

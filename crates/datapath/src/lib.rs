@@ -33,6 +33,7 @@ mod execute;
 mod fragments;
 mod meter;
 mod patch;
+mod place;
 mod plan;
 mod quick;
 mod rewrite;
