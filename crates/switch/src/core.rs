@@ -273,13 +273,22 @@ impl BridgeState {
 
     fn published(&mut self, peers: &HashMap<String, (usize, OfpPort)>) -> xlate::Bridge {
         use openflow::msg::PortConfig as Flags;
-        let bundles: Vec<Bundle> = self.bundles.iter().map(|b| self.bundle(b)).collect();
+        // Every change of a port comes through here: what is looked for once for each port is found by a hash.
+        let by_name: HashMap<&str, OfpPort> =
+            self.ports.iter().map(|(ofp, p)| (p.config.name.as_str(), *ofp)).collect();
+        let bundles: Vec<Bundle> = self.bundles.iter().map(|b| bundle(b, &by_name)).collect();
+        let mut bundle_of = HashMap::new();
+        for (at, bundle) in bundles.iter().enumerate() {
+            for ofp in &bundle.ports {
+                bundle_of.entry(*ofp).or_insert(at);
+            }
+        }
         let ports = self.ports.iter().map(|(ofp, p)| {
             let port = xlate::Port {
                 ofp: *ofp,
                 name: p.config.name.clone(),
                 odp: p.odp,
-                bundle: bundles.iter().position(|b| b.ports.contains(ofp)),
+                bundle: bundle_of.get(ofp).copied(),
                 no_flood: p.flags.contains(Flags::NO_FLOOD),
                 no_forward: p.flags.intersects(Flags::NO_FWD | Flags::PORT_DOWN),
                 no_receive: p.flags.contains(Flags::NO_RECV),
@@ -308,18 +317,6 @@ impl BridgeState {
         }
     }
 
-    fn bundle(&self, b: &BundleConfig) -> Bundle {
-        Bundle {
-            name: b.name.clone(),
-            mode: b.mode,
-            tag: b.tag,
-            trunks: b.trunks.clone(),
-            priority_tags: b.priority_tags,
-            protected: b.protected,
-            ports: b.ports.iter().filter_map(|n| self.port_by_name(n).map(|(ofp, _)| ofp)).collect(),
-        }
-    }
-
     /// The number for a new port: the wanted one if it is free, else the next free one after the last that was chosen,
     /// so that the number of a port that went is not soon another's.
     fn free_number(&mut self, config: &PortConfig) -> Option<OfpPort> {
@@ -335,6 +332,19 @@ impl BridgeState {
         let next = after.chain(1..=self.last_number.0).map(OfpPort).find(free)?;
         self.last_number = next;
         Some(next)
+    }
+}
+
+/// A bundle of those ports that are there.
+fn bundle(b: &BundleConfig, by_name: &HashMap<&str, OfpPort>) -> Bundle {
+    Bundle {
+        name: b.name.clone(),
+        mode: b.mode,
+        tag: b.tag,
+        trunks: b.trunks.clone(),
+        priority_tags: b.priority_tags,
+        protected: b.protected,
+        ports: b.ports.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect(),
     }
 }
 
