@@ -3,6 +3,8 @@
 //! Where it sits: above everything; it knows the programs by their command lines only. The tests are in `tests/`: this
 //! holds what they share.
 
+pub mod load;
+
 use std::process::{Child, Command, Stdio};
 
 use testkit::{Suite, SwitchUnderTest};

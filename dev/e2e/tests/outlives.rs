@@ -1,13 +1,10 @@
 //! A datapath in a process of its own: whole over its device, and at work while the switch is killed and started again.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use e2e::{SWITCH, machines, probe, system};
+use e2e::load::{RATE, Stream, Tcp};
+use e2e::{SWITCH, answer_in_b, machines, probe, system};
 use testkit::{Suite, SwitchUnderTest, skip};
-
-/// Datagrams in a second.
-const RATE: u64 = 10_000;
 
 /// Our programs with ovsextd; None, after reporting the skip, while one of them does not exist.
 fn ours() -> Option<Suite> {
@@ -34,50 +31,42 @@ fn run(pair: &SwitchUnderTest, suite: &Suite, program: &str, words: &str) -> Str
     pair.ok(suite, program, &words.split_whitespace().collect::<Vec<_>>())
 }
 
-/// Starts a program in a machine, whose output is ours; it ends with the sandbox at the latest.
-fn within(machine: &str, program: &str, words: &str) -> Child {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", machine, program]).args(words.split_whitespace());
-    command.stdout(Stdio::piped()).spawn().expect("ip runs")
+/// Datagrams, and TCP where it is, both ways while something happens to the datapath or its switch.
+struct Load {
+    stream: Stream,
+    tcp: Option<Tcp>,
 }
 
-/// A stream from `a` to `b`.
-struct Stream {
-    sender: Child,
-    receiver: Child,
-}
+impl Load {
+    /// Datagrams alone.
+    fn of_datagrams() -> Load {
+        Load { stream: Stream::start(env!("CARGO_BIN_EXE_stream")), tcp: None }
+    }
 
-impl Stream {
-    fn start(seconds: u64) -> Stream {
-        let program = env!("CARGO_BIN_EXE_stream");
-        let mut receiver = within("b", program, "receive 10.0.0.2:7000");
-        // Byte by byte: what follows the line is read later, by others.
-        let mut line = Vec::new();
-        let out = receiver.stdout.as_mut().expect("a pipe");
-        while line.last() != Some(&b'\n') {
-            let mut byte = [0];
-            out.read_exact(&mut byte).expect("it says that it is ready");
-            line.extend(byte);
+    /// Datagrams and TCP.
+    fn with_tcp(pair: &SwitchUnderTest) -> Load {
+        Load { tcp: Some(Tcp::start(pair)), ..Load::of_datagrams() }
+    }
+
+    /// Waits until a second's worth of datagrams was answered, and TCP went on.
+    #[track_caller]
+    fn goes_on(&mut self, pair: &SwitchUnderTest) {
+        self.stream.goes_on(RATE);
+        if let Some(tcp) = &self.tcp {
+            tcp.goes_on(pair);
         }
-        let sender = within("a", program, &format!("send 10.0.0.2:7000 {RATE} {seconds}"));
-        Stream { sender, receiver }
     }
 
-    /// How many were sent, how many arrived, how many twice; and the longest silence in milliseconds.
-    fn end(self) -> [u64; 4] {
-        let numbers = |child: Child| {
-            let out = child.wait_with_output().expect("our child");
-            assert!(out.status.success(), "a stream's end: {}", out.status);
-            let text = String::from_utf8_lossy(&out.stdout).into_owned();
-            text.split_whitespace().map(|n| n.parse().expect("a number")).collect::<Vec<u64>>()
-        };
-        let (sent, got) = (numbers(self.sender), numbers(self.receiver));
-        [sent[0], got[0], got[1], got[2]]
+    /// Ends it; every datagram and every answer must have come.
+    #[track_caller]
+    fn end_whole(self, pair: &SwitchUnderTest, suite: &Suite) {
+        if let Some(tcp) = self.tcp {
+            tcp.end();
+        }
+        let counted = self.stream.end();
+        let shown = run(pair, suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+        assert!(counted.is_whole(), "{counted:?}\n{shown}\n{}", pair.logs());
     }
-}
-
-fn pause(ms: u64) {
-    std::thread::sleep(std::time::Duration::from_millis(ms));
 }
 
 #[test]
@@ -85,9 +74,7 @@ fn traffic_goes_over_the_device() {
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };
     let pair = two_machines(&suite);
-    let mut answering = within("b", suite.command("oxvs").get_program().to_str().expect("a path"), "answer");
-    let mut ready = String::new();
-    BufReader::new(answering.stdout.take().expect("a pipe")).read_line(&mut ready).expect("it is ready");
+    let mut answering = answer_in_b(&suite);
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
     assert!(probe(&suite, "tcp 10.0.0.2 80"), "TCP\n{}", pair.logs());
     assert!(probe(&suite, "udp 10.0.0.2 53"), "UDP\n{}", pair.logs());
@@ -123,26 +110,20 @@ fn traffic_goes_over_the_device() {
 fn no_packet_is_lost_while_the_switch_is_killed_and_started_again() {
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };
+    if !Tcp::is_there() {
+        skip!("no iperf3 here");
+    }
     let mut pair = two_machines(&suite);
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
-    // Both ways are learned and their megaflows are there before the stream begins to count.
     let numbers = run(&pair, &suite, "ovs-vsctl", "get interface port-a ofport");
-    let stream = Stream::start(8);
-    pause(1500);
+    let mut load = Load::with_tcp(&pair);
+    load.goes_on(&pair);
     pair.kill_switch();
-    pause(1500);
+    load.goes_on(&pair);
     pair.start_switch(&[]);
     run(&pair, &suite, "ovs-vsctl", "set bridge br0 external_ids:again=yes");
-    let [sent, arrived, twice, silence] = stream.end();
-    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
-    assert!(sent > RATE, "the machine is too slow: {sent}");
-    assert_eq!(
-        (arrived, twice),
-        (sent, 0),
-        "{}\n{}",
-        run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show"),
-        pair.logs()
-    );
+    load.goes_on(&pair);
+    load.end_whole(&pair, &suite);
     // It is the same switch: numbers, and new flows.
     assert_eq!(run(&pair, &suite, "ovs-vsctl", "get interface port-a ofport"), numbers);
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
@@ -157,61 +138,86 @@ const FIREWALL: [&str; 5] = [
     "table=1,ct_state=+trk+est,ip,actions=normal",
 ];
 
+/// Adds those rules.
+fn add_firewall(pair: &SwitchUnderTest, suite: &Suite) {
+    for rule in FIREWALL {
+        run(pair, suite, "ovs-ofctl", &format!("add-flow br0 {rule}"));
+    }
+}
+
+/// Two machines with those rules between them.
+fn two_machines_with_firewall(suite: &Suite) -> SwitchUnderTest {
+    let pair = two_machines(suite);
+    run(&pair, suite, "ovs-vsctl", "set bridge br0 fail_mode=secure");
+    add_firewall(&pair, suite);
+    pair.await_true("a ping is answered", || probe(suite, "ping 10.0.0.2"));
+    pair
+}
+
+/// Rules are obeyed again: what they no longer allow ends.
+#[track_caller]
+fn rules_are_obeyed(pair: &SwitchUnderTest, suite: &Suite) {
+    run(pair, suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
+    pair.await_true("nothing is answered", || !probe(suite, "ping 10.0.0.2"));
+}
+
+#[test]
+fn connections_live_while_the_switch_is_killed_and_started_again() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    if !Tcp::is_there() {
+        skip!("no iperf3 here");
+    }
+    let mut pair = two_machines_with_firewall(&suite);
+    let mut load = Load::with_tcp(&pair);
+    load.goes_on(&pair);
+    pair.kill_switch();
+    load.goes_on(&pair);
+    pair.start_switch(&[]);
+    // It has no rules, and nobody told it to wait for any.
+    run(&pair, &suite, "ovs-vsctl", "set bridge br0 external_ids:again=yes");
+    load.goes_on(&pair);
+    add_firewall(&pair, &suite);
+    load.goes_on(&pair);
+    load.end_whole(&pair, &suite);
+    rules_are_obeyed(&pair, &suite);
+}
+
 #[test]
 fn connections_live_through_an_upgrade_of_the_switch() {
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };
-    if Command::new("iperf3").arg("--version").output().is_err() {
+    if !Tcp::is_there() {
         skip!("no iperf3 here");
     }
-    let mut pair = two_machines(&suite);
-    run(&pair, &suite, "ovs-vsctl", "set bridge br0 fail_mode=secure");
-    FIREWALL.iter().for_each(|rule| drop(run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"))));
-    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
-    let mut server = within("b", "iperf3", "-s -1 -B 10.0.0.2");
-    pair.await_true("iperf3 listens", || system("ip netns exec b ss -tln").contains(":5201"));
-    let client = within("a", "iperf3", "-c 10.0.0.2 -t 10 -b 20M");
-    let stream = Stream::start(9);
-    pause(2000);
+    let mut pair = two_machines_with_firewall(&suite);
+    let mut load = Load::with_tcp(&pair);
+    load.goes_on(&pair);
     // As scripts upgrade: rules are saved, and restored before the switch looks at anything.
     let saved = run(&pair, &suite, "ovs-ofctl", "dump-flows --no-stats --names br0");
     run(&pair, &suite, "ovs-vsctl", "set open_vswitch . other_config:flow-restore-wait=true");
     pair.kill_switch();
-    pause(1000);
+    load.goes_on(&pair);
     pair.start_switch(&[]);
     pair.await_true("rules can be restored", || {
         let file = pair.path("rules");
         std::fs::write(&file, &saved).expect("the folder is writable");
         pair.run(&suite, "ovs-ofctl", &["replace-flows", "br0", &file]).status == Some(0)
     });
+    load.goes_on(&pair);
     run(&pair, &suite, "ovs-vsctl", "remove open_vswitch . other_config flow-restore-wait");
-    let [sent, arrived, twice, silence] = stream.end();
-    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
-    let out = client.wait_with_output().expect("our child");
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
-    assert!(server.wait().expect("our child").success());
-    assert_eq!(
-        (arrived, twice),
-        (sent, 0),
-        "{}\n{}",
-        run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show"),
-        pair.logs()
-    );
-    // Rules are obeyed again: what they no longer allow ends.
-    run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
-    pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
+    load.goes_on(&pair);
+    load.end_whole(&pair, &suite);
+    rules_are_obeyed(&pair, &suite);
 }
 
 #[test]
 fn no_packet_is_lost_while_the_datapath_is_handed_over() {
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };
-    let pair = two_machines(&suite);
-    run(&pair, &suite, "ovs-vsctl", "set bridge br0 fail_mode=secure");
-    FIREWALL.iter().for_each(|rule| drop(run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"))));
-    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
-    let stream = Stream::start(6);
-    pause(2000);
+    let pair = two_machines_with_firewall(&suite);
+    let mut load = Load::of_datagrams();
+    load.goes_on(&pair);
     let said = run(&pair, &suite, "ovs-appctl", "-t ovsextd handover");
     println!("{said}");
     if said.contains("no descriptor") {
@@ -219,16 +225,13 @@ fn no_packet_is_lost_while_the_datapath_is_handed_over() {
     }
     let pause_ms = said.rsplit_once("forwarded for ").and_then(|(_, rest)| rest.split_once(' '));
     let pause_ms: f64 = pause_ms.and_then(|(ms, _)| ms.parse().ok()).expect("how long it took");
-    pause(500);
+    load.goes_on(&pair);
     let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
-    let [sent, arrived, twice, silence] = stream.end();
-    println!("sent {sent}, arrived {arrived}, twice {twice}, longest silence {silence} ms");
-    assert_eq!((arrived, twice), (sent, 0), "{shown}\n{}", pair.logs());
+    load.end_whole(&pair, &suite);
     assert!(pause_ms < 50.0, "{said}");
     assert!(shown.contains("port-a") && !shown.contains("connections: 0"), "{shown}");
     // The switch has found the new process: rules are obeyed, and new flows are made.
-    run(&pair, &suite, "ovs-ofctl", "del-flows br0 ip,in_port=port-a");
-    pair.await_true("nothing is answered", || !probe(&suite, "ping 10.0.0.2"));
+    rules_are_obeyed(&pair, &suite);
     for rule in [FIREWALL[1], FIREWALL[3]] {
         run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {rule}"));
     }
@@ -262,12 +265,13 @@ fn it_runs_with_nothing_but_what_ports_need() {
 
 #[test]
 fn ports_come_and_go() {
-    const PORTS: usize = 300;
+    const PORTS: usize = 1000;
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };
     let pair = two_machines(&suite);
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
-    let stream = Stream::start(8);
+    let mut load = Load::of_datagrams();
+    load.goes_on(&pair);
     // A machine that goes takes its port with it; the others do not notice.
     system("ip netns add c");
     system("ip link add port-c type veth peer name eth0 netns c");
@@ -299,8 +303,8 @@ fn ports_come_and_go() {
     }
     // Whoever asked for the list may not have been seen to leave yet.
     pair.await_true("descriptors do not leak", || descriptors() <= before);
-    let [sent, arrived, twice, _] = stream.end();
-    assert_eq!((arrived, twice), (sent, 0), "{}", pair.logs());
+    load.goes_on(&pair);
+    load.end_whole(&pair, &suite);
 }
 
 #[test]
