@@ -93,6 +93,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether the process goes into the background.
+    pub fn detaches(&self) -> bool {
+        self.detach
+    }
+
     /// Takes an option of `OPTIONS` or `vlog::OPTIONS`; `false` if `name` is none of them. An error is the text that users see.
     pub fn accept(&mut self, name: &str, value: Option<&str>) -> Result<bool, String> {
         match (name, value) {

@@ -167,3 +167,56 @@ fn monitors_and_locks_print_what_they_print_in_c() {
         .collect();
     assert!(told.is_empty(), "{} differ:\n{}", told.len(), told.join("\n"));
 }
+
+/// What commands behind print, and what their control sockets answer: a monitor, then locks.
+fn behind(theirs: &Suite, program: &str) -> Vec<String> {
+    let at = server(theirs);
+    let transact = |row: &str| {
+        at.ok(
+            theirs,
+            "ovsdb-client",
+            &["transact", &format!(r#"["X",{{"op":"insert","table":"T","row":{row}}}]"#)],
+        )
+    };
+    transact(r#"{"name":"one"}"#);
+    let pid_file = at.path("client.pid");
+    // C keeps standard output and error in the background: pipes would not end before it does.
+    let start = |line: &str, output: &str| {
+        let mut shell = Command::new("sh");
+        at.environment(&mut shell);
+        shell.args(["-c", &format!("{program} --detach --pidfile={pid_file} {line}")]).stdin(Stdio::null());
+        let file = |name: &str| File::create(at.path(name)).unwrap();
+        let ended = shell.stdout(file(output)).stderr(file("errors")).status().unwrap();
+        assert_eq!(
+            (ended.code(), fs::read_to_string(at.path("errors")).unwrap()),
+            (Some(0), String::new()),
+            "{line}"
+        );
+        let pid = fs::read_to_string(&pid_file).unwrap();
+        at.path(&format!("ovsdb-client.{}.ctl", pid.trim()))
+    };
+    let read = |name: &str| fs::read_to_string(at.path(name)).unwrap();
+    let control = start("monitor X T name", "rows");
+    // The first rows are printed before whoever started it goes on.
+    assert!(read("rows").contains("one"), "{}", read("rows"));
+    transact(r#"{"name":"two"}"#);
+    at.await_true("the second row", || read("rows").contains("two"));
+    let mut said = vec![at.ok(theirs, "ovs-appctl", &["-t", &control, "exit"])];
+    at.await_true("the end of the monitor", || fs::metadata(&pid_file).is_err());
+    let control = start("lock mine", "locks");
+    // The second `steal` is refused, of which nobody is told.
+    for order in ["lock", "unlock", "steal", "steal", "unlock"] {
+        said.push(at.ok(theirs, "ovs-appctl", &["-t", &control, order, "theirs"]));
+    }
+    at.await_true("five answers", || read("locks").lines().count() == 5);
+    said.push(at.ok(theirs, "ovs-appctl", &["-t", &control, "exit"]));
+    said.extend(["rows", "locks"].iter().flat_map(|name| comparable(&read(name), "ovsdb-client", &at)));
+    said
+}
+
+#[test]
+fn commands_behind_do_what_they_do_in_c() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let expected = behind(&theirs, &caller(Some((&theirs, "ovsdb-client")), ""));
+    assert_eq!(behind(&theirs, env!("CARGO_BIN_EXE_ovsdb-client")), expected);
+}

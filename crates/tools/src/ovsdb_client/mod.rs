@@ -2,12 +2,13 @@
 //!
 //! Where it sits: the program `ovsdb-client`; a thin layer over JSON-RPC and the table printer.
 //!
-//! Spec: ovsdb-client(1). Reading order: `options`, `query` (one question, one answer), `dump`, `monitor`.
+//! Spec: ovsdb-client(1). Reading order: `options`, `query` (one question, one answer), `dump`, `monitor`, `stay`.
 
 mod dump;
 mod monitor;
 mod options;
 mod query;
+mod stay;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ use ovsdb::json::Json;
 use ovsdb::table::{Printer, Style};
 use stream::Clock;
 use stream::jsonrpc::{CallError, Client};
+
+use stay::Stay;
 
 /// What a command needs.
 pub(crate) struct Context {
@@ -30,6 +33,7 @@ pub(crate) struct Context {
     timestamp: bool,
     force: bool,
     clock: Clock,
+    stay: Stay,
 }
 
 type Outcome = Result<ExitCode, String>;
@@ -38,12 +42,12 @@ type Outcome = Result<ExitCode, String>;
 pub fn main() -> ExitCode {
     daemon::init();
     let options = options::parse();
-    daemon::tool::run(options.timeout, async {
-        match options::dispatch(options).await {
-            Ok(code) => code,
-            Err(error) => program::exit_with(&error),
-        }
-    })
+    let outcome = if options.daemon.detaches() && stay::stays(&options.command) {
+        stay::run_detached(options)
+    } else {
+        daemon::tool::run(options.timeout, options::dispatch(options, Stay::default()))
+    };
+    outcome.unwrap_or_else(|error| program::exit_with(&error))
 }
 
 impl Context {
@@ -90,9 +94,13 @@ impl Context {
     }
 
     fn print_json(&self, json: &Json) {
+        print!("{}", self.json_line(json));
+    }
+
+    fn json_line(&self, json: &Json) -> String {
         match self.style.json {
-            ovsdb::table::JsonLayout::Pretty => println!("{}", json.pretty()),
-            ovsdb::table::JsonLayout::Compact => println!("{json}"),
+            ovsdb::table::JsonLayout::Pretty => format!("{}\n", json.pretty()),
+            ovsdb::table::JsonLayout::Compact => format!("{json}\n"),
         }
     }
 }

@@ -11,6 +11,7 @@ use ovsdb::table::{Cell, Printer, Table};
 use ovsdb::{Datum, DbSchema, TableSchema, Uuid};
 use stream::jsonrpc::{Event, Message, Session};
 
+use super::stay::Heard;
 use super::{Context, Outcome};
 
 /// What is watched in one table: columns in the order in which they are printed.
@@ -55,14 +56,19 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
     let mut session = begin(context, &method, params).await?;
     let mut printer = context.printer();
     loop {
-        match session.next().await {
-            Some(Event::Message(message)) => {
+        match context.stay.next(&mut session).await {
+            Heard::Session(Some(Event::Message(message))) => {
+                let is_first = matches!(message, Message::Reply { .. });
                 show_message(context, &schema, &watched, &mut printer, message)?;
+                if is_first {
+                    context.stay.ready();
+                }
             }
-            Some(Event::Connected) => {}
-            Some(Event::Disconnected) | None => {
+            Heard::Session(Some(Event::Connected)) | Heard::Order(_) => {}
+            Heard::Session(Some(Event::Disconnected) | None) => {
                 return Err(format!("{}: receive failed (End of file)", context.server));
             }
+            Heard::Exit => return context.stay.end(),
         }
     }
 }
@@ -79,7 +85,8 @@ fn show_message(
         Message::Reply { result, .. } => match result.as_array() {
             Some([found, last, updates]) => {
                 let found = found.as_bool().unwrap_or(false);
-                println!("found: {found}, last_id: {}", last.as_str().unwrap_or_default());
+                let last = last.as_str().unwrap_or_default();
+                context.stay.say(&format!("found: {found}, last_id: {last}\n"))?;
                 (updates.clone(), None)
             }
             _ => (result, None),
@@ -111,9 +118,7 @@ fn show_message(
         // The first table follows in the same line, as with C.
         out.insert_str(0, &format!("\nlast_id: {last_id}"));
     }
-    print!("{out}");
-    use std::io::Write;
-    std::io::stdout().flush().map_err(|error| format!("write to stdout failed ({error})"))
+    context.stay.say(&out)
 }
 
 /// One table of actions and columns out of an update of either kind.
@@ -225,28 +230,40 @@ fn request(
     Ok((columns, Json::Object(members)))
 }
 
-/// Asks for a lock and prints what becomes of it.
+/// Asks for a lock and prints what becomes of it, and of others that are asked for meanwhile.
 pub(super) async fn lock(context: &Context, method: &str) -> Outcome {
     let mut session = begin(context, method, vec![Json::string(&*context.args[0])]).await?;
+    context.stay.take_orders();
+    let mut next_id = 1;
     loop {
-        match session.next().await {
-            Some(Event::Message(Message::Reply { result, .. })) => {
-                context.print_json(&result);
-                if method == "unlock" {
+        match context.stay.next(&mut session).await {
+            Heard::Session(Some(Event::Message(Message::Reply { result, .. }))) => {
+                context.stay.say(&context.json_line(&result))?;
+                if method == "unlock" && next_id == 1 {
                     return Ok(ExitCode::SUCCESS);
                 }
+                context.stay.ready();
             }
-            Some(Event::Message(Message::Error { error, .. })) => {
-                return Err(format!("{method} failed: {error}"));
+            // An order that is refused ends nothing.
+            Heard::Session(Some(Event::Message(Message::Error { id, error }))) => match id {
+                Json::Integer(1..) => log::warn!("the server refused an order: {error}"),
+                _ => return Err(format!("{method} failed: {error}")),
+            },
+            Heard::Session(Some(Event::Message(Message::Notification { method, params }))) => {
+                let params = context.json_line(&Json::Array(params));
+                context.stay.say(&format!("{method}\n{params}"))?;
             }
-            Some(Event::Message(Message::Notification { method, params })) => {
-                println!("{method}");
-                context.print_json(&Json::Array(params));
-            }
-            Some(Event::Disconnected) | None => {
+            Heard::Session(Some(Event::Disconnected) | None) => {
                 return Err(format!("{}: receive failed (End of file)", context.server));
             }
-            Some(_) => {}
+            Heard::Session(Some(_)) => {}
+            Heard::Order(order) => {
+                let params = vec![Json::string(order.lock)];
+                session.send(&Message::request(Json::Integer(next_id), order.method, params));
+                next_id += 1;
+                order.call.reply("");
+            }
+            Heard::Exit => return context.stay.end(),
         }
     }
 }

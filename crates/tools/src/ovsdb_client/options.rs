@@ -11,6 +11,7 @@ use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
 use stream::name::{is_active, is_passive};
 use stream::{Clock, dirs};
 
+use super::stay::Stay;
 use super::{Context, Outcome, dump, monitor, query};
 
 const OPTIONS: &[Opt] = &[
@@ -65,10 +66,12 @@ const COMMANDS: &[(&str, Needs, usize, usize)] = &[
 /// The command line.
 pub(super) struct Parsed {
     pub timeout: u64,
+    /// Whether, and how, it goes into the background.
+    pub daemon: daemon::Options,
     style: Style,
     timestamp: bool,
     force: bool,
-    command: String,
+    pub command: String,
     args: Vec<String>,
 }
 
@@ -78,6 +81,7 @@ pub(super) fn parse() -> Parsed {
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let mut parsed = Parsed {
         timeout: 0,
+        daemon: daemon::Options::default(),
         style: Style::default(),
         timestamp: false,
         force: false,
@@ -137,16 +141,16 @@ fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
             println!("{}", version::banner(program::name()));
             std::process::exit(0);
         }
-        _ => match vlog::accept_option(name, value) {
-            Ok(true) => {}
-            Ok(false) => program::exit_with(&format!("--{name} is not supported by this program yet")),
-            Err(error) => program::exit_with(&error),
-        },
+        _ => {
+            if let Err(error) = parsed.daemon.accept(name, value) {
+                program::exit_with(&error);
+            }
+        }
     }
 }
 
 /// Finds the command, the server and the database, and runs it.
-pub(super) async fn dispatch(parsed: Parsed) -> Outcome {
+pub(super) async fn dispatch(parsed: Parsed, stay: Stay) -> Outcome {
     let Some((name, needs, min, max)) = COMMANDS.iter().find(|(name, ..)| *name == parsed.command) else {
         return Err(format!("unknown command '{}'; use --help for help", parsed.command));
     };
@@ -163,6 +167,7 @@ pub(super) async fn dispatch(parsed: Parsed) -> Outcome {
         timestamp: parsed.timestamp,
         force: parsed.force,
         clock: Clock::new(),
+        stay,
     };
     if *needs == Needs::Database {
         take_database(&mut context, *min).await?;
