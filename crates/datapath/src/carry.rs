@@ -8,7 +8,7 @@
 
 use ::core::sync::atomic::Ordering;
 use odp::{HashAlg, TunnelKind};
-use packet::{DropReason, L4Checksum, OdpPort, PacketBuf, Segments, TunnelKey};
+use packet::{DropReason, L4Checksum, OdpPort, PacketBuf, PacketMeta, Segments, TunnelKey};
 use tunnel::{Outer, Reassembled, Shape};
 use wire::tunnel::{geneve, gtpu, stt, vxlan};
 
@@ -52,15 +52,18 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
         let mut key = self.meta.tunnel;
         key.flags &= !TunnelKey::SEND;
-        let (port, outer) = match self.host.next_hop(&TunnelDst { key }) {
-            NextHop::Via { port, eth_src, eth_dst, src } => {
+        let (exit, outer) = match self.host.next_hop(&TunnelDst { key }) {
+            NextHop::Via { port, enters, eth_src, eth_dst, src } => {
                 let is_ipv6 = key.ipv6_dst != 0;
                 let (own, dst) = if is_ipv6 {
                     (key.ipv6_src, key.ipv6_dst)
                 } else {
                     (u128::from(key.src), u128::from(key.dst))
                 };
-                (port, Outer { eth_src, eth_dst, src: if own == 0 { src } else { own }, dst, is_ipv6 })
+                (
+                    Exit { port, enters },
+                    Outer { eth_src, eth_dst, src: if own == 0 { src } else { own }, dst, is_ipv6 },
+                )
             }
             NextHop::NoRoute => return self.drop(DropReason::TunnelRoutingFailed),
             NextHop::Resolving => return self.drop(DropReason::TunnelNeighCacheMiss),
@@ -68,16 +71,20 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         if key.ttl == 0 {
             key.ttl = TTL;
         }
-        if needs_cutting(kind, &buf) {
-            return self.cut(&buf, |x, piece| x.carry(piece, kind, &key, &outer, port));
+        let is_super = buf.offload().segment.is_some();
+        if needs_cutting(kind, &buf) || is_super && !self.host.segments_inside_tunnels() {
+            return self.cut(&buf, |x, piece| x.carry(piece, kind, &key, &outer, exit));
         }
-        self.carry(buf, kind, &key, &outer, port);
+        self.carry(buf, kind, &key, &outer, exit);
     }
 
     /// Makes the headers, pushes them and transmits.
     // apart from `tunnel_output`: the headers lie on the stack, and kernel frames are small
     #[inline(never)]
-    fn carry(&mut self, mut buf: B, kind: TunnelKind, key: &TunnelKey, outer: &Outer, out_port: OdpPort) {
+    fn carry(&mut self, mut buf: B, kind: TunnelKind, key: &TunnelKey, outer: &Outer, exit: Exit) {
+        if !self.host.finish_for_tunnel(&mut buf) {
+            return self.drop(DropReason::TunnelEncap);
+        }
         let shape = Shape {
             dst_port: if key.tp_dst == 0 { usual_port(kind) } else { key.tp_dst },
             gbp: (key.gbp_id, key.gbp_flags) != (0, 0),
@@ -91,13 +98,25 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             0 => self.dp.tunnels.read().source_port(hash(self.key, HashAlg::L4, 0)),
             port => port,
         };
-        let way = Way { kind, header: header.bytes(), src_port, out_port };
+        let way = Way { kind, header: header.bytes(), src_port, out_port: exit.port };
         if let Err(reason) = self.encapsulate(&mut buf, &way) {
             return self.drop(reason);
         }
-        if !self.queues.transmit(out_port, buf) {
+        if exit.enters {
+            return self.enter_from(buf, exit.port);
+        }
+        if !self.queues.transmit(exit.port, buf) {
             self.drop(DropReason::WorklistFull);
         }
+    }
+
+    /// Has a packet looked up as one that came from `port`; what is left of the list goes on with what it had.
+    #[inline(never)]
+    fn enter_from(&mut self, buf: B, port: OdpPort) {
+        let before = *self.meta;
+        *self.meta = PacketMeta { in_port: port, ..PacketMeta::default() };
+        self.recirc(buf, 0);
+        *self.meta = before;
     }
 
     /// Pushes a tunnel's headers, and numbers the packet where they have a place for it.
@@ -138,11 +157,13 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     fn piece(&mut self, buf: &B, cuts: &Segments, index: usize) -> Option<B> {
         let body = cuts.body(index);
         let len = cuts.headers() + body.len();
-        let mut piece = self.host.alloc(0, len + HEADROOM)?;
+        let mut piece = self.host.alloc_of(buf, 0, len + HEADROOM)?;
         piece.push_front(len)?;
         let to = piece.head_mut();
-        buf.copy_out(0, to.get_mut(..cuts.headers())?);
-        buf.copy_out(body.start, to.get_mut(cuts.headers()..)?);
+        // Hosts whose packets lie in others' memory may not get at it: nothing is sent that was not read.
+        let headers = buf.copy_out(0, to.get_mut(..cuts.headers())?);
+        let rest = buf.copy_out(body.start, to.get_mut(cuts.headers()..)?);
+        ((headers, rest) == (cuts.headers(), body.len())).then_some(())?;
         let l4 = cuts.finish(to, index)?;
         piece.offload_mut().l4 = l4;
         Some(piece)
@@ -204,6 +225,14 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 }
 
+/// How a packet with its headers goes on.
+#[derive(Clone, Copy)]
+struct Exit {
+    port: OdpPort,
+    /// Through the flows, as one from the port.
+    enters: bool,
+}
+
 /// Headers to push, and where the packet goes then.
 pub(crate) struct Way<'a> {
     pub kind: TunnelKind,
@@ -225,7 +254,7 @@ mod tests {
 
     use flow::{Match, slot};
     use odp::{Action, Header, TnlPush, Ufid};
-    use packet::{Batch, FlatPacket, Instant, Now, PacketMeta};
+    use packet::{Batch, FlatPacket, Instant, Now};
     use wire::EthAddr;
 
     use super::*;
@@ -252,7 +281,11 @@ mod tests {
         }
     }
 
-    const WAY: NextHop = NextHop::Via { port: WAY_OUT, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
+    const WAY: NextHop =
+        NextHop::Via { port: WAY_OUT, enters: false, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
+    const ENTRY: OdpPort = OdpPort(5);
+    const WAY_IN: NextHop =
+        NextHop::Via { port: ENTRY, enters: true, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
 
     struct Bench {
         dp: Datapath,
@@ -368,6 +401,19 @@ mod tests {
         assert_eq!((sent[0].0, outer[22], &outer[26..30]), (2, 64, &[9, 9, 9, 9][..]));
         assert_eq!((&outer[34..38], &outer[42..46]), (&[0, 7, 0x21, 0x18][..], &[0x88, 0, 0, 5][..]));
         assert_eq!(sent[1], (3, frame()), "other ports are no tunnels");
+    }
+
+    #[test]
+    fn flows_of_the_hosts_port_say_which_way_a_tunnels_packets_go() {
+        let mut b = Bench::new(TunnelKind::Vxlan, WAY);
+        b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
+        let direct = b.send(1, &frame());
+        let mut b = Bench::new(TunnelKind::Vxlan, WAY_IN);
+        b.flow(1, vec![set(KEY), Action::Output(TUNNEL), Action::Output(OdpPort(3))]);
+        b.flow(ENTRY.0, vec![Action::Output(WAY_OUT)]);
+        let mut sent = b.send(1, &frame());
+        sent.sort();
+        assert_eq!(sent, [direct[0].clone(), (3, frame())], "the rest of the list has the packet as it was");
     }
 
     #[test]

@@ -26,6 +26,16 @@ pub trait Host<B> {
         1500
     }
 
+    /// True if a super-packet may go into a tunnel: whoever sends it cuts it up with its outer headers.
+    fn segments_inside_tunnels(&self) -> bool {
+        true
+    }
+
+    /// Finishes what was left to hardware that does not look inside a tunnel; false if that cannot be done.
+    fn finish_for_tunnel(&mut self, _packet: &mut B) -> bool {
+        true
+    }
+
     /// The next hop towards a tunnel's end point.
     fn next_hop(&mut self, dst: &TunnelDst) -> NextHop;
 }
@@ -42,8 +52,10 @@ pub struct TunnelDst {
 pub enum NextHop {
     /// Send from this port with these addresses.
     Via {
-        /// Egress port.
+        /// Egress port; or the host's own port, where flows say which way its packets go.
         port: OdpPort,
+        /// The packet goes through the flows as one that came from the port, and is not sent out of it.
+        enters: bool,
         /// Source address of the frame.
         eth_src: EthAddr,
         /// Destination address of the frame.

@@ -32,7 +32,7 @@ pub mod stt;
 
 pub use build::{Header, MAX_HEADER, Outer, Shape, build};
 pub use pop::{Popped, pop};
-pub use push::{PushError, finish, push, sequence_at};
+pub use push::{PushError, complete, finish, push, sequence_at};
 pub use reassembly::{Lost, Reassembled, Reassembly};
 pub use stt::SttSegment;
 

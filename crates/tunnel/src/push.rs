@@ -87,8 +87,8 @@ pub fn sequence_at(header: &[u8]) -> Option<usize> {
     (flags & gre::FLAG_SEQ != 0).then_some(at + gre::header_len(flags) - 4)
 }
 
-/// Completes a partial transport checksum.
-pub(crate) fn complete<B: PacketBuf>(packet: &mut B) -> Option<()> {
+/// Completes a partial transport checksum; `None` if the packet does not become one piece.
+pub fn complete<B: PacketBuf>(packet: &mut B) -> Option<()> {
     let L4Checksum::Partial { start, offset } = packet.offload().l4 else { return Some(()) };
     let len = packet.len();
     packet.pull_up(len).then_some(())?;
