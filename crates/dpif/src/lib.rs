@@ -38,6 +38,12 @@ pub trait Dpif: Send + Sync {
     /// Its type and name, as `dpctl/show` has them: `netdev@ovs-netdev`.
     fn name(&self) -> &str;
 
+    /// True if the datapath finds the way to a tunnel's other end by itself, and takes headers off that are for its host:
+    /// `set(tunnel(…))` and an output to the tunnel's port is all that it wants.
+    fn routes_tunnels(&self) -> bool {
+        false
+    }
+
     /// Sets who answers upcalls; without one they are lost, and counted.
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>);
 

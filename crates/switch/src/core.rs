@@ -102,6 +102,8 @@ pub(crate) struct Shared {
     pub requests: Mutex<VecDeque<NeighbourRequest>>,
     /// What lies under tunnels.
     pub underlay: RwLock<Underlay>,
+    /// The datapath finds the way of tunnels by itself.
+    pub routes_tunnels: bool,
     /// Packet-ins lost to a full queue.
     pub packet_ins_lost: AtomicU64,
     pub next_ufid: AtomicU64,
@@ -183,6 +185,7 @@ impl Shared {
         let mut network =
             Network { generation: self.generation.fetch_add(1, Relaxed) + 1, ..Network::default() };
         network.timeout_policies = state.timeout_policies.clone();
+        network.routes_tunnels = self.routes_tunnels;
         let mut fdbs = Vec::new();
         for (i, b) in state.bridges.values_mut().enumerate() {
             for (ofp, port) in &b.ports {
@@ -389,6 +392,7 @@ impl Switch {
             rule_changes: Mutex::default(),
             requests: Mutex::default(),
             underlay: RwLock::default(),
+            routes_tunnels: dpif.routes_tunnels(),
             packet_ins_lost: AtomicU64::new(0),
             next_ufid: AtomicU64::new(1),
             generation: AtomicU64::new(0),

@@ -137,6 +137,8 @@ pub struct Network {
     pub by_odp: HashMap<OdpPort, (usize, OfpPort)>,
     /// Tunnel ports, several of which may share one of the datapath's.
     pub tunnels: Vec<TunnelEntry>,
+    /// The datapath finds the way to a tunnel's other end by itself.
+    pub routes_tunnels: bool,
     /// The datapath's numbers of the timeout policies of zones.
     pub timeout_policies: Arc<BTreeMap<u16, u16>>,
 }

@@ -6,6 +6,7 @@
 //! ~~~text
 //! send to tunnel port ─► route to its end point ─► neighbour's address ─► tnl_push ─► the underlay bridge's tables
 //!                                                       └ unknown: Credit::Resolve asks, the packet is dropped
+//!  where the datapath finds the way: ─► set(tunnel(…)), output to the datapath's port; what comes in comes popped
 //! underlay bridge sends to its own port a packet for a tunnel ─► tnl_pop ─► (datapath) ─► tunnel port
 //! ~~~
 //!
@@ -14,7 +15,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use flow::{FlowKey, Wildcards, slot};
-use odp::{Action as OdpAction, TnlPush, TunnelKind};
+use odp::{Action as OdpAction, Header, TnlPush, TunnelKind};
 use openflow::OfpPort;
 use packet::{OdpPort, TunnelKey, TunnelOptions};
 use wire::{eth, ip};
@@ -233,6 +234,9 @@ impl Xlate<'_> {
             Fixed::To(addr) => addr,
             Fixed::Flow => addresses(&self.flow).1,
         };
+        if self.network.routes_tunnels {
+            return self.leave_the_way_to_the_datapath(t, odp, key, remote);
+        }
         let mark = t.egress_mark.unwrap_or(self.flow.pkt_mark());
         let Some(route) = self.memory.route(remote, mark) else {
             return self.tunnel_fails(Fault::Route);
@@ -267,6 +271,37 @@ impl Xlate<'_> {
             is_ipv6: remote.is_ipv6(),
         };
         self.push_tunnel(t, odp, &key, &outer, index);
+    }
+
+    /// Says what the header is to have; the datapath makes it when it knows the way.
+    fn leave_the_way_to_the_datapath(
+        &mut self,
+        t: &Tunnel,
+        odp: OdpPort,
+        mut key: TunnelKey,
+        remote: IpAddr,
+    ) {
+        let local = match t.local {
+            Some(Fixed::To(addr)) => Some(addr),
+            Some(Fixed::Flow) => Some(addresses(&self.flow).0),
+            None => None,
+        };
+        match remote {
+            IpAddr::V4(addr) => key.dst = addr.to_bits(),
+            IpAddr::V6(addr) => key.ipv6_dst = addr.to_bits(),
+        }
+        match local {
+            Some(IpAddr::V4(addr)) => key.src = addr.to_bits(),
+            Some(IpAddr::V6(addr)) => key.ipv6_src = addr.to_bits(),
+            None => {}
+        }
+        key.tp_dst = t.dst_port;
+        let is_last = self.last;
+        self.isolated(is_last, |x| {
+            x.commit();
+            x.out.actions.push(OdpAction::Set(Header::Tunnel(Box::new(key))));
+            x.out.actions.push(OdpAction::Output(odp));
+        });
     }
 
     fn push_tunnel(
