@@ -320,6 +320,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
+    #[inline(never)]
     pub fn recirc(&mut self, buf: B, id: u32) {
         self.meta.recirc_id = id;
         if self.waiting.push(*self.meta, buf).is_err() {

@@ -135,6 +135,9 @@ fn nic_parameters(
         Plug::Disconnected => NdisSwitchNicStateDisconnected,
     };
     p.CurrentMacAddress[..6].copy_from_slice(mac);
+    if *kind == NdisSwitchNicTypeInternal {
+        p.NetCfgInstanceId = crate::netio::guid_of(nic.port);
+    }
     p
 }
 

@@ -271,8 +271,11 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     let (now, size) = (w.now_ns, w.transfer_size);
     let mut random = Random::new(w.random.next());
     let Some(guest) = w.guests.get_mut(n) else { return Vec::new() };
-    let (frames, done) = guest.run(now, size);
+    let (mut frames, done) = guest.run(now, size);
     let (nic, external) = (guest.nic, guest.is_external);
+    if let Some(far) = w.far.filter(|_| external) {
+        frames = frames.iter().map(|frame| far.encapsulate(frame)).collect();
+    }
     let vlan = w.vlan.filter(|_| external).map_or(0, |id| u64::from(id) << 4);
     w.counts.tcp_bytes += done as u64;
     let packets = grouped(w, frames, external, &mut random).into_iter();

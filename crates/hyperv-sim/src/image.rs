@@ -31,6 +31,7 @@ fn resolve(name: &str) -> Option<usize> {
         crate::kernel::EXPORTS,
         crate::filter::EXPORTS,
         crate::files::EXPORTS,
+        crate::netio::EXPORTS,
         crate::packets::EXPORTS,
         crate::switch_functions::EXPORTS,
     ];

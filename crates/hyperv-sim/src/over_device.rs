@@ -132,16 +132,24 @@ impl Dpif for OverDevice {
         "system@ovs-system"
     }
 
+    fn routes_tunnels(&self) -> bool {
+        true
+    }
+
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>) {
         *self.handler.lock().unwrap_or_else(PoisonError::into_inner) = handler;
     }
 
     fn add_port(&self, name: &str, kind: &str, wanted: Option<OdpPort>) -> Result<OdpPort, DpifError> {
-        let kind = if kind == "system" { VportKind::Netdev } else { VportKind::Internal };
+        let kind = VportKind::from_name(kind).unwrap_or(VportKind::Internal);
+        // The transport port of a tunnel is at the end of its port's name.
+        let tunnel_port = name.rsplit_once('_').filter(|_| kind.is_tunnel());
+        let tunnel_port = tunnel_port.and_then(|(_, port)| port.parse().ok());
         let reply = self.channel.ask(ids::VPORT, cmd::NEW, 0, |b| {
             let pids = self.upcalls.to_ne_bytes();
             let (kind, name, pids) = (Some(kind as u32), Some(name), Some(&pids[..]));
-            VportAttrs { number: wanted.map(|n| n.0), kind, name, pids, ..VportAttrs::default() }.encode(b);
+            let number = wanted.map(|n| n.0);
+            VportAttrs { number, kind, name, tunnel_port, pids, ..VportAttrs::default() }.encode(b);
         });
         let reply = reply.map_err(|e| match e {
             Failure::Errno(17) => DpifError::Exists,
@@ -200,13 +208,13 @@ impl Dpif for OverDevice {
             // A dump is one of the device's, whole.
             Command::DumpFlows { .. } => Channel::dump(ids::FLOW).map(flows).map_err(refused),
             Command::Stats => self.stats(),
-            Command::SortMasks => Ok(Reply::Done),
+            // The device knows tunnels by their ports' types, and sorts by itself.
+            Command::SortMasks | Command::SetTunnel { .. } => Ok(Reply::Done),
             // Nothing in the simulation's bridges comes to this.
             Command::LookupFlow(_)
             | Command::SetMeter { .. }
             | Command::GetMeter(_)
             | Command::DelMeter(_)
-            | Command::SetTunnel { .. }
             | Command::SetFlowLimit(_)
             | Command::SetTunnelPorts { .. }
             | Command::SetBond { .. }

@@ -312,7 +312,13 @@ pub(crate) fn deliver() {
                     };
                     w.counts.delivered += whole.len() as u64;
                     w.counts.large_sends += u64::from(large_send != 0);
-                    w.guests[guest].inbox.extend(whole);
+                    if w.far.is_some() && w.guests[guest].is_external {
+                        let inside: Vec<_> =
+                            whole.iter().filter_map(|f| crate::far::decapsulate(w, f)).collect();
+                        w.guests[guest].inbox.extend(inside);
+                    } else {
+                        w.guests[guest].inbox.extend(whole);
+                    }
                 }
             }
             w.done.push_back(list);

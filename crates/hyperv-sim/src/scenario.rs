@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use ndis_sys::*;
+use odp::TunnelKind;
 use odp::netlink::ids::cmd;
 use switch_ext::NicId;
 
@@ -13,9 +14,11 @@ use crate::administrator::{
     unplug,
 };
 use crate::channel::Failure;
+use crate::far::{self, Far};
 use crate::filter;
 use crate::guest::Guest;
 use crate::ledger::Ledger;
+use crate::netio::{self, Net, Route};
 use crate::processors::{self, wait_until};
 use crate::user_space::UserSpace;
 use crate::world::{self, Counts, Driver, Fault, Random, World, rule, with};
@@ -31,13 +34,21 @@ pub struct Plan {
     pub fail_one_in: usize,
     /// What goes wrong between driver and kernel, if anything.
     pub fault: Option<Fault>,
+    /// The tunnel that joins the host with another hypervisor at the other end of the wire, if one does.
+    pub tunnel: Option<TunnelKind>,
 }
 
 impl Plan {
     /// What a seed stands for, with the driver linked in.
     pub fn of(seed: u64) -> Plan {
         let fail_one_in = if seed.is_multiple_of(3) { 60 } else { 0 };
-        Plan { seed, driver: Driver::Native, fail_one_in, fault: None }
+        let tunnel = match seed % 8 {
+            1 => Some(TunnelKind::Vxlan),
+            3 => Some(TunnelKind::Geneve),
+            5 => Some(TunnelKind::Gre),
+            _ => None,
+        };
+        Plan { seed, driver: Driver::Native, fail_one_in, fault: None, tunnel }
     }
 }
 
@@ -72,6 +83,8 @@ pub fn run(plan: &Plan) -> Report {
         done: Default::default(),
         requests: Default::default(),
         counts: Counts::default(),
+        net: Net::default(),
+        far: plan.tunnel.map(far_of),
         transfer_size: 0,
         driver: plan.driver.clone(),
         fault: plan.fault,
@@ -79,10 +92,13 @@ pub fn run(plan: &Plan) -> Report {
         wanted_failures: plan.fail_one_in,
     });
     processors::run(processors);
-    let world = world::end();
-    let leaks = world.ledger.leaks();
+    let mut world = world::end();
+    let leaks = [world.ledger.leaks(), world.net.leaks()].concat();
     if !leaks.is_empty() {
         world::broken_in(plan.seed, &format!("left behind: {}", leaks.join(", ")));
+    }
+    if let Some(far) = world.far {
+        world.counts.tunnelled = far.arrived;
     }
     Report { counts: world.counts, time_ns: world.now_ns }
 }
@@ -135,6 +151,49 @@ const RULES: [&[&str]; 4] = [
     &["tcp,actions=ct(zone=7,table=1)", "table=1,tcp,actions=ct(commit,zone=7),mod_nw_tos:16,NORMAL"],
 ];
 
+/// Where the host's own adapter is, and the wire.
+const HOST: usize = 3;
+const WIRE: usize = 2;
+
+fn mac_of(place: usize) -> [u8; 6] {
+    [2, 0, 0, 0, 0, place as u8 + 1]
+}
+
+/// The hypervisor beyond the router, as the host first sees it.
+fn far_of(kind: TunnelKind) -> Far {
+    Far { kind, mac: [2, 0, 0, 0, 1, 1], host_mac: mac_of(HOST), arrived: 0, astray: None }
+}
+
+/// The host gets its address, and a way to the other hypervisor.
+fn give_the_host_its_network() {
+    let Some(far) = with(|w| w.far) else { return };
+    let port = PLACES[HOST].port;
+    netio::change(|net| {
+        net.addresses = vec![(far::HOST, port)];
+        net.neighbours = [(far::ROUTER, far.mac)].into();
+        net.routes = vec![
+            Route { prefix: far::HOST, len: 24, port, gateway: 0 },
+            Route { prefix: 0, len: 0, port, gateway: far::ROUTER },
+        ];
+    });
+}
+
+/// The router is replaced: there is no way for a while, and then it is another.
+fn replace_the_router() {
+    if with(|w| w.far.is_none()) {
+        return;
+    }
+    netio::change(|net| net.routes.clear());
+    sleep(50);
+    with(|w| {
+        w.far.iter_mut().for_each(|far| {
+            far.mac[5] += 1;
+            far.astray = None;
+        });
+    });
+    give_the_host_its_network();
+}
+
 fn nic_of(place: &Place) -> NicId {
     NicId { port: place.port, index: place.index }
 }
@@ -147,7 +206,7 @@ fn insist(mut f: impl FnMut() -> bool) {
 fn plug_place(n: usize) {
     let place = &PLACES[n];
     insist(|| create_port(place.port, place.port_kind, place.name));
-    let mac = [2, 0, 0, 0, 0, n as u8 + 1];
+    let mac = mac_of(n);
     if place.index != 0 {
         let own = NicId { port: place.port, index: 0 };
         insist(|| plug_in(own, place.nic_kind, "switch", [0; 6]));
@@ -166,6 +225,9 @@ fn unplug_place(n: usize) {
 
 /// All guests have done what they wanted, or the time is over.
 fn traffic(from: usize, to: usize) {
+    // The host is not in the network of the machines that a tunnel joins: it is the second machine's turn.
+    let joined = with(|w| w.far.is_some());
+    let [from, to] = [from, to].map(|place| if joined && place == HOST { 1 } else { place });
     with(|w| w.guests[from].transfer(to as u8 + 1));
     sleep(30);
 }
@@ -220,7 +282,7 @@ fn make_guests() {
 
 /// Guests talk while ports come and go and the extension is paused.
 fn converse() {
-    let user_space = Arc::new(UserSpace::new());
+    let user_space = Arc::new(UserSpace::new(with(|w| w.far.map(|far| far.kind))));
     // Whoever begins to listen hears of the adapters that are there: only machines' are new ports.
     let is_machine =
         |p: &Place| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);
@@ -239,12 +301,16 @@ fn converse() {
     let named: Vec<(u8, &str)> = PLACES.iter().map(|p| (cmd::NEW, p.name)).collect();
     let told = user_space.events();
     rule(told.iter().map(|(c, n)| (*c, n.as_str())).eq(named), "new ports are not told as they came");
+    rule(user_space.add_tunnel(vlan), "a tunnel's port is refused");
+    let tunnels = with(|w| usize::from(w.far.is_some()));
+    rule(user_space.events().len() == tunnels, "a tunnel's port is not told");
     rule(!user_space.add_port("nobody", vlan), "an adapter that is not there was added to the bridge");
     for rule in with(|w| RULES[w.random.below(RULES.len())]) {
         user_space.add_flow(rule);
     }
     // User space is one thread: it begins to answer when it is set up.
     with(|w| w.user_space = Some(user_space.clone()));
+    give_the_host_its_network();
     make_guests();
     with(|w| w.transfer_size = 2000 + w.random.below(30_000));
     rule(add_vlan_policy(PLACES[0].port) != NDIS_STATUS_SUCCESS, "a VLAN policy was accepted");
@@ -263,6 +329,8 @@ fn converse() {
     rule(reached > 0, "nothing was carried");
     for _ in 0..2 {
         traffic(1, 0);
+        traffic(1, WIRE);
+        replace_the_router();
         crate::harass::harass(40);
         filter::pause();
         sleep(50);
@@ -289,7 +357,8 @@ fn converse() {
 fn lose_the_switch(user_space: &UserSpace) {
     with(|w| w.fail_one_in = 0);
     let ports = user_space.ports();
-    rule(ports.len() == PLACES.len(), &format!("ports are missing: {ports:?}"));
+    let tunnels = with(|w| usize::from(w.far.is_some()));
+    rule(ports.len() == PLACES.len() + tunnels, &format!("ports are missing: {ports:?}"));
     disconnect_from_the_driver();
     filter::detach();
     let answer = user_space.ask_for_the_datapath();
@@ -305,7 +374,8 @@ fn lose_the_switch(user_space: &UserSpace) {
     });
     rule(user_space.ports() == ports, "ports did not outlive the switch");
     traffic(1, 0);
-    traffic(0, 3);
+    traffic(0, HOST);
+    traffic(0, WIRE);
     wait_for_guests();
 }
 
@@ -330,7 +400,9 @@ fn attach_until_it_works() {
             with(|w| w.fail_one_in = 0);
             return;
         }
-        let left = with(|w| w.ledger.mdls.len() + w.ledger.pools.len() + w.ledger.timers.len());
+        let left = with(|w| {
+            w.ledger.mdls.len() + w.ledger.pools.len() + w.ledger.timers.len() + w.net.leaks().len()
+        });
         rule(left == 0, "a failed attachment leaves something behind");
     }
     with(|w| w.fail_one_in = 0);

@@ -5,6 +5,7 @@
 //!
 //! One file is for commands, one receives upcalls, one receives events. Who waits, waits with a request at the device.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,7 @@ use datapath::Command;
 use dpif::Dpif;
 use ndis_sys::STATUS_DEVICE_NOT_READY;
 use netlink::Attrs;
+use odp::TunnelKind;
 use odp::netlink::ids::{self, control_attr, control_cmd};
 use odp::netlink::vport::VportAttrs;
 use openflow::msg::{Dialect, Message, VersionSet, header};
@@ -19,8 +21,10 @@ use openflow::{FlowModCommand, Names, Version};
 use packet::{Instant, Now};
 use switch::{BridgeConfig, BundleConfig, ControllerKind, FailMode, PortConfig, Switch};
 use wire::EthAddr;
+use xlate::{Fixed, Outer, Tunnel};
 
 use crate::channel::{Channel, Failure, READ_EVENT, READ_PACKET};
+use crate::far;
 use crate::files::Pending;
 use crate::over_device::{OverDevice, upcall_of};
 use crate::world::{rule, with};
@@ -28,6 +32,7 @@ use crate::world::{rule, with};
 /// The switch, and its way to the datapath.
 pub(crate) struct UserSpace {
     switch: Switch,
+    tunnel: Option<TunnelKind>,
     datapath: Arc<OverDevice>,
     upcalls: Channel,
     events: Channel,
@@ -38,6 +43,10 @@ pub(crate) struct UserSpace {
 }
 
 const BRIDGE: &str = "br0";
+/// The bridge of the host and the wire, where a tunnel joins hypervisors.
+const UNDERLAY: &str = "br-pif";
+/// The tunnel's port at the other bridge.
+const TUNNEL: &str = "tun0";
 
 fn now() -> Now {
     with(|w| Now { mono: Instant(w.now_ns), wall_ms: w.now_ns / 1_000_000 })
@@ -55,8 +64,8 @@ fn insist<T>(mut f: impl FnMut() -> Result<T, Failure>) -> T {
 }
 
 impl UserSpace {
-    /// A switch with one bridge that learns.
-    pub fn new() -> UserSpace {
+    /// A switch with one bridge that learns; with one for the host and the wire beside it if a tunnel joins hypervisors.
+    pub fn new(tunnel: Option<TunnelKind>) -> UserSpace {
         let channel = || insist(Channel::open);
         let (commands, upcalls, events) = (channel(), channel(), channel());
         insist(|| {
@@ -79,13 +88,14 @@ impl UserSpace {
         });
         let datapath = Arc::new(OverDevice::new(commands, upcalls.pid));
         let switch = Switch::new(datapath.clone());
-        let config = BridgeConfig {
-            fail_mode: FailMode::Standalone,
-            ..BridgeConfig::new(BRIDGE, EthAddr([2, 0, 0, 0, 0, 99]))
-        };
-        switch.set_bridge(config, now());
+        for (name, mac) in [(BRIDGE, 99), (UNDERLAY, 98)].into_iter().take(1 + usize::from(tunnel.is_some()))
+        {
+            let mac = EthAddr([2, 0, 0, 0, 0, mac]);
+            let config = BridgeConfig { fail_mode: FailMode::Standalone, ..BridgeConfig::new(name, mac) };
+            switch.set_bridge(config, now());
+        }
         let (waiting, waits_at) = (Mutex::new(None), AtomicUsize::new(0));
-        UserSpace { switch, datapath, upcalls, events, waiting, waits_at }
+        UserSpace { switch, tunnel, datapath, upcalls, events, waiting, waits_at }
     }
 
     /// Whoever has the guard calls nothing that another processor may go on in.
@@ -135,24 +145,60 @@ impl UserSpace {
     /// Adds the adapter called `name` to the bridge; true if it is there. With a VLAN the way out is a trunk, and all others
     /// are its access ports.
     pub fn add_port(&self, name: &str, vlan: Option<u16>) -> bool {
+        let is_hosts = name.contains("Ethernet");
+        let bridge = if self.tunnel.is_some() && is_hosts { UNDERLAY } else { BRIDGE };
+        self.add(bridge, (name, "system", None), vlan)
+    }
+
+    /// Adds the tunnel's port, if there is to be one; false if it is refused.
+    pub fn add_tunnel(&self, vlan: Option<u16>) -> bool {
+        let Some(kind) = self.tunnel else { return true };
+        let tunnel = Tunnel {
+            kind,
+            remote: Fixed::To(IpAddr::V4(far::FAR.into())),
+            local: None,
+            in_key: Some(Fixed::To(far::KEY)),
+            out_key: Some(Fixed::To(far::KEY)),
+            dst_port: far::port_of(kind),
+            tos: Outer::Value(0),
+            ttl: Outer::Value(64),
+            df: true,
+            csum: None,
+            gbp: false,
+            gpe: false,
+            sequence: false,
+            erspan: (0, 0, 0, 0),
+            is_l3: false,
+            egress_mark: None,
+            segments: Vec::new(),
+        };
+        self.add(BRIDGE, (TUNNEL, kind.name(), Some(Arc::new(tunnel))), vlan)
+    }
+
+    fn add(
+        &self,
+        bridge: &str,
+        (name, kind, tunnel): (&str, &str, Option<Arc<Tunnel>>),
+        vlan: Option<u16>,
+    ) -> bool {
         let config = PortConfig {
             name: name.into(),
-            kind: "system".into(),
+            kind: kind.into(),
             wanted: None,
             peer: None,
-            tunnel: None,
+            tunnel,
             shown: String::new(),
             hw_addr: EthAddr::ZERO,
         };
-        let added = self.switch.add_port(BRIDGE, config, now()).is_ok();
-        let ports = self.switch.ports(BRIDGE);
+        let added = self.switch.add_port(bridge, config, now()).is_ok();
+        let ports = self.switch.ports(bridge);
         let bundle = |name: &str| match vlan {
             Some(tag) if !name.starts_with("Ethernet") => {
                 BundleConfig { mode: xlate::VlanMode::Access, tag, ..BundleConfig::trunk(name) }
             }
             _ => BundleConfig::trunk(name),
         };
-        self.switch.set_bundles(BRIDGE, ports.iter().map(|p| bundle(&p.name)).collect());
+        self.switch.set_bundles(bridge, ports.iter().map(|p| bundle(&p.name)).collect());
         added
     }
 }

@@ -9,10 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use switch_ext::NicId;
 
 use crate::administrator::Administrator;
+use crate::far::Far;
 use crate::filter::Module;
 use crate::guest::Guest;
 use crate::kernel::TimerRecord;
 use crate::ledger::Ledger;
+use crate::netio::Net;
 use crate::user_space::UserSpace;
 
 /// How the driver is run.
@@ -53,11 +55,13 @@ pub enum Fault {
     ChangeARequest,
     /// A packet that comes during a pause is said to be delivered.
     SayNothingOfAPause,
+    /// Changes of the host's network are not told.
+    KeepTheHostsChanges,
 }
 
 impl Fault {
     /// Every fault with its name.
-    const NAMES: [(&str, Fault); 13] = [
+    const NAMES: [(&str, Fault); 14] = [
         ("lose-a-completion", Fault::LoseACompletion),
         ("complete-twice", Fault::CompleteTwice),
         ("change-a-received-packet", Fault::ChangeAReceivedPacket),
@@ -71,6 +75,7 @@ impl Fault {
         ("forget-a-cleanup", Fault::ForgetACleanup),
         ("change-a-request", Fault::ChangeARequest),
         ("say-nothing-of-a-pause", Fault::SayNothingOfAPause),
+        ("keep-the-hosts-changes", Fault::KeepTheHostsChanges),
     ];
 
     /// The fault of a name.
@@ -124,6 +129,8 @@ pub(crate) enum Job {
     Administer,
     /// The switch in user space looks after its flows.
     Revalidate,
+    /// A work item runs.
+    Work(usize),
 }
 
 impl Job {
@@ -139,6 +146,7 @@ impl Job {
             }
             Job::Administer => crate::administrator::step(),
             Job::Revalidate => crate::user_space::revalidate(),
+            Job::Work(item) => crate::netio::work(item),
         }
     }
 
@@ -171,6 +179,10 @@ pub(crate) struct World {
     /// Requests that the switch has not answered yet.
     pub requests: VecDeque<usize>,
     pub counts: Counts,
+    /// The host's network.
+    pub net: Net,
+    /// The hypervisor at the other end of the wire, if a tunnel joins them.
+    pub far: Option<Far>,
     /// Bytes of each conversation.
     pub transfer_size: usize,
     pub driver: Driver,
@@ -205,6 +217,8 @@ pub struct Counts {
     pub switches: u64,
     /// Bytes that guests' TCP connections carried whole.
     pub tcp_bytes: u64,
+    /// Frames that came out of a tunnel at the other end of the wire.
+    pub tunnelled: u64,
 }
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
@@ -319,6 +333,7 @@ impl World {
         }
         let fires = |(handle, t): (&usize, &TimerRecord)| t.is_due(now).then_some(Job::Timer(*handle));
         jobs.extend(self.ledger.timers.iter().filter_map(fires));
+        jobs.extend(self.net.due().map(Job::Work));
         if let Some(user_space) = self.user_space.as_ref().filter(|_| !self.answering) {
             // A request that waits says when there is something to read.
             let over = |r: &crate::files::IrpRecord| r.is_completed();
@@ -340,6 +355,10 @@ impl World {
         let over = self.administrator.as_ref().is_some_and(Administrator::is_over);
         if over {
             return false;
+        }
+        if self.net.is_working() {
+            // It waits for an answer that is on its way.
+            return true;
         }
         let guests = self.guests.iter().filter_map(Guest::due_ns);
         let timers = self.ledger.timers.values().filter_map(TimerRecord::due_ns);

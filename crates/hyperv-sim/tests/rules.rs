@@ -30,6 +30,7 @@ fn broken_rules_are_found() {
         ("forget-a-cleanup", "still waits at a file after its IRP_MJ_CLEANUP"),
         ("change-a-request", "parameters of a request"),
         ("say-nothing-of-a-pause", "during a pause"),
+        ("keep-the-hosts-changes", "changes are not noticed"),
     ];
     for (fault, said) in faults {
         let text = with_fault(fault);

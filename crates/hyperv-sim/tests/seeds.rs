@@ -1,6 +1,7 @@
 //! Seeds: each is a whole life of the extension, with guests that talk.
 
 use hyperv_sim::{Plan, run};
+use odp::TunnelKind;
 
 /// Seeds of the gate, and of the long gate.
 const SHORT: u64 = 300;
@@ -18,6 +19,19 @@ fn guests_talk_through_the_extension() {
     // unchanged packets go on as they are, changed ones as copies, and processors take turns inside the driver
     assert!(passed > 1000 && made > 1000, "{passed} {made}");
     assert!(carried > 1_000_000 && switches > 5000 && large > 100, "{carried} {switches} {large}");
+}
+
+#[test]
+fn a_tunnel_of_each_kind_carries_what_machines_of_two_hypervisors_say() {
+    for kind in [TunnelKind::Vxlan, TunnelKind::Geneve, TunnelKind::Gre] {
+        let (mut tunnelled, mut cut) = (0, 0);
+        for seed in 100..112 {
+            let c = run(&Plan { tunnel: Some(kind), ..Plan::of(seed) }).counts;
+            assert!(c.tunnelled > 0 && c.tcp_bytes > 0, "{kind:?}, seed {seed}: {c:?}");
+            (tunnelled, cut) = (tunnelled + c.tunnelled, cut + c.large_sends);
+        }
+        assert!(tunnelled > 1000 && cut > 0, "{kind:?}: {tunnelled} {cut}");
+    }
 }
 
 #[test]

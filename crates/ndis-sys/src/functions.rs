@@ -1,4 +1,4 @@
-//! Functions of NDIS.SYS and ntoskrnl.exe.
+//! Functions of NDIS.SYS, of NETIO.SYS (the kernel's IP Helper) and of ntoskrnl.exe.
 //!
 //! Where it sits: on Windows each declaration writes its import itself (`raw-dylib`), so that no import library is needed;
 //! elsewhere the simulator exports the names.
@@ -7,6 +7,7 @@
 
 use core::ffi::c_void;
 
+use crate::netio::*;
 use crate::structs::*;
 
 #[cfg_attr(windows, link(name = "NDIS.SYS", kind = "raw-dylib", modifiers = "+verbatim"))]
@@ -74,6 +75,53 @@ unsafe extern "win64" {
     pub fn NdisSetTimerObject(timer: NDIS_HANDLE, due: i64, period_ms: u32, context: *mut c_void) -> u8;
     pub fn NdisCancelTimerObject(timer: NDIS_HANDLE) -> u8;
     pub fn NdisFreeTimerObject(timer: NDIS_HANDLE);
+    pub fn NdisAllocateIoWorkItem(handle: NDIS_HANDLE) -> NDIS_HANDLE;
+    pub fn NdisQueueIoWorkItem(
+        item: NDIS_HANDLE,
+        routine: unsafe extern "win64" fn(context: *mut c_void, item: NDIS_HANDLE),
+        context: *mut c_void,
+    );
+    pub fn NdisFreeIoWorkItem(item: NDIS_HANDLE);
+}
+
+#[cfg_attr(windows, link(name = "NETIO.SYS", kind = "raw-dylib", modifiers = "+verbatim"))]
+unsafe extern "win64" {
+    pub fn GetBestRoute2(
+        luid: *const u64,
+        index: u32,
+        source: *const SOCKADDR_INET,
+        destination: *const SOCKADDR_INET,
+        sort_options: u32,
+        route: *mut MIB_IPFORWARD_ROW2,
+        best_source: *mut SOCKADDR_INET,
+    ) -> i32;
+    pub fn GetIpNetEntry2(row: *mut MIB_IPNET_ROW2) -> i32;
+    pub fn ResolveIpNetEntry2(row: *mut MIB_IPNET_ROW2, source: *const SOCKADDR_INET) -> i32;
+    pub fn GetUnicastIpAddressTable(family: u16, table: *mut *mut MIB_UNICASTIPADDRESS_TABLE) -> i32;
+    pub fn FreeMibTable(table: *mut c_void);
+    pub fn ConvertInterfaceGuidToLuid(guid: *const GUID, luid: *mut u64) -> i32;
+    pub fn NotifyRouteChange2(
+        family: u16,
+        callback: MIB_CHANGE_CALLBACK,
+        context: *mut c_void,
+        initial: u8,
+        handle: *mut *mut c_void,
+    ) -> i32;
+    pub fn NotifyIpInterfaceChange(
+        family: u16,
+        callback: MIB_CHANGE_CALLBACK,
+        context: *mut c_void,
+        initial: u8,
+        handle: *mut *mut c_void,
+    ) -> i32;
+    pub fn NotifyUnicastIpAddressChange(
+        family: u16,
+        callback: MIB_CHANGE_CALLBACK,
+        context: *mut c_void,
+        initial: u8,
+        handle: *mut *mut c_void,
+    ) -> i32;
+    pub fn CancelMibChangeNotify2(handle: *mut c_void) -> i32;
 }
 
 #[cfg_attr(windows, link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim"))]

@@ -5,6 +5,7 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
+use crate::netio::*;
 use crate::structs::*;
 
 macro_rules! size {
@@ -404,6 +405,58 @@ layouts! {
         DriverStartIo = 96,
         DriverUnload = 104,
         MajorFunction = 112
+    }
+    SOCKADDR_INET (size 28, align 4) {
+        si_family = 0
+    }
+    IP_ADDRESS_PREFIX (size 32, align 4) {
+        Prefix = 0,
+        PrefixLength = 28
+    }
+    MIB_IPFORWARD_ROW2 (size 104, align 8) {
+        InterfaceLuid = 0,
+        InterfaceIndex = 8,
+        DestinationPrefix = 12,
+        NextHop = 44,
+        SitePrefixLength = 72,
+        ValidLifetime = 76,
+        PreferredLifetime = 80,
+        Metric = 84,
+        Protocol = 88,
+        Loopback = 92,
+        AutoconfigureAddress = 93,
+        Publish = 94,
+        Immortal = 95,
+        Age = 96,
+        Origin = 100
+    }
+    MIB_IPNET_ROW2 (size 88, align 8) {
+        Address = 0,
+        InterfaceIndex = 28,
+        InterfaceLuid = 32,
+        PhysicalAddress = 40,
+        PhysicalAddressLength = 72,
+        State = 76,
+        Flags = 80,
+        ReachabilityTime = 84
+    }
+    MIB_UNICASTIPADDRESS_ROW (size 80, align 8) {
+        Address = 0,
+        InterfaceLuid = 32,
+        InterfaceIndex = 40,
+        PrefixOrigin = 44,
+        SuffixOrigin = 48,
+        ValidLifetime = 52,
+        PreferredLifetime = 56,
+        OnLinkPrefixLength = 60,
+        SkipAsSource = 61,
+        DadState = 64,
+        ScopeId = 68,
+        CreationTimeStamp = 72
+    }
+    MIB_UNICASTIPADDRESS_TABLE (size 88, align 8) {
+        NumEntries = 0,
+        Table = 8
     }
     GUID (size 16, align 4) {
         Data1 = 0,

@@ -27,9 +27,11 @@ mod bits;
 mod consts;
 mod functions;
 mod layout;
+mod netio;
 mod structs;
 
 pub use bits::*;
 pub use consts::*;
 pub use functions::*;
+pub use netio::*;
 pub use structs::*;

@@ -21,6 +21,7 @@ mod packet;
 
 mod block;
 mod device;
+mod host;
 mod irp;
 mod level;
 mod memory;
@@ -30,9 +31,11 @@ mod runtime;
 mod switch;
 mod text;
 mod timer;
+mod work;
 
 pub use block::{BLOCK, Block, BlockPool};
 pub use device::{Device, Dispatch};
+pub use host::{HostWatch, IpAddress, NextHop, addresses, interface, next_hop};
 pub use irp::{Irp, Waiting};
 pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
 pub use memory::{KernelPool, TAG};
@@ -41,6 +44,7 @@ pub use packet::{Chain, Nbl, View};
 pub use switch::{PortNic, Switch, SwitchError};
 pub use text::{Utf16, unicode};
 pub use timer::Timer;
+pub use work::WorkItem;
 
 /// Ends the system: a rule that everything here stands on was broken.
 pub fn bugcheck(what: Broken) -> ! {

@@ -5,16 +5,20 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use device::{Device, Handle, Queue};
-use ndis::{BlockPool, Level, PortNic, Switch, Utf16, unicode};
+use ndis::{BlockPool, IpAddress, Level, PortNic, Switch, Utf16, WorkItem, unicode};
 use ndis_sys::*;
 use packet::{Instant, Now};
-use switch_ext::{Destination, Facts, Info, NicId, Outcome, Platform, Reason, SendFlags, Snapshot};
+use switch_ext::{
+    Address, Destination, End, Facts, Hop, Info, NicId, Outcome, Platform, Reason, SendFlags, Snapshot,
+};
+use wire::EthAddr;
 
 use crate::door::Door;
-use crate::module::send_flags;
+use crate::module::{find_ways, send_flags};
 use crate::oid;
 
 /// A switch, memory, and the way to user space.
@@ -24,6 +28,10 @@ pub struct SwitchHost {
     pub(crate) door: &'static Door,
     /// User space sees this switch: there is one that it sees.
     pub(crate) is_seen: AtomicBool,
+    /// Looks for ways at PASSIVE_LEVEL.
+    pub(crate) work: WorkItem,
+    /// The module, for whom the work is.
+    pub(crate) module: AtomicPtr<c_void>,
 }
 
 /// A block of the pool.
@@ -206,6 +214,28 @@ impl Platform for SwitchHost {
 
     fn end_waits(&self) {
         self.door.end_waits();
+    }
+
+    fn want_ways(&self) {
+        let module = self.module.load(Ordering::Acquire);
+        if !module.is_null() {
+            // SAFETY: the module outlives the work: detaching stops it first.
+            unsafe { self.work.ask(find_ways, module) }
+        }
+    }
+
+    fn interface(&self, guid: &[u8; 16]) -> Option<u64> {
+        ndis::interface(guid)
+    }
+
+    fn addresses(&self, each: &mut dyn FnMut(Address, u64)) -> bool {
+        ndis::addresses(|a, interface| each(Address { bits: a.bits, is_ipv6: a.is_ipv6 }, interface))
+    }
+
+    fn hop(&self, end: &End) -> Option<Hop> {
+        let ip = |a: Address| IpAddress { bits: a.bits, is_ipv6: a.is_ipv6 };
+        let hop = ndis::next_hop(ip(end.to), Some(end.from).filter(|from| from.bits != 0).map(ip))?;
+        Some(Hop { interface: hop.interface, eth: EthAddr(hop.eth), from: hop.from.bits })
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

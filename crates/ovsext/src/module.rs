@@ -9,7 +9,9 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-use ndis::{BlockPool, Chain, OidRequest, SpareRequest, Switch, Timer, forward_oid, oid_answered, unicode};
+use ndis::{
+    BlockPool, Chain, HostWatch, OidRequest, SpareRequest, Switch, Timer, forward_oid, oid_answered, unicode,
+};
 use ndis_sys::*;
 use switch_ext::{After, Decision, Extension, Pause, SendFlags, Setup, Veto};
 use sync::try_box_with;
@@ -25,10 +27,21 @@ const BLOCKS_PER_PROCESSOR: usize = 256;
 const HOUSEKEEPING: u32 = 1000;
 
 struct Module {
-    extension: Extension<SwitchHost>,
+    extension: Box<Extension<SwitchHost>>,
     spare: SpareRequest,
     /// Stopped before the extension goes: it is declared after, so it is taken out first.
     timer: Option<Timer>,
+    /// As the timer.
+    watch: Option<HostWatch>,
+}
+
+impl Module {
+    /// Lets nothing begin by itself any more, and waits until nothing is under way that did (PASSIVE_LEVEL).
+    fn quiet(&mut self) {
+        self.watch = None;
+        self.timer = None;
+        self.extension.platform().work.stop();
+    }
 }
 
 /// The module that the device talks to: the first that was attached.
@@ -67,7 +80,10 @@ unsafe fn make(filter: NDIS_HANDLE, door: &'static Door) -> Result<Box<Module>, 
         ndis::SwitchError::NoMemory => NO_MEMORY,
     })?;
     let blocks = BlockPool::try_new(filter, processors * BLOCKS_PER_PROCESSOR).ok_or(NO_MEMORY)?;
-    let host = SwitchHost { switch, blocks, door, is_seen: AtomicBool::new(false) };
+    // SAFETY: as above.
+    let work = unsafe { ndis::WorkItem::try_new(filter) }.ok_or(NO_MEMORY)?;
+    let (is_seen, module) = (AtomicBool::new(false), AtomicPtr::new(ptr::null_mut()));
+    let host = SwitchHost { switch, blocks, door, is_seen, work, module };
     let seed = ndis::interrupt_time() ^ (filter.addr() as u64).rotate_left(32);
     let config = datapath::Config { seed, ..datapath::Config::default() };
     let setup = Setup { processors, config };
@@ -76,10 +92,16 @@ unsafe fn make(filter: NDIS_HANDLE, door: &'static Door) -> Result<Box<Module>, 
 
 #[inline(never)]
 fn boxed(host: SwitchHost, setup: &Setup) -> Option<Box<Module>> {
+    let extension = boxed_extension(host, setup)?;
     try_box_with(|| {
         let spare = SpareRequest::try_new()?;
-        Some(Module { extension: Extension::try_new(host, setup)?, spare, timer: None })
+        Some(Module { extension, spare, timer: None, watch: None })
     })
+}
+
+#[inline(never)]
+fn boxed_extension(host: SwitchHost, setup: &Setup) -> Option<Box<Extension<SwitchHost>>> {
+    try_box_with(|| Extension::try_new(host, setup))
 }
 
 pub(crate) unsafe extern "win64" fn attach(
@@ -107,13 +129,17 @@ pub(crate) unsafe extern "win64" fn attach(
     };
     // SAFETY: called in FilterAttach; the module lives until `detach`; on failure nobody has the pointer but us.
     unsafe {
+        (*module).extension.platform().module.store(module.cast(), Ordering::Release);
         (*module).timer = Timer::start(filter, HOUSEKEEPING, housekeep, module.cast());
-        let status = match (*module).timer {
-            Some(_) if show(&(*module).extension) => NdisFSetAttributes(filter, module.cast(), &attributes),
+        (*module).watch = HostWatch::start(host_changed, module.cast());
+        let status = match ((*module).timer.is_some(), (*module).watch.is_some()) {
+            (true, true) if show(&(*module).extension) => {
+                NdisFSetAttributes(filter, module.cast(), &attributes)
+            }
             _ => NDIS_STATUS_RESOURCES,
         };
         if status != NDIS_STATUS_SUCCESS {
-            (*module).timer = None;
+            (*module).quiet();
             drop(Box::from_raw(module));
             return status;
         }
@@ -144,7 +170,7 @@ pub(crate) unsafe extern "win64" fn detach(context: NDIS_HANDLE) {
     }
     // SAFETY: `attach` made the module; NDIS has no call inside it any more, and neither has anybody else.
     unsafe {
-        (*pointer).timer = None;
+        (*pointer).quiet();
         (*pointer).extension.detach();
         drop(Box::from_raw(pointer));
     }
@@ -259,6 +285,19 @@ pub(crate) unsafe extern "win64" fn net_pnp_event(
 unsafe extern "win64" fn housekeep(_: *mut c_void, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: the timer's context is the module, which outlives the timer.
     unsafe { module(context) }.extension.housekeep();
+}
+
+/// Routes, interfaces or addresses of the host changed; may be called at any time between attach and detach.
+unsafe extern "win64" fn host_changed(context: *mut c_void, _row: *mut c_void, _kind: i32) {
+    // SAFETY: the watch's context is the module, which outlives the watch.
+    unsafe { module(context) }.extension.host_changed();
+}
+
+/// The work of the module's item.
+pub(crate) unsafe extern "win64" fn find_ways(context: *mut c_void, _item: NDIS_HANDLE) {
+    // SAFETY: whoever asked gave the module, which waits for the work before it goes.
+    let extension = &unsafe { module(context) }.extension;
+    extension.platform().work.run(|| extension.find_ways());
 }
 
 /// NDIS's flags for what packets have in common.

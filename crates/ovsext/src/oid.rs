@@ -100,6 +100,7 @@ fn nic(from: &[u8]) -> Result<NicInfo, Unread> {
         name: text(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, NicFriendlyName))?,
         mac: EthAddr(mac.unwrap_or_default()),
         mtu: u32_at(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, MTU)).unwrap_or(0),
+        guid: bytes(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, NetCfgInstanceId)).unwrap_or_default(),
     })
 }
 

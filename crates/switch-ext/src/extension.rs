@@ -10,11 +10,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use datapath::{Command, Datapath};
+use datapath::{Command, Datapath, NextHop, TunnelDst};
 use device::Env;
 use odp::Action;
 use odp::netlink::ids::cmd;
-use packet::{DropReason, PacketMeta};
+use packet::{DropReason, Now, PacketMeta};
 use sync::{RwSpin, SpinLock};
 
 use crate::NicId;
@@ -24,6 +24,7 @@ use crate::oid::{After, Decision, Oid, Veto};
 use crate::plan::Plan;
 use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
 use crate::ports::Ports;
+use crate::ways::{End, Way, Ways};
 
 /// Connections looked at in one turn of housekeeping, and when their table is short of room.
 const SWEEP: usize = 4096;
@@ -44,6 +45,7 @@ pub struct Extension<P: Platform> {
     life: Life,
     datapath: Box<Datapath>,
     ports: RwSpin<Ports>,
+    ways: Ways,
     lanes: Vec<SpinLock<Box<Lane<P>>>>,
 }
 
@@ -67,7 +69,8 @@ impl<P: Platform> Extension<P> {
             lanes.push(SpinLock::new(boxed_lane(setup.config.seed.wrapping_add(n))?));
         }
         let datapath = boxed_datapath(&setup.config)?;
-        Some(Extension { platform, life: Life::default(), datapath, ports: RwSpin::default(), lanes })
+        let (life, ports, ways) = (Life::default(), RwSpin::default(), Ways::try_new()?);
+        Some(Extension { platform, life, datapath, ports, ways, lanes })
     }
 
     /// The system around it.
@@ -111,6 +114,10 @@ impl<P: Platform> Extension<P> {
         }
         let _level = self.platform.raise();
         let Some(connected) = self.learn(snapshot) else { return false };
+        if !connected.is_empty() {
+            // One of them may be the host's, whose addresses are asked for by the next housekeeping.
+            self.ways.distrust();
+        }
         for nic in connected {
             self.announce(nic, cmd::NEW);
         }
@@ -211,7 +218,11 @@ impl<P: Platform> Extension<P> {
             After::Nic(id) => ports.nic_created(id, agreed),
             After::Connected(id) => {
                 let is_new = agreed && ports.connect_nic(id);
+                let is_hosts = ports.is_internal(id);
                 drop(ports);
+                if is_new && is_hosts {
+                    self.ways.distrust();
+                }
                 if is_new {
                     self.announce(id, cmd::NEW);
                     self.platform.end_waits();
@@ -276,13 +287,108 @@ impl<P: Platform> Extension<P> {
         &self.ports
     }
 
-    /// What is due once a second: expired connections, the order of masks.
+    /// What is known of the ways of tunnels.
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// The way to a tunnel's end: as far as it is known, at once.
+    #[inline(never)]
+    pub(crate) fn next_hop(&self, ports: &Ports, dst: &TunnelDst, now: Now) -> NextHop {
+        let end = End::of(&dst.key);
+        let (found, ask) = self.ways.find(&end, now.mono);
+        if ask {
+            self.ways.want(&end);
+            // Also for one that is noted: memory may have been short when it was to be looked for.
+            self.platform.want_ways();
+        }
+        match found {
+            None => NextHop::Resolving,
+            Some(None) => NextHop::NoRoute,
+            Some(Some(Way { nic, eth_dst, from })) => match ports.host_entry(nic) {
+                Some((port, eth_src)) => NextHop::Via { port, enters: true, eth_src, eth_dst, src: from },
+                None => NextHop::NoRoute,
+            },
+        }
+    }
+
+    /// Routes, addresses or interfaces of the host changed.
+    pub fn host_changed(&self) {
+        let _level = self.platform.raise();
+        self.ways.distrust();
+        self.platform.want_ways();
+    }
+
+    /// Finds out what packets wanted to know, by asking the host (PASSIVE_LEVEL). What fails for want of memory is tried
+    /// again by housekeeping, or by the next packet.
+    #[inline(never)]
+    pub fn find_ways(&self) {
+        // What changes from here on is in doubt again.
+        let (asks_own, adapters) = {
+            let _level = self.platform.raise();
+            (self.ways.begin_own(), self.ports.read().host_adapters())
+        };
+        let mut interfaces = Vec::new();
+        let known = adapters.filter(|adapters| interfaces.try_reserve_exact(adapters.len()).is_ok());
+        let is_known = known.is_some();
+        for (nic, guid) in known.iter().flatten() {
+            if let Some(interface) = self.platform.interface(guid) {
+                interfaces.push((interface, *nic));
+            }
+        }
+        if asks_own {
+            self.find_own(is_known.then_some(&interfaces));
+        }
+        if !is_known {
+            return;
+        }
+        loop {
+            let wanted = {
+                let _level = self.platform.raise();
+                self.ways.next_wanted()
+            };
+            let Some((end, asked)) = wanted else { return };
+            let hop = self.platform.hop(&end);
+            let way = hop.and_then(|hop| {
+                let (_, nic) = interfaces.iter().find(|(interface, _)| *interface == hop.interface)?;
+                Some(Way { nic: *nic, eth_dst: hop.eth, from: hop.from })
+            });
+            let _level = self.platform.raise();
+            self.ways.learn((end, asked), way, self.platform.now().mono);
+        }
+    }
+
+    /// Learns the addresses that the host's adapters at this switch have.
+    #[inline(never)]
+    fn find_own(&self, interfaces: Option<&Vec<(u64, NicId)>>) {
+        let mut own = Vec::new();
+        let mut whole = interfaces.is_some();
+        let interfaces = interfaces.map(Vec::as_slice).unwrap_or_default();
+        let asked = self.platform.addresses(&mut |address, of| {
+            if interfaces.iter().any(|(interface, _)| *interface == of) {
+                match own.try_reserve(1) {
+                    Ok(()) => own.push(address),
+                    Err(_) => whole = false,
+                }
+            }
+        });
+        let old = {
+            let _level = self.platform.raise();
+            self.ways.end_own((asked && whole).then_some(own))
+        };
+        drop(old);
+    }
+
+    /// What is due once a second: expired connections, the order of masks, what the host was not asked for in vain.
     pub fn housekeep(&self) {
         let _level = self.platform.raise();
         let now = self.platform.now();
         self.datapath.conntrack().maintain(now, SWEEP);
         // Cannot fail.
         let _ = self.datapath.apply(Command::SortMasks);
+        if self.ways.are_in_doubt() {
+            self.platform.want_ways();
+        }
         if let Some(device) = self.platform.device() {
             device.publish_connections(self.env());
             self.platform.end_waits();

@@ -43,6 +43,10 @@ pub struct Frame<P: Platform> {
     offload: Offload,
     /// Which of the lane's received packets it belongs to.
     pub(crate) origin: u16,
+    /// The checksum of its IPv4 header is left to hardware.
+    pub(crate) lacks_ip_sum: bool,
+    /// Nothing is left to hardware any more.
+    pub(crate) finished: bool,
 }
 
 impl<P: Platform> core::fmt::Debug for Frame<P> {
@@ -63,7 +67,8 @@ impl<P: Platform> Frame<P> {
     /// The same with `start` bytes of room in front.
     pub(crate) fn empty_at(block: P::Block, start: u16) -> Frame<P> {
         let offload = Offload::default();
-        Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN }
+        let (lacks_ip_sum, finished) = (false, false);
+        Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN, lacks_ip_sum, finished }
     }
 
     /// A frame of a packet in hand.
@@ -157,6 +162,16 @@ impl<P: Platform> Frame<P> {
         }
     }
 
+    /// Does what was left to hardware; false if the packet does not fit into a block.
+    pub(crate) fn finish(&mut self) -> bool {
+        if self.lacks_ip_sum {
+            self.complete_ip();
+            self.lacks_ip_sum = false;
+        }
+        self.finished = tunnel::complete(self).is_some();
+        self.finished
+    }
+
     /// Writes the length into an IP header that has none; true if it had none. Senders of large sends leave it to hardware.
     pub(crate) fn fill_length(&mut self) -> bool {
         let whole = self.len();
@@ -187,8 +202,7 @@ impl<P: Platform> Frame<P> {
         block.bytes_mut().get_mut(self.range())?.copy_from_slice(self.head());
         let copy = |rest: &Rest<P::View>| Rest { view: rest.view.clone(), ..*rest };
         let rest = self.rest.as_ref().map(copy);
-        let (start, end, offload, origin) = (self.start, self.end, self.offload, self.origin);
-        Some(Frame { block, rest, start, end, offload, origin })
+        Some(Frame { block, rest, ..*self })
     }
 
     /// Moves the whole frame into blocks of our own; false if memory is short.

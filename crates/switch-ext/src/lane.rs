@@ -27,12 +27,14 @@ use crate::info::{Info, l4_offset};
 use crate::plan::{Group, Plan};
 use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
 use crate::ports::Ports;
-use crate::{Extension, Life};
+use crate::{Extension, Life, NicId};
 
 /// Blocks of a packet of ours: more than the largest packet has.
 const PIECES: usize = 64;
 /// Destinations for which there is memory.
 const DESTINATIONS: usize = 64;
+/// Tunnels that a packet comes out of, one inside the other.
+const TUNNELS: usize = 2;
 
 /// What a lane works with.
 pub(crate) struct Pass<'a, P: Platform> {
@@ -91,17 +93,19 @@ struct Hand<P: Platform> {
     /// Destinations of each packet in hand.
     to: Vec<Vec<Destination>>,
     pieces: Vec<(P::Block, Range<usize>)>,
+    /// Packets of tunnels that have come to the host, and each one's port.
+    arrived: Vec<(Frame<P>, OdpPort)>,
 }
 
-struct Services<'a, P>(&'a P);
+struct Services<'a, 'p, P: Platform>(&'a Pass<'p, P>);
 
-impl<P: Platform> Host<Frame<P>> for Services<'_, P> {
+impl<P: Platform> Host<Frame<P>> for Services<'_, '_, P> {
     fn try_clone(&mut self, packet: &Frame<P>) -> Option<Frame<P>> {
-        packet.try_clone(self.0.block()?)
+        packet.try_clone(self.0.platform.block()?)
     }
 
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<Frame<P>> {
-        let block = self.0.block()?;
+        let block = self.0.platform.block()?;
         let start = headroom.max(usize::from(HEADROOM));
         let room = block.bytes().len().checked_sub(start)?;
         (len <= room).then(|| Frame::empty_at(block, start as u16))
@@ -113,8 +117,16 @@ impl<P: Platform> Host<Frame<P>> for Services<'_, P> {
         Some(frame)
     }
 
-    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
-        NextHop::NoRoute
+    fn segments_inside_tunnels(&self) -> bool {
+        false
+    }
+
+    fn finish_for_tunnel(&mut self, frame: &mut Frame<P>) -> bool {
+        frame.finish()
+    }
+
+    fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
+        self.0.extension.next_hop(self.0.ports, dst, self.0.now)
     }
 }
 
@@ -136,7 +148,8 @@ impl<P: Platform> Hand<P> {
         for _ in 0..BATCH {
             to.push(list(DESTINATIONS)?);
         }
-        Some(Hand { batch: Batch::try_new()?, held: list(BATCH)?, to, pieces: list(PIECES)? })
+        let (batch, held, pieces, arrived) = (Batch::try_new()?, list(BATCH)?, list(PIECES)?, list(BATCH)?);
+        Some(Hand { batch, held, to, pieces, arrived })
     }
 
     /// Puts one frame of the last packet into the batch.
@@ -152,6 +165,7 @@ impl<P: Platform> Hand<P> {
         }
         let mut frame = Frame::of_view(block, view, origin);
         if !external {
+            frame.lacks_ip_sum = held.facts.info.wants_ip_checksum();
             held.offload = held.facts.info.offload_to_do(l4_offset(frame.head()));
         }
         *frame.offload_mut() = held.offload;
@@ -267,7 +281,7 @@ impl<P: Platform> Lane<P> {
             self.hand.pieces.clear();
             return pass.datapath.count_drops(DropReason::NoMemory, 1);
         };
-        let mut services = Services(pass.platform);
+        let mut services = Services(pass);
         self.worker.execute(pass.datapath, &mut services, pass.now, (*meta, frame), actions);
         self.collect(pass);
         self.hand.finish(pass, plan);
@@ -275,7 +289,7 @@ impl<P: Platform> Lane<P> {
 
     /// Runs the batch.
     fn run(&mut self, pass: &Pass<'_, P>) {
-        let mut services = Services(pass.platform);
+        let mut services = Services(pass);
         self.worker.process(pass.datapath, &mut services, pass.now, &mut self.hand.batch);
         self.collect(pass);
     }
@@ -283,9 +297,25 @@ impl<P: Platform> Lane<P> {
     /// Takes everything out of the worker.
     fn collect(&mut self, pass: &Pass<'_, P>) {
         let Lane { worker, hand } = self;
-        // each in a function of its own: kernel frames are small
-        take_upcalls(pass, worker, &mut hand.held);
-        take_transmits(pass, worker, hand);
+        for deep in 0..=TUNNELS {
+            // each in a function of its own: kernel frames are small
+            take_upcalls(pass, worker, &mut hand.held);
+            take_transmits(pass, worker, hand, deep < TUNNELS);
+            if hand.arrived.is_empty() {
+                return;
+            }
+            take_out_of_tunnels(pass, worker, hand);
+        }
+    }
+}
+
+/// Has packets of tunnels taken out of their headers; what was inside goes through the flows.
+#[inline(never)]
+fn take_out_of_tunnels<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, hand: &mut Hand<P>) {
+    for (frame, tunnel) in hand.arrived.drain(..) {
+        let meta = PacketMeta { in_port: tunnel, ..PacketMeta::default() };
+        let actions = [Action::TnlPop(tunnel)];
+        worker.execute(pass.datapath, &mut Services(pass), pass.now, (meta, frame), &actions);
     }
 }
 
@@ -312,13 +342,42 @@ fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &mut Upcall<Frame<P>>,
 }
 
 #[inline(never)]
-fn take_transmits<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, hand: &mut Hand<P>) {
+fn take_transmits<P: Platform>(
+    pass: &Pass<'_, P>,
+    worker: &mut Worker<Frame<P>>,
+    hand: &mut Hand<P>,
+    may_end_tunnels: bool,
+) {
     for (number, frame) in worker.egress().transmits() {
-        match pass.ports.destination(number) {
+        let to = pass.ports.destination(number);
+        if may_end_tunnels && let Some(tunnel) = to.and_then(|nic| tunnel_ending(pass, hand, &frame, nic)) {
+            if hand.arrived.len() < hand.arrived.capacity() {
+                hand.arrived.push((frame, tunnel));
+            } else {
+                pass.datapath.count_drops(DropReason::WorklistFull, 1);
+            }
+            continue;
+        }
+        match to {
             Some(nic) => Output { pass, hand }.transmit(frame, Destination(nic)),
             None => pass.datapath.count_drops(DropReason::InvalidPort, 1),
         }
     }
+}
+
+/// The tunnel's port for which a packet is that goes to the host: one from outside, for an address of the host's.
+fn tunnel_ending<P: Platform>(
+    pass: &Pass<'_, P>,
+    hand: &Hand<P>,
+    frame: &Frame<P>,
+    nic: NicId,
+) -> Option<OdpPort> {
+    let from = hand.held.get(usize::from(frame.origin))?.facts.source;
+    if !pass.ports.is_internal(nic) || !pass.ports.is_external(from) {
+        return None;
+    }
+    let (tunnel, to) = pass.ports.tunnel_of(frame.head())?;
+    pass.extension.ways().is_own(to).then_some(tunnel)
 }
 
 #[inline(never)]
@@ -361,7 +420,7 @@ impl<P: Platform> Output<'_, '_, P> {
         let len = frame.len() as u64;
         let tci = frame.strip_tag();
         let origin = usize::from(frame.origin);
-        if self.hand.held.get(origin).is_some_and(|held| held.lacks_length) {
+        if !frame.finished && self.hand.held.get(origin).is_some_and(|held| held.lacks_length) {
             frame.clear_length();
         }
         if self.is_unchanged(&frame, tci)
@@ -387,7 +446,11 @@ impl<P: Platform> Output<'_, '_, P> {
     fn copy(&mut self, frame: Frame<P>, tci: Option<u16>, destination: Destination) -> bool {
         let (pass, hand) = (self.pass, &mut *self.hand);
         let Some(held) = hand.held.get_mut(usize::from(frame.origin)) else { return false };
-        let info = held.facts.info.after(&held.offload, frame.offload()).with_tci(tci);
+        let info = if frame.finished {
+            Info::default().with_tci(tci)
+        } else {
+            held.facts.info.after(&held.offload, frame.offload()).with_tci(tci)
+        };
         let source = Some(held.facts.source).filter(|source| source.port != 0);
         if !frame.into_pieces(pass.platform, &mut hand.pieces) {
             return false;

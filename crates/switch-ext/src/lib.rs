@@ -21,9 +21,12 @@
 //! I2  A packet of ours is counted before the state is looked at, and until it is freed: a pause cannot end while one is out.
 //! I3  What a guest could still change is not sent on unchanged.
 //!
-//! Not here yet: partial copies (a changed packet is copied whole), segmentation in software, tunnels.
+//! A tunnel's packets are the host's: with their outer headers they go through the flows as if one of its adapters had sent
+//! them, and those that flows give to such an adapter are taken out of their headers, and come in by the tunnel's port.
 //!
-//! Next: `platform.rs`, `life.rs`, `ports.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `extension.rs`, `vports.rs`.
+//! Not here yet: partial copies (a changed packet is copied whole), segmentation in software but into tunnels.
+//!
+//! Next: `platform.rs`, `life.rs`, `ports.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `ways.rs`, `extension.rs`, `vports.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -42,6 +45,7 @@ mod frame;
 mod info;
 mod lane;
 mod plan;
+mod ways;
 
 mod extension;
 mod vports;
@@ -53,3 +57,4 @@ pub use life::{Event, Life, Pause, State};
 pub use oid::{After, Decision, Oid, Veto};
 pub use platform::{Block, Chain, Destination, Facts, Outcome, Platform, Reason, SendFlags, Snapshot, View};
 pub use ports::{NicId, NicInfo, NicKind, PortInfo, PortKind};
+pub use ways::{Address, End, Hop};

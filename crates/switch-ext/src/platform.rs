@@ -12,7 +12,7 @@ use core::ops::Range;
 use device::{Device, Handle, Queue};
 use packet::Now;
 
-use crate::{Info, NicId, NicInfo, PortInfo};
+use crate::{Address, End, Hop, Info, NicId, NicInfo, PortInfo};
 
 /// Memory of fixed size from a pool that was filled in advance; goes back when dropped.
 pub trait Block {
@@ -169,6 +169,14 @@ pub trait Platform: Sized + Send + Sync + 'static {
     fn wake(&self, handle: Handle, queue: Queue);
     /// Ends the waits that were noted; called with no lock held.
     fn end_waits(&self);
+    /// Has [`crate::Extension::find_ways`] called soon, at PASSIVE_LEVEL; may be called with locks held.
+    fn want_ways(&self);
+    /// The host's number of an interface by its GUID. PASSIVE_LEVEL.
+    fn interface(&self, guid: &[u8; 16]) -> Option<u64>;
+    /// Calls `each` with every address of the host's and its interface; false if that failed. PASSIVE_LEVEL.
+    fn addresses(&self, each: &mut dyn FnMut(Address, u64)) -> bool;
+    /// The first hop on the host's way to a tunnel's end; may wait for an answer from there. PASSIVE_LEVEL.
+    fn hop(&self, end: &End) -> Option<Hop>;
     /// Asks the switch for its ports and adapters; `None` if that failed. PASSIVE_LEVEL.
     fn snapshot(&self) -> Option<Snapshot>;
 }

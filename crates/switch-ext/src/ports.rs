@@ -4,7 +4,7 @@
 //!
 //! A port may have several adapters: index 0 is the port's own, indexes from 1 on are the physical adapters behind the
 //! external port (members of a team). A datapath port is bound by name: for adapters of virtual machines the name of their
-//! port, for the others the adapter's own.
+//! port, for the others the adapter's own. A tunnel port has no adapter: its packets come in and go out by the host's.
 //!
 //! I1  A datapath port keeps its number while it is bound, also while its adapter is away.
 //! I2  Packets pass only adapters that are connected and bound.
@@ -14,8 +14,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use odp::TunnelKind;
 use packet::OdpPort;
 use wire::EthAddr;
+
+use crate::Address;
 
 /// An adapter: its port, and its index there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +83,8 @@ pub struct NicInfo {
     pub mac: EthAddr,
     /// Its MTU.
     pub mtu: u32,
+    /// The host's name of it, if it is the host's own: a GUID.
+    pub guid: [u8; 16],
 }
 
 /// How far a port or an adapter is.
@@ -123,6 +128,15 @@ struct Bound {
     number: OdpPort,
     name: String,
     nic: Option<NicId>,
+}
+
+#[derive(Debug)]
+struct TunnelPort {
+    number: OdpPort,
+    name: String,
+    kind: TunnelKind,
+    /// The transport port that packets for it have; none with GRE.
+    port: Option<u16>,
 }
 
 /// An adapter as user space is told of it.
@@ -176,6 +190,7 @@ pub struct Ports {
     ports: Vec<HvPort>,
     nics: Vec<HvNic>,
     bound: Vec<Bound>,
+    tunnels: Vec<TunnelPort>,
 }
 
 impl Ports {
@@ -365,8 +380,60 @@ impl Ports {
         Ok(())
     }
 
+    /// Adds a tunnel's port.
+    pub fn add_tunnel(
+        &mut self,
+        name: &str,
+        number: OdpPort,
+        (kind, port): (TunnelKind, Option<u16>),
+    ) -> Result<(), VportError> {
+        if self.tunnels.iter().any(|t| t.name == name) {
+            return Err(VportError::Exists);
+        }
+        self.tunnels.try_reserve(1).map_err(|_| VportError::NoMemory)?;
+        let name = copied(name).ok_or(VportError::NoMemory)?;
+        self.tunnels.push(TunnelPort { number, name, kind, port });
+        Ok(())
+    }
+
+    /// The tunnel's port that wants a packet, and the address that the packet is for.
+    pub(crate) fn tunnel_of(&self, head: &[u8]) -> Option<(OdpPort, Address)> {
+        self.tunnels.iter().find_map(|t| {
+            let key = tunnel::pop(t.kind, head)?.key;
+            let to = Address::of_ends(key.dst, key.ipv6_dst);
+            t.port.is_none_or(|port| port == key.tp_dst).then_some((t.number, to))
+        })
+    }
+
+    /// The host's own adapters, with its names of them; `None` if memory is short.
+    pub(crate) fn host_adapters(&self) -> Option<Vec<(NicId, [u8; 16])>> {
+        let own =
+            self.nics.iter().filter(|n| n.info.kind == NicKind::Internal && n.stage == Stage::Connected);
+        let mut all = Vec::new();
+        for nic in own {
+            all.try_reserve(1).ok()?;
+            all.push((nic.info.id, nic.info.guid));
+        }
+        Some(all)
+    }
+
+    /// Where packets that the host sends by one of its adapters enter the datapath, and their address.
+    pub(crate) fn host_entry(&self, id: NicId) -> Option<(OdpPort, EthAddr)> {
+        let nic = self.nic_at(id).filter(|n| n.stage == Stage::Connected)?;
+        Some((nic.vport?, nic.info.mac))
+    }
+
+    /// True for one of the host's own adapters.
+    pub(crate) fn is_internal(&self, id: NicId) -> bool {
+        self.nic_at(id).is_some_and(|n| n.info.kind == NicKind::Internal)
+    }
+
     /// Unbinds a datapath port.
     pub fn unbind(&mut self, number: OdpPort) -> Result<(), VportError> {
+        if let Some(at) = self.tunnels.iter().position(|t| t.number == number) {
+            self.tunnels.remove(at);
+            return Ok(());
+        }
         let at = self.bound.binary_search_by_key(&number, |b| b.number).map_err(|_| VportError::NotFound)?;
         self.bound.remove(at);
         self.nics.iter_mut().filter(|n| n.vport == Some(number)).for_each(|n| n.vport = None);

@@ -7,17 +7,30 @@
 //!
 //! Spec: ovsext 1.9 and 3.2.
 
+use datapath::Command;
 use device::{Errno, Handle, NetdevInfo, PortRef, Progress, Queue, Ticket, VportHost};
-use odp::Action;
 use odp::netlink::ids::cmd;
 use odp::netlink::vport::{VportKind, VportStats};
+use odp::{Action, TunnelKind};
 use packet::{OdpPort, PacketMeta};
+use wire::tunnel::{geneve, vxlan};
 
 use crate::ports::{Named, VportError};
 use crate::{Extension, NicId, NicKind, Platform};
 
 /// The number in events of an adapter that is no port.
 const UNBOUND: OdpPort = OdpPort(u16::MAX as u32);
+
+/// What kind of tunnel a port is, and the transport port of its packets; `None` if it is none that works here.
+fn tunnel_of(port: &PortRef<'_>) -> Option<(TunnelKind, Option<u16>)> {
+    let kind = TunnelKind::from_number(port.kind as u32)?;
+    match kind {
+        TunnelKind::Vxlan => Some((kind, port.tunnel_port.or(Some(vxlan::PORT)))),
+        TunnelKind::Geneve => Some((kind, port.tunnel_port.or(Some(geneve::PORT)))),
+        TunnelKind::Gre => Some((kind, None)),
+        _ => None,
+    }
+}
 
 fn errno(e: VportError) -> Errno {
     match e {
@@ -35,7 +48,12 @@ impl<P: Platform> VportHost for Extension<P> {
             VportKind::Netdev | VportKind::Internal => {
                 self.ports().write().bind(port.name, port.number).map_err(errno)
             }
-            _ => Err(Errno::NotSup),
+            _ => match tunnel_of(port) {
+                Some(tunnel) => {
+                    self.ports().write().add_tunnel(port.name, port.number, tunnel).map_err(errno)
+                }
+                None => Err(Errno::NotSup),
+            },
         })
     }
 
@@ -77,7 +95,14 @@ impl<P: Platform> Extension<P> {
     pub fn adopt(&self) -> bool {
         let _level = self.platform().raise();
         self.platform().device().is_none_or(|device| {
-            device.for_each_port(|port| self.ports().write().reserve(port.name, port.number).is_ok())
+            device.for_each_port(|port| match tunnel_of(port) {
+                None => self.ports().write().reserve(port.name, port.number).is_ok(),
+                Some(tunnel) => {
+                    let set = Command::SetTunnel { port: port.number, kind: Some(tunnel.0) };
+                    self.ports().write().add_tunnel(port.name, port.number, tunnel).is_ok()
+                        && self.env().datapath.apply(set).is_ok()
+                }
+            })
         })
     }
 

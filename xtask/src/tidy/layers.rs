@@ -24,7 +24,7 @@ const LAYERS: &[Allowed] = &[
     ("conntrack", &["sync", "wire", "packet", "flow"]),
     ("datapath", &["sync", "wire", "packet", "flow", "odp", "tunnel", "classifier", "conntrack"]),
     ("device", &["sync", "wire", "netlink", "packet", "flow", "odp", "classifier", "conntrack", "datapath"]),
-    ("switch-ext", &["sync", "wire", "packet", "flow", "odp", "conntrack", "datapath", "device"]),
+    ("switch-ext", &["sync", "wire", "packet", "flow", "odp", "tunnel", "conntrack", "datapath", "device"]),
     // L3: the control plane, pure
     ("openflow", &["wire", "packet", "flow"]),
     ("ofproto", &["packet", "flow", "classifier", "openflow"]),
@@ -86,6 +86,7 @@ const LAYERS: &[Allowed] = &[
             "packet",
             "flow",
             "odp",
+            "tunnel",
             "conntrack",
             "datapath",
             "openflow",

@@ -5,7 +5,14 @@ fn port(id: u32, kind: PortKind, name: &str) -> PortInfo {
 }
 
 fn nic(port: u32, index: u16, kind: NicKind, name: &str) -> NicInfo {
-    NicInfo { id: NicId { port, index }, kind, name: name.into(), mac: EthAddr::ZERO, mtu: 1500 }
+    NicInfo {
+        id: NicId { port, index },
+        kind,
+        name: name.into(),
+        mac: EthAddr::ZERO,
+        mtu: 1500,
+        guid: [0; 16],
+    }
 }
 
 fn with_vm(ports: &mut Ports, id: u32, name: &str) {

@@ -181,11 +181,36 @@ impl Platform for Memory {
 
     fn end_waits(&self) {}
 
+    // A host without a network of its own.
+    fn want_ways(&self) {}
+
+    fn interface(&self, _: &[u8; 16]) -> Option<u64> {
+        None
+    }
+
+    fn addresses(&self, _: &mut dyn FnMut(switch_ext::Address, u64)) -> bool {
+        true
+    }
+
+    fn hop(&self, _: &switch_ext::End) -> Option<switch_ext::Hop> {
+        None
+    }
+
     fn snapshot(&self) -> Option<Snapshot> {
         let port = |id: u32| PortInfo { id, kind: PortKind::Synthetic, name: name(id), validation: false };
         let nic = |id: u32| {
             let (id, mac) = (NicId { port: id, index: 0 }, EthAddr::ZERO);
-            (NicInfo { id, kind: NicKind::Synthetic, name: "adapter".into(), mac, mtu: 1500 }, true)
+            (
+                NicInfo {
+                    id,
+                    kind: NicKind::Synthetic,
+                    name: "adapter".into(),
+                    mac,
+                    mtu: 1500,
+                    guid: [0; 16],
+                },
+                true,
+            )
         };
         Some(Snapshot {
             active: true,
@@ -245,6 +270,7 @@ impl Extension {
         let setup = Setup { processors: 1, config: super::config() };
         let driver = switch_ext::Extension::try_new(memory, &setup).expect("memory");
         assert!(driver.restart(), "the extension does not start");
+        driver.find_ways();
         let device = &driver.platform().device;
         let handle = device.open().expect("a handle is free");
         let pid = device.pid(handle).expect("it is open");

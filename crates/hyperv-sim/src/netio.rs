@@ -1,0 +1,310 @@
+//! The host's network as NETIO.SYS tells of it, and work items: both are for PASSIVE_LEVEL.
+//!
+//! Where it sits: called by the driver; the scenario says what there is, and what changes.
+//!
+//! Spec: netioapi.h; a resolution waits for the neighbour's answer, and cancelling a notification waits for those that run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::c_void;
+
+use ndis_sys::*;
+
+use crate::kernel::{at_most, exports, handle};
+use crate::processors::{level, wait_until};
+use crate::world::{Fault, World, broken, rule, with};
+
+/// A route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub prefix: u32,
+    pub len: u32,
+    /// The port of the host's adapter.
+    pub port: u32,
+    /// The next hop, unless neighbours are reached at once.
+    pub gateway: u32,
+}
+
+/// A work item.
+#[derive(Default)]
+pub(crate) struct Work {
+    queued: Option<(Routine, usize)>,
+    running: bool,
+}
+
+type Routine = unsafe extern "win64" fn(*mut c_void, NDIS_HANDLE);
+
+/// What the host knows, and who listens.
+#[derive(Default)]
+pub(crate) struct Net {
+    /// Addresses, and the ports of the host's adapters that have them.
+    pub addresses: Vec<(u32, u32)>,
+    pub routes: Vec<Route>,
+    /// Neighbours that answer.
+    pub neighbours: BTreeMap<u32, [u8; 6]>,
+    /// Those that have.
+    known: BTreeSet<u32>,
+    watches: BTreeMap<usize, (MIB_CHANGE_CALLBACK, usize)>,
+    tables: BTreeMap<usize, Vec<u64>>,
+    work: BTreeMap<usize, Work>,
+    /// Notifications under way.
+    notifying: usize,
+}
+
+impl Net {
+    /// What is left that should be gone.
+    pub fn leaks(&self) -> Vec<String> {
+        let all = [
+            (self.watches.len(), "notifications of the host's changes"),
+            (self.tables.len(), "tables of addresses"),
+            (self.work.len(), "work items"),
+        ];
+        all.iter().filter(|(n, _)| *n != 0).map(|(n, what)| format!("{n} {what}")).collect()
+    }
+
+    /// A work item runs.
+    pub fn is_working(&self) -> bool {
+        self.work.values().any(|w| w.running)
+    }
+
+    /// A work item that waits to run.
+    pub fn due(&self) -> impl Iterator<Item = usize> {
+        self.work.iter().filter(|(_, w)| w.queued.is_some() && !w.running).map(|(item, _)| *item)
+    }
+}
+
+/// The GUID of the host's adapter at a port, and the LUID that the host has for it.
+pub(crate) fn guid_of(port: u32) -> GUID {
+    GUID { Data1: port, Data2: 0x5eed, Data3: 0x4001, Data4: [0x80; 8] }
+}
+
+fn luid_of(port: u32) -> u64 {
+    6 << 48 | u64::from(port) << 24
+}
+
+/// Something of the host's network changes, and those who listen are told.
+pub(crate) fn change(f: impl FnOnce(&mut Net)) {
+    let all: Vec<_> = with(|w| {
+        f(&mut w.net);
+        w.net.known.clear();
+        w.net.notifying += 1;
+        let is_told = w.guests.is_empty() || w.fault != Some(Fault::KeepTheHostsChanges);
+        w.net.watches.values().copied().filter(|_| is_told).collect()
+    });
+    for (callback, context) in all {
+        // SAFETY: the driver gave callback and context, and cancelling waits for us.
+        unsafe { callback(context as *mut c_void, std::ptr::null_mut(), 1) };
+        rule(level() == PASSIVE_LEVEL, "a notification returns at another IRQL");
+    }
+    with(|w| w.net.notifying -= 1);
+}
+
+/// Runs a work item.
+pub(crate) fn work(item: usize) {
+    let call = with(|w| {
+        let work = w.net.work.get_mut(&item)?;
+        work.running = true;
+        work.queued.take()
+    });
+    let Some((routine, context)) = call else { return };
+    // SAFETY: the driver gave both, and frees the item only when it is not queued.
+    unsafe { routine(context as *mut c_void, item as NDIS_HANDLE) };
+    rule(level() == PASSIVE_LEVEL, "a work item returns at another IRQL");
+    with(|w| {
+        if let Some(work) = w.net.work.get_mut(&item) {
+            work.running = false;
+        }
+    });
+}
+
+fn address(socket: &SOCKADDR_INET) -> u32 {
+    rule(socket.si_family == AF_INET, "an address of another family than the world has");
+    u32::from_be_bytes(socket.Data[2..6].try_into().expect("four bytes"))
+}
+
+fn socket(address: u32) -> SOCKADDR_INET {
+    let mut socket = SOCKADDR_INET { si_family: AF_INET, Data: [0; 26] };
+    socket.Data[2..6].copy_from_slice(&address.to_be_bytes());
+    socket
+}
+
+/// Fills in a neighbour that is known.
+fn fill(w: &World, row: &mut MIB_IPNET_ROW2) -> i32 {
+    let hop = address(&row.Address);
+    let on_link = w.net.addresses.iter().any(|(_, port)| luid_of(*port) == row.InterfaceLuid);
+    rule(on_link, "a neighbour is asked for on an interface that has no address");
+    match w.net.neighbours.get(&hop).filter(|_| w.net.known.contains(&hop)) {
+        Some(mac) => {
+            row.PhysicalAddress[..6].copy_from_slice(mac);
+            (row.PhysicalAddressLength, row.State) = (6, NlnsReachable);
+            STATUS_SUCCESS
+        }
+        None => STATUS_NOT_FOUND,
+    }
+}
+
+fn watch(callback: MIB_CHANGE_CALLBACK, context: *mut c_void, place: *mut *mut c_void) -> i32 {
+    if with(|w| w.fails()) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    let new = handle();
+    with(|w| w.net.watches.insert(new, (callback, context as usize)));
+    // SAFETY: the driver's place for the handle.
+    unsafe { *place = new as *mut c_void };
+    STATUS_SUCCESS
+}
+
+exports! {
+    fn GetBestRoute2(
+        _luid: *const u64,
+        _index: u32,
+        source: *const SOCKADDR_INET,
+        destination: *const SOCKADDR_INET,
+        _sort_options: u32,
+        route: *mut MIB_IPFORWARD_ROW2,
+        best_source: *mut SOCKADDR_INET,
+    ) -> i32 {
+        at_most(PASSIVE_LEVEL, "GetBestRoute2");
+        let to = address(&*destination);
+        let wanted = (!source.is_null()).then(|| address(&*source));
+        with(|w| {
+            if w.fails() {
+                return STATUS_INSUFFICIENT_RESOURCES;
+            }
+            let fits = |r: &&Route| r.len == 0 || (r.prefix ^ to) >> (32 - r.len) == 0;
+            let Some(best) = w.net.routes.iter().filter(fits).max_by_key(|r| r.len) else {
+                return STATUS_NOT_FOUND;
+            };
+            let own = |(ip, port): &&(u32, u32)| *port == best.port && wanted.is_none_or(|want| want == *ip);
+            let Some((from, port)) = w.net.addresses.iter().find(own) else { return STATUS_NOT_FOUND };
+            ((*route).InterfaceLuid, (*route).InterfaceIndex) = (luid_of(*port), *port);
+            (*route).NextHop = socket(best.gateway);
+            *best_source = socket(*from);
+            STATUS_SUCCESS
+        })
+    }
+
+    fn GetIpNetEntry2(row: *mut MIB_IPNET_ROW2) -> i32 {
+        at_most(PASSIVE_LEVEL, "GetIpNetEntry2");
+        with(|w| fill(w, &mut *row))
+    }
+
+    fn ResolveIpNetEntry2(row: *mut MIB_IPNET_ROW2, _source: *const SOCKADDR_INET) -> i32 {
+        at_most(PASSIVE_LEVEL, "ResolveIpNetEntry2");
+        let mut turns = with(|w| w.random.below(30));
+        wait_until(|| {
+            turns = turns.saturating_sub(1);
+            turns == 0
+        });
+        with(|w| {
+            if w.fails() {
+                return STATUS_INSUFFICIENT_RESOURCES;
+            }
+            w.net.known.insert(address(&(*row).Address));
+            fill(w, &mut *row)
+        })
+    }
+
+    fn GetUnicastIpAddressTable(_family: u16, table: *mut *mut MIB_UNICASTIPADDRESS_TABLE) -> i32 {
+        at_most(PASSIVE_LEVEL, "GetUnicastIpAddressTable");
+        with(|w| {
+            if w.fails() {
+                return STATUS_INSUFFICIENT_RESOURCES;
+            }
+            const ROW: usize = size_of::<MIB_UNICASTIPADDRESS_ROW>() / 8;
+            let mut words = vec![0u64; 1 + w.net.addresses.len() * ROW];
+            words[0] = w.net.addresses.len() as u64;
+            let rows = words.as_mut_ptr().add(1).cast::<MIB_UNICASTIPADDRESS_ROW>();
+            for (n, (ip, port)) in w.net.addresses.iter().enumerate() {
+                let row = &mut *rows.add(n);
+                (row.Address, row.InterfaceLuid, row.InterfaceIndex) = (socket(*ip), luid_of(*port), *port);
+            }
+            *table = words.as_mut_ptr().cast();
+            w.net.tables.insert(words.as_ptr() as usize, words);
+            STATUS_SUCCESS
+        })
+    }
+
+    fn FreeMibTable(table: *mut c_void) {
+        at_most(PASSIVE_LEVEL, "FreeMibTable");
+        let known = with(|w| w.net.tables.remove(&(table as usize)));
+        rule(known.is_some(), "FreeMibTable: no such table");
+    }
+
+    fn ConvertInterfaceGuidToLuid(guid: *const GUID, luid: *mut u64) -> i32 {
+        at_most(PASSIVE_LEVEL, "ConvertInterfaceGuidToLuid");
+        let (known, wanted) = (guid_of((*guid).Data1), *guid);
+        if (known.Data2, known.Data3, known.Data4) != (wanted.Data2, wanted.Data3, wanted.Data4) {
+            return STATUS_NOT_FOUND;
+        }
+        *luid = luid_of(wanted.Data1);
+        STATUS_SUCCESS
+    }
+
+    fn NotifyRouteChange2(
+        _family: u16,
+        callback: MIB_CHANGE_CALLBACK,
+        context: *mut c_void,
+        _initial: u8,
+        place: *mut *mut c_void,
+    ) -> i32 {
+        at_most(PASSIVE_LEVEL, "NotifyRouteChange2");
+        watch(callback, context, place)
+    }
+
+    fn NotifyIpInterfaceChange(
+        _family: u16,
+        callback: MIB_CHANGE_CALLBACK,
+        context: *mut c_void,
+        _initial: u8,
+        place: *mut *mut c_void,
+    ) -> i32 {
+        at_most(PASSIVE_LEVEL, "NotifyIpInterfaceChange");
+        watch(callback, context, place)
+    }
+
+    fn NotifyUnicastIpAddressChange(
+        _family: u16,
+        callback: MIB_CHANGE_CALLBACK,
+        context: *mut c_void,
+        _initial: u8,
+        place: *mut *mut c_void,
+    ) -> i32 {
+        at_most(PASSIVE_LEVEL, "NotifyUnicastIpAddressChange");
+        watch(callback, context, place)
+    }
+
+    fn CancelMibChangeNotify2(watch: *mut c_void) -> i32 {
+        at_most(PASSIVE_LEVEL, "CancelMibChangeNotify2");
+        wait_until(|| with(|w| w.net.notifying == 0));
+        let known = with(|w| w.net.watches.remove(&(watch as usize)));
+        rule(known.is_some(), "CancelMibChangeNotify2: no such notification");
+        STATUS_SUCCESS
+    }
+
+    fn NdisAllocateIoWorkItem(_handle: NDIS_HANDLE) -> NDIS_HANDLE {
+        at_most(DISPATCH_LEVEL, "NdisAllocateIoWorkItem");
+        if with(|w| w.fails()) {
+            return std::ptr::null_mut();
+        }
+        let new = handle();
+        with(|w| w.net.work.insert(new, Work::default()));
+        new as NDIS_HANDLE
+    }
+
+    fn NdisQueueIoWorkItem(item: NDIS_HANDLE, routine: Routine, context: *mut c_void) {
+        at_most(DISPATCH_LEVEL, "NdisQueueIoWorkItem");
+        with(|w| match w.net.work.get_mut(&(item as usize)) {
+            None => broken("NdisQueueIoWorkItem: no such work item"),
+            Some(work) if work.queued.is_some() => broken("a work item is queued twice"),
+            Some(work) => work.queued = Some((routine, context as usize)),
+        });
+    }
+
+    fn NdisFreeIoWorkItem(item: NDIS_HANDLE) {
+        at_most(DISPATCH_LEVEL, "NdisFreeIoWorkItem");
+        match with(|w| w.net.work.remove(&(item as usize))) {
+            None => broken("NdisFreeIoWorkItem: no such work item"),
+            Some(work) => rule(work.queued.is_none(), "a work item is freed while it is queued"),
+        }
+    }
+}
