@@ -117,7 +117,7 @@ impl datapath::Host<FlatPacket> for Heap {
 
     fn next_hop(&mut self, _: &TunnelDst) -> NextHop {
         let (eth_src, eth_dst) = (wire::EthAddr([2, 0, 0, 0, 0, 1]), wire::EthAddr([2, 0, 0, 0, 0, 2]));
-        NextHop::Via { port: OdpPort(2), eth_src, eth_dst, src: 0x0a00_0001 }
+        NextHop::Via { port: OdpPort(2), eth_src, eth_dst, src: 0x0a00_0001, enters: false }
     }
 }
 
