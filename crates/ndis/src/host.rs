@@ -62,6 +62,23 @@ pub struct NextHop {
     pub from: IpAddress,
 }
 
+/// Why there is no [`NextHop`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHop {
+    /// No route, or nobody answers there.
+    NoWay,
+    /// Memory is short.
+    NoMemory,
+}
+
+fn hop_status(status: i32) -> Result<(), NoHop> {
+    match status {
+        STATUS_SUCCESS => Ok(()),
+        STATUS_INSUFFICIENT_RESOURCES => Err(NoHop::NoMemory),
+        _ => Err(NoHop::NoWay),
+    }
+}
+
 /// The LUID of the interface of a GUID, as the switch has it.
 pub fn interface(guid: &[u8; 16]) -> Option<u64> {
     let mut luid = 0;
@@ -95,27 +112,28 @@ pub fn addresses(mut each: impl FnMut(IpAddress, u64)) -> bool {
 
 /// The first hop on the way to `to`, from `from` if that is given. A neighbour who is not known is asked, and waited for.
 #[inline(never)]
-pub fn next_hop(to: IpAddress, from: Option<IpAddress>) -> Option<NextHop> {
+pub fn next_hop(to: IpAddress, from: Option<IpAddress>) -> Result<NextHop, NoHop> {
     let (route, source) = route(to, from)?;
     let gateway = IpAddress::from_sockaddr(&route.NextHop).filter(|hop| hop.bits != 0);
     let eth = neighbour(&route, gateway.unwrap_or(to), &source)?;
-    Some(NextHop { interface: route.InterfaceLuid, eth, from: IpAddress::from_sockaddr(&source)? })
+    let from = IpAddress::from_sockaddr(&source).ok_or(NoHop::NoWay)?;
+    Ok(NextHop { interface: route.InterfaceLuid, eth, from })
 }
 
 #[inline(never)]
-fn route(to: IpAddress, from: Option<IpAddress>) -> Option<(MIB_IPFORWARD_ROW2, SOCKADDR_INET)> {
+fn route(to: IpAddress, from: Option<IpAddress>) -> Result<(MIB_IPFORWARD_ROW2, SOCKADDR_INET), NoHop> {
     let (to, from) = (to.to_sockaddr(), from.map(IpAddress::to_sockaddr));
     let from = from.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: zeros are a valid value of both, and all places are there for the call.
     unsafe {
         let (mut route, mut source): (MIB_IPFORWARD_ROW2, SOCKADDR_INET) = (zeroed(), zeroed());
-        let status = GetBestRoute2(ptr::null(), 0, from, &to, 0, &mut route, &mut source);
-        (status == STATUS_SUCCESS).then_some((route, source))
+        hop_status(GetBestRoute2(ptr::null(), 0, from, &to, 0, &mut route, &mut source))?;
+        Ok((route, source))
     }
 }
 
 #[inline(never)]
-fn neighbour(route: &MIB_IPFORWARD_ROW2, hop: IpAddress, source: &SOCKADDR_INET) -> Option<[u8; 6]> {
+fn neighbour(route: &MIB_IPFORWARD_ROW2, hop: IpAddress, source: &SOCKADDR_INET) -> Result<[u8; 6], NoHop> {
     // SAFETY: zeros are a valid value.
     let mut row: MIB_IPNET_ROW2 = unsafe { zeroed() };
     row.Address = hop.to_sockaddr();
@@ -124,13 +142,10 @@ fn neighbour(route: &MIB_IPFORWARD_ROW2, hop: IpAddress, source: &SOCKADDR_INET)
     let known = unsafe { GetIpNetEntry2(&mut row) } == STATUS_SUCCESS && row.State >= NlnsProbe;
     if !known {
         // SAFETY: both are there for the call, which waits for the neighbour.
-        let status = unsafe { ResolveIpNetEntry2(&mut row, source) };
-        if status != STATUS_SUCCESS {
-            return None;
-        }
+        hop_status(unsafe { ResolveIpNetEntry2(&mut row, source) })?;
     }
-    let eth = *row.PhysicalAddress.first_chunk()?;
-    (row.PhysicalAddressLength as usize == size_of_val(&eth)).then_some(eth)
+    let eth = *row.PhysicalAddress.first_chunk().ok_or(NoHop::NoWay)?;
+    if row.PhysicalAddressLength as usize == size_of_val(&eth) { Ok(eth) } else { Err(NoHop::NoWay) }
 }
 
 /// Listens for changes of routes, interfaces and addresses, until it is dropped.

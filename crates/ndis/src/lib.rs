@@ -35,7 +35,7 @@ mod work;
 
 pub use block::{BLOCK, Block, BlockPool};
 pub use device::{Device, Dispatch};
-pub use host::{HostWatch, IpAddress, NextHop, addresses, interface, next_hop};
+pub use host::{HostWatch, IpAddress, NextHop, NoHop, addresses, interface, next_hop};
 pub use irp::{Irp, Waiting};
 pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
 pub use memory::{KernelPool, TAG};

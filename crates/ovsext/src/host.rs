@@ -13,7 +13,7 @@ use ndis::{BlockPool, IpAddress, Level, PortNic, Switch, Utf16, WorkItem, unicod
 use ndis_sys::*;
 use packet::{Instant, Now};
 use switch_ext::{
-    Address, Destination, End, Facts, Hop, Info, NicId, Outcome, Platform, Reason, SendFlags, Snapshot,
+    Address, Destination, End, Facts, Hop, Info, NicId, NoHop, Outcome, Platform, Reason, SendFlags, Snapshot,
 };
 use wire::EthAddr;
 
@@ -232,10 +232,14 @@ impl Platform for SwitchHost {
         ndis::addresses(|a, interface| each(Address { bits: a.bits, is_ipv6: a.is_ipv6 }, interface))
     }
 
-    fn hop(&self, end: &End) -> Option<Hop> {
+    fn hop(&self, end: &End) -> Result<Hop, NoHop> {
         let ip = |a: Address| IpAddress { bits: a.bits, is_ipv6: a.is_ipv6 };
-        let hop = ndis::next_hop(ip(end.to), Some(end.from).filter(|from| from.bits != 0).map(ip))?;
-        Some(Hop { interface: hop.interface, eth: EthAddr(hop.eth), from: hop.from.bits })
+        let hop = ndis::next_hop(ip(end.to), Some(end.from).filter(|from| from.bits != 0).map(ip));
+        let hop = hop.map_err(|why| match why {
+            ndis::NoHop::NoWay => NoHop::NoWay,
+            ndis::NoHop::NoMemory => NoHop::NoMemory,
+        })?;
+        Ok(Hop { interface: hop.interface, eth: EthAddr(hop.eth), from: hop.from.bits })
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

@@ -24,7 +24,7 @@ use crate::oid::{After, Decision, Oid, Veto};
 use crate::plan::Plan;
 use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
 use crate::ports::Ports;
-use crate::ways::{End, Way, Ways};
+use crate::ways::{End, NoHop, Way, Ways};
 
 /// Connections looked at in one turn of housekeeping, and when their table is short of room.
 const SWEEP: usize = 4096;
@@ -349,11 +349,15 @@ impl<P: Platform> Extension<P> {
             };
             let Some((end, asked)) = wanted else { return };
             let hop = self.platform.hop(&end);
-            let way = hop.and_then(|hop| {
+            let _level = self.platform.raise();
+            if hop == Err(NoHop::NoMemory) {
+                // Asked again later; until then what was known serves.
+                return self.ways.want(&end);
+            }
+            let way = hop.ok().and_then(|hop| {
                 let (_, nic) = interfaces.iter().find(|(interface, _)| *interface == hop.interface)?;
                 Some(Way { nic: *nic, eth_dst: hop.eth, from: hop.from })
             });
-            let _level = self.platform.raise();
             self.ways.learn((end, asked), way, self.platform.now().mono);
         }
     }
@@ -386,7 +390,7 @@ impl<P: Platform> Extension<P> {
         self.datapath.conntrack().maintain(now, SWEEP);
         // Cannot fail.
         let _ = self.datapath.apply(Command::SortMasks);
-        if self.ways.are_in_doubt() {
+        if self.ways.want_answers() {
             self.platform.want_ways();
         }
         if let Some(device) = self.platform.device() {

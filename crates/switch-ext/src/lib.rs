@@ -57,4 +57,4 @@ pub use life::{Event, Life, Pause, State};
 pub use oid::{After, Decision, Oid, Veto};
 pub use platform::{Block, Chain, Destination, Facts, Outcome, Platform, Reason, SendFlags, Snapshot, View};
 pub use ports::{NicId, NicInfo, NicKind, PortInfo, PortKind};
-pub use ways::{Address, End, Hop};
+pub use ways::{Address, End, Hop, NoHop};

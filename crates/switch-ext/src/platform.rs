@@ -12,7 +12,7 @@ use core::ops::Range;
 use device::{Device, Handle, Queue};
 use packet::Now;
 
-use crate::{Address, End, Hop, Info, NicId, NicInfo, PortInfo};
+use crate::{Address, End, Hop, Info, NicId, NicInfo, NoHop, PortInfo};
 
 /// Memory of fixed size from a pool that was filled in advance; goes back when dropped.
 pub trait Block {
@@ -176,7 +176,7 @@ pub trait Platform: Sized + Send + Sync + 'static {
     /// Calls `each` with every address of the host's and its interface; false if that failed. PASSIVE_LEVEL.
     fn addresses(&self, each: &mut dyn FnMut(Address, u64)) -> bool;
     /// The first hop on the host's way to a tunnel's end; may wait for an answer from there. PASSIVE_LEVEL.
-    fn hop(&self, end: &End) -> Option<Hop>;
+    fn hop(&self, end: &End) -> Result<Hop, NoHop>;
     /// Asks the switch for its ports and adapters; `None` if that failed. PASSIVE_LEVEL.
     fn snapshot(&self) -> Option<Snapshot>;
 }

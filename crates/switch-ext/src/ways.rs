@@ -6,6 +6,8 @@
 //! ~~~text
 //!            find              want                       learn
 //!   packet ───────► known? ──────────► wanted ──► host ──────────► known
+//!                                        ▲         │
+//!                                        └─────────┘ memory is short
 //! ~~~
 //!
 //! I1  Everything is bounded: of known ways the oldest makes way, and what is wanted beyond the bound is wanted again by
@@ -73,6 +75,15 @@ pub struct Hop {
     pub eth: EthAddr,
     /// The address to send from.
     pub from: u128,
+}
+
+/// Why the host does not say a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHop {
+    /// There is none.
+    NoWay,
+    /// Its memory is short: it may be asked again.
+    NoMemory,
 }
 
 /// A way: by which of the host's adapters, to whom, and from which address.
@@ -179,9 +190,10 @@ impl Ways {
         table.changes = table.changes.wrapping_add(1);
     }
 
-    /// True if the host's own addresses have to be asked for.
-    pub fn are_in_doubt(&self) -> bool {
-        self.0.read().own_is == Trust::Doubted
+    /// True if there is something to ask the host for.
+    pub fn want_answers(&self) -> bool {
+        let table = self.0.read();
+        table.own_is == Trust::Doubted || !table.wanted.is_empty()
     }
 
     /// Begins to ask for the host's own addresses; false if they are known.
@@ -261,14 +273,16 @@ mod tests {
     }
 
     #[test]
-    fn a_change_while_the_host_is_asked_is_not_lost() {
+    fn what_is_open_is_asked_again() {
         let ways = Ways::try_new().unwrap();
-        assert!(ways.are_in_doubt() && ways.begin_own());
+        assert!(ways.want_answers() && ways.begin_own());
         ways.distrust();
         ways.end_own(Some(alloc::vec![Address::of_ends(9, 0)]));
-        assert!(ways.is_own(Address::of_ends(9, 0)) && ways.are_in_doubt());
+        assert!(ways.is_own(Address::of_ends(9, 0)) && ways.want_answers());
         assert!(ways.begin_own());
         ways.end_own(Some(alloc::vec![]));
-        assert!(!ways.is_own(Address::of_ends(9, 0)) && !ways.are_in_doubt() && !ways.begin_own());
+        assert!(!ways.is_own(Address::of_ends(9, 0)) && !ways.want_answers() && !ways.begin_own());
+        ways.want(&end(7));
+        assert!(ways.want_answers(), "also without another packet");
     }
 }

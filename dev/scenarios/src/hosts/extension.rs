@@ -192,8 +192,8 @@ impl Platform for Memory {
         true
     }
 
-    fn hop(&self, _: &switch_ext::End) -> Option<switch_ext::Hop> {
-        None
+    fn hop(&self, _: &switch_ext::End) -> Result<switch_ext::Hop, switch_ext::NoHop> {
+        Err(switch_ext::NoHop::NoWay)
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
