@@ -118,7 +118,8 @@ pub(crate) fn tunnel(meta: &PacketMeta, key: &mut FlowKey) {
     options(&t.options, key);
 }
 
-fn options(options: &TunnelOptions, key: &mut FlowKey) {
+/// Stores a tunnel's options as the datapath has them.
+pub fn options(options: &TunnelOptions, key: &mut FlowKey) {
     let bytes = options.bytes().len();
     if bytes == 0 {
         return;

@@ -8,8 +8,11 @@
 //!
 //! The file is long because it is one table.
 
-use crate::Slot;
 use crate::slot;
+use crate::{FlowKey, Slot};
+
+/// The slot of what a key has no place for: it reads as zero.
+const NOWHERE: Slot = Slot { word: 0, shift: 0, bits: 0 };
 
 /// How a field's value is written in text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +135,8 @@ pub struct FieldDef {
     /// Bytes of its value on the wire.
     pub bytes: u8,
     /// Bits of its value that count.
-    pub bits: u8,
-    /// Where it lives in a key.
+    pub bits: u16,
+    /// Where it lives in a key; nowhere, if that is for the key to say ([`Field::option`]).
     pub slot: Slot,
     /// May be matched under an arbitrary mask.
     pub maskable: bool,
@@ -162,6 +165,24 @@ impl Field {
     pub fn def(self) -> &'static FieldDef {
         let [first, ..] = &FIELDS;
         FIELDS.get(self as usize).unwrap_or(first)
+    }
+
+    /// The number of a field of tunnel metadata, which has a place of its own in each key ([`crate::tun_metadata`]).
+    pub const fn option(self) -> Option<u8> {
+        (self as u8).checked_sub(Field::TunMetadata0 as u8)
+    }
+
+    /// The field of tunnel metadata with this number.
+    pub fn of_option(n: u8) -> Option<Field> {
+        FIELDS.get(Field::TunMetadata0 as usize + usize::from(n)).map(|def| def.field)
+    }
+
+    /// Where the field lives in a key; nowhere, if that has no place for it.
+    pub fn slot_in(self, key: &FlowKey) -> Slot {
+        match self.option() {
+            Some(n) => crate::tun_metadata::slot_of(key, n).unwrap_or(NOWHERE),
+            None => self.def().slot,
+        }
     }
 
     /// Every field, in the order in which flows print them.
@@ -195,20 +216,28 @@ const fn xxreg(n: u8) -> Slot {
 macro_rules! fields {
     ($($variant:ident $name:literal $alias:expr, $bytes:literal/$bits:literal at $slot:expr, $mask:literal $rw:literal
        $prereq:ident $format:ident [$($hname:literal $header:literal $exp:literal $since:literal),*]
-       $of10:ident $of11:ident $e:ident $c:ident $b:ident;)+) => {
+       $of10:ident $of11:ident $e:ident $c:ident $b:ident;)+
+     => $($option:ident $oname:literal $ohname:literal $oheader:literal;)+) => {
         /// A match field (ovs-fields(7)).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Field {
             $(#[doc = concat!("`", $name, "`")] $variant,)+
+            $(#[doc = concat!("`", $oname, "`")] $option,)+
         }
 
-        static FIELDS: [FieldDef; [$(Field::$variant),+].len()] = [$(FieldDef {
+        static FIELDS: [FieldDef; [$(Field::$variant,)+ $(Field::$option),+].len()] = [$(FieldDef {
             field: Field::$variant, name: $name, alias: $alias, bytes: $bytes, bits: $bits, slot: $slot,
             maskable: $mask, prereq: Prereq::$prereq, writable: $rw, format: Format::$format,
             headers: &[$(OxmHeader { name: $hname, header: $header, experimenter: $exp, since: $since }),*],
             of10: Of1x::$of10, of11: Of1x::$of11,
             exact: Usable::$e, cidr: Usable::$c, bitwise: Usable::$b,
+        },)+ $(FieldDef {
+            field: Field::$option, name: $oname, alias: None, bytes: 124, bits: 992, slot: NOWHERE,
+            maskable: true, prereq: Prereq::None, writable: true, format: Format::Hexadecimal,
+            headers: &[OxmHeader { name: $ohname, header: $oheader, experimenter: 0, since: 0 }],
+            of10: Of1x::No, of11: Of1x::No,
+            exact: Usable::NxmOxm, cidr: Usable::NxmOxm, bitwise: Usable::NxmOxm,
         }),+];
     };
 }
@@ -656,6 +685,71 @@ fields! {
     NshTtl "nsh_ttl" None, 1/8 at slot::nsh_ttl, false true
         Nsh Decimal ["NXOXM_NSH_TTL" 0xffff1405 0x5ad650 0]
         No No NxmOxm Never Never;
+    =>
+    TunMetadata0 "tun_metadata0" "NXM_NX_TUN_METADATA0" 0x0001507c;
+    TunMetadata1 "tun_metadata1" "NXM_NX_TUN_METADATA1" 0x0001527c;
+    TunMetadata2 "tun_metadata2" "NXM_NX_TUN_METADATA2" 0x0001547c;
+    TunMetadata3 "tun_metadata3" "NXM_NX_TUN_METADATA3" 0x0001567c;
+    TunMetadata4 "tun_metadata4" "NXM_NX_TUN_METADATA4" 0x0001587c;
+    TunMetadata5 "tun_metadata5" "NXM_NX_TUN_METADATA5" 0x00015a7c;
+    TunMetadata6 "tun_metadata6" "NXM_NX_TUN_METADATA6" 0x00015c7c;
+    TunMetadata7 "tun_metadata7" "NXM_NX_TUN_METADATA7" 0x00015e7c;
+    TunMetadata8 "tun_metadata8" "NXM_NX_TUN_METADATA8" 0x0001607c;
+    TunMetadata9 "tun_metadata9" "NXM_NX_TUN_METADATA9" 0x0001627c;
+    TunMetadata10 "tun_metadata10" "NXM_NX_TUN_METADATA10" 0x0001647c;
+    TunMetadata11 "tun_metadata11" "NXM_NX_TUN_METADATA11" 0x0001667c;
+    TunMetadata12 "tun_metadata12" "NXM_NX_TUN_METADATA12" 0x0001687c;
+    TunMetadata13 "tun_metadata13" "NXM_NX_TUN_METADATA13" 0x00016a7c;
+    TunMetadata14 "tun_metadata14" "NXM_NX_TUN_METADATA14" 0x00016c7c;
+    TunMetadata15 "tun_metadata15" "NXM_NX_TUN_METADATA15" 0x00016e7c;
+    TunMetadata16 "tun_metadata16" "NXM_NX_TUN_METADATA16" 0x0001707c;
+    TunMetadata17 "tun_metadata17" "NXM_NX_TUN_METADATA17" 0x0001727c;
+    TunMetadata18 "tun_metadata18" "NXM_NX_TUN_METADATA18" 0x0001747c;
+    TunMetadata19 "tun_metadata19" "NXM_NX_TUN_METADATA19" 0x0001767c;
+    TunMetadata20 "tun_metadata20" "NXM_NX_TUN_METADATA20" 0x0001787c;
+    TunMetadata21 "tun_metadata21" "NXM_NX_TUN_METADATA21" 0x00017a7c;
+    TunMetadata22 "tun_metadata22" "NXM_NX_TUN_METADATA22" 0x00017c7c;
+    TunMetadata23 "tun_metadata23" "NXM_NX_TUN_METADATA23" 0x00017e7c;
+    TunMetadata24 "tun_metadata24" "NXM_NX_TUN_METADATA24" 0x0001807c;
+    TunMetadata25 "tun_metadata25" "NXM_NX_TUN_METADATA25" 0x0001827c;
+    TunMetadata26 "tun_metadata26" "NXM_NX_TUN_METADATA26" 0x0001847c;
+    TunMetadata27 "tun_metadata27" "NXM_NX_TUN_METADATA27" 0x0001867c;
+    TunMetadata28 "tun_metadata28" "NXM_NX_TUN_METADATA28" 0x0001887c;
+    TunMetadata29 "tun_metadata29" "NXM_NX_TUN_METADATA29" 0x00018a7c;
+    TunMetadata30 "tun_metadata30" "NXM_NX_TUN_METADATA30" 0x00018c7c;
+    TunMetadata31 "tun_metadata31" "NXM_NX_TUN_METADATA31" 0x00018e7c;
+    TunMetadata32 "tun_metadata32" "NXM_NX_TUN_METADATA32" 0x0001907c;
+    TunMetadata33 "tun_metadata33" "NXM_NX_TUN_METADATA33" 0x0001927c;
+    TunMetadata34 "tun_metadata34" "NXM_NX_TUN_METADATA34" 0x0001947c;
+    TunMetadata35 "tun_metadata35" "NXM_NX_TUN_METADATA35" 0x0001967c;
+    TunMetadata36 "tun_metadata36" "NXM_NX_TUN_METADATA36" 0x0001987c;
+    TunMetadata37 "tun_metadata37" "NXM_NX_TUN_METADATA37" 0x00019a7c;
+    TunMetadata38 "tun_metadata38" "NXM_NX_TUN_METADATA38" 0x00019c7c;
+    TunMetadata39 "tun_metadata39" "NXM_NX_TUN_METADATA39" 0x00019e7c;
+    TunMetadata40 "tun_metadata40" "NXM_NX_TUN_METADATA40" 0x0001a07c;
+    TunMetadata41 "tun_metadata41" "NXM_NX_TUN_METADATA41" 0x0001a27c;
+    TunMetadata42 "tun_metadata42" "NXM_NX_TUN_METADATA42" 0x0001a47c;
+    TunMetadata43 "tun_metadata43" "NXM_NX_TUN_METADATA43" 0x0001a67c;
+    TunMetadata44 "tun_metadata44" "NXM_NX_TUN_METADATA44" 0x0001a87c;
+    TunMetadata45 "tun_metadata45" "NXM_NX_TUN_METADATA45" 0x0001aa7c;
+    TunMetadata46 "tun_metadata46" "NXM_NX_TUN_METADATA46" 0x0001ac7c;
+    TunMetadata47 "tun_metadata47" "NXM_NX_TUN_METADATA47" 0x0001ae7c;
+    TunMetadata48 "tun_metadata48" "NXM_NX_TUN_METADATA48" 0x0001b07c;
+    TunMetadata49 "tun_metadata49" "NXM_NX_TUN_METADATA49" 0x0001b27c;
+    TunMetadata50 "tun_metadata50" "NXM_NX_TUN_METADATA50" 0x0001b47c;
+    TunMetadata51 "tun_metadata51" "NXM_NX_TUN_METADATA51" 0x0001b67c;
+    TunMetadata52 "tun_metadata52" "NXM_NX_TUN_METADATA52" 0x0001b87c;
+    TunMetadata53 "tun_metadata53" "NXM_NX_TUN_METADATA53" 0x0001ba7c;
+    TunMetadata54 "tun_metadata54" "NXM_NX_TUN_METADATA54" 0x0001bc7c;
+    TunMetadata55 "tun_metadata55" "NXM_NX_TUN_METADATA55" 0x0001be7c;
+    TunMetadata56 "tun_metadata56" "NXM_NX_TUN_METADATA56" 0x0001c07c;
+    TunMetadata57 "tun_metadata57" "NXM_NX_TUN_METADATA57" 0x0001c27c;
+    TunMetadata58 "tun_metadata58" "NXM_NX_TUN_METADATA58" 0x0001c47c;
+    TunMetadata59 "tun_metadata59" "NXM_NX_TUN_METADATA59" 0x0001c67c;
+    TunMetadata60 "tun_metadata60" "NXM_NX_TUN_METADATA60" 0x0001c87c;
+    TunMetadata61 "tun_metadata61" "NXM_NX_TUN_METADATA61" 0x0001ca7c;
+    TunMetadata62 "tun_metadata62" "NXM_NX_TUN_METADATA62" 0x0001cc7c;
+    TunMetadata63 "tun_metadata63" "NXM_NX_TUN_METADATA63" 0x0001ce7c;
 }
 
 #[cfg(test)]

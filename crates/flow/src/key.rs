@@ -70,13 +70,14 @@ impl FlowKey {
     pub fn get(&self, slot: Slot) -> u128 {
         let at = |i: usize| u128::from(self.words.get(i).copied().unwrap_or(0));
         let w = usize::from(slot.word);
-        if slot.bits == 128 { at(w) << 64 | at(w + 1) } else { at(w) >> slot.shift & slot.max() }
+        if slot.bits > 64 { (at(w) << 64 | at(w + 1)) & slot.max() } else { at(w) >> slot.shift & slot.max() }
     }
 
     /// Stores the low bits of `value` in `slot`.
     pub fn set(&mut self, slot: Slot, value: u128) {
         let w = usize::from(slot.word);
-        if slot.bits == 128 {
+        if slot.bits > 64 {
+            let value = value & slot.max();
             if let Some([high, low]) = self.words.get_mut(w..w + 2) {
                 *high = (value >> 64) as u64;
                 *low = value as u64;

@@ -27,6 +27,7 @@ mod wildcards;
 
 pub mod ct_state;
 pub mod slot;
+pub mod tun_metadata;
 
 pub use compose::{compose, usual_payload};
 pub use extract::{DEFAULT_VLAN_LIMIT, Layers, extract};

@@ -3,17 +3,18 @@
 //! Where it sits: below [`crate::FlowKey`] and the registry in `fields.rs`.
 //!
 //! A key is an array of 64-bit words, so that hashing, masking and comparing are word loops. A [`Slot`] is a run of
-//! bits within a word, or two whole words for what has 128 bits (the first word is the high half). The words are in
+//! bits within a word, or two words for what has more than 64 bits (the first word is the high part). The words are in
 //! the order in which lookups read them: metadata, then L2, then L3, then L4 ([`STAGES`]).
 
-/// A place in a flow key: `bits` bits of word `word`, `shift` from its low end; 128 bits are two words, high first.
+/// A place in a flow key: `bits` bits of word `word`, `shift` from its low end; more than 64 bits are the low ones of two
+/// words, high first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// Index of the (first) word.
     pub word: u8,
     /// Bits below the slot in its word.
     pub shift: u8,
-    /// Width, 1 to 64, or 128.
+    /// Width, up to 128; a slot of no bits reads as zero and takes nothing.
     pub bits: u8,
 }
 
@@ -63,6 +64,7 @@ macro_rules! with_slots {
             tun_gtpu_flags, set_tun_gtpu_flags: u8 = 8, 56, 8, "GTP-U flags.";
             tun_gtpu_msgtype, set_tun_gtpu_msgtype: u8 = 8, 48, 8, "GTP-U message type.";
             tun_opts_len, set_tun_opts_len: u8 = 8, 40, 8, "Bytes of Geneve options.";
+            tun_opts_present, set_tun_opts_present: u8 = 8, 32, 8, "Places of [`crate::tun_metadata`] whose option the packet has.";
             skb_priority, set_skb_priority: u32 = 8, 0, 32, "Queueing priority.";
             metadata, set_metadata: u64 = 9, 0, 64, "OpenFlow's metadata register.";
             reg0, set_reg0: u32 = 10, 32, 32, "Register 0.";

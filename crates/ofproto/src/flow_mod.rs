@@ -60,6 +60,8 @@ const KEPT: FlowModFlags = FlowModFlags::SEND_FLOW_REM
 impl Ofproto {
     /// Carries out a flow mod, or changes nothing.
     pub fn flow_mod(&mut self, fm: &FlowMod, now: Now) -> Result<Vec<FlowChange>, OfpError> {
+        let bound = self.current.options.bound(&fm.matcher)?.map(|matcher| FlowMod { matcher, ..fm.clone() });
+        let fm = bound.as_ref().unwrap_or(fm);
         match fm.command {
             FlowModCommand::Add => self.add(fm, now),
             FlowModCommand::Modify | FlowModCommand::ModifyStrict => self.modify(fm, now),
@@ -181,6 +183,7 @@ impl Ofproto {
         };
         openflow::actions::check(&mut actions, &cx, openflow::Protocols::ANY)?;
         self.current.check_references(&actions)?;
+        self.current.options.check(&actions)?;
         Ok(actions.into())
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use classifier::RuleTable;
 use flow::{FlowKey, Wildcards};
 
-use crate::{Group, MeterRule, N_TABLES, Rule};
+use crate::{Group, MeterRule, N_TABLES, OptionMap, Rule};
 
 /// What happens to a packet that no rule of a table matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,12 +106,20 @@ pub struct Snapshot {
     tables: Vec<Arc<Table>>,
     groups: Arc<BTreeMap<u32, Arc<Group>>>,
     meters: Arc<BTreeMap<u32, Arc<MeterRule>>>,
+    /// Which tunnel option is which field.
+    pub options: Arc<OptionMap>,
 }
 
 impl Default for Snapshot {
     fn default() -> Self {
         let tables = (0..N_TABLES).map(|id| Arc::new(Table::new(id))).collect();
-        Snapshot { version: 0, tables, groups: Arc::default(), meters: Arc::default() }
+        Snapshot {
+            version: 0,
+            tables,
+            groups: Arc::default(),
+            meters: Arc::default(),
+            options: Arc::default(),
+        }
     }
 }
 

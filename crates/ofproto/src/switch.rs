@@ -6,6 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use flow::Field;
+use openflow::actions::options_named;
+use openflow::msg::TlvTableMod;
+use openflow::{OfpError, field};
 use packet::Now;
 
 use crate::{Rule, RuleSpec, RuleState, Snapshot, TableMiss};
@@ -141,6 +145,20 @@ impl Ofproto {
     /// Configures a table. Rules beyond a new limit stay until they go by themselves.
     pub fn set_table_config(&mut self, table: u8, config: TableConfig) {
         self.config.insert(table, config);
+    }
+
+    /// Changes which tunnel option is which field; a field that rules or groups name stays.
+    pub fn change_options(&mut self, change: &TlvTableMod) -> Result<(), OfpError> {
+        let rules = self.current.tables().flat_map(|(_, table)| table.rules.values());
+        let in_rules = rules.fold(0, |used, rule| {
+            let matched = field::options(&rule.spec.matcher).filter_map(Field::option);
+            used | matched.fold(0, |used, n| used | 1u64 << n) | options_named(&rule.spec.actions)
+        });
+        let buckets = self.current.groups().flat_map(|group| &group.buckets);
+        let used = buckets.fold(in_rules, |used, bucket| used | options_named(&bucket.actions));
+        self.current.options = Arc::new(self.current.options.changed(change, used)?);
+        self.touch();
+        Ok(())
     }
 
     /// Sets what happens to packets without a rule in `table`, or in every table that controllers see (255).

@@ -5,9 +5,10 @@
 //!
 //! The wire's form of a field differs from the key's slot in a few cases, which are all here: `in_port` has 16 bits
 //! in one of its two fields, `nw_tos` leaves the ECN bits out, `arp_op` has 16 bits, VLAN fields imply the presence
-//! bit, ICMP's type and code fill the ports' slots.
+//! bit, ICMP's type and code fill the ports' slots. Fields of tunnel metadata are as wide as the key's place for them; a key
+//! without one reads as zero.
 
-use flow::{Field, FlowKey, Format, Match, Prereq, Usable, ct_state, slot};
+use flow::{Field, FlowKey, Format, Match, Prereq, Usable, ct_state, slot, tun_metadata};
 use wire::eth::{self, VLAN_CFI, VLAN_VID_MASK};
 
 use crate::{OfpPort, Protocols};
@@ -27,7 +28,7 @@ pub fn full_mask(field: Field) -> u128 {
         Field::NwTos => DSCP,
         Field::DlVlan => 0x0fff,
         Field::VlanVid => 0x1fff,
-        _ if def.bits == 128 => u128::MAX,
+        _ if def.bits >= 128 => u128::MAX,
         _ => (1 << def.bits) - 1,
     }
 }
@@ -40,7 +41,7 @@ pub fn action_mask(field: Field) -> u128 {
 /// All-ones in every byte of the field.
 pub fn byte_mask(field: Field) -> u128 {
     match field.def().bytes {
-        16 => u128::MAX,
+        16.. => u128::MAX,
         n => (1 << (8 * u32::from(n))) - 1,
     }
 }
@@ -51,7 +52,7 @@ pub fn get(field: Field, key: &FlowKey) -> u128 {
         Field::InPort => u128::from(OfpPort(key.in_port()).to_of10()),
         Field::NwTos => u128::from(key.nw_tos()) & DSCP,
         Field::ArpOp => u128::from(key.nw_proto()),
-        _ => key.get(field.def().slot),
+        _ => key.get(field.slot_in(key)),
     }
 }
 
@@ -67,7 +68,12 @@ pub fn set(field: Field, key: &mut FlowKey, value: u128) {
             key.set(field.def().slot, value);
             key.set_vlan_tci(key.vlan_tci() | VLAN_CFI);
         }
-        _ => key.set(field.def().slot, value),
+        _ => {
+            key.set(field.slot_in(key), value);
+            if let Some(n) = field.option() {
+                tun_metadata::set_present(key, n, true);
+            }
+        }
     }
 }
 
@@ -90,10 +96,13 @@ pub fn get_masked(field: Field, m: &Match) -> (u128, u128) {
             }
         }
         // A key may hold fewer bits of a field than the wire does; all of them are all.
-        _ => match m.wc.get(field.def().slot) {
-            mask if mask == field.def().slot.max() => full_mask(field),
-            mask => mask,
-        },
+        _ => {
+            let slot = field.slot_in(&m.key);
+            match m.wc.get(slot) {
+                mask if mask == slot.max() && mask != 0 => full_mask(field),
+                mask => mask,
+            }
+        }
     };
     (get(field, &m.key) & mask, mask)
 }
@@ -106,7 +115,7 @@ pub fn is_wild(field: Field, m: &Match) -> bool {
 /// Requires `value` in the bits `mask` of `field`, beside what the match requires already. A mask of zero makes the
 /// whole field wild.
 pub fn set_match(field: Field, m: &mut Match, value: u128, mask: u128) {
-    let place = field.def().slot;
+    let place = place(field, m, value, mask);
     if mask & byte_mask(field) == 0 {
         m.wc.set(place, 0);
         m.key.set(place, 0);
@@ -126,6 +135,30 @@ pub fn set_match(field: Field, m: &mut Match, value: u128, mask: u128) {
         Field::IcmpCode | Field::Icmpv6Code => m.set_exact(slot::tp_dst, value & 0xff),
         _ => replace_masked(m, place, value, mask),
     }
+}
+
+/// Where a field lies in a match. One of tunnel metadata gets a place if it has none, as wide as the value needs; nowhere, if none
+/// is free.
+fn place(field: Field, m: &mut Match, value: u128, mask: u128) -> flow::Slot {
+    let slot = field.slot_in(&m.key);
+    let bytes = option_bytes(value, mask).next_multiple_of(4).max(4);
+    match field.option() {
+        Some(n) if slot.bits != bytes * 8 => tun_metadata::reserve(m, n, bytes).unwrap_or(slot),
+        _ => slot,
+    }
+}
+
+/// The fields of tunnel metadata that a match names, by number.
+pub fn options(m: &Match) -> impl Iterator<Item = Field> + use<> {
+    let mut named: Vec<u8> = tun_metadata::fields(&m.key).map(|(_, n, _)| n).collect();
+    named.sort_unstable();
+    named.into_iter().filter_map(Field::of_option)
+}
+
+/// Bytes of a field of tunnel metadata on the wire: those that the value needs, and the mask, if there is one.
+pub fn option_bytes(value: u128, mask: u128) -> u8 {
+    let all = if mask == u128::MAX { value } else { value | mask };
+    (16 - all.leading_zeros() / 8) as u8
 }
 
 /// As `Match::set_masked`, but what was required of the slot before is forgotten.
@@ -235,6 +268,9 @@ mod tests {
             let (v, mask) = get_masked(def.field, &m);
             assert_eq!((v, mask & full_mask(def.field)), (shown, full_mask(def.field)), "{}", def.name);
             assert!(is_valid(def.field, value), "{}", def.name);
+            if def.field.option() == Some(63) {
+                assert_eq!(get(def.field, &Match::ANY.key), 0, "without a place");
+            }
             set_match(def.field, &mut m, 0, 0);
             assert!(is_wild(def.field, &m), "{}", def.name);
         }

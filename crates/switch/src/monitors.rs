@@ -50,10 +50,14 @@ impl BridgeState {
                     if m.table_id != 255 && m.table_id >= ofproto::N_VISIBLE_TABLES {
                         return Err(OfpError::OFPBRC_BAD_TABLE_ID);
                     }
+                    let mut m = m.clone();
+                    if let Some(bound) = self.ofproto.current().options.bound(&m.matcher)? {
+                        m.matcher = bound;
+                    }
                     if m.flags.contains(MonitorFlags::INITIAL) {
                         initial.push(m.clone());
                     }
-                    monitors.insert(m.id, m.clone());
+                    monitors.insert(m.id, m);
                 }
             }
         }

@@ -9,7 +9,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use flow::{FlowKey, Match, slot};
+use flow::{FlowKey, Match, slot, tun_metadata};
+use ofproto::OptionMap;
 use openflow::actions::PacketInReason;
 use openflow::msg::{AsyncKind, Continuation, Message, PacketIn, PacketOut};
 use openflow::{OfpError, OfpPort, Version};
@@ -75,6 +76,7 @@ impl Switch {
             bridge: bridge.name.clone(),
             table: FrozenTable::Actions,
             metadata: xlate::metadata_of(&key),
+            tunnel: Match::ANY,
             conntracked: c.conntracked,
             stack: c.stack.iter().rev().map(number).collect(),
             action_set: c.action_set,
@@ -138,7 +140,7 @@ impl Switch {
                 reason,
                 table_id: p.frozen.rule_table,
                 cookie: p.controller.rule_cookie,
-                metadata: metadata(&p.frozen.metadata, &p.key),
+                metadata: metadata(&p.frozen, p.key, &bridge.ofproto.current().options),
                 userdata: p.frozen.userdata.clone(),
                 continuation: Vec::new(),
             };
@@ -190,8 +192,12 @@ fn reason(n: u8) -> PacketInReason {
 }
 
 /// What a packet-in tells beside the frame: everything of the metadata that is not zero, and the ingress port.
-fn metadata(frozen: &FlowKey, key: &FlowKey) -> Match {
+fn metadata(state: &Frozen, mut key: FlowKey, options: &OptionMap) -> Match {
     let mut m = Match::ANY;
+    options.open(&mut key);
+    state.restore_tunnel(&mut key);
+    openflow::matches::with_options(&mut m, &key);
+    let (frozen, key) = (&state.metadata, &key);
     m.set_exact(slot::in_port, u128::from(frozen.in_port()));
     let mut put = |s, from: &FlowKey| {
         if from.get(s) != 0 {
@@ -224,6 +230,7 @@ fn received(odp: OdpPort, in_port: OfpPort, data: &[u8], metadata: &Match) -> (P
     for ((to, from), wc) in words.take(METADATA_WORDS) {
         *to = *to & !wc | from & wc;
     }
+    tun_metadata::copy(&metadata.key, &mut key);
     key.set_in_port(in_port.0);
     (meta, key)
 }

@@ -6,8 +6,11 @@
 //! Spec: OpenFlow 1.5.1 section 7.3. Next: `connections.rs`, `flows.rs`, `bundles.rs`, `packets.rs`, `groups.rs`,
 //! `meters.rs`, `tables.rs`, `monitors.rs`.
 
+use std::sync::Arc;
+
+use ofproto::Rule;
 use openflow::conn::Request;
-use openflow::msg::{AggregateStats, Message, PortMod, PortReason, Role, TableFeatures};
+use openflow::msg::{AggregateStats, FlowStatsRequest, Message, PortMod, PortReason, Role, TableFeatures};
 use openflow::{OfpError, OfpPort, Version};
 use packet::Now;
 use wire::EthAddr;
@@ -107,7 +110,11 @@ impl Switch {
             });
         }
         match message {
-            Message::FlowMod(_) | Message::GroupMod(_) | Message::PortMod(_) | Message::TableMod(_) => {
+            Message::FlowMod(_)
+            | Message::GroupMod(_)
+            | Message::PortMod(_)
+            | Message::TableMod(_)
+            | Message::TlvTableMod(_) => {
                 bridge.change(asked)?;
                 self.shared.rules_changed(asked.now);
                 self.shared.publish(&mut state);
@@ -217,6 +224,7 @@ impl BridgeState {
                 self.apply_port_mod(pm);
             }
             Message::TableMod(tm) => self.table_mod(tm, asked.version)?,
+            Message::TlvTableMod(change) => self.ofproto.change_options(change)?,
             _ => return Err(OfpError::OFPBRC_BAD_TYPE),
         }
         Ok(())
@@ -234,11 +242,11 @@ impl BridgeState {
             }
             Message::DescRequest => Message::DescReply(self.desc()),
             Message::FlowStatsRequest(r) => {
-                let rules = selection(r).rules(self.ofproto.current());
+                let rules = self.selected(r)?;
                 Message::FlowStatsReply(rules.iter().map(|r| flow_stats(r, now)).collect())
             }
             Message::AggregateRequest(r) => {
-                let rules = selection(r).rules(self.ofproto.current());
+                let rules = self.selected(r)?;
                 Message::AggregateReply(AggregateStats {
                     packet_count: rules.iter().map(|r| r.state.packets()).sum(),
                     byte_count: rules.iter().map(|r| r.state.bytes()).sum(),
@@ -275,6 +283,7 @@ impl BridgeState {
     fn answer_about_tables(&mut self, asked: &Asked<'_>) -> Result<Option<Message>, OfpError> {
         Ok(Some(match &asked.request.message {
             Message::TableStatsRequest => Message::TableStatsReply(self.table_stats(asked.version)),
+            Message::TlvTableRequest => Message::TlvTableReply(self.ofproto.current().options.described()),
             Message::TableDescRequest => Message::TableDescReply(self.table_descs()),
             Message::TableFeaturesRequest(wanted) if wanted.is_empty() => {
                 let last = ofproto::N_VISIBLE_TABLES - 1;
@@ -301,6 +310,16 @@ impl BridgeState {
             | Message::BarrierReply => return Ok(None),
             _ => return Err(openflow::msg::refusal(asked.request.header.raw)),
         }))
+    }
+
+    /// The rules that a request for statistics means.
+    fn selected(&self, r: &FlowStatsRequest) -> Result<Vec<Arc<Rule>>, OfpError> {
+        let current = self.ofproto.current();
+        let mut wanted = selection(r);
+        if let Some(bound) = current.options.bound(&wanted.matcher)? {
+            wanted.matcher = bound;
+        }
+        Ok(wanted.rules(current))
     }
 
     /// Refuses questions about queues of a port that is not there.

@@ -14,7 +14,7 @@ use wire::eth::{self, VLAN_CFI};
 use wire::ip;
 
 use crate::freeze::FrozenTable;
-use crate::learn::{self, look_at, low_bits, read};
+use crate::learn::{self, look_at, read};
 use crate::resume::Why;
 use crate::translate::{Fork, SideEffects, Xlate, XlateError};
 use crate::{Credit, LearnedFlow, NodeKind};
@@ -51,7 +51,7 @@ impl Xlate<'_> {
         match action {
             Action::Output(a) => self.output(a.port, a.max_len),
             Action::OutputReg(a) => {
-                look_at(a.src, &mut self.out.wc);
+                look_at(a.src, &self.flow, &mut self.out.wc);
                 let value = read(a.src, &self.flow);
                 if let Ok(port) = u16::try_from(value) {
                     self.note(NodeKind::Detail, || format!("output port is {port}"));
@@ -64,13 +64,19 @@ impl Xlate<'_> {
             Action::Enqueue(a) => self.enqueue(a.port, a.queue),
             Action::Group(a) => self.group(a.0, last),
             Action::SetField(a) => self.set_field(a.field, a.value, a.mask),
+            Action::DeleteField(a) => {
+                self.set_field(a.0, 0, u128::MAX);
+                if let Some(n) = a.0.option() {
+                    flow::tun_metadata::set_present(&mut self.flow, n, false);
+                }
+            }
             Action::Move(a) => {
-                look_at(a.src, &mut self.out.wc);
+                look_at(a.src, &self.flow, &mut self.out.wc);
                 let value = read(a.src, &self.flow);
                 self.store(a.dst, value);
             }
             Action::StackPush(a) => {
-                look_at(a.0, &mut self.out.wc);
+                look_at(a.0, &self.flow, &mut self.out.wc);
                 let value = read(a.0, &self.flow);
                 if self.stack.len() >= MAX_STACK {
                     return self.fail(XlateError::StackTooDeep);
@@ -196,9 +202,9 @@ impl Xlate<'_> {
             return;
         }
         let shifted = Subfield { field: f, ofs: 0, n_bits: 128 };
-        let bits = mask & def.slot.max();
-        let looked_at = self.out.wc.get(def.slot) | bits;
-        self.out.wc.set(def.slot, looked_at);
+        let slot = f.slot_in(&self.flow);
+        let looked_at = self.out.wc.get(slot) | mask & slot.max();
+        self.out.wc.set(slot, looked_at);
         if matches!(
             f,
             flow::Field::DlVlan | flow::Field::VlanVid | flow::Field::DlVlanPcp | flow::Field::VlanPcp
@@ -230,8 +236,7 @@ impl Xlate<'_> {
     }
 
     pub(crate) fn write(&mut self, dst: Subfield, value: u128) {
-        let mask = low_bits(dst.n_bits) << dst.ofs;
-        self.set_field(dst.field, value << dst.ofs, mask);
+        self.set_field(dst.field, dst.place(value), dst.mask());
     }
 
     fn set_tag(&mut self, tci: u16) {
@@ -327,7 +332,7 @@ impl Xlate<'_> {
         let zone = match ct.zone {
             CtZone::Number(n) => n,
             CtZone::Field(sub) => {
-                look_at(sub, &mut self.out.wc);
+                look_at(sub, &self.flow, &mut self.out.wc);
                 read(sub, &self.flow) as u16
             }
         };
@@ -396,7 +401,7 @@ impl Xlate<'_> {
         // What was stored is not the packet's; what was read is.
         for action in &ct.actions {
             if let Action::Move(m) = action {
-                look_at(m.src, &mut self.out.wc);
+                look_at(m.src, &self.flow, &mut self.out.wc);
             }
         }
         odp.nat = ct.actions.iter().find_map(|a| match a {
@@ -409,7 +414,7 @@ impl Xlate<'_> {
         for spec in &a.specs {
             if let actions::LearnSource::Field(sub) = spec.src {
                 self.look_at_prerequisites(sub.field.def().prereq);
-                look_at(sub, &mut self.out.wc);
+                look_at(sub, &self.flow, &mut self.out.wc);
             }
         }
         if self.effects == SideEffects::Suppressed {

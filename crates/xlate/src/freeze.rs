@@ -2,7 +2,7 @@
 //!
 //! Where it sits: made at `ct(table=…)` and `controller`, kept by [`crate::Memory`], named by id in datapath actions.
 
-use flow::FlowKey;
+use flow::{FlowKey, Match, Wildcards, slot};
 use openflow::msg::RemainingActions;
 use openflow::{Action, OfpPort};
 
@@ -24,6 +24,8 @@ pub struct Frozen {
     pub table: FrozenTable,
     /// Metadata, registers and the ingress port (OpenFlow's), other words zero.
     pub metadata: FlowKey,
+    /// What actions changed of the tunnel's fields, which the packet does not have when it is back.
+    pub tunnel: Match,
     /// The packet went through the connection tracker.
     pub conntracked: bool,
     /// The stack, bottom first.
@@ -62,8 +64,33 @@ pub fn clear_metadata(key: &mut FlowKey) {
     key.set_actset_output(OfpPort::UNSET.0);
 }
 
+/// What is different of the tunnel's fields between the packet as rules see it and as the datapath has it.
+pub fn tunnel_of(flow: &FlowKey, base: &FlowKey) -> Match {
+    let mut wc = Wildcards::NONE;
+    let changed = wc.words_mut().iter_mut().zip(flow.words()).zip(base.words());
+    for (i, ((bits, now), before)) in changed.enumerate() {
+        if i < WORDS.start || TUNNEL_OPTIONS.contains(&i) {
+            *bits = now ^ before;
+        }
+    }
+    // This one the datapath keeps.
+    wc.set_skb_priority(0);
+    Match::new(flow, &wc)
+}
+
+/// First and last word of a tunnel's options.
+const TUNNEL_OPTIONS: core::ops::Range<usize> = slot::tun_opts0.word as usize..slot::STAGES[0];
+
 impl Frozen {
-    /// Puts metadata, registers and ingress port back into `key`.
+    /// Puts back into `key` what actions changed of the tunnel's fields.
+    pub fn restore_tunnel(&self, key: &mut FlowKey) {
+        let Match { key: values, wc } = &self.tunnel;
+        for ((to, from), bits) in key.words_mut().iter_mut().zip(values.words()).zip(wc.words()) {
+            *to = *to & !bits | from;
+        }
+    }
+
+    /// Puts metadata, registers, ingress port and the tunnel's fields back into `key`.
     pub fn restore(&self, key: &mut FlowKey) {
         for (i, (to, from)) in key.words_mut().iter_mut().zip(self.metadata.words()).enumerate() {
             if WORDS.contains(&i) {
@@ -71,6 +98,7 @@ impl Frozen {
             }
         }
         key.set_in_port(self.metadata.in_port());
+        self.restore_tunnel(key);
     }
 
     /// The ingress port.

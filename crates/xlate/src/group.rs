@@ -159,8 +159,9 @@ fn fields_hash(key: &FlowKey, wc: &mut Wildcards, fields: &[(flow::Field, u128)]
         let value = (field::get(*f, key) & mask).to_be_bytes();
         let width = usize::from(def.bytes).min(value.len());
         hash = hash::of_bytes(value.get(value.len() - width..).unwrap_or_default(), hash);
-        let looked_at = wc.get(def.slot) | mask & def.slot.max();
-        wc.set(def.slot, looked_at);
+        let slot = f.slot_in(key);
+        let looked_at = wc.get(slot) | mask & slot.max();
+        wc.set(slot, looked_at);
     }
     hash
 }

@@ -8,20 +8,15 @@ use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpPort, Subfield,
 
 /// Bits of a subfield, at the low end.
 pub fn read(sub: Subfield, key: &FlowKey) -> u128 {
-    field::get(sub.field, key) >> sub.ofs & low_bits(sub.n_bits)
+    sub.take(field::get(sub.field, key))
 }
 
 /// Makes the bits of a subfield significant.
-pub fn look_at(sub: Subfield, wc: &mut Wildcards) {
-    let slot = sub.field.def().slot;
-    let bits = low_bits(sub.n_bits).checked_shl(u32::from(sub.ofs)).unwrap_or(0) & slot.max();
+pub fn look_at(sub: Subfield, key: &FlowKey, wc: &mut Wildcards) {
+    let slot = sub.field.slot_in(key);
+    let bits = sub.mask() & slot.max();
     let looked_at = wc.get(slot) | bits;
     wc.set(slot, looked_at);
-}
-
-/// `n` ones.
-pub const fn low_bits(n: u16) -> u128 {
-    if n >= 128 { u128::MAX } else { (1 << n) - 1 }
 }
 
 /// The flow that `learn` makes of `key`.
@@ -46,19 +41,14 @@ pub fn flow_mod(learn: &Learn, key: &FlowKey) -> FlowMod {
         match spec.dst {
             LearnDest::Match(dst) => {
                 let (old, old_mask) = field::get_masked(dst.field, &fm.matcher);
-                let mask = low_bits(dst.n_bits) << dst.ofs;
-                field::set_match(
-                    dst.field,
-                    &mut fm.matcher,
-                    old & !mask | value << dst.ofs & mask,
-                    old_mask | mask,
-                );
+                let mask = dst.mask();
+                field::set_match(dst.field, &mut fm.matcher, old & !mask | dst.place(value), old_mask | mask);
             }
             LearnDest::Load(dst) => fm.actions.push(
                 SetField {
                     field: dst.field,
-                    value: value << dst.ofs,
-                    mask: low_bits(dst.n_bits) << dst.ofs,
+                    value: dst.place(value),
+                    mask: dst.mask(),
                     form: SetFieldForm::Load,
                     flow_has_vlan: false,
                 }

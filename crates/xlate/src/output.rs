@@ -6,7 +6,7 @@ use odp::Action as OdpAction;
 use openflow::OfpPort;
 use openflow::actions::{Controller, PacketInReason};
 
-use crate::freeze::{Frozen, FrozenTable, clear_metadata, metadata_of};
+use crate::freeze::{Frozen, FrozenTable, clear_metadata, metadata_of, tunnel_of};
 use crate::translate::{Xlate, XlateError};
 use crate::{Credit, NodeKind};
 
@@ -101,12 +101,16 @@ impl Xlate<'_> {
             clear_metadata(&mut x.flow);
             x.clear_conntrack();
             x.flow.set_in_port(peer_port.0);
+            let base = x.base;
+            x.change_options(&above.1.rules.options, &bridge.rules.options);
             if !port.no_receive {
                 x.table(0, peer_port, true);
                 if x.interruption.is_none() {
                     x.run_action_set();
                 }
             }
+            x.finish_interruption();
+            x.return_options(&base, &bridge.rules.options, &above.1.rules.options);
         });
         self.leave();
         (self.bridge_index, self.bridge, self.table, self.cookie, self.rule) = above;
@@ -189,6 +193,7 @@ impl Xlate<'_> {
             bridge: self.bridge.name.clone(),
             table,
             metadata: metadata_of(&self.flow),
+            tunnel: tunnel_of(&self.flow, &self.base),
             conntracked: self.conntracked,
             stack: self.stack.clone(),
             action_set: self.action_set.clone(),

@@ -164,6 +164,7 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
             m.set_exact(def.slot, key.get(def.slot));
         }
     }
+    matches::with_options(&mut m, key);
     with_ct_state(matches::format(&m, 0x8000, names), key)
 }
 

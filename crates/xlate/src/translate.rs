@@ -152,6 +152,10 @@ pub(crate) struct Xlate<'a> {
     pub flow: FlowKey,
     /// The packet as the datapath has it.
     pub base: FlowKey,
+    /// The packet as it came.
+    pub packet: &'a FlowKey,
+    /// What was looked at of its tunnel options, in bridges that are done with.
+    pub options: Wildcards,
     pub out: Outcome,
     pub rule: Option<Arc<Rule>>,
     /// The cookie of the rule, or all-ones without one.
@@ -186,6 +190,8 @@ pub fn translate(request: &Request<'_>) -> Outcome {
         bridge,
         flow: *request.key,
         base: *request.key,
+        packet: request.key,
+        options: Wildcards::NONE,
         out: Outcome { trace: request.trace.then(Trace::default), ..Outcome::default() },
         rule: None,
         cookie: u64::MAX,
@@ -240,6 +246,8 @@ impl<'a> Xlate<'a> {
         } else if frozen.is_none() {
             clear_metadata_unless_given(&mut self.flow);
         }
+        self.bridge.rules.options.open(&mut self.flow);
+        self.bridge.rules.options.open(&mut self.base);
         self.enter(NodeKind::Bridge, || format!("bridge(\"{}\")", self_name(request, frozen.as_deref())));
         match (&frozen, request.actions) {
             (Some(frozen), _) => self.resume(frozen),
@@ -288,6 +296,8 @@ impl<'a> Xlate<'a> {
             self.out.actions = vec![odp::Action::Drop(error.code())];
         }
         let wc = &mut self.out.wc;
+        self.bridge.rules.options.close(key, wc);
+        wc.fold(&self.options);
         crate::tunnel::forget(key, wc);
         // Registers and the like start from known values: they are no part of a megaflow.
         clear_metadata(wc);

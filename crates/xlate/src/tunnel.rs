@@ -14,10 +14,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use flow::{FlowKey, Wildcards, slot};
+use flow::{FlowKey, Wildcards, slot, tun_metadata};
 use odp::{Action as OdpAction, Header, TnlPush, TunnelKind};
+use ofproto::OptionMap;
 use openflow::OfpPort;
-use packet::{OdpPort, TunnelKey, TunnelOptions};
+use packet::{OdpPort, TunnelKey};
 use wire::{eth, ip};
 
 use crate::translate::{Xlate, XlateError};
@@ -173,7 +174,7 @@ pub(crate) fn forget(key: &FlowKey, wc: &mut Wildcards) {
         return;
     }
     wc.words_mut().iter_mut().take(TUNNEL_WORDS).for_each(|word| *word = 0);
-    for s in [slot::tun_gtpu_flags, slot::tun_gtpu_msgtype, slot::tun_opts_len] {
+    for s in [slot::tun_gtpu_flags, slot::tun_gtpu_msgtype, slot::tun_opts_len, slot::tun_opts_present] {
         wc.set(s, 0);
     }
     for s in [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3] {
@@ -197,6 +198,38 @@ fn is_ip(key: &FlowKey) -> bool {
 }
 
 impl Xlate<'_> {
+    /// Goes on in a bridge whose tunnel options are mapped otherwise.
+    pub(crate) fn change_options(&mut self, from: &OptionMap, to: &OptionMap) {
+        if from == to {
+            return;
+        }
+        from.close(self.packet, &mut self.out.wc);
+        self.set_aside_options();
+        for key in [&mut self.flow, &mut self.base] {
+            let options = from.options(key);
+            tun_metadata::clear(key);
+            flow::extract::options(&options, key);
+            to.open(key);
+        }
+    }
+
+    /// Is back from there; `base` is what the datapath's packet was.
+    pub(crate) fn return_options(&mut self, base: &FlowKey, from: &OptionMap, to: &OptionMap) {
+        if from == to {
+            return;
+        }
+        from.close(self.packet, &mut self.out.wc);
+        self.set_aside_options();
+        tun_metadata::clear(&mut self.base);
+        tun_metadata::copy(base, &mut self.base);
+    }
+
+    /// Moves what was looked at of the packet's options out of the wildcards, where a bridge's places are.
+    fn set_aside_options(&mut self) {
+        tun_metadata::copy(&self.out.wc, &mut self.options);
+        tun_metadata::clear(&mut self.out.wc);
+    }
+
     /// Applies an outer congestion mark to the packet that came out of a tunnel (RFC 6040); false if it is dropped.
     pub(crate) fn process_ecn(&mut self) -> bool {
         if !is_tunnelled(&self.flow) || !is_ip(&self.flow) || self.flow.tun_tos() & ip::ECN_MASK != ip::ECN_CE
@@ -389,9 +422,10 @@ impl Xlate<'_> {
             Some(Fixed::Flow) => (key.id, key.flags) = (f.tun_id(), TunnelKey::KEY),
             None => {}
         }
-        if t.kind == TunnelKind::Geneve && f.tun_opts_len() != 0 {
-            let words = [f.tun_opts0(), f.tun_opts1(), f.tun_opts2(), f.tun_opts3()];
-            key.options = TunnelOptions::from_words(&words, f.tun_opts_len());
+        if t.kind == TunnelKind::Geneve {
+            let map = &self.bridge.rules.options;
+            key.options = map.options(f);
+            map.look_at_all(f, &mut self.out.wc);
         }
         if t.df {
             key.flags |= TunnelKey::DF;

@@ -62,6 +62,13 @@ pub struct Move {
     pub onf: bool,
 }
 
+/// `delete_field`: takes tunnel metadata off a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteField(
+    /// What to delete.
+    pub Field,
+);
+
 /// `push`: copies bits onto the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackPush(
@@ -97,6 +104,7 @@ pub const FAMILY: Family = Family {
         nicira_in(6, TO_V14, Len::AtLeast(16), |r| decode_move(r, 10, 16, false)),
         nicira(27, Len::Exact(24), |r| decode_stack(r).map(|s| StackPush(s).into())),
         nicira(28, Len::Exact(24), |r| decode_stack(r).map(|s| StackPop(s).into())),
+        nicira(50, Len::Exact(24), decode_delete),
     ],
     text: &[
         Text { name: "set_field", parse: parse_set_field },
@@ -168,12 +176,21 @@ fn decode_stack(r: &Raw) -> Result<Subfield, OfpError> {
     Subfield { field, ofs: r.u16(10), n_bits: r.u16(end) }.checked()
 }
 
+fn decode_delete(r: &Raw) -> Result<Action, OfpError> {
+    let (field, end) = r.field(10)?;
+    zeros(r.rest(end), OfpError::NXBRC_MUST_BE_ZERO)?;
+    match field.option() {
+        Some(_) => Ok(DeleteField(field).into()),
+        None => Err(OfpError::OFPBAC_BAD_ARGUMENT),
+    }
+}
+
 impl SetField {
     /// `load` of `value`, the low bits of which go to `dst`.
     pub fn load(dst: Subfield, value: u128) -> SetField {
         SetField {
             field: dst.field,
-            value: value << dst.ofs,
+            value: dst.place(value),
             mask: dst.mask(),
             form: SetFieldForm::Load,
             flow_has_vlan: false,
@@ -203,6 +220,14 @@ impl SetField {
 
     /// Appends a `load` for each run of set bits of the mask, of 64 bits at most, lowest first.
     fn encode_loads(&self, e: &mut Encoder) -> Result<(), OfpError> {
+        if self.field.option().is_some() {
+            // `load` knows fields of one length only.
+            e.nicira(33, |b| {
+                b.put_zeros(6);
+                self.put(Numbering::Nxm, b);
+            });
+            return Ok(());
+        }
         let mut left = self.mask;
         if self.form == SetFieldForm::SetField && self.is_whole() {
             // Bits that a field has only in the protocol's eyes are loaded, too.
@@ -214,7 +239,7 @@ impl SetField {
             let dst = Subfield { field: self.field, ofs, n_bits };
             let value = self.value >> ofs & ones(n_bits);
             left &= !dst.mask();
-            match oxm::header32(self.field) {
+            match oxm::header32(self.field).filter(|_| self.field.option().is_none()) {
                 Some(header) => e.nicira(7, |b| {
                     b.put_u16(dst.ofs_nbits());
                     b.put_u32(header);
@@ -418,6 +443,21 @@ impl Act for StackPop {
     }
 }
 
+impl Act for DeleteField {
+    fn name(&self) -> &'static str {
+        "delete_field"
+    }
+
+    fn encode(&self, e: &mut Encoder) -> Result<(), OfpError> {
+        e.nicira_of(50, 24, |b| put_header(self.0, b));
+        Ok(())
+    }
+
+    fn print(&self, out: &mut String, _: &Names) {
+        let _ = write!(out, "delete_field:{}", self.0.def().name);
+    }
+}
+
 fn parse_set_field(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     let (value, name) = arg.rsplit_once("->").ok_or_else(|| text_error!("{arg}: missing `->'"))?;
     let field =
@@ -456,10 +496,12 @@ fn parse_load(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     Ok(())
 }
 
-/// Only tunnel metadata can be deleted, and no field of it is known.
-fn parse_delete_field(arg: &str, _: &mut ParseContext) -> Result<(), TextError> {
-    match values::field_by_name(arg) {
-        Some(_) => Err(TextError::new("actions are invalid with specified match (OFPBAC_BAD_ARGUMENT)")),
-        None => Err(text_error!("{arg} is not a valid OXM field name")),
+/// Only tunnel metadata can be deleted.
+fn parse_delete_field(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
+    let field = values::field_by_name(arg).ok_or_else(|| text_error!("unknown field `{arg}'"))?;
+    if field.option().is_none() {
+        return Err(TextError::new("actions are invalid with specified match (OFPBAC_BAD_ARGUMENT)"));
     }
+    cx.push(DeleteField(field));
+    Ok(())
 }

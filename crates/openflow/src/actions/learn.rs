@@ -351,7 +351,7 @@ impl Act for Learn {
                     dst.check_src(&learned)?;
                     if let LearnSource::Number(n, _) = spec.src {
                         let (value, mask) = field::get_masked(dst.field, &learned);
-                        let value = value & !dst.mask() | n << dst.ofs;
+                        let value = value & !dst.mask() | dst.place(n);
                         field::set_match(dst.field, &mut learned, value, mask | dst.mask());
                     }
                 }

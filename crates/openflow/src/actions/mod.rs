@@ -35,7 +35,7 @@ pub use control::{
     SetTunnel,
 };
 pub use encap::{DecNshTtl, Decap, Encap, EncapProperty};
-pub use fields::{Move, SetField, SetFieldForm, StackPop, StackPush};
+pub use fields::{DeleteField, Move, SetField, SetFieldForm, StackPop, StackPush};
 pub use headers::{
     DecTtl, SetEthDst, SetEthSrc, SetIpDscp, SetIpEcn, SetIpTtl, SetIpv4Dst, SetIpv4Src, SetTpDst, SetTpSrc,
 };
@@ -49,13 +49,15 @@ pub use multi::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorit
 pub use nat::{Nat, NatAddrs, NatKind, NatPortChoice};
 pub use output::{Controller, Enqueue, Group, Output, OutputReg, OutputTrunc, PacketInReason};
 pub use sample::{Sample, SampleDirection, SampleSource};
-pub use subfield::Subfield;
+pub use subfield::{Subfield, ones};
 pub use text::{format, parse, parse_plain};
 pub use vlan::{PushVlan, SetVlanPcp, SetVlanVid, StripVlan};
 
 use check::Checker;
 use text::Text;
 use wire::{Encoder, Wire};
+
+use flow::Field;
 
 use crate::{Names, OfpError, OfpPort, Version};
 
@@ -138,7 +140,7 @@ macro_rules! actions {
 
 actions! {
     Output, OutputReg, OutputTrunc, Controller, Enqueue, Group, Bundle,
-    SetField, Move, StackPush, StackPop,
+    SetField, Move, DeleteField, StackPush, StackPop,
     SetVlanVid, SetVlanPcp, StripVlan, PushVlan,
     SetEthSrc, SetEthDst, SetIpv4Src, SetIpv4Dst, SetIpDscp, SetIpEcn, SetIpTtl, SetTpSrc, SetTpDst,
     SetMplsLabel, SetMplsTc, SetMplsTtl, DecMplsTtl, PushMpls, PopMpls,
@@ -197,6 +199,32 @@ pub fn output_to_port(actions: &[Action], port: OfpPort) -> bool {
         Action::Enqueue(e) => e.port == port,
         Action::Controller(_) => port == OfpPort::CONTROLLER,
         _ => false,
+    })
+}
+
+/// A bit for each field of tunnel metadata that `actions`, or actions within them, name.
+pub fn options_named(actions: &[Action]) -> u64 {
+    let bit = |f: Field| f.option().map_or(0, |n| 1 << n);
+    let learned = |spec: &LearnSpec| {
+        let src = if let LearnSource::Field(s) = spec.src { bit(s.field) } else { 0 };
+        let dst = match spec.dst {
+            LearnDest::Match(s) | LearnDest::Load(s) => bit(s.field),
+            LearnDest::Output => 0,
+        };
+        src | dst
+    };
+    actions.iter().fold(0, |all, action| {
+        let own = match action {
+            Action::SetField(a) => bit(a.field),
+            Action::Move(a) => bit(a.src.field) | bit(a.dst.field),
+            Action::DeleteField(a) => bit(a.0),
+            Action::StackPush(StackPush(s)) | Action::StackPop(StackPop(s)) => bit(s.field),
+            Action::OutputReg(a) => bit(a.src.field),
+            Action::Multipath(a) => bit(a.dst.field),
+            Action::Learn(a) => a.specs.iter().fold(0, |all, spec| all | learned(spec)),
+            _ => 0,
+        };
+        all | own | options_named(action.nested())
     })
 }
 

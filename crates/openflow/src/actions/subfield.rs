@@ -25,7 +25,7 @@ pub fn width(field: Field) -> u16 {
     match field {
         // The bit that says that there is a tag belongs to the field.
         Field::VlanVid | Field::DlVlan => 12,
-        _ => field.def().bits.into(),
+        _ => field.def().bits,
     }
 }
 
@@ -40,9 +40,19 @@ impl Subfield {
         self.ofs << 6 | self.n_bits.saturating_sub(1)
     }
 
-    /// Ones at the run's place in the field.
+    /// Ones at the run's place in the field; of bits beyond 128, which only options that are not carried have, none.
     pub fn mask(self) -> u128 {
-        ones(self.n_bits) << self.ofs
+        self.place(u128::MAX)
+    }
+
+    /// `bits` at the run's place in the field.
+    pub fn place(self, bits: u128) -> u128 {
+        (bits & ones(self.n_bits)).checked_shl(self.ofs.into()).unwrap_or(0)
+    }
+
+    /// The run's bits of a field's value.
+    pub fn take(self, value: u128) -> u128 {
+        value.checked_shr(self.ofs.into()).unwrap_or(0) & ones(self.n_bits)
     }
 
     /// The run, unless it lies beyond its field.

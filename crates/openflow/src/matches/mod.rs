@@ -12,7 +12,7 @@ mod read;
 pub use print::format;
 pub use read::{parse, parse_field, protocol_shorthand};
 
-use flow::{Field, Match, slot};
+use flow::{Field, FlowKey, Match, slot, tun_metadata};
 use wire::{bytes, eth};
 
 use crate::{OfpError, Protocols, PutBytes, Version, field};
@@ -42,6 +42,16 @@ pub fn any() -> Match {
     let mut m = Match::ANY;
     m.set_exact(slot::packet_type, field::PT_ETH.into());
     m
+}
+
+/// Requires of `m` the tunnel metadata that `key` has.
+pub fn with_options(m: &mut Match, key: &FlowKey) {
+    for (place, n, slot) in
+        tun_metadata::fields(key).filter(|(place, ..)| tun_metadata::is_present(key, *place))
+    {
+        let own = tun_metadata::assign_in_match(m, place, n, slot.bits / 8);
+        m.set_exact(own, key.get(slot));
+    }
 }
 
 /// Decodes Nicira's extended match: bare entries, without padding.

@@ -37,7 +37,8 @@ const ORDER: &[Field] = &[
     Field::NshFlags, Field::NshTtl, Field::NshMdtype, Field::NshNp, Field::NshSpi, Field::NshSi,
     Field::NshC1, Field::NshC2, Field::NshC3, Field::NshC4,
     Field::TunId, Field::TunFlags, Field::TunSrc, Field::TunDst, Field::TunIpv6Src, Field::TunIpv6Dst,
-    Field::TunGbpId, Field::TunGbpFlags, Field::TunErspanIdx, Field::TunErspanVer, Field::TunErspanDir,
+    // This one stands for all options.
+    Field::TunGbpId, Field::TunGbpFlags, Field::TunMetadata0, Field::TunErspanIdx, Field::TunErspanVer, Field::TunErspanDir,
     Field::TunErspanHwid, Field::TunGtpuFlags, Field::TunGtpuMsgtype,
     Field::Reg0, Field::Reg1, Field::Reg2, Field::Reg3, Field::Reg4, Field::Reg5, Field::Reg6, Field::Reg7,
     Field::Reg8, Field::Reg9, Field::Reg10, Field::Reg11, Field::Reg12, Field::Reg13, Field::Reg14, Field::Reg15,
@@ -98,7 +99,12 @@ pub fn put_entry(f: Field, value: u128, mask: u128, numbering: Numbering, out: &
 /// Appends an entry with the mask given, be it all-ones.
 pub fn put_entry_as(f: Field, value: u128, mask: Option<u128>, numbering: Numbering, out: &mut Vec<u8>) {
     let Some((header, experimenter)) = header(f, numbering) else { return };
-    let len = u32::from(f.def().bytes);
+    let most = u32::from(f.def().bytes);
+    let len = match f.option() {
+        Some(_) => u32::from(field::option_bytes(value, mask.unwrap_or(u128::MAX))),
+        None => most,
+    };
+    let header = header - (most - len);
     out.put_u32(if mask.is_some() { header + 0x100 + len } else { header });
     if experimenter != 0 {
         out.put_u32(experimenter);
@@ -133,7 +139,9 @@ pub fn pull_header(data: &[u8]) -> Result<(Field, bool, usize), OfpError> {
     let def = Field::by_header(raw, experimenter).ok_or(OfpError::OFPBMC_BAD_FIELD)?;
     let masked = raw & 0x100 != 0;
     let bytes = u32::from(def.bytes) * if masked { 2 } else { 1 };
-    if raw & 0xff != bytes + (n - 4) {
+    // Options are as long as they are.
+    let fits = def.field.option().is_some() && raw & 0xff <= bytes && (!masked || raw & 1 == 0);
+    if !fits && raw & 0xff != bytes + (n - 4) {
         return Err(OfpError::OFPBMC_BAD_FIELD);
     }
     Ok((def.field, masked, n as usize))
@@ -158,8 +166,10 @@ fn unknown_field(data: &[u8]) -> OfpError {
     if raw & 0x100 != 0 && beyond { OfpError::OFPBMC_BAD_WILDCARDS } else { OfpError::OFPBMC_BAD_FIELD }
 }
 
-fn uint(data: &[u8]) -> u128 {
-    data.iter().fold(0, |n, b| n << 8 | u128::from(*b))
+/// The number in `data`; `None` if it has more than 16 bytes that count.
+fn uint(data: &[u8]) -> Option<u128> {
+    let (beyond, low) = data.split_at(data.len().saturating_sub(16));
+    beyond.iter().all(|b| *b == 0).then(|| low.iter().fold(0, |n, b| n << 8 | u128::from(*b)))
 }
 
 /// The entry at the start of `data`, and how many bytes it takes.
@@ -169,8 +179,11 @@ pub fn pull_entry(data: &[u8]) -> Result<(Entry, usize), OfpError> {
         OfpError::OFPBMC_BAD_FIELD => unknown_field(data),
         e => e,
     })?;
-    let width = usize::from(field.def().bytes);
-    let part = |at: usize| data.get(at..at + width).map(uint).ok_or(OfpError::OFPBMC_BAD_LEN);
+    let width = (total - n) / if masked { 2 } else { 1 };
+    let part = |at: usize| {
+        let bytes = data.get(at..at + width).ok_or(OfpError::OFPBMC_BAD_LEN)?;
+        uint(bytes).ok_or(OfpError::OFPBMC_BAD_VALUE)
+    };
     let value = part(n)?;
     let mask = if masked { part(n + width)? } else { field::byte_mask(field) };
     if value & !mask != 0 {
@@ -239,6 +252,9 @@ fn apply(m: &mut Match, entry: Entry, strictness: Strictness, replaces: bool) ->
         return Err(OfpError::OFPBMC_DUP_FIELD);
     }
     field::set_match(f, m, value, mask);
+    if f.option().is_some() && f.slot_in(&m.key).bits == 0 {
+        return Err(OfpError::NXTTMFC_TABLE_FULL);
+    }
     Ok(())
 }
 
@@ -247,6 +263,10 @@ pub fn encode(m: &Match, cookie: CookieMatch, numbering: Numbering, out: &mut Ve
     for f in ORDER.iter().copied() {
         if f == Field::VlanTci {
             put_vlan(m, numbering, out);
+            continue;
+        }
+        if f == Field::TunMetadata0 {
+            put_options(m, numbering, out);
             continue;
         }
         let (value, mask) = field::get_masked(f, m);
@@ -285,6 +305,14 @@ fn wanted(f: Field, m: &Match, numbering: Numbering) -> bool {
         _ if (Field::Reg0..=Field::Reg31).contains(&f) => !pairs,
         _ if (Field::Xreg0..=Field::Xreg15).contains(&f) => pairs,
         _ => true,
+    }
+}
+
+/// Fields of tunnel metadata, those too of which no bit matters.
+fn put_options(m: &Match, numbering: Numbering, out: &mut Vec<u8>) {
+    for f in field::options(m) {
+        let (value, mask) = field::get_masked(f, m);
+        put_entry_as(f, value, (mask != u128::MAX).then_some(mask), numbering, out);
     }
 }
 

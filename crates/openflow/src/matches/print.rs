@@ -163,6 +163,12 @@ impl Printer<'_> {
         if mask != 0 {
             self.item("tun_flags", values::tunnel_flags(flags, mask));
         }
+        for f in field::options(self.m) {
+            if field::is_wild(f, self.m) {
+                self.word(f.def().name);
+            }
+            self.hex(f.def().name, f);
+        }
         self.hex("metadata", Field::Metadata);
         if self.m.wc.in_port() != 0 {
             self.item("in_port", self.names.port(OfpPort(self.m.key.in_port())));

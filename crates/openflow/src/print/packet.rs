@@ -149,6 +149,7 @@ pub fn flow(key: &FlowKey) -> String {
             m.set_exact(def.slot, key.get(def.slot));
         }
     }
+    matches::with_options(&mut m, key);
     matches::format(&m, FlowMod::DEFAULT_PRIORITY, &Names::none())
 }
 

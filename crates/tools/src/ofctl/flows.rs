@@ -12,7 +12,7 @@ use openflow::msg::{
 };
 use openflow::print::{self, Verbosity};
 use openflow::text::{TextError, flow};
-use openflow::{FlowMod, FlowModCommand, Names, Protocols, Version};
+use openflow::{FlowMod, FlowModCommand, Names, Protocols, Version, field};
 
 use super::options::SortKey;
 use super::vconn::{Received, Vconn, next_xid};
@@ -375,9 +375,8 @@ fn compare(keys: &[SortKey], a: &FlowStats, b: &FlowStats) -> Ordering {
 
 /// Flows that match the field come before those that do not, whichever the direction would be; by value among themselves.
 fn compare_field(field: Field, a: &FlowStats, b: &FlowStats) -> Ordering {
-    let slot = field.def().slot;
-    let has = |f: &FlowStats| f.matcher.wc.get(slot) != 0;
-    let value = |f: &FlowStats| f.matcher.key.get(slot);
+    let has = |f: &FlowStats| !field::is_wild(field, &f.matcher);
+    let value = |f: &FlowStats| field::get(field, &f.matcher.key);
     has(a).cmp(&has(b)).then_with(|| value(a).cmp(&value(b)))
 }
 
