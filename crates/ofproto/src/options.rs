@@ -67,9 +67,11 @@ impl OptionMap {
     }
 
     fn add(&mut self, new: &TlvMap) -> Result<(), OfpError> {
-        let same_option = |row: &TlvMap| (row.class, row.kind) == (new.class, new.kind);
-        if self.rows().any(|(_, row)| same_option(row) || row.index == new.index) {
+        if self.rows().any(|(_, row)| row.index == new.index) {
             return Err(OfpError::NXTTMFC_ALREADY_MAPPED);
+        }
+        if self.rows().any(|(_, row)| (row.class, row.kind) == (new.class, new.kind)) {
+            return Err(OfpError::NXTTMFC_DUP_ENTRY);
         }
         if new.len == 0 {
             return Err(OfpError::NXTTMFC_BAD_OPT_LEN);
@@ -120,14 +122,13 @@ impl OptionMap {
         Ok(Some(bound))
     }
 
-    /// Refuses actions on fields that are not mapped.
+    /// Refuses actions on fields that are not mapped, or on bits that they do not have.
     pub fn check(&self, list: &[Action]) -> Result<(), OfpError> {
-        let mapped = self.rows().fold(0, |mapped, (_, row)| mapped | 1u64 << row.index);
-        if actions::options_named(list) & !mapped == 0 {
-            Ok(())
-        } else {
-            Err(OfpError::NXFMFC_INVALID_TLV_FIELD)
-        }
+        actions::options_named(list).iter().try_for_each(|(n, bits)| {
+            let row = self.rows().find(|(_, row)| row.index == u16::from(*n));
+            let (_, row) = row.ok_or(OfpError::NXFMFC_INVALID_TLV_FIELD)?;
+            if *bits > u16::from(row.len) * 8 { Err(OfpError::OFPBAC_BAD_SET_LEN) } else { Ok(()) }
+        })
     }
 
     /// Gives a key the bridge's places: filled from the options that it has, or from places that it had in another order.
@@ -145,7 +146,9 @@ impl OptionMap {
             let n = row.index as u8;
             let own = tun_metadata::assign(key, place, n, row.len);
             let value = if before.tun_opts_len() == 0 {
-                tun_metadata::slot_of(&before, n).map(|slot| before.get(slot))
+                let old = tun_metadata::fields(&before).find(|(_, number, _)| *number == n);
+                old.filter(|(at, ..)| tun_metadata::is_present(&before, *at))
+                    .map(|(.., slot)| before.get(slot))
             } else {
                 let same = |o: &packet::TunnelOption<'_>| {
                     (o.class, o.kind, o.data.len()) == (row.class, row.kind, usize::from(row.len))
@@ -302,7 +305,7 @@ mod tests {
         assert_eq!(map(&[row(1, 20, 0)]), Err(full));
         assert_eq!(map(&(0..8).map(|n| row(n, 4, n.into())).collect::<Vec<_>>()), Err(full));
         assert_eq!(map(&(0..4).map(|n| row(n, 16, n.into())).collect::<Vec<_>>()), Err(full));
-        assert_eq!(map(&[row(1, 4, 0), row(1, 4, 1)]), Err(OfpError::NXTTMFC_ALREADY_MAPPED));
+        assert_eq!(map(&[row(1, 4, 0), row(1, 4, 1)]), Err(OfpError::NXTTMFC_DUP_ENTRY));
         assert_eq!(map(&[row(1, 4, 0), row(2, 4, 0)]), Err(OfpError::NXTTMFC_ALREADY_MAPPED));
         let two = map(&[row(1, 4, 0), row(2, 16, 1)]).unwrap();
         let delete = |maps: Vec<TlvMap>| TlvTableMod { command: TlvCommand::Delete, maps };

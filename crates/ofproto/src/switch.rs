@@ -47,6 +47,11 @@ impl TableConfig {
     }
 }
 
+/// A bit for each number below 64.
+fn bits(numbers: impl IntoIterator<Item = u8>) -> u64 {
+    numbers.into_iter().fold(0, |all, n| all | 1 << n)
+}
+
 /// The tables, groups and meters as they were.
 pub struct Checkpoint {
     current: Snapshot,
@@ -152,10 +157,10 @@ impl Ofproto {
         let rules = self.current.tables().flat_map(|(_, table)| table.rules.values());
         let in_rules = rules.fold(0, |used, rule| {
             let matched = field::options(&rule.spec.matcher).filter_map(Field::option);
-            used | matched.fold(0, |used, n| used | 1u64 << n) | options_named(&rule.spec.actions)
+            used | bits(matched) | bits(options_named(&rule.spec.actions).into_keys())
         });
         let buckets = self.current.groups().flat_map(|group| &group.buckets);
-        let used = buckets.fold(in_rules, |used, bucket| used | options_named(&bucket.actions));
+        let used = buckets.fold(in_rules, |used, b| used | bits(options_named(&b.actions).into_keys()));
         self.current.options = Arc::new(self.current.options.changed(change, used)?);
         self.touch();
         Ok(())

@@ -9,11 +9,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use flow::{FlowKey, Match, slot, tun_metadata};
+use flow::{Field, FlowKey, Match, slot, tun_metadata};
 use ofproto::OptionMap;
 use openflow::actions::PacketInReason;
 use openflow::msg::{AsyncKind, Continuation, Message, PacketIn, PacketOut};
-use openflow::{OfpError, OfpPort, Version};
+use openflow::{OfpError, OfpPort, Version, field};
 use packet::{FlatPacket, OdpPort, PacketMeta};
 use xlate::{Frozen, FrozenTable, Outcome, SideEffects};
 
@@ -231,6 +231,9 @@ fn received(odp: OdpPort, in_port: OfpPort, data: &[u8], metadata: &Match) -> (P
         *to = *to & !wc | from & wc;
     }
     tun_metadata::copy(&metadata.key, &mut key);
+    field::options(metadata)
+        .filter_map(Field::option)
+        .for_each(|n| tun_metadata::set_present(&mut key, n, true));
     key.set_in_port(in_port.0);
     (meta, key)
 }

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
-use flow::{FlowKey, ct_state};
-use openflow::matches;
+use flow::{Field, FlowKey, ct_state, tun_metadata};
+use openflow::{field, matches};
 use xlate::{Fork, Outcome, Request, SideEffects, ct_state_text, flow_text, megaflow_text};
 
 use crate::core::{Switch, View, ViewMemory};
@@ -38,6 +38,9 @@ impl Switch {
         let (m, _) =
             matches::parse(flow, &names).map_err(|e| format!("Bad openflow flow syntax: {flow}: {e}"))?;
         let mut key = m.key;
+        field::options(&m)
+            .filter_map(Field::option)
+            .for_each(|n| tun_metadata::set_present(&mut key, n, true));
         if key.eth_type() == 0 && key.packet_type() == 0 {
             key.set_eth_type(0);
         }
@@ -86,7 +89,11 @@ impl Switch {
         untracked.set(flow::slot::ct_label, end.get(flow::slot::ct_label));
         let same = changed == flow_text(&untracked, &names);
         *out += &format!("\nFinal flow: {}\n", if same { "unchanged" } else { &changed });
-        *out += &format!("Megaflow: {}\n", megaflow_text(key, &wc, &names));
+        let mut matched = *key;
+        if let Some(bridge) = view.network.bridges.get(bridge) {
+            bridge.rules.options.open(&mut matched);
+        }
+        *out += &format!("Megaflow: {}\n", megaflow_text(&matched, &wc, &names));
         *out += &format!("Datapath actions: {}\n", odp::text::ActionList(&actions));
         if let Some(error) = error {
             *out += &format!("Translation failed ({}), packet is dropped.\n", error.text());

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use flow::{FlowKey, Frag, Wildcards, slot};
+use flow::{FlowKey, Frag, Wildcards, slot, tun_metadata};
 use odp::cookie::SlowPath;
 use ofproto::{Rule, TableMiss};
 use openflow::{Action, OfpPort, actions, matches};
@@ -296,7 +296,10 @@ impl<'a> Xlate<'a> {
             self.out.actions = vec![odp::Action::Drop(error.code())];
         }
         let wc = &mut self.out.wc;
-        self.bridge.rules.options.close(key, wc);
+        // A packet that is only told of has its options as fields.
+        if tun_metadata::fields(key).next().is_none() || key.tun_opts_len() != 0 {
+            self.bridge.rules.options.close(key, wc);
+        }
         wc.fold(&self.options);
         crate::tunnel::forget(key, wc);
         // Registers and the like start from known values: they are no part of a megaflow.

@@ -58,18 +58,15 @@ pub fn timeless(dump: &str) -> String {
 
 /// The frames in a capture file that a dummy port writes, as hexadecimal digits. It is whole once the command that caused
 /// the last frame has been answered.
-///
-/// # Panics
-/// When there is no such file, or it is not whole.
-#[track_caller]
 pub fn captured(file: &str) -> Vec<String> {
-    let bytes = std::fs::read(file).expect("a capture");
+    let bytes = std::fs::read(file).unwrap_or_default();
     let mut frames = Vec::new();
     let mut rest = bytes.get(24..).unwrap_or_default();
     while let Some((head, more)) = rest.split_at_checked(16) {
         let len = u32::from_le_bytes(head[8..12].try_into().expect("four bytes")) as usize;
-        frames.push(testkit::to_hex(&more[..len]));
-        rest = &more[len..];
+        let Some((frame, more)) = more.split_at_checked(len) else { break };
+        frames.push(testkit::to_hex(frame));
+        rest = more;
     }
     frames
 }

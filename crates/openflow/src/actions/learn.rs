@@ -226,6 +226,13 @@ fn put_subfield(s: Subfield, b: &mut Vec<u8>) {
 }
 
 impl LearnSpec {
+    /// The fields that it reads or writes.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Subfield> + use<> {
+        let src = if let LearnSource::Field(s) = self.src { Some(s) } else { None };
+        let dst = if let LearnDest::Match(s) | LearnDest::Load(s) = self.dst { Some(s) } else { None };
+        src.into_iter().chain(dst)
+    }
+
     fn n_bits(&self) -> u16 {
         match self.src {
             LearnSource::Field(s) => s.n_bits,

@@ -57,7 +57,7 @@ use check::Checker;
 use text::Text;
 use wire::{Encoder, Wire};
 
-use flow::Field;
+use std::collections::BTreeMap;
 
 use crate::{Names, OfpError, OfpPort, Version};
 
@@ -202,30 +202,34 @@ pub fn output_to_port(actions: &[Action], port: OfpPort) -> bool {
     })
 }
 
-/// A bit for each field of tunnel metadata that `actions`, or actions within them, name.
-pub fn options_named(actions: &[Action]) -> u64 {
-    let bit = |f: Field| f.option().map_or(0, |n| 1 << n);
-    let learned = |spec: &LearnSpec| {
-        let src = if let LearnSource::Field(s) = spec.src { bit(s.field) } else { 0 };
-        let dst = match spec.dst {
-            LearnDest::Match(s) | LearnDest::Load(s) => bit(s.field),
-            LearnDest::Output => 0,
+/// The fields of tunnel metadata that `actions`, or actions within them, name, and of how many bits each must be at least.
+pub fn options_named(actions: &[Action]) -> BTreeMap<u8, u16> {
+    let mut named = BTreeMap::new();
+    name_options(actions, &mut named);
+    named
+}
+
+fn name_options(actions: &[Action], named: &mut BTreeMap<u8, u16>) {
+    for action in actions {
+        let whole = |field| Subfield { field, ofs: 0, n_bits: 0 };
+        let parts: Vec<Subfield> = match action {
+            Action::SetField(a) => vec![whole(a.field)],
+            Action::DeleteField(a) => vec![whole(a.0)],
+            Action::Move(a) => vec![a.src, a.dst],
+            Action::StackPush(StackPush(s)) | Action::StackPop(StackPop(s)) => vec![*s],
+            Action::OutputReg(a) => vec![a.src],
+            Action::Multipath(a) => vec![a.dst],
+            Action::Learn(a) => a.specs.iter().flat_map(LearnSpec::fields).collect(),
+            _ => Vec::new(),
         };
-        src | dst
-    };
-    actions.iter().fold(0, |all, action| {
-        let own = match action {
-            Action::SetField(a) => bit(a.field),
-            Action::Move(a) => bit(a.src.field) | bit(a.dst.field),
-            Action::DeleteField(a) => bit(a.0),
-            Action::StackPush(StackPush(s)) | Action::StackPop(StackPop(s)) => bit(s.field),
-            Action::OutputReg(a) => bit(a.src.field),
-            Action::Multipath(a) => bit(a.dst.field),
-            Action::Learn(a) => a.specs.iter().fold(0, |all, spec| all | learned(spec)),
-            _ => 0,
-        };
-        all | own | options_named(action.nested())
-    })
+        for part in parts {
+            if let Some(n) = part.field.option() {
+                let most = named.entry(n).or_default();
+                *most = (part.ofs + part.n_bits).max(*most);
+            }
+        }
+        name_options(action.nested(), named);
+    }
 }
 
 /// True if `actions`, or actions within them, name the group.
