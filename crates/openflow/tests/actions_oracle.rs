@@ -86,7 +86,7 @@ fn same(mine: &str, theirs: &str) -> bool {
         // Which of several faults is told first, and under which of the names of a bad field or list, is left open.
         (Some(_), Some(_)) => true,
         // The C program lets unknown reasons and hashes pass, and bits beyond a field in learn, until they are used.
-        // Tunnel metadata is not known here.
+        // Tunnel metadata has at most 16 bytes here, and no mask where only its name is meant.
         (Some(mine), None) => {
             let unknown = theirs.contains("<unknown>") || theirs.to_lowercase().contains("tun_metadata");
             unknown
