@@ -50,7 +50,12 @@ pub fn timeless(dump: &str) -> String {
         }
         let parts =
             line.split(", ").filter(|part| !part.starts_with("idle_age=") && !part.starts_with("hard_age="));
-        let parts = parts.map(|part| if part.starts_with("duration=") { "duration=?" } else { part });
+        let parts = parts.map(|part| match part.split_once(" idle_age=") {
+            _ if part.starts_with("duration=") => "duration=?",
+            // Flags are not set off from it.
+            Some((flags, _)) => flags,
+            None => part,
+        });
         parts.collect::<Vec<_>>().join(", ")
     };
     dump.lines().map(|line| blank(line) + "\n").collect()
