@@ -204,11 +204,11 @@ fn behind(theirs: &Suite, program: &str) -> Vec<String> {
     let mut said = vec![at.ok(theirs, "ovs-appctl", &["-t", &control, "exit"])];
     at.await_true("the end of the monitor", || fs::metadata(&pid_file).is_err());
     let control = start("lock mine", "locks");
-    // The second `steal` is refused, of which nobody is told.
-    for order in ["lock", "unlock", "steal", "steal", "unlock"] {
+    // Each is answered before the next; the second `steal` is refused, of which nobody is told.
+    for (order, answers) in [("lock", 2), ("unlock", 3), ("steal", 4), ("steal", 4), ("unlock", 5)] {
         said.push(at.ok(theirs, "ovs-appctl", &["-t", &control, order, "theirs"]));
+        at.await_true("the answers", || read("locks").lines().count() == answers);
     }
-    at.await_true("five answers", || read("locks").lines().count() == 5);
     said.push(at.ok(theirs, "ovs-appctl", &["-t", &control, "exit"]));
     said.extend(["rows", "locks"].iter().flat_map(|name| comparable(&read(name), "ovsdb-client", &at)));
     said
