@@ -6,7 +6,7 @@
 //! Where one place in the key has several names (`tcp_src`, `udp_src`, `icmp_type`), rows share the slot and differ
 //! in prerequisites. Spec: ovs-fields(7); OpenFlow 1.5.1 section 7.2.3.
 //!
-//! The file is long because it is one table.
+//! Size: it is one table.
 
 use crate::slot;
 use crate::{FlowKey, Slot};
