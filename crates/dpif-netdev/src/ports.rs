@@ -7,7 +7,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use netdev::{BufferPool, Frame, FrameBatch, Netdev, Polling, QueueCounts, RxQueue, TxDrops, TxQueue};
+use netdev::{
+    BufferPool, Frame, FrameBatch, Netdev, Polling, QueueCounts, RxDrops, RxQueue, TxDrops, TxQueue,
+};
 use packet::OdpPort;
 
 use crate::Class;
@@ -103,11 +105,17 @@ impl PortEntry {
         QueueCounts { rx: self.rx.len() as u32, tx: self.tx.len() as u32 }
     }
 
-    pub(crate) fn receive(&self, queue: usize, pool: &mut BufferPool, batch: &mut FrameBatch) -> usize {
-        let receive = |rx: &mut Box<dyn RxQueue>| rx.receive(pool, batch);
-        let n = self.rx.get(queue).and_then(|rx| lock(rx).as_mut().map(receive)).unwrap_or(0);
+    /// Receives a batch; returns how many packets that were, and what was lost.
+    pub(crate) fn receive(
+        &self,
+        queue: usize,
+        pool: &mut BufferPool,
+        batch: &mut FrameBatch,
+    ) -> (usize, RxDrops) {
+        let receive = |rx: &mut Box<dyn RxQueue>| (rx.receive(pool, batch), rx.take_drops());
+        let got = self.rx.get(queue).and_then(|rx| lock(rx).as_mut().map(receive)).unwrap_or_default();
         batch.set_in_port(self.number);
-        n
+        got
     }
 
     /// True if packets of one thread may go by several queues.

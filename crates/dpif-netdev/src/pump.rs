@@ -139,7 +139,12 @@ impl Pump {
 
     /// Moves one batch from a port's queue; returns how many packets that were.
     pub(crate) fn poll(&mut self, shared: &Shared, port: &PortEntry, queue: usize, perf: &Perf) -> usize {
-        let n = port.receive(queue, &mut self.pool, &mut self.batch);
+        let (n, lost) = port.receive(queue, &mut self.pool, &mut self.batch);
+        if !lost.is_none() {
+            let mut drops = Drops::default();
+            lost.iter().for_each(|(reason, n)| drops.add(Some(port.number), reason, u64::from(n)));
+            drops.count(&mut self.worker, shared);
+        }
         if n != 0 {
             perf.received(n);
             self.table(shared);

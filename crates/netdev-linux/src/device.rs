@@ -254,15 +254,14 @@ impl Netdev for LinuxNetdev {
     fn stats(&self) -> Result<NetdevStats, NetdevError> {
         let kernel = self.links.stats(&self.name);
         match &self.io {
-            Io::Packet(_) => kernel,
-            Io::Xdp(port) => kernel
-                .map(|stats| NetdevStats { rx_dropped: stats.rx_dropped.map(|n| n + port.lost()), ..stats }),
+            Io::Packet(port) => kernel.map(|stats| port.added_to(stats)),
+            Io::Xdp(port) => kernel.map(|stats| port.added_to(stats)),
             Io::Elsewhere if self.kind == "system" => kernel,
             Io::Elsewhere => kernel.map(NetdevStats::swapped),
             // What the device sends, the switch receives.
-            Io::Tap(tap) => Ok(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped)),
+            Io::Tap(tap) => Ok(tap.added_to(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped))),
             // What the device sends, our end receives.
-            Io::Veth(pair) => self.links.stats(pair.name()),
+            Io::Veth(pair) => self.links.stats(pair.name()).map(|stats| pair.port().added_to(stats)),
         }
     }
 

@@ -26,6 +26,7 @@
 
 mod device;
 mod ethtool;
+mod losses;
 mod packet_port;
 mod rtnl;
 mod sys;

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
-use netdev::{BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Queues, RxQueue, TxDrops, TxQueue};
-use packet::{OdpPort, PacketBuf};
+use netdev::{
+    BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Queues, RxDrops, RxQueue, TxDrops, TxQueue,
+};
+use packet::{BATCH, OdpPort, PacketBuf};
 
+use crate::losses::Losses;
 use crate::sys::{self, VNET_LEN};
 use crate::vnet;
 
@@ -38,6 +41,8 @@ struct Counters {
     rx_bytes: AtomicU64,
     tx_packets: AtomicU64,
     tx_bytes: AtomicU64,
+    /// Packets for a device that was down: the device counts them too.
+    tx_down: AtomicU64,
 }
 
 /// An open TAP device.
@@ -46,6 +51,7 @@ pub(crate) struct Tap {
     /// The kernel takes UDP super-packets.
     uso: bool,
     counters: Counters,
+    losses: Losses,
     taken: AtomicBool,
 }
 
@@ -79,7 +85,8 @@ impl Tap {
         if !uso {
             sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP)?;
         }
-        Ok(Arc::new(Tap { file, uso, counters: Counters::default(), taken: AtomicBool::new(false) }))
+        let (counters, losses, taken) = (Counters::default(), Losses::default(), AtomicBool::new(false));
+        Ok(Arc::new(Tap { file, uso, counters, losses, taken }))
     }
 
     /// Both queues; `None` while somebody has them.
@@ -88,7 +95,15 @@ impl Tap {
             return None;
         }
         let tx = |_| Box::new(Tx(self.clone())) as Box<dyn TxQueue>;
-        Some(Queues { rx: vec![Box::new(Rx(self.clone()))], tx: (0..TX_QUEUES).map(tx).collect() })
+        Some(Queues {
+            rx: vec![Box::new(Rx { tap: self.clone(), drops: RxDrops::default() })],
+            tx: (0..TX_QUEUES).map(tx).collect(),
+        })
+    }
+
+    /// The device's counters with what was lost at our end.
+    pub(crate) fn added_to(&self, stats: NetdevStats) -> NetdevStats {
+        self.losses.added_to(stats)
     }
 
     /// What went through our end: all that can be told while the device is in another network namespace.
@@ -99,50 +114,94 @@ impl Tap {
             rx_bytes: n(&self.counters.rx_bytes),
             tx_packets: n(&self.counters.tx_packets),
             tx_bytes: n(&self.counters.tx_bytes),
+            tx_dropped: n(&self.counters.tx_down),
             ..NetdevStats::default()
         }
     }
 }
 
-struct Rx(Arc<Tap>);
+/// What reading from the device, or writing to it, came to when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Retry,
+    /// Nothing to be read now, or no room to write.
+    NotNow,
+    /// The kernel's word for a device that is down.
+    Down,
+    Other,
+}
+
+fn failure(e: &io::Error) -> Failure {
+    match e.raw_os_error() {
+        Some(libc::EINTR) => Failure::Retry,
+        Some(libc::EAGAIN) => Failure::NotNow,
+        Some(libc::EIO | libc::EBADFD) => Failure::Down,
+        _ => Failure::Other,
+    }
+}
+
+struct Rx {
+    tap: Arc<Tap>,
+    /// What was lost since somebody asked.
+    drops: RxDrops,
+}
 
 impl Drop for Rx {
     fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Release);
+        self.tap.taken.store(false, Ordering::Release);
     }
 }
 
 impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
         let mut slots = pool.take_slots(1);
-        let (mut packets, mut bytes) = (0, 0);
+        let (mut packets, mut bytes, mut drops, mut errors) = (0, 0, RxDrops::default(), 0);
         while let Some(slot) = slots.first_mut().filter(|_| !out.is_full()) {
             let mut header = [0; VNET_LEN];
             let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(slot.spare())];
-            match (&self.0.file).read_vectored(&mut parts) {
+            match (&self.tap.file).read_vectored(&mut parts) {
                 Ok(n) if n > VNET_LEN => slot.extend(n - VNET_LEN),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // Nothing there, or the device is down.
-                _ => break,
+                Ok(_) => break,
+                Err(e) => match failure(&e) {
+                    Failure::Retry => continue,
+                    Failure::NotNow | Failure::Down => break,
+                    // The kernel could not describe a packet, which is gone; others may be behind it.
+                    Failure::Other if errors < BATCH => {
+                        errors += 1;
+                        drops.unknown += 1;
+                        continue;
+                    }
+                    Failure::Other => break,
+                },
             }
             let len = slot.len() as u64;
             let Ok(offload) = vnet::decode(&header) else {
+                drops.unknown += 1;
                 slot.reset(Frame::HEADROOM);
                 continue;
             };
             *slot.offload_mut() = offload;
-            let Some(frame) = pool.frame_from(slot) else { continue };
+            let Some(frame) = pool.frame_from(slot) else {
+                drops.memory += 1;
+                continue;
+            };
             bytes += len;
             packets += u64::from(out.push_from(OdpPort::NONE, frame).is_ok());
         }
         pool.give_slots(slots);
-        self.0.counters.rx_packets.fetch_add(packets, Ordering::Relaxed);
-        self.0.counters.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tap.counters.rx_packets.fetch_add(packets, Ordering::Relaxed);
+        self.tap.counters.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tap.losses.received(&drops);
+        self.drops.add(&drops);
         packets as usize
     }
 
+    fn take_drops(&mut self) -> RxDrops {
+        std::mem::take(&mut self.drops)
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.0.file.as_fd())
+        Some(self.tap.file.as_fd())
     }
 }
 
@@ -163,6 +222,8 @@ impl TxQueue for Tx {
                 Err(SegmentError::NoMemory) => drops.memory += 1,
             }
         }
+        self.0.counters.tx_down.fetch_add(drops.down.into(), Ordering::Relaxed);
+        self.0.losses.sent(&TxDrops { down: 0, ..drops });
         drops
     }
 }
@@ -177,10 +238,11 @@ impl Tx {
                     self.0.counters.tx_packets.fetch_add(1, Ordering::Relaxed);
                     self.0.counters.tx_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
                 }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // The kernel's word for a device that is down.
-                Err(e) if e.raw_os_error() == Some(libc::EIO) => drops.down += 1,
-                Err(_) => drops.failed += 1,
+                Err(e) => match failure(&e) {
+                    Failure::Retry => continue,
+                    Failure::Down => drops.down += 1,
+                    Failure::NotNow | Failure::Other => drops.failed += 1,
+                },
             }
             return;
         }

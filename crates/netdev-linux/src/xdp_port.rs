@@ -11,22 +11,23 @@
 //!
 //! Spec: ovs-vswitchd.conf.db(5), `options:xdp-mode`, `options:n_rxq`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver, partial_checksum};
 use netdev::{
-    BufferPool, Frame, FrameBatch, NetdevError, Options, Polling, QueueCounts, Queues, RxQueue, TxDrops,
-    TxQueue,
+    BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Options, Polling, QueueCounts, Queues, RxDrops,
+    RxQueue, TxDrops, TxQueue,
 };
 use packet::{BATCH, L4Checksum, OdpPort, PacketBuf};
 
+use crate::losses::Losses;
 use crate::packet_port::PacketPort;
 use crate::rtnl::Links;
-use crate::sys::xdp::{Attach, Bind, FRAME_MAX, Program, XdpRx, XdpTx, open};
+use crate::sys::xdp::{Attach, Bind, Counters, FRAME_MAX, Program, Statistics, XdpRx, XdpTx, open};
 
 /// Receive queues of a port at most.
 const MAX_QUEUES: u32 = 64;
@@ -85,6 +86,25 @@ struct State {
     taken: Option<Taken>,
     /// Queues that still live.
     live: usize,
+    /// What each queue's socket lost: those that went, and where to ask the one that lives.
+    lost: BTreeMap<u32, (Statistics, Option<Counters>)>,
+    /// The packet socket that does the work instead.
+    fallback: Option<Arc<PacketPort>>,
+}
+
+impl State {
+    /// What the sockets of a queue have lost, altogether.
+    fn lost(&self, queue: u32) -> Statistics {
+        self.lost.get(&queue).map_or(Statistics::default(), |(gone, live)| {
+            live.as_ref().map_or(*gone, |live| gone.plus(&live.read()))
+        })
+    }
+
+    /// A queue's socket goes: what it lost stays.
+    fn retire(&mut self, queue: u32) {
+        let all = self.lost(queue);
+        self.lost.insert(queue, (all, None));
+    }
 }
 
 /// A device by AF_XDP.
@@ -93,8 +113,7 @@ pub(crate) struct XdpPort {
     polling: Polling,
     links: Arc<Links>,
     state: Mutex<State>,
-    /// Packets that the kernel could not give us for want of room.
-    lost: AtomicU64,
+    losses: Arc<Losses>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -103,9 +122,10 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl XdpPort {
     pub(crate) fn new(name: &str, polling: Polling, links: Arc<Links>) -> Arc<XdpPort> {
-        let state = State { wanted: Wanted { mode: None, queues: 1 }, taken: None, live: 0 };
-        let (state, lost) = (Mutex::new(state), AtomicU64::new(0));
-        Arc::new(XdpPort { name: name.to_owned(), polling, links, state, lost })
+        let wanted = Wanted { mode: None, queues: 1 };
+        let state = State { wanted, taken: None, live: 0, lost: BTreeMap::new(), fallback: None };
+        let (state, losses) = (Mutex::new(state), Arc::default());
+        Arc::new(XdpPort { name: name.to_owned(), polling, links, state, losses })
     }
 
     pub(crate) fn polling(&self) -> Polling {
@@ -129,9 +149,26 @@ impl XdpPort {
         taken.wanted != state.wanted || now.is_some_and(|index| index != taken.ifindex)
     }
 
-    /// Packets lost before they came to us.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    /// The device's counters with what was lost at our end, and in the rings between.
+    pub(crate) fn added_to(&self, stats: NetdevStats) -> NetdevStats {
+        let state = lock(&self.state);
+        if let Some(port) = &state.fallback {
+            port.count_missed();
+        }
+        let mut stats = self.losses.added_to(stats);
+        for queue in state.lost.keys() {
+            let lost = state.lost(*queue);
+            // What an empty fill ring lost is in rx_dropped as well.
+            stats.rx_missed_errors = stats.rx_missed_errors.map(|n| n + lost.rx_dropped + lost.rx_ring_full);
+            stats.tx_dropped = stats.tx_dropped.map(|n| n + lost.tx_invalid_descs);
+            let each = [
+                ("rx_dropped", lost.rx_dropped + lost.rx_ring_full),
+                ("rx_invalid_descs", lost.rx_invalid_descs),
+                ("tx_invalid_descs", lost.tx_invalid_descs),
+            ];
+            stats.custom.extend(each.map(|(name, n)| (format!("xsk_queue_{queue}_{name}"), n)));
+        }
+        stats
     }
 
     pub(crate) fn set_options(&self, options: &Options) -> Result<(), NetdevError> {
@@ -185,7 +222,11 @@ impl XdpPort {
         }
         let ifindex = self.links.find(&self.name)?.info.index;
         let wanted = state.wanted;
-        let (queues, mode) = match self.open(ifindex, wanted) {
+        // What it missed is counted before it goes.
+        if let Some(port) = state.fallback.take() {
+            port.count_missed();
+        }
+        let (queues, mode) = match self.open(ifindex, wanted, &mut state) {
             Ok((mode, queues)) => {
                 log::info!(target: "netdev_afxdp", "{}: {} mode, {} queues", self.name, mode.name(), wanted.queues);
                 state.live = 2 * wanted.queues as usize;
@@ -193,8 +234,11 @@ impl XdpPort {
             }
             Err(why) => {
                 log::warn!(target: "netdev_afxdp", "{}: AF_XDP cannot be used ({why}), using AF_PACKET", self.name);
-                let port = PacketPort::open(&self.name, ifindex, self.links.clone(), None).ok()?;
-                (port.queues()?, Err(why))
+                let (links, losses) = (self.links.clone(), self.losses.clone());
+                let port = PacketPort::counting(&self.name, ifindex, links, None, losses).ok()?;
+                let queues = port.queues()?;
+                state.fallback = Some(port);
+                (queues, Err(why))
             }
         };
         state.taken = Some(Taken { ifindex, wanted, mode });
@@ -202,11 +246,16 @@ impl XdpPort {
     }
 
     /// Opens the queues in the mode that is wanted, or the best.
-    fn open(self: &Arc<Self>, ifindex: u32, wanted: Wanted) -> Result<(Mode, Queues), String> {
+    fn open(
+        self: &Arc<Self>,
+        ifindex: u32,
+        wanted: Wanted,
+        state: &mut State,
+    ) -> Result<(Mode, Queues), String> {
         let modes = Mode::ALL.into_iter().filter(|mode| wanted.mode.is_none_or(|only| only == *mode));
         let mut errors = Vec::new();
         for mode in modes {
-            match self.open_in(mode, ifindex, wanted.queues) {
+            match self.open_in(mode, ifindex, wanted.queues, state) {
                 Ok(queues) => return Ok((mode, queues)),
                 Err(e) => errors.push(format!("{}: {}", mode.name(), NetdevError::from(e))),
             }
@@ -214,7 +263,7 @@ impl XdpPort {
         Err(errors.join(", "))
     }
 
-    fn open_in(self: &Arc<Self>, mode: Mode, ifindex: u32, n: u32) -> io::Result<Queues> {
+    fn open_in(self: &Arc<Self>, mode: Mode, ifindex: u32, n: u32, state: &mut State) -> io::Result<Queues> {
         let (attach, bind) = mode.how();
         let program = Arc::new(Program::attach(ifindex, n, attach)?);
         let mut halves = Vec::new();
@@ -225,9 +274,11 @@ impl XdpPort {
         }
         // Only now, as each of these counts as live.
         let mut queues = Queues { rx: Vec::new(), tx: Vec::new() };
-        for (receive, send) in halves {
+        for (queue, (receive, send)) in (0..).zip(halves) {
+            state.lost.entry(queue).or_default().1 = Some(receive.counters());
             let (port, program) = (self.clone(), program.clone());
-            queues.rx.push(Box::new(Rx { socket: receive, _program: program, port, calls: 0 }));
+            let drops = RxDrops::default();
+            queues.rx.push(Box::new(Rx { socket: receive, _program: program, port, queue, drops }));
             queues.tx.push(Box::new(Tx { socket: send, port: self.clone() }));
         }
         Ok(queues)
@@ -257,35 +308,36 @@ struct Rx {
     socket: XdpRx,
     _program: Arc<Program>,
     port: Arc<XdpPort>,
-    /// Calls since the counters of losses were read.
-    calls: u32,
+    queue: u32,
+    /// What was lost since somebody asked.
+    drops: RxDrops,
 }
-
-/// Calls between two looks at a socket's losses.
-const LOOK_EVERY: u32 = 1 << 14;
 
 impl Drop for Rx {
     fn drop(&mut self) {
-        self.port.lost.fetch_add(self.socket.take_lost(), Ordering::Relaxed);
+        lock(&self.port.state).retire(self.queue);
         self.port.release();
     }
 }
 
 impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
-        let mut pushed = 0;
+        let (mut pushed, mut drops) = (0, RxDrops::default());
         self.socket.receive(BATCH - out.len(), |packet| {
-            // Without memory the packet is lost, as it would be on a full ring.
-            let Some(mut frame) = pool.copy_of(packet) else { return };
+            let Some(mut frame) = pool.copy_of(packet) else {
+                drops.memory += 1;
+                return;
+            };
             frame.offload_mut().l4 = partial_checksum(packet).unwrap_or(L4Checksum::Unknown);
             pushed += usize::from(out.push_from(OdpPort::NONE, frame).is_ok());
         });
-        self.calls += 1;
-        if self.calls >= LOOK_EVERY {
-            self.calls = 0;
-            self.port.lost.fetch_add(self.socket.take_lost(), Ordering::Relaxed);
-        }
+        self.port.losses.received(&drops);
+        self.drops.add(&drops);
         pushed
+    }
+
+    fn take_drops(&mut self) -> RxDrops {
+        std::mem::take(&mut self.drops)
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -300,6 +352,9 @@ struct Tx {
 
 impl Drop for Tx {
     fn drop(&mut self) {
+        // The last chance of what stands in line; the rest is lost with the queue.
+        let _ = self.socket.flush();
+        self.port.losses.sent(&TxDrops { failed: self.socket.waiting(), ..TxDrops::default() });
         self.port.release();
     }
 }
@@ -322,8 +377,9 @@ impl TxQueue for Tx {
                 Err(SegmentError::NoMemory) => drops.memory += 1,
             }
         }
-        // What stands in line while the device is down leaves when it is up, or is lost with its queue.
+        // What stands in line while the device is down leaves when it is up, or is lost with its queue, and counted then.
         let _ = self.socket.flush();
+        self.port.losses.sent(&drops);
         drops
     }
 }

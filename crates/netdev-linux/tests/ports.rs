@@ -3,6 +3,8 @@
 //! Where it sits: beside the crate it tests. Each test joins ports with a wire of its own: what one receives the other
 //! transmits, nothing looked at.
 
+mod guests;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,42 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use guests::{devices, eventually, guest, inside, run};
 use netdev::{AdminState, BufferPool, FrameBatch, Netdev};
-use netdev_linux::LinuxDevices;
 use packet::{L4Checksum, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testkit::{sandboxed, skip};
-
-fn run(line: &str) {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let out = Command::new(words[0]).args(&words[1..]).output().expect("iproute2 is there");
-    assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
-}
-
-/// A namespace `ns` with one end, `eth0`, of a veth pair whose other end is `port` here.
-fn guest(ns: &str, port: &str, addr: &str) {
-    run(&format!("ip netns add {ns}"));
-    run(&format!("ip link add {port} type veth peer name eth0 netns {ns}"));
-    run(&format!("ip link set {port} up"));
-    // A fixed address: who talked to this guest before need not ask again.
-    let last = addr.rsplit('.').next().unwrap();
-    run(&format!("ip -n {ns} link set eth0 address 02:00:00:00:01:0{last} up"));
-    run(&format!("ip -n {ns} addr add {addr}/24 dev eth0"));
-}
-
-/// Runs `f` on a thread inside the namespace `ns`.
-fn inside<T: Send + 'static>(ns: &str, f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let file = File::open(format!("/run/netns/{ns}")).expect("the namespace was made");
-    std::thread::spawn(move || {
-        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network)).unwrap();
-        f()
-    })
-}
-
-fn devices() -> LinuxDevices {
-    LinuxDevices::new(Arc::new(|| ())).unwrap()
-}
 
 /// What a wire saw.
 #[derive(Default)]
@@ -386,16 +357,6 @@ fn an_internal_port_talks_both_ways(driver: &str) -> String {
     assert!(stats.rx_bytes > Some(5_000_000) && stats.tx_bytes > Some(5_000_000), "{stats:?}");
     drop((wire, internal));
     String::from_utf8(Command::new("ip").arg("link").output().unwrap().stdout).unwrap()
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what}: not within five seconds");
 }
 
 #[test]

@@ -178,6 +178,11 @@ pub trait RxQueue: Send {
     /// were. Zero means that nothing was waiting. The packets' `in_port` is left for the host to set.
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize;
 
+    /// Packets that came in and were lost here, since this was last asked.
+    fn take_drops(&mut self) -> RxDrops {
+        RxDrops::default()
+    }
+
     /// The descriptor that becomes readable when packets arrive; `None` for a device in memory.
     #[cfg(unix)]
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -190,6 +195,43 @@ pub trait TxQueue: Send {
     /// Sends every packet of `batch`, in order, and leaves it empty; buffers go to `pool`. What could not be sent is
     /// in the result.
     fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops;
+}
+
+/// Packets that came in and were lost at once, by reason. What never came in, because a queue in front of us was full, is
+/// among the device's counters alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxDrops {
+    /// Out of memory.
+    pub memory: u32,
+    /// Longer than the room for it.
+    pub truncated: u32,
+    /// What is to be done to its checksum, or how it is to be cut, could not be understood.
+    pub unknown: u32,
+}
+
+impl RxDrops {
+    /// True if nothing was lost.
+    pub fn is_none(&self) -> bool {
+        *self == RxDrops::default()
+    }
+
+    /// Adds what another call lost.
+    pub fn add(&mut self, other: &RxDrops) {
+        self.memory += other.memory;
+        self.truncated += other.truncated;
+        self.unknown += other.unknown;
+    }
+
+    /// The drops with their reasons; reasons without drops are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u32)> {
+        [
+            (DropReason::NoMemory, self.memory),
+            (DropReason::RxTruncated, self.truncated),
+            (DropReason::RxUnknownOffload, self.unknown),
+        ]
+        .into_iter()
+        .filter(|(_, n)| *n != 0)
+    }
 }
 
 /// Packets of one call that were not sent, by reason.

@@ -33,7 +33,9 @@ mod registry;
 mod stats;
 mod vport;
 
-pub use device::{AdminState, Netdev, Options, Polling, QueueCounts, Queues, RxQueue, TxDrops, TxQueue};
+pub use device::{
+    AdminState, Netdev, Options, Polling, QueueCounts, Queues, RxDrops, RxQueue, TxDrops, TxQueue,
+};
 pub use error::NetdevError;
 pub use features::{Duplex, Features, LinkFeatures};
 pub use null::NullNetdev;

@@ -65,13 +65,17 @@ drop_reasons! {
     UpcallQueueFull = "datapath_drop_upcall_error";
     /// No flow matched and user space gave no answer.
     UpcallLost = "datapath_drop_lost_upcall";
+    /// The device handed over a frame that was cut off.
+    RxTruncated = "datapath_drop_rx_truncated";
+    /// The device described a frame in words that nobody knows: how its checksum or segmentation is to be finished.
+    RxUnknownOffload = "datapath_drop_rx_unknown_offload";
     /// A meter's band dropped it.
     Meter = "datapath_drop_meter";
     /// Recirculated too often.
     RecircLimit = "datapath_drop_recirc_error";
     /// The bounded worklist of clones and recirculations was full.
     WorklistFull = "datapath_drop_worklist_full";
-    /// A clone for a second output could not be had.
+    /// A buffer could not be had: for a received frame, or for a clone for a second output.
     NoMemory = "datapath_drop_no_memory";
     /// A header could not be pushed: no headroom.
     NoHeadroom = "datapath_drop_no_headroom";

@@ -27,6 +27,7 @@ const VETH_INFO_PEER: u16 = 1;
 
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
+const IFF_LOWER_UP: u32 = 0x1_0000;
 
 /// Bytes of `struct ifinfomsg`.
 const IFINFO_LEN: usize = 16;
@@ -50,6 +51,11 @@ impl LinkInfo {
 
     pub(crate) fn carrier(&self) -> bool {
         self.flags & IFF_RUNNING != 0
+    }
+
+    /// True if the kernel gives packets to the driver: also where a protocol above holds the link back.
+    pub(crate) fn sends(&self) -> bool {
+        self.flags & IFF_LOWER_UP != 0
     }
 }
 

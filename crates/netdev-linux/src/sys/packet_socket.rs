@@ -109,6 +109,24 @@ impl PacketSocket {
         self.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)
     }
 
+    /// How many packets the socket had no room for since this was last asked.
+    pub(crate) fn take_missed(&self) -> u64 {
+        // Plain integers; the kernel begins anew with each reading.
+        let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let mut len = size_of_val(&stats) as socklen_t;
+        // SAFETY: the kernel writes at most `len` bytes of `stats`, which lives over the call.
+        let rc = unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                std::ptr::from_mut(&mut stats).cast(),
+                &raw mut len,
+            )
+        };
+        if rc < 0 { 0 } else { stats.tp_drops.into() }
+    }
+
     /// Receives one packet into each of `slots`, as long as there are any; returns how many that were. A slot that was
     /// filled holds the frame; its offload state and tag are in `received`.
     pub(crate) fn receive(&self, slots: &mut [Frame], received: &mut [Received; BATCH]) -> io::Result<usize> {

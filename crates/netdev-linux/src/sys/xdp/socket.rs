@@ -16,7 +16,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::null;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::check;
 use super::mapping::{Mapping, Plain};
@@ -95,16 +95,40 @@ struct Address {
     shared_umem_fd: u32,
 }
 
-/// Packets that the socket lost, from `struct xdp_statistics`.
+/// Packets that a socket lost: `struct xdp_statistics`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-struct Statistics {
-    rx_dropped: u64,
-    rx_invalid_descs: u64,
-    tx_invalid_descs: u64,
-    rx_ring_full: u64,
-    rx_fill_ring_empty_descs: u64,
-    tx_ring_empty_descs: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Statistics {
+    pub rx_dropped: u64,
+    pub rx_invalid_descs: u64,
+    pub tx_invalid_descs: u64,
+    pub rx_ring_full: u64,
+    pub rx_fill_ring_empty_descs: u64,
+    pub tx_ring_empty_descs: u64,
+}
+
+impl Statistics {
+    /// The sum.
+    pub(crate) fn plus(&self, other: &Statistics) -> Statistics {
+        Statistics {
+            rx_dropped: self.rx_dropped + other.rx_dropped,
+            rx_invalid_descs: self.rx_invalid_descs + other.rx_invalid_descs,
+            tx_invalid_descs: self.tx_invalid_descs + other.tx_invalid_descs,
+            rx_ring_full: self.rx_ring_full + other.rx_ring_full,
+            rx_fill_ring_empty_descs: self.rx_fill_ring_empty_descs + other.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: self.tx_ring_empty_descs + other.tx_ring_empty_descs,
+        }
+    }
+}
+
+/// Asks for a socket's losses, as long as it is open.
+pub(crate) struct Counters(Weak<Shared>);
+
+impl Counters {
+    /// What the socket lost; zero if it has gone.
+    pub(crate) fn read(&self) -> Statistics {
+        self.0.upgrade().map_or(Statistics::default(), |shared| shared.statistics())
+    }
 }
 
 /// The socket and its packet memory.
@@ -131,6 +155,10 @@ impl Shared {
             libc::getsockopt(self.fd.as_raw_fd(), SOL_XDP, name, (&raw mut value).cast(), &raw mut len)
         };
         check(rc).map(|_| value)
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.get(XDP_STATISTICS, Statistics::default()).unwrap_or_default()
     }
 
     /// Has the kernel send, or receive, now.
@@ -185,7 +213,7 @@ pub(crate) fn open(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, X
     check(unsafe { libc::bind(shared.fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), len) })?;
     let shared = Arc::new(shared);
     let free = (RING..2 * RING).map(frame).collect();
-    Ok((XdpRx { rx, fill, shared: shared.clone(), lost: 0 }, XdpTx { tx, completion, free, shared }))
+    Ok((XdpRx { rx, fill, shared: shared.clone() }, XdpTx { tx, completion, free, shared }))
 }
 
 /// The half that receives.
@@ -194,7 +222,6 @@ pub(crate) struct XdpRx {
     rx: Ring<Desc>,
     fill: Ring<u64>,
     shared: Arc<Shared>,
-    lost: u64,
 }
 
 impl XdpRx {
@@ -219,11 +246,9 @@ impl XdpRx {
         n
     }
 
-    /// Packets that were lost for want of room since the last call.
-    pub fn take_lost(&mut self) -> u64 {
-        let s = self.shared.get(XDP_STATISTICS, Statistics::default()).unwrap_or_default();
-        let all = s.rx_dropped + s.rx_ring_full;
-        all.wrapping_sub(std::mem::replace(&mut self.lost, all))
+    /// Where others can ask for the losses of this socket.
+    pub fn counters(&self) -> Counters {
+        Counters(Arc::downgrade(&self.shared))
     }
 }
 
@@ -279,6 +304,11 @@ impl XdpTx {
         }
         self.reclaim();
         Ok(())
+    }
+
+    /// Packets in line that the kernel has not taken: they are lost if the queue goes.
+    pub fn waiting(&mut self) -> u32 {
+        RING - self.tx.free()
     }
 
     /// Takes back the frames of packets that were sent.
