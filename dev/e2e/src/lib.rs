@@ -107,6 +107,26 @@ pub fn machines() {
     }
 }
 
+/// Packets that a device has received and sent, as the kernel counts them; in the machine `a` or `b`, or here.
+///
+/// # Panics
+/// When there is no such device.
+#[track_caller]
+pub fn packets(machine: Option<&str>, device: &str) -> (u64, u64) {
+    let file = "cat /proc/thread-self/net/dev";
+    let text = match machine {
+        Some(machine) => system(&format!("ip netns exec {machine} {file}")),
+        None => system(file),
+    };
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':'));
+    let n: Vec<u64> = line
+        .unwrap_or_else(|| panic!("no {device}: {text}"))
+        .split_whitespace()
+        .map(|n| n.parse().expect("a number"))
+        .collect();
+    (n[1], n[9])
+}
+
 /// Runs one of the probes of the demonstration in machine `a`.
 ///
 /// # Panics

@@ -70,16 +70,34 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts it; `program` is this package's `stream`.
+    /// Starts it from `a`; `program` is this package's `stream`.
     ///
     /// # Panics
     /// When it does not start.
     pub fn start(program: &str) -> Stream {
+        let pinger = |words: &str| within("a", program, words);
+        Stream::from(program, pinger)
+    }
+
+    /// The same from this machine instead of `a`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_here(program: &str) -> Stream {
+        let pinger = |words: &str| {
+            let mut command = Command::new(program);
+            command.args(words.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.spawn().expect("it runs")
+        };
+        Stream::from(program, pinger)
+    }
+
+    fn from(program: &str, pinger: impl Fn(&str) -> Child) -> Stream {
         let mut answerer = within("b", program, "answer 10.0.0.2:7000");
         let mut ready = String::new();
         let out = answerer.stdout.as_mut().expect("a pipe");
         BufReader::new(out).read_line(&mut ready).expect("it says that it is ready");
-        let mut pinger = within("a", program, &format!("ping 10.0.0.2:7000 {RATE}"));
+        let mut pinger = pinger(&format!("ping 10.0.0.2:7000 {RATE}"));
         let out = BufReader::new(pinger.stdout.take().expect("a pipe"));
         let (send, lines) = channel();
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
