@@ -27,15 +27,19 @@ pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
     let flow = FlowAttrs::decode(call.request.attrs.clone()).map_err(|e| errno(&e))?;
     match call.request.command {
         cmd::NEW | cmd::SET => put(call, &flow),
-        cmd::DEL if flow.is_empty() => {
-            call.env.datapath.apply(Command::FlushFlows).map_err(refusal)?;
-            let mut b = Builder::new();
-            begin(&mut b, ids::FLOW, &call.header(0), cmd::DEL);
-            Ok(Answer::Message(b))
-        }
+        cmd::DEL if flow.is_empty() => flush(call),
         cmd::DEL => del(call, &flow),
         _ => get(call, &flow),
     }
+}
+
+// apart from its caller: a reply has room for all counters, and kernel frames are small
+#[inline(never)]
+fn flush<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
+    call.env.datapath.apply(Command::FlushFlows).map_err(refusal)?;
+    let mut b = Builder::new();
+    begin(&mut b, ids::FLOW, &call.header(0), cmd::DEL);
+    Ok(Answer::Message(b))
 }
 
 pub(crate) fn errno(e: &AttrError) -> Errno {
