@@ -28,6 +28,7 @@ mod poller;
 mod ports;
 mod pump;
 
+mod balance;
 mod cores;
 mod pmd;
 mod schedule;

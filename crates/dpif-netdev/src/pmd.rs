@@ -24,6 +24,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
+use crate::balance::{self, Load};
 use crate::config::Config;
 use crate::datapath_host::Shared;
 use crate::perf::Perf;
@@ -309,42 +310,45 @@ impl Control {
         if first {
             return;
         }
-        let load =
-            |pmd: &Pmd| (100 * pmd.busy.past(INTERVALS)).checked_div(pmd.total.past(INTERVALS)).unwrap_or(0);
-        let movable: Vec<_> = self.pmds.values().map(|(p, _)| p).filter(|p| !p.is_isolated()).collect();
-        let crowded = movable.iter().any(|pmd| lock(&pmd.queues).len() > 1);
-        if movable.len() < 2 || !crowded || !movable.iter().any(|pmd| load(pmd) >= b.load) {
+        let load = |pmd: &Pmd| Load {
+            isolated: pmd.is_isolated(),
+            queues: lock(&pmd.queues).len(),
+            busy: pmd.busy.past(INTERVALS),
+            total: pmd.total.past(INTERVALS),
+        };
+        let loads: Vec<Load> = self.pmds.values().map(|(pmd, _)| load(pmd)).collect();
+        if !balance::is_called_for(&loads, &b) {
             return;
         }
         log::debug!(target: "dpif_netdev", "PMD auto load balance performing dry run.");
         let plan = self.plan();
         if plan.crosses_nodes {
+            log::debug!(
+                target: "dpif_netdev",
+                "PMD auto load balance detected cross-numa polling with multiple numa nodes. Unable to accurately estimate."
+            );
             return;
         }
-        let mut current = vec![0; self.pmds.len()];
-        for (sum, (pmd, _)) in current.iter_mut().zip(self.pmds.values()) {
-            *sum = pmd.queues().iter().map(|q| q.usage.past(INTERVALS)).sum::<u64>();
-        }
-        let mut estimate = vec![0; self.pmds.len()];
-        for (queue, thread) in self.queues.iter().zip(&plan.thread_of) {
-            if let Some(sum) = thread.and_then(|t| estimate.get_mut(t)) {
-                *sum += queue.usage.past(INTERVALS);
-            }
-        }
-        let (before, after) = (variance(&current), variance(&estimate));
-        let better = if after < before { (100.0 * (before - after) / before) as u64 } else { 0 };
-        if better >= b.improvement {
+        let (now, planned) = self.loads_by(&plan);
+        if balance::improvement(&now, &planned) >= b.improvement {
             log::info!(target: "dpif_netdev", "PMD auto load balance dry run. Requesting datapath reconfigure.");
             self.dirty = true;
             self.carry_out(shared);
         }
     }
-}
 
-fn variance(loads: &[u64]) -> f64 {
-    let n = loads.len().max(1) as f64;
-    let mean = loads.iter().map(|l| *l as f64).sum::<f64>() / n;
-    loads.iter().map(|l| (*l as f64 - mean).powi(2)).sum::<f64>() / n
+    /// What the queues of each thread that is not isolated cost, as they are and as they would be by `plan`.
+    fn loads_by(&self, plan: &Plan) -> (Vec<u64>, Vec<u64>) {
+        let cost = |q: &Arc<RxQueue>| q.usage.past(INTERVALS);
+        let movable =
+            self.pmds.values().zip(&plan.isolated).enumerate().filter(|(_, (_, isolated))| !**isolated);
+        movable
+            .map(|(at, ((pmd, _), _))| {
+                let planned = self.queues.iter().zip(&plan.thread_of).filter(|(_, t)| **t == Some(at));
+                (pmd.queues().iter().map(cost).sum::<u64>(), planned.map(|(q, _)| cost(q)).sum::<u64>())
+            })
+            .unzip()
+    }
 }
 
 /// What the thread keeps to itself.

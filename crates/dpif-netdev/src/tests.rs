@@ -1,5 +1,7 @@
 //! The host over dummy ports: order, upcalls, counters, numbers; no clock but the test's.
 
+mod balance;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 

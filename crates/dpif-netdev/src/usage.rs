@@ -32,6 +32,15 @@ impl Usage {
         }
     }
 
+    /// Ends an interval in which `cycles` were counted.
+    #[cfg(test)]
+    pub(crate) fn turn_with(&self, cycles: u64) {
+        for at in (1..INTERVALS).rev() {
+            self.past[at].store(self.past[at - 1].load(Relaxed), Relaxed);
+        }
+        self.past[0].store(cycles, Relaxed);
+    }
+
     /// The sum of the last `n` whole intervals.
     pub(crate) fn past(&self, n: usize) -> u64 {
         self.past.iter().take(n).map(|cycles| cycles.load(Relaxed)).sum()
