@@ -22,9 +22,16 @@ pub fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// The cargo that started us, ready to run in the workspace.
+/// The cargo that started us, ready to run in the workspace. What it told us of our own package is left out: there are build
+/// scripts that run again whenever that changes, with all that depends on them.
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    let of_package = |name: &OsString| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start))
+    };
+    env::vars_os().map(|(name, _)| name).filter(of_package).for_each(|name| {
+        command.env_remove(name);
+    });
     command.current_dir(workspace()).stdin(Stdio::null());
     command
 }
