@@ -72,7 +72,8 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             key.ttl = TTL;
         }
         let is_super = buf.offload().segment.is_some();
-        if needs_cutting(kind, &buf) || is_super && !self.host.segments_inside_tunnels() {
+        let may_stay = kind == TunnelKind::Stt || self.host.segments_inside_tunnels();
+        if needs_cutting(kind, &buf) || is_super && !may_stay {
             return self.cut(&buf, |x, piece| x.carry(piece, kind, &key, &outer, exit));
         }
         self.carry(buf, kind, &key, &outer, exit);
@@ -82,7 +83,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     // apart from `tunnel_output`: the headers lie on the stack, and kernel frames are small
     #[inline(never)]
     fn carry(&mut self, mut buf: B, kind: TunnelKind, key: &TunnelKey, outer: &Outer, exit: Exit) {
-        if !self.host.finish_for_tunnel(&mut buf) {
+        if !self.host.finish_for_tunnel(&mut buf, kind) {
             return self.drop(DropReason::TunnelEncap);
         }
         let shape = Shape {
@@ -157,7 +158,8 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     fn piece(&mut self, buf: &B, cuts: &Segments, index: usize) -> Option<B> {
         let body = cuts.body(index);
         let len = cuts.headers() + body.len();
-        let mut piece = self.host.alloc_of(buf, 0, len + HEADROOM)?;
+        let mut piece = self.host.alloc(0, len + HEADROOM)?;
+        piece.comes_of(buf);
         piece.push_front(len)?;
         let to = piece.head_mut();
         // Hosts whose packets lie in others' memory may not get at it: nothing is sent that was not read.

@@ -113,7 +113,8 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     /// A buffer of `len` contiguous bytes, of unspecified content.
     fn empty(&mut self, len: usize) -> Option<B> {
-        let mut buf = self.host.alloc_of(self.buf.as_ref()?, 0, len + HEADROOM)?;
+        let mut buf = self.host.alloc(0, len + HEADROOM)?;
+        buf.comes_of(self.buf.as_ref()?);
         buf.push_front(len)?;
         buf.pull_up(len).then_some(buf)
     }

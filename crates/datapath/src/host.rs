@@ -2,6 +2,7 @@
 //!
 //! Where it sits: implemented by each host beside its buffers. None of these may block or send.
 
+use odp::TunnelKind;
 use packet::{OdpPort, TunnelKey};
 use wire::EthAddr;
 
@@ -13,11 +14,6 @@ pub trait Host<B> {
     /// An empty buffer for `len` bytes behind `headroom`; `None` if memory is short.
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<B>;
 
-    /// The same for a packet that comes of `origin`, for hosts whose packets know where they came from.
-    fn alloc_of(&mut self, _origin: &B, len: usize, headroom: usize) -> Option<B> {
-        self.alloc(len, headroom)
-    }
-
     /// Hands a sampled packet to the listeners of `group`, where the host has such.
     fn sample(&mut self, _group: u32, _cookie: &[u8], _packet: &B) {}
 
@@ -26,13 +22,14 @@ pub trait Host<B> {
         1500
     }
 
-    /// True if a super-packet may go into a tunnel: whoever sends it cuts it up with its outer headers.
+    /// True if a super-packet may go into a tunnel: whoever sends it cuts it up with its outer headers. STT's frames are
+    /// cut up as if they were TCP's.
     fn segments_inside_tunnels(&self) -> bool {
         true
     }
 
-    /// Finishes what was left to hardware that does not look inside a tunnel; false if that cannot be done.
-    fn finish_for_tunnel(&mut self, _packet: &mut B) -> bool {
+    /// Finishes what was left to hardware that does not look inside a tunnel of `kind`; false if that cannot be done.
+    fn finish_for_tunnel(&mut self, _packet: &mut B, _kind: TunnelKind) -> bool {
         true
     }
 

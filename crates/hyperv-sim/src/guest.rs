@@ -273,8 +273,8 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     let Some(guest) = w.guests.get_mut(n) else { return Vec::new() };
     let (mut frames, done) = guest.run(now, size);
     let (nic, external) = (guest.nic, guest.is_external);
-    if let Some(far) = w.far.filter(|_| external) {
-        frames = frames.iter().map(|frame| far.encapsulate(frame)).collect();
+    if let Some(far) = w.far.as_mut().filter(|_| external) {
+        frames = far.encapsulate(frames, &mut random);
     }
     let vlan = w.vlan.filter(|_| external).map_or(0, |id| u64::from(id) << 4);
     w.counts.tcp_bytes += done as u64;
@@ -285,7 +285,12 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
 /// Frames as packets: some of one flow together, some with work left to hardware.
 fn grouped(w: &World, frames: Vec<Vec<u8>>, external: bool, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
     let mut packets: Vec<(Frames, OutOfBand)> = Vec::new();
-    for run in large_send::runs(frames, w, external, random) {
+    let most = match w.fail_one_in {
+        _ if external || !random.once_in(2) => 1,
+        0 => large_send::MOST,
+        _ => large_send::MOST_WITHOUT_MEMORY,
+    };
+    for run in large_send::runs(frames, most) {
         let mut frame = match <[Vec<u8>; 1]>::try_from(run) {
             Ok([one]) => one,
             Err(run) => {
@@ -295,15 +300,11 @@ fn grouped(w: &World, frames: Vec<Vec<u8>>, external: bool, random: &mut Random)
             }
         };
         let checksum = match transport(&frame) {
-            Some(_) if external => u64::from(random.once_in(2)) * (1 << 3 | 1 << 5),
-            Some(at) if random.once_in(2) => leave_checksum(&mut frame, at),
+            Some(_) if external && random.once_in(2) => 1 << 3 | u64::from(is_ipv4(&frame)) << 5,
+            Some(at) if !external && random.once_in(2) => leave_checksum(&mut frame, at),
             _ => 0,
         };
-        let same = |other: &[Vec<u8>]| {
-            other.first().is_some_and(|f| {
-                f.len() >= 38 && frame.len() >= 38 && f[..12] == frame[..12] && f[26..38] == frame[26..38]
-            })
-        };
+        let same = |other: &[Vec<u8>]| other.first().is_some_and(|f| flow_of(f) == flow_of(&frame));
         let unsafe_data = random.once_in(6);
         // What the switch forwards by itself goes to nobody here: the sender sends it again.
         let native = random.once_in(60);
@@ -324,10 +325,33 @@ fn grouped(w: &World, frames: Vec<Vec<u8>>, external: bool, random: &mut Random)
     packets
 }
 
-/// Where the TCP header of an IPv4 frame begins.
+/// The addresses and ports of a frame; of what is no IP, all of it.
+fn flow_of(frame: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let what = match frame.get(12..14) {
+        Some([0x08, 0x00]) => 26..38,
+        Some([0x86, 0xdd]) => 22..58,
+        _ => 0..frame.len(),
+    };
+    (frame.get(..14), frame.get(what).unwrap_or(frame))
+}
+
+/// Where the TCP header of a frame begins.
 pub(crate) fn transport(frame: &[u8]) -> Option<usize> {
-    let ipv4 = frame.get(12..14)? == [8, 0] && *frame.get(23)? == 6;
-    ipv4.then(|| 14 + usize::from(frame[14] & 15) * 4)
+    match frame.get(12..14)? {
+        [0x08, 0x00] => (*frame.get(23)? == 6).then(|| 14 + usize::from(frame[14] & 15) * 4),
+        [0x86, 0xdd] => (*frame.get(20)? == 6).then_some(54),
+        _ => None,
+    }
+}
+
+/// The sum of the pseudo header of a TCP segment of `len` bytes.
+pub(crate) fn addresses_sum(frame: &[u8], len: usize) -> u16 {
+    let addresses = if is_ipv4(frame) { 26..34 } else { 22..54 };
+    sum(&frame[addresses], 6 + len as u32)
+}
+
+pub(crate) fn is_ipv4(frame: &[u8]) -> bool {
+    frame[12..14] == [8, 0]
 }
 
 pub(crate) fn sum(bytes: &[u8], start: u32) -> u16 {
@@ -357,7 +381,10 @@ pub(crate) fn finished(frame: &[u8], checksum: u64, outside: bool) -> Vec<u8> {
     if !outside && checksum & (1 << 2) != 0 {
         let at = (checksum >> 16 & 0x3ff) as usize;
         rule(transport(&frame) == Some(at), "a checksum is asked for where no TCP header is");
-        let end = 14 + usize::from(u16::from_be_bytes([frame[16], frame[17]]));
+        let family = if is_ipv4(&frame) { 1 } else { 2 };
+        rule(checksum & 3 == family, "a checksum is asked for of another family");
+        let (from, length) = if is_ipv4(&frame) { (14, 16) } else { (54, 18) };
+        let end = from + usize::from(u16::from_be_bytes([frame[length], frame[length + 1]]));
         let whole = !sum(&frame[at..end.min(frame.len())], 0);
         frame[at + 16..at + 18].copy_from_slice(&whole.to_be_bytes());
     }

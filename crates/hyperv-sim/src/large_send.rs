@@ -5,12 +5,12 @@
 //! Spec: NDIS_TCP_LARGE_SEND_OFFLOAD_V2_…; the IP header's length and checksum are zero, and the TCP checksum is the pseudo
 //! header's without a length, as Linux's driver for Hyper-V sends them.
 
-use crate::guest::{sum, transport};
-use crate::world::{Random, World, rule};
+use crate::guest::{addresses_sum, is_ipv4, sum, transport};
+use crate::world::rule;
 
 /// Segments of one large send at most; fewer where memory fails, for each piece may fail and some send has to get through.
-const MOST: usize = 8;
-const MOST_WITHOUT_MEMORY: usize = 2;
+pub(crate) const MOST: usize = 8;
+pub(crate) const MOST_WITHOUT_MEMORY: usize = 2;
 const V2: u64 = 1 << 30;
 const FIN_PSH: u8 = 0x09;
 const SYN_RST_URG: u8 = 0x26;
@@ -24,8 +24,8 @@ fn payload(frame: &[u8]) -> Option<usize> {
     (plain && whole && frame.len() > at).then_some(at)
 }
 
-fn sequence(frame: &[u8]) -> u32 {
-    u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]])
+fn sequence(frame: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([frame[at + 4], frame[at + 5], frame[at + 6], frame[at + 7]])
 }
 
 /// True if `next` goes on where `last` ends, and both may be one with `first`.
@@ -36,28 +36,19 @@ fn follows(first: &[u8], last: &[u8], next: &[u8]) -> bool {
     last_size == size
         && next.len() - at <= size
         && last[47] & FIN == 0
-        && sequence(next) == sequence(last).wrapping_add(size as u32)
+        && sequence(next, 34) == sequence(last, 34).wrapping_add(size as u32)
         && same(0..14)
         && same(26..38)
         && same(42..46)
         && same(48..50)
 }
 
-/// Frames, those together that are to be one large send.
-pub(crate) fn runs(
-    frames: Vec<Vec<u8>>,
-    world: &World,
-    external: bool,
-    random: &mut Random,
-) -> Vec<Vec<Vec<u8>>> {
+/// Frames, those together that are to be one large send of at most so many.
+pub(crate) fn runs(frames: Vec<Vec<u8>>, most: usize) -> Vec<Vec<Vec<u8>>> {
     let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
-    let merges = !external && random.once_in(2);
-    let most = if world.fail_one_in == 0 { MOST } else { MOST_WITHOUT_MEMORY };
     for frame in frames {
         match runs.last_mut() {
-            Some(run) if merges && run.len() < most && follows(&run[0], &run[run.len() - 1], &frame) => {
-                run.push(frame)
-            }
+            Some(run) if run.len() < most && follows(&run[0], &run[run.len() - 1], &frame) => run.push(frame),
             _ => runs.push(vec![frame]),
         }
     }
@@ -83,26 +74,41 @@ pub(crate) fn cut(frame: &[u8], word: u64) -> Vec<Vec<u8>> {
     let (size, at) = ((word & 0xf_ffff) as usize, (word >> 20 & 0x3ff) as usize);
     rule(word & V2 != 0 && size != 0, "a large send without a size");
     rule(transport(frame) == Some(at) && frame.len() > at + 20, "a large send where no TCP header is");
+    rule((word >> 31 == 0) == is_ipv4(frame), "a large send of another family");
+    let pseudo = addresses_sum(frame, 0).to_be_bytes();
+    rule(
+        frame[at + 16..at + 18] == pseudo,
+        "a large send's checksum is not its pseudo header's, without a length",
+    );
     let (headers, body) = frame.split_at(at + 20);
     let count = body.len().div_ceil(size);
     let part = |(n, part): (usize, &[u8])| {
         let mut f = [headers, part].concat();
-        let (length, id) = (f.len() as u16 - 14, u16::from_be_bytes([f[18], f[19]]).wrapping_add(n as u16));
-        f[16..18].copy_from_slice(&length.to_be_bytes());
-        f[18..20].copy_from_slice(&id.to_be_bytes());
-        f[24..26].copy_from_slice(&[0, 0]);
-        let ip = !sum(&f[14..at], 0);
-        f[24..26].copy_from_slice(&ip.to_be_bytes());
-        let sequence = sequence(&f).wrapping_add((n * size) as u32);
+        finish_network(&mut f, at, n as u16);
+        let sequence = sequence(&f, at).wrapping_add((n * size) as u32);
         f[at + 4..at + 8].copy_from_slice(&sequence.to_be_bytes());
         if n + 1 != count {
             f[at + 13] &= !FIN_PSH;
         }
         f[at + 16..at + 18].copy_from_slice(&[0, 0]);
-        let pseudo = sum(&f[26..34], 6 + (f.len() - at) as u32);
+        let pseudo = addresses_sum(&f, f.len() - at);
         let tcp = !sum(&f[at..], u32::from(pseudo));
         f[at + 16..at + 18].copy_from_slice(&tcp.to_be_bytes());
         f
     };
     body.chunks(size).enumerate().map(part).collect()
+}
+
+/// Fills in part `n`'s IP header.
+fn finish_network(f: &mut [u8], at: usize, n: u16) {
+    if !is_ipv4(f) {
+        let length = (f.len() - 54) as u16;
+        return f[18..20].copy_from_slice(&length.to_be_bytes());
+    }
+    let (length, id) = (f.len() as u16 - 14, u16::from_be_bytes([f[18], f[19]]).wrapping_add(n));
+    f[16..18].copy_from_slice(&length.to_be_bytes());
+    f[18..20].copy_from_slice(&id.to_be_bytes());
+    f[24..26].copy_from_slice(&[0, 0]);
+    let ip = !sum(&f[14..at], 0);
+    f[24..26].copy_from_slice(&ip.to_be_bytes());
 }

@@ -48,7 +48,8 @@ mod harass;
 mod image;
 mod large_send;
 mod scenario;
+mod stt;
 
 pub use image::Image;
-pub use scenario::{Plan, Report, run};
+pub use scenario::{Plan, Report, Tunnel, run};
 pub use world::{Counts, Driver, Fault};

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ndis_sys::*;
 
@@ -16,12 +17,23 @@ use crate::world::{Fault, World, broken, rule, with};
 /// A route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
-    pub prefix: u32,
+    pub prefix: IpAddr,
     pub len: u32,
     /// The port of the host's adapter.
     pub port: u32,
     /// The next hop, unless neighbours are reached at once.
-    pub gateway: u32,
+    pub gateway: Option<IpAddr>,
+}
+
+impl Route {
+    /// True if it is one to `to`.
+    fn fits(&self, to: IpAddr) -> bool {
+        match (self.prefix, to) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= self.len,
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= self.len,
+            _ => false,
+        }
+    }
 }
 
 /// A work item.
@@ -37,12 +49,12 @@ type Routine = unsafe extern "win64" fn(*mut c_void, NDIS_HANDLE);
 #[derive(Default)]
 pub(crate) struct Net {
     /// Addresses, and the ports of the host's adapters that have them.
-    pub addresses: Vec<(u32, u32)>,
+    pub addresses: Vec<(IpAddr, u32)>,
     pub routes: Vec<Route>,
     /// Neighbours that answer.
-    pub neighbours: BTreeMap<u32, [u8; 6]>,
+    pub neighbours: BTreeMap<IpAddr, [u8; 6]>,
     /// Those that have.
-    known: BTreeSet<u32>,
+    known: BTreeSet<IpAddr>,
     watches: BTreeMap<usize, (MIB_CHANGE_CALLBACK, usize)>,
     tables: BTreeMap<usize, Vec<u64>>,
     work: BTreeMap<usize, Work>,
@@ -116,20 +128,38 @@ pub(crate) fn work(item: usize) {
     });
 }
 
-fn address(socket: &SOCKADDR_INET) -> u32 {
-    rule(socket.si_family == AF_INET, "an address of another family than the world has");
-    u32::from_be_bytes(socket.Data[2..6].try_into().expect("four bytes"))
+fn address(socket: &SOCKADDR_INET) -> IpAddr {
+    match socket.si_family {
+        AF_INET => Ipv4Addr::from(*socket.Data[2..].first_chunk::<4>().expect("four bytes")).into(),
+        AF_INET6 => Ipv6Addr::from(*socket.Data[6..].first_chunk::<16>().expect("sixteen bytes")).into(),
+        _ => broken("an address of no family"),
+    }
 }
 
-fn socket(address: u32) -> SOCKADDR_INET {
+/// Of an address that means something on one link only, `scope` says on which.
+fn socket(address: IpAddr, scope: u32) -> SOCKADDR_INET {
     let mut socket = SOCKADDR_INET { si_family: AF_INET, Data: [0; 26] };
-    socket.Data[2..6].copy_from_slice(&address.to_be_bytes());
+    match address {
+        IpAddr::V4(a) => socket.Data[2..6].copy_from_slice(&a.octets()),
+        IpAddr::V6(a) => {
+            socket.si_family = AF_INET6;
+            socket.Data[6..22].copy_from_slice(&a.octets());
+            let scope = if a.is_unicast_link_local() { scope } else { 0 };
+            socket.Data[22..].copy_from_slice(&scope.to_ne_bytes());
+        }
+    }
     socket
 }
 
 /// Fills in a neighbour that is known.
 fn fill(w: &World, row: &mut MIB_IPNET_ROW2) -> i32 {
     let hop = address(&row.Address);
+    let scope = u32::from_ne_bytes(*row.Address.Data[22..].first_chunk().expect("four bytes"));
+    let is_local = matches!(hop, IpAddr::V6(a) if a.is_unicast_link_local());
+    rule(
+        !is_local || scope == row.InterfaceIndex,
+        "a neighbour on one link is asked for without saying which",
+    );
     let on_link = w.net.addresses.iter().any(|(_, port)| luid_of(*port) == row.InterfaceLuid);
     rule(on_link, "a neighbour is asked for on an interface that has no address");
     match w.net.neighbours.get(&hop).filter(|_| w.net.known.contains(&hop)) {
@@ -170,15 +200,17 @@ exports! {
             if w.fails() {
                 return STATUS_INSUFFICIENT_RESOURCES;
             }
-            let fits = |r: &&Route| r.len == 0 || (r.prefix ^ to) >> (32 - r.len) == 0;
-            let Some(best) = w.net.routes.iter().filter(fits).max_by_key(|r| r.len) else {
+            let Some(best) = w.net.routes.iter().filter(|r| r.fits(to)).max_by_key(|r| r.len) else {
                 return STATUS_NOT_FOUND;
             };
-            let own = |(ip, port): &&(u32, u32)| *port == best.port && wanted.is_none_or(|want| want == *ip);
+            let own = |(ip, port): &&(IpAddr, u32)| {
+                *port == best.port && ip.is_ipv4() == to.is_ipv4() && wanted.is_none_or(|want| want == *ip)
+            };
             let Some((from, port)) = w.net.addresses.iter().find(own) else { return STATUS_NOT_FOUND };
             ((*route).InterfaceLuid, (*route).InterfaceIndex) = (luid_of(*port), *port);
-            (*route).NextHop = socket(best.gateway);
-            *best_source = socket(*from);
+            let nobody: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            (*route).NextHop = socket(best.gateway.unwrap_or(nobody), *port);
+            *best_source = socket(*from, *port);
             STATUS_SUCCESS
         })
     }
@@ -216,7 +248,8 @@ exports! {
             let rows = words.as_mut_ptr().add(1).cast::<MIB_UNICASTIPADDRESS_ROW>();
             for (n, (ip, port)) in w.net.addresses.iter().enumerate() {
                 let row = &mut *rows.add(n);
-                (row.Address, row.InterfaceLuid, row.InterfaceIndex) = (socket(*ip), luid_of(*port), *port);
+                (row.Address, row.InterfaceLuid, row.InterfaceIndex) = (socket(*ip, *port), luid_of(*port), *port);
+                row.DadState = IpDadStatePreferred;
             }
             *table = words.as_mut_ptr().cast();
             w.net.tables.insert(words.as_ptr() as usize, words);

@@ -314,7 +314,7 @@ pub(crate) fn deliver() {
                     w.counts.large_sends += u64::from(large_send != 0);
                     if w.far.is_some() && w.guests[guest].is_external {
                         let inside: Vec<_> =
-                            whole.iter().filter_map(|f| crate::far::decapsulate(w, f)).collect();
+                            whole.iter().flat_map(|f| crate::far::decapsulate(w, f)).collect();
                         w.guests[guest].inbox.extend(inside);
                     } else {
                         w.guests[guest].inbox.extend(whole);

@@ -14,7 +14,7 @@ use crate::administrator::{
     unplug,
 };
 use crate::channel::Failure;
-use crate::far::{self, Far};
+use crate::far::{Ends, Far};
 use crate::filter;
 use crate::guest::Guest;
 use crate::ledger::Ledger;
@@ -35,19 +35,30 @@ pub struct Plan {
     /// What goes wrong between driver and kernel, if anything.
     pub fault: Option<Fault>,
     /// The tunnel that joins the host with another hypervisor at the other end of the wire, if one does.
-    pub tunnel: Option<TunnelKind>,
+    pub tunnel: Option<Tunnel>,
+}
+
+/// A tunnel between hypervisors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Its protocol.
+    pub kind: TunnelKind,
+    /// Its ends have IPv6 addresses.
+    pub is_ipv6: bool,
 }
 
 impl Plan {
     /// What a seed stands for, with the driver linked in.
     pub fn of(seed: u64) -> Plan {
         let fail_one_in = if seed.is_multiple_of(3) { 60 } else { 0 };
-        let tunnel = match seed % 8 {
+        let kind = match seed % 8 {
             1 => Some(TunnelKind::Vxlan),
             3 => Some(TunnelKind::Geneve),
             5 => Some(TunnelKind::Gre),
+            7 => Some(TunnelKind::Stt),
             _ => None,
         };
+        let tunnel = kind.map(|kind| Tunnel { kind, is_ipv6: seed / 8 % 2 == 1 });
         Plan { seed, driver: Driver::Native, fail_one_in, fault: None, tunnel }
     }
 }
@@ -98,7 +109,7 @@ pub fn run(plan: &Plan) -> Report {
         world::broken_in(plan.seed, &format!("left behind: {}", leaks.join(", ")));
     }
     if let Some(far) = world.far {
-        world.counts.tunnelled = far.arrived;
+        (world.counts.tunnelled, world.counts.tunnelled_large) = (far.arrived, far.stt.large);
     }
     Report { counts: world.counts, time_ns: world.now_ns }
 }
@@ -160,20 +171,21 @@ fn mac_of(place: usize) -> [u8; 6] {
 }
 
 /// The hypervisor beyond the router, as the host first sees it.
-fn far_of(kind: TunnelKind) -> Far {
-    Far { kind, mac: [2, 0, 0, 0, 1, 1], host_mac: mac_of(HOST), arrived: 0, astray: None }
+fn far_of(tunnel: Tunnel) -> Far {
+    Far::new(tunnel, [2, 0, 0, 0, 1, 1], mac_of(HOST))
 }
 
 /// The host gets its address, and a way to the other hypervisor.
 fn give_the_host_its_network() {
-    let Some(far) = with(|w| w.far) else { return };
-    let port = PLACES[HOST].port;
+    let Some((tunnel, mac)) = with(|w| w.far.as_ref().map(|far| (far.tunnel, far.mac))) else { return };
+    let (ends, port) = (Ends::of(tunnel), PLACES[HOST].port);
+    let len = if tunnel.is_ipv6 { 64 } else { 24 };
     netio::change(|net| {
-        net.addresses = vec![(far::HOST, port)];
-        net.neighbours = [(far::ROUTER, far.mac)].into();
+        net.addresses = vec![(ends.host, port)];
+        net.neighbours = [(ends.router, mac)].into();
         net.routes = vec![
-            Route { prefix: far::HOST, len: 24, port, gateway: 0 },
-            Route { prefix: 0, len: 0, port, gateway: far::ROUTER },
+            Route { prefix: ends.host, len, port, gateway: None },
+            Route { prefix: ends.far, len: 0, port, gateway: Some(ends.router) },
         ];
     });
 }
@@ -282,7 +294,7 @@ fn make_guests() {
 
 /// Guests talk while ports come and go and the extension is paused.
 fn converse() {
-    let user_space = Arc::new(UserSpace::new(with(|w| w.far.map(|far| far.kind))));
+    let user_space = Arc::new(UserSpace::new(with(|w| w.far.as_ref().map(|far| far.tunnel))));
     // Whoever begins to listen hears of the adapters that are there: only machines' are new ports.
     let is_machine =
         |p: &Place| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);

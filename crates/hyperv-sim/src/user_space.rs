@@ -5,7 +5,6 @@
 //!
 //! One file is for commands, one receives upcalls, one receives events. Who waits, waits with a request at the device.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +12,6 @@ use datapath::Command;
 use dpif::Dpif;
 use ndis_sys::STATUS_DEVICE_NOT_READY;
 use netlink::Attrs;
-use odp::TunnelKind;
 use odp::netlink::ids::{self, control_attr, control_cmd};
 use odp::netlink::vport::VportAttrs;
 use openflow::msg::{Dialect, Message, VersionSet, header};
@@ -27,12 +25,13 @@ use crate::channel::{Channel, Failure, READ_EVENT, READ_PACKET};
 use crate::far;
 use crate::files::Pending;
 use crate::over_device::{OverDevice, upcall_of};
+use crate::scenario::Tunnel as Joint;
 use crate::world::{rule, with};
 
 /// The switch, and its way to the datapath.
 pub(crate) struct UserSpace {
     switch: Switch,
-    tunnel: Option<TunnelKind>,
+    tunnel: Option<Joint>,
     datapath: Arc<OverDevice>,
     upcalls: Channel,
     events: Channel,
@@ -65,7 +64,7 @@ fn insist<T>(mut f: impl FnMut() -> Result<T, Failure>) -> T {
 
 impl UserSpace {
     /// A switch with one bridge that learns; with one for the host and the wire beside it if a tunnel joins hypervisors.
-    pub fn new(tunnel: Option<TunnelKind>) -> UserSpace {
+    pub fn new(tunnel: Option<Joint>) -> UserSpace {
         let channel = || insist(Channel::open);
         let (commands, upcalls, events) = (channel(), channel(), channel());
         insist(|| {
@@ -152,10 +151,11 @@ impl UserSpace {
 
     /// Adds the tunnel's port, if there is to be one; false if it is refused.
     pub fn add_tunnel(&self, vlan: Option<u16>) -> bool {
-        let Some(kind) = self.tunnel else { return true };
+        let Some(joint) = self.tunnel else { return true };
+        let kind = joint.kind;
         let tunnel = Tunnel {
             kind,
-            remote: Fixed::To(IpAddr::V4(far::FAR.into())),
+            remote: Fixed::To(far::Ends::of(joint).far),
             local: None,
             in_key: Some(Fixed::To(far::KEY)),
             out_key: Some(Fixed::To(far::KEY)),

@@ -219,6 +219,8 @@ pub struct Counts {
     pub tcp_bytes: u64,
     /// Frames that came out of a tunnel at the other end of the wire.
     pub tunnelled: u64,
+    /// Large sends that went through a tunnel whole.
+    pub tunnelled_large: u64,
 }
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);

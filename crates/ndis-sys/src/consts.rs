@@ -142,13 +142,16 @@ consts! {
     NdisSwitchPortPropertyTypeVlan: i32 = 0x3;
 }
 
-// ADDRESS_FAMILY, NL_NEIGHBOR_STATE: what is at least this has an address to send to
+// ADDRESS_FAMILY; NL_NEIGHBOR_STATE: what is at least this has an address to send to; NL_DAD_STATE: what is at least this
+// may be used
 consts! {
     AF_UNSPEC: u16 = 0;
     AF_INET: u16 = 2;
     AF_INET6: u16 = 23;
     NlnsProbe: i32 = 0x2;
     NlnsReachable: i32 = 0x5;
+    IpDadStateDeprecated: i32 = 0x3;
+    IpDadStatePreferred: i32 = 0x4;
 }
 
 // slots of NetBufferListInfo, sizes that the headers express as macros, levels, pools

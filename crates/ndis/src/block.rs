@@ -1,9 +1,9 @@
-//! A pool of blocks of one size, each with its MDL, filled in advance.
+//! Pools of blocks of one size, each with its MDL, filled in advance.
 //!
 //! Where it sits: heads of frames and the bytes of packets of ours; taken and given back at DISPATCH_LEVEL.
 //!
 //! ~~~text
-//! one allocation:  | link, pool, MDL | 2048 bytes of data |      the MDL describes the data
+//! one allocation:  | link, pool, MDL, size | data |      the MDL describes the data
 //! ~~~
 //!
 //! I1  A block is in the pool's list or somebody's [`Block`], or its MDL is in a packet of ours: never two of these.
@@ -18,8 +18,10 @@ use sync::SpinLock;
 
 use crate::{Broken, bugcheck};
 
-/// Bytes of a block.
+/// Bytes of a usual block.
 pub const BLOCK: usize = 2048;
+/// Bytes of one that holds the longest frame, with room in front.
+pub const LONG_BLOCK: usize = 66 << 10;
 
 /// What lies before a block's data.
 #[repr(C, align(64))]
@@ -27,6 +29,8 @@ struct Header {
     next: *mut Header,
     pool: *const Inner,
     mdl: *mut MDL,
+    /// Bytes of data.
+    size: usize,
     mark: usize,
 }
 
@@ -37,6 +41,8 @@ struct Inner {
     free: SpinLock<*mut Header>,
     /// The pool itself and every block that is out.
     users: AtomicUsize,
+    /// Bytes of a block.
+    size: usize,
 }
 
 /// The pool.
@@ -52,18 +58,15 @@ unsafe impl Sync for BlockPool {}
 // SAFETY: a block's memory belongs to the block alone.
 unsafe impl Send for Block {}
 
-const fn layout() -> Option<Layout> {
-    match Layout::from_size_align(HEADER + BLOCK, align_of::<Header>()) {
-        Ok(layout) => Some(layout),
-        Err(_) => None,
-    }
+fn layout(size: usize) -> Option<Layout> {
+    Layout::from_size_align(HEADER.checked_add(size)?, align_of::<Header>()).ok()
 }
 
 impl BlockPool {
-    /// A pool of `count` blocks; `None` if memory is short. `handle`: the filter module's.
-    pub fn try_new(handle: NDIS_HANDLE, count: usize) -> Option<BlockPool> {
-        let inner =
-            sync::try_box(Inner { free: SpinLock::new(ptr::null_mut()), users: AtomicUsize::new(1) })?;
+    /// A pool of `count` blocks of `size` bytes; `None` if memory is short. `handle`: the filter module's.
+    pub fn try_new(handle: NDIS_HANDLE, count: usize, size: usize) -> Option<BlockPool> {
+        let (free, users) = (SpinLock::new(ptr::null_mut()), AtomicUsize::new(1));
+        let inner = sync::try_box(Inner { free, users, size })?;
         // A box's pointer is never null.
         let pool = BlockPool(NonNull::new(alloc::boxed::Box::into_raw(inner))?);
         for _ in 0..count {
@@ -78,20 +81,21 @@ impl BlockPool {
     }
 
     fn add(&self, handle: NDIS_HANDLE) -> Option<()> {
-        let layout = layout()?;
+        let size = self.inner().size;
+        let layout = layout(size)?;
         // SAFETY: the layout has a size; null is handled; header and data are within the allocation, which nobody else
         // knows; the MDL is made for non-paged memory, which the heap is.
         unsafe {
             let place = alloc::alloc::alloc(layout);
             let header = NonNull::new(place.cast::<Header>())?;
             let data = place.add(HEADER);
-            data.write_bytes(0, BLOCK);
-            let mdl = NdisAllocateMdl(handle, data.cast(), BLOCK as u32);
+            data.write_bytes(0, size);
+            let mdl = NdisAllocateMdl(handle, data.cast(), size as u32);
             if mdl.is_null() {
                 alloc::alloc::dealloc(place, layout);
                 return None;
             }
-            header.write(Header { next: ptr::null_mut(), pool: self.0.as_ptr(), mdl, mark: MARK });
+            header.write(Header { next: ptr::null_mut(), pool: self.0.as_ptr(), mdl, size, mark: MARK });
             push(self.inner(), header);
         }
         Some(())
@@ -134,7 +138,7 @@ unsafe fn leave(inner: NonNull<Inner>) {
         while let Some(block) = NonNull::new(header) {
             header = block.as_ref().next;
             NdisFreeMdl(block.as_ref().mdl);
-            if let Some(layout) = layout() {
+            if let Some(layout) = layout(inner.as_ref().size) {
                 alloc::alloc::dealloc(block.as_ptr().cast(), layout);
             }
         }
@@ -155,26 +159,32 @@ impl Block {
         unsafe { self.0.cast::<u8>().add(HEADER) }
     }
 
+    fn size(&self) -> usize {
+        // SAFETY: the header is this block's, and its size never changes.
+        unsafe { self.0.as_ref().size }
+    }
+
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: BLOCK bytes follow the header, were written when the block was made, and are this block's alone.
-        unsafe { core::slice::from_raw_parts(self.data().as_ptr(), BLOCK) }
+        // SAFETY: so many bytes follow the header, were written when the block was made, and are this block's alone.
+        unsafe { core::slice::from_raw_parts(self.data().as_ptr(), self.size()) }
     }
 
     /// Its bytes, to be written.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and the block is borrowed exclusively.
-        unsafe { core::slice::from_raw_parts_mut(self.data().as_ptr(), BLOCK) }
+        unsafe { core::slice::from_raw_parts_mut(self.data().as_ptr(), self.size()) }
     }
 
     /// Gives the block up as an MDL of its first `len` bytes, to be chained into a packet.
     pub(crate) fn into_mdl(self, len: usize) -> NonNull<MDL> {
+        let size = self.size();
         // SAFETY: the header is ours; its MDL was not null when the block was made.
         let mut mdl = unsafe { NonNull::new_unchecked(self.0.as_ref().mdl) };
         core::mem::forget(self);
         // SAFETY: the MDL is the block's, and nobody else's.
         unsafe {
-            mdl.as_mut().ByteCount = len.min(BLOCK) as u32;
+            mdl.as_mut().ByteCount = len.min(size) as u32;
             mdl.as_mut().Next = ptr::null_mut();
         }
         mdl
@@ -187,13 +197,13 @@ impl Block {
     pub(crate) unsafe fn from_mdl(mut mdl: NonNull<MDL>) -> Block {
         // SAFETY: the MDL describes a block's data, which follow their header.
         unsafe {
-            mdl.as_mut().ByteCount = BLOCK as u32;
-            mdl.as_mut().Next = ptr::null_mut();
             let header = mdl.as_ref().MappedSystemVa.cast::<u8>().sub(HEADER).cast::<Header>();
-            match NonNull::new(header).filter(|h| h.as_ref().mark == MARK) {
-                Some(header) => Block(header),
-                None => bugcheck(Broken::ForeignBlock),
-            }
+            let Some(header) = NonNull::new(header).filter(|h| h.as_ref().mark == MARK) else {
+                bugcheck(Broken::ForeignBlock)
+            };
+            mdl.as_mut().ByteCount = header.as_ref().size as u32;
+            mdl.as_mut().Next = ptr::null_mut();
+            Block(header)
         }
     }
 }

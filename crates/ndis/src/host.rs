@@ -101,7 +101,9 @@ pub fn addresses(mut each: impl FnMut(IpAddress, u64)) -> bool {
         let first = (&raw const (*table).Table).cast::<MIB_UNICASTIPADDRESS_ROW>();
         for n in 0..(*table).NumEntries as usize {
             let row = &*first.add(n);
-            if let Some(address) = IpAddress::from_sockaddr(&row.Address) {
+            // One that is being looked for on the link, or that another one has, is not the host's yet.
+            let is_own = row.DadState >= IpDadStateDeprecated;
+            if let Some(address) = IpAddress::from_sockaddr(&row.Address).filter(|_| is_own) {
                 each(address, row.InterfaceLuid);
             }
         }
@@ -114,8 +116,9 @@ pub fn addresses(mut each: impl FnMut(IpAddress, u64)) -> bool {
 #[inline(never)]
 pub fn next_hop(to: IpAddress, from: Option<IpAddress>) -> Result<NextHop, NoHop> {
     let (route, source) = route(to, from)?;
-    let gateway = IpAddress::from_sockaddr(&route.NextHop).filter(|hop| hop.bits != 0);
-    let eth = neighbour(&route, gateway.unwrap_or(to), &source)?;
+    // As the host has it: of an address that means something on one link only it says on which.
+    let gateway = IpAddress::from_sockaddr(&route.NextHop).filter(|hop| hop.bits != 0).map(|_| route.NextHop);
+    let eth = neighbour(&route, gateway.unwrap_or(to.to_sockaddr()), &source)?;
     let from = IpAddress::from_sockaddr(&source).ok_or(NoHop::NoWay)?;
     Ok(NextHop { interface: route.InterfaceLuid, eth, from })
 }
@@ -133,10 +136,14 @@ fn route(to: IpAddress, from: Option<IpAddress>) -> Result<(MIB_IPFORWARD_ROW2, 
 }
 
 #[inline(never)]
-fn neighbour(route: &MIB_IPFORWARD_ROW2, hop: IpAddress, source: &SOCKADDR_INET) -> Result<[u8; 6], NoHop> {
+fn neighbour(
+    route: &MIB_IPFORWARD_ROW2,
+    hop: SOCKADDR_INET,
+    source: &SOCKADDR_INET,
+) -> Result<[u8; 6], NoHop> {
     // SAFETY: zeros are a valid value.
     let mut row: MIB_IPNET_ROW2 = unsafe { zeroed() };
-    row.Address = hop.to_sockaddr();
+    row.Address = hop;
     (row.InterfaceLuid, row.InterfaceIndex) = (route.InterfaceLuid, route.InterfaceIndex);
     // SAFETY: the row is there for the call.
     let known = unsafe { GetIpNetEntry2(&mut row) } == STATUS_SUCCESS && row.State >= NlnsProbe;

@@ -33,7 +33,7 @@ mod text;
 mod timer;
 mod work;
 
-pub use block::{BLOCK, Block, BlockPool};
+pub use block::{BLOCK, Block, BlockPool, LONG_BLOCK};
 pub use device::{Device, Dispatch};
 pub use host::{HostWatch, IpAddress, NextHop, NoHop, addresses, interface, next_hop};
 pub use irp::{Irp, Waiting};

@@ -9,22 +9,28 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use device::{Device, Handle, Queue};
-use ndis::{BlockPool, IpAddress, Level, PortNic, Switch, Utf16, WorkItem, unicode};
+use ndis::{BLOCK, BlockPool, IpAddress, LONG_BLOCK, Level, PortNic, Switch, Utf16, WorkItem, unicode};
 use ndis_sys::*;
 use packet::{Instant, Now};
 use switch_ext::{
     Address, Destination, End, Facts, Hop, Info, NicId, NoHop, Outcome, Platform, Reason, SendFlags, Snapshot,
 };
+use sync::RwSpin;
 use wire::EthAddr;
 
 use crate::door::Door;
 use crate::module::{find_ways, send_flags};
 use crate::oid;
 
+/// Blocks for the longest frames: those that are put together, and those on their way.
+const LONG_BLOCKS: usize = 64;
+
 /// A switch, memory, and the way to user space.
 pub struct SwitchHost {
     pub(crate) switch: Switch,
     pub(crate) blocks: BlockPool,
+    /// Blocks for the longest frames, once somebody wants such.
+    pub(crate) long_blocks: RwSpin<Option<BlockPool>>,
     pub(crate) door: &'static Door,
     /// User space sees this switch: there is one that it sees.
     pub(crate) is_seen: AtomicBool,
@@ -114,6 +120,25 @@ impl Platform for SwitchHost {
 
     fn block(&self) -> Option<Block> {
         self.blocks.take().map(Block)
+    }
+
+    fn block_of(&self, len: usize) -> Option<Block> {
+        if len <= BLOCK {
+            return self.block();
+        }
+        let blocks = self.long_blocks.read();
+        blocks.as_ref().filter(|_| len <= LONG_BLOCK)?.take().map(Block)
+    }
+
+    fn fill_long_blocks(&self) -> bool {
+        if self.long_blocks.read().is_some() {
+            return true;
+        }
+        let filled = BlockPool::try_new(self.switch.filter(), LONG_BLOCKS, LONG_BLOCK);
+        let is_filled = filled.is_some();
+        // One that another processor has filled meanwhile goes, unlocked.
+        let _other = core::mem::replace(&mut *self.long_blocks.write(), filled);
+        is_filled
     }
 
     fn facts(&self, nbl: &ndis::Nbl) -> Facts {

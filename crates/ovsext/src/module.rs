@@ -10,11 +10,12 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use ndis::{
-    BlockPool, Chain, HostWatch, OidRequest, SpareRequest, Switch, Timer, forward_oid, oid_answered, unicode,
+    BLOCK, BlockPool, Chain, HostWatch, OidRequest, SpareRequest, Switch, Timer, forward_oid, oid_answered,
+    unicode,
 };
 use ndis_sys::*;
 use switch_ext::{After, Decision, Extension, Pause, SendFlags, Setup, Veto};
-use sync::try_box_with;
+use sync::{RwSpin, try_box_with};
 
 use crate::door::{self, Door};
 use crate::driver::{FRIENDLY, UNIQUE};
@@ -79,11 +80,12 @@ unsafe fn make(filter: NDIS_HANDLE, door: &'static Door) -> Result<Box<Module>, 
         ndis::SwitchError::Incomplete => NDIS_STATUS_NOT_SUPPORTED,
         ndis::SwitchError::NoMemory => NO_MEMORY,
     })?;
-    let blocks = BlockPool::try_new(filter, processors * BLOCKS_PER_PROCESSOR).ok_or(NO_MEMORY)?;
+    let blocks = BlockPool::try_new(filter, processors * BLOCKS_PER_PROCESSOR, BLOCK).ok_or(NO_MEMORY)?;
     // SAFETY: as above.
     let work = unsafe { ndis::WorkItem::try_new(filter) }.ok_or(NO_MEMORY)?;
     let (is_seen, module) = (AtomicBool::new(false), AtomicPtr::new(ptr::null_mut()));
-    let host = SwitchHost { switch, blocks, door, is_seen, work, module };
+    let long_blocks = RwSpin::new(None);
+    let host = SwitchHost { switch, blocks, long_blocks, door, is_seen, work, module };
     let seed = ndis::interrupt_time() ^ (filter.addr() as u64).rotate_left(32);
     let config = datapath::Config { seed, ..datapath::Config::default() };
     let setup = Setup { processors, config };

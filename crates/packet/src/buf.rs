@@ -47,4 +47,7 @@ pub trait PacketBuf {
 
     /// Offload state, to be changed.
     fn offload_mut(&mut self) -> &mut Offload;
+
+    /// Notes that the packet is made of `origin`, for hosts whose packets know where they came from.
+    fn comes_of(&mut self, _origin: &Self) {}
 }

@@ -7,6 +7,8 @@
 //! block:  |<- 256 bytes of room ->|<- head ->|<- room ->|      rest:  view of the packet in hand, from `skip` on
 //! ~~~
 //!
+//! A frame that came through a tunnel in parts lies in a block of its own size, whole.
+//!
 //! I1  The head is private: nobody else writes to it, and nobody sees what is written to it.
 //! I2  A VLAN tag that came beside the frame is put into the head, so that the core sees tags in one way.
 
@@ -14,18 +16,28 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use flow::extract::HEADER_BYTES;
-use packet::{Offload, PacketBuf};
-use wire::{bytes, eth};
+use packet::{L4Checksum, Offload, PacketBuf};
+use wire::checksum::{pseudo_v4, pseudo_v6};
+use wire::{bytes, eth, ip, ipv4, ipv6};
 
 use crate::platform::{Block, Platform, View};
 
 /// Room in front of the head for headers that are pushed.
-pub(crate) const HEADROOM: u16 = 256;
+pub(crate) const HEADROOM: u32 = 256;
 /// The frame of no packet in hand.
 pub(crate) const NO_ORIGIN: u16 = u16::MAX;
 const TAG: usize = eth::VLAN_LEN;
 const ADDRESSES: usize = 12;
 const IPV6_HEADER: usize = 40;
+
+/// Whether a pseudo header's sum counts the segment's length. NDIS leaves it to hardware where that cuts the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// It does.
+    Counted,
+    /// It is left out.
+    Left,
+}
 
 /// What is not in the block: `len` bytes of a packet from `skip` on.
 struct Rest<V> {
@@ -38,14 +50,14 @@ struct Rest<V> {
 pub struct Frame<P: Platform> {
     block: P::Block,
     rest: Option<Rest<P::View>>,
-    start: u16,
-    end: u16,
+    start: u32,
+    end: u32,
     offload: Offload,
     /// Which of the lane's received packets it belongs to.
     pub(crate) origin: u16,
     /// The checksum of its IPv4 header is left to hardware.
     pub(crate) lacks_ip_sum: bool,
-    /// Nothing is left to hardware any more.
+    /// Nothing of what the packet left to hardware is left: only what the offload says.
     pub(crate) finished: bool,
 }
 
@@ -65,7 +77,7 @@ impl<P: Platform> Frame<P> {
     }
 
     /// The same with `start` bytes of room in front.
-    pub(crate) fn empty_at(block: P::Block, start: u16) -> Frame<P> {
+    pub(crate) fn empty_at(block: P::Block, start: u32) -> Frame<P> {
         let offload = Offload::default();
         let (lacks_ip_sum, finished) = (false, false);
         Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN, lacks_ip_sum, finished }
@@ -82,7 +94,7 @@ impl<P: Platform> Frame<P> {
     }
 
     fn range(&self) -> Range<usize> {
-        usize::from(self.start)..usize::from(self.end)
+        self.start as usize..self.end as usize
     }
 
     fn rest_len(&self) -> usize {
@@ -132,9 +144,14 @@ impl<P: Platform> Frame<P> {
         aligned && self.len() == view.len() && view.starts_with(self.head())
     }
 
+    /// Bytes of its block.
+    pub(crate) fn block_len(&self) -> usize {
+        self.block.bytes().len()
+    }
+
     /// Bytes that were read, and on which decisions may stand.
     pub(crate) fn head_len(&self) -> usize {
-        usize::from(self.end.saturating_sub(self.start))
+        self.end.saturating_sub(self.start) as usize
     }
 
     /// The type of the network header, and where it begins.
@@ -164,12 +181,74 @@ impl<P: Platform> Frame<P> {
 
     /// Does what was left to hardware; false if the packet does not fit into a block.
     pub(crate) fn finish(&mut self) -> bool {
+        self.finished = self.finish_network() && tunnel::complete(self).is_some();
+        self.finished
+    }
+
+    /// Does what was left to hardware and STT's header cannot say: that says the rest.
+    pub(crate) fn finish_for_stt(&mut self) -> bool {
+        let is_large = self.offload.segment.is_some();
+        // Large sends come without the checksum of their IP header, and nothing beside them says so.
+        self.lacks_ip_sum |= is_large;
+        self.finished = self.finish_network() && (!is_large || self.sum_pseudo_header(Length::Counted));
+        self.finished
+    }
+
+    /// Does what was left of the network header; false if that cannot be read.
+    fn finish_network(&mut self) -> bool {
+        // It was to be read when the packet came, but memory may have been short.
+        if !self.pull_up(HEADER_BYTES) {
+            return false;
+        }
+        if self.offload.segment.is_some() {
+            self.fill_length();
+        }
         if self.lacks_ip_sum {
             self.complete_ip();
             self.lacks_ip_sum = false;
         }
-        self.finished = tunnel::complete(self).is_some();
-        self.finished
+        true
+    }
+
+    /// Leaves to hardware what NDIS wants left to it where it cuts a segment: lengths, and IPv4's checksum.
+    pub(crate) fn leave_to_large_send(&mut self) -> bool {
+        if !self.sum_pseudo_header(Length::Left) {
+            return false;
+        }
+        self.clear_length();
+        let ipv4 = self.l3().filter(|(kind, _)| *kind == eth::TYPE_IPV4);
+        ipv4.is_none_or(|(_, l3)| {
+            bytes::put(self.head_mut(), l3.saturating_add(ipv4::OFF_CHECKSUM), &[0, 0]).is_some()
+        })
+    }
+
+    /// Writes the pseudo header's sum where TCP has its checksum; false if it cannot be told where that is.
+    fn sum_pseudo_header(&mut self, length: Length) -> bool {
+        let L4Checksum::Partial { start, offset } = self.offload.l4 else { return false };
+        let (start, offset) = (usize::from(start), usize::from(offset));
+        let len = match length {
+            Length::Counted => u32::try_from(self.len().saturating_sub(start)).unwrap_or(0),
+            Length::Left => 0,
+        };
+        let Some((kind, l3)) = self.l3() else { return false };
+        let head = self.head_mut();
+        let sum = match (kind, head.get(l3..start)) {
+            (eth::TYPE_IPV4, Some(ip)) => bytes::u32_at(ip, ipv4::OFF_SRC)
+                .zip(bytes::u32_at(ip, ipv4::OFF_DST))
+                .map(|(src, dst)| pseudo_v4(src, dst, ip::PROTO_TCP, len as u16)),
+            (eth::TYPE_IPV6, Some(ip)) => bytes::u128_at(ip, ipv6::OFF_SRC)
+                .zip(bytes::u128_at(ip, ipv6::OFF_DST))
+                .map(|(src, dst)| pseudo_v6(src, dst, ip::PROTO_TCP, len)),
+            _ => None,
+        };
+        sum.is_some_and(|sum| {
+            bytes::put(head, start.saturating_add(offset), &sum.fold().to_be_bytes()).is_some()
+        })
+    }
+
+    /// True if its network header is IPv6's.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.l3().is_some_and(|(kind, _)| kind == eth::TYPE_IPV6)
     }
 
     /// Writes the length into an IP header that has none; true if it had none. Senders of large sends leave it to hardware.
@@ -248,7 +327,7 @@ impl<P: Platform> PacketBuf for Frame<P> {
     #[inline(never)]
     fn pull_up(&mut self, n: usize) -> bool {
         let want = n.min(self.len()).saturating_sub(self.head_len());
-        let end = usize::from(self.end);
+        let end = self.end as usize;
         let take = want.min(self.block.bytes().len().saturating_sub(end));
         if take == 0 {
             return want == 0;
@@ -258,16 +337,16 @@ impl<P: Platform> PacketBuf for Frame<P> {
             (Some(rest), Some(out)) => rest.view.copy_out(rest.skip as usize, out),
             _ => 0,
         };
-        self.end = self.end.saturating_add(got as u16);
+        self.end = self.end.saturating_add(got as u32);
         self.rest_skip(got);
         got == want
     }
 
     #[inline(never)]
     fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
-        self.start = self.start.checked_sub(u16::try_from(n).ok()?)?;
+        self.start = self.start.checked_sub(u32::try_from(n).ok()?)?;
         self.offload.shift(i32::try_from(n).ok()?);
-        let start = usize::from(self.start);
+        let start = self.start as usize;
         self.block.bytes_mut().get_mut(start..start.checked_add(n)?)
     }
 
@@ -277,7 +356,7 @@ impl<P: Platform> PacketBuf for Frame<P> {
             return false;
         }
         let from_head = n.min(self.head_len());
-        self.start = self.start.saturating_add(from_head as u16);
+        self.start = self.start.saturating_add(from_head as u32);
         self.rest_skip(n.saturating_sub(from_head));
         self.offload.shift(i32::try_from(n).map_or(i32::MIN, |n| -n));
         true
@@ -287,7 +366,7 @@ impl<P: Platform> PacketBuf for Frame<P> {
     fn truncate(&mut self, len: usize) {
         let head = self.head_len();
         if len < head {
-            self.end = self.start.saturating_add(len as u16);
+            self.end = self.start.saturating_add(len as u32);
             self.rest = None;
         } else if let Some(rest) = &mut self.rest {
             rest.len = rest.len.min(u32::try_from(len.saturating_sub(head)).unwrap_or(u32::MAX));
@@ -311,5 +390,9 @@ impl<P: Platform> PacketBuf for Frame<P> {
 
     fn offload_mut(&mut self) -> &mut Offload {
         &mut self.offload
+    }
+
+    fn comes_of(&mut self, origin: &Self) {
+        self.origin = origin.origin;
     }
 }

@@ -21,6 +21,8 @@ pub struct Info {
     pub vlan: u64,
 }
 
+const TX_IPV4: u64 = 1;
+const TX_IPV6: u64 = 1 << 1;
 const TX_TCP: u64 = 1 << 2;
 const TX_UDP: u64 = 1 << 3;
 const TX_IP: u64 = 1 << 4;
@@ -31,6 +33,7 @@ const RX_SUCCEEDED: u64 = 1 << 3 | 1 << 4;
 const MSS: u64 = 0xf_ffff;
 const LSO_OFFSET_SHIFT: u32 = 20;
 const LSO_OFFSET: u64 = 0x3ff << LSO_OFFSET_SHIFT;
+const LSO_V2: u64 = 1 << 30;
 const LSO_IPV6: u64 = 1 << 31;
 /// Where TCP and UDP have their checksum.
 const TCP_CHECKSUM: u16 = 16;
@@ -107,10 +110,29 @@ impl Info {
         }
     }
 
+    /// The words by which a sender has done what `offload` says, and nothing else.
+    pub(crate) fn to_do(offload: &Offload, is_ipv6: bool) -> Info {
+        let L4Checksum::Partial { start, offset } = offload.l4 else { return Info::default() };
+        let start = u64::from(start);
+        if let Some(how) = offload.segment {
+            let family = if is_ipv6 { LSO_IPV6 } else { 0 };
+            let large_send = u64::from(how.size) | start << LSO_OFFSET_SHIFT & LSO_OFFSET | LSO_V2 | family;
+            return Info { large_send, ..Info::default() };
+        }
+        let family = if is_ipv6 { TX_IPV6 } else { TX_IPV4 };
+        let what = if offset == TCP_CHECKSUM { TX_TCP } else { TX_UDP };
+        Info { checksum: family | what | start << TX_OFFSET_SHIFT & TX_OFFSET, ..Info::default() }
+    }
+
     /// True if the checksum of the IPv4 header is left to the sender's hardware.
     pub(crate) fn wants_ip_checksum(&self) -> bool {
         self.checksum & TX_IP != 0
     }
+}
+
+/// True if a checksum is left to hardware.
+pub(crate) fn asks(offload: &Offload) -> bool {
+    matches!(offload.l4, L4Checksum::Partial { .. })
 }
 
 /// Where the transport header of an untagged frame begins, by the shortest way; `None` if it is not plain IP.
@@ -153,6 +175,23 @@ mod tests {
         let offload = asked.offload_to_do(None);
         assert_eq!(offload.segment.map(|s| (s.kind, s.size)), Some((SegmentationKind::TcpV4, 1460)));
         assert_eq!(asked.after(&offload, &offload), asked);
+    }
+
+    #[test]
+    fn what_a_tunnel_left_is_asked_for() {
+        let l4 = L4Checksum::Partial { start: 54, offset: 16 };
+        let segment = Some(Segmentation { kind: SegmentationKind::TcpV6, size: 1400, ecn: false });
+        let large = Info::to_do(&Offload { l4, segment, outer: 0 }, true);
+        assert_eq!(large, Info { large_send: 1400 | 54 << 20 | 3 << 30, ..Info::default() });
+        let one = Info::to_do(&Offload { l4, ..Offload::default() }, true);
+        assert_eq!(one, Info { checksum: 2 | 4 | 54 << 16, ..Info::default() });
+        let l4 = L4Checksum::Partial { start: 34, offset: 6 };
+        let datagram = Info::to_do(&Offload { l4, ..Offload::default() }, false);
+        assert_eq!(datagram, Info { checksum: 1 | 8 | 34 << 16, ..Info::default() });
+        assert_eq!(
+            Info::to_do(&Offload { l4: L4Checksum::Good, ..Offload::default() }, false),
+            Info::default()
+        );
     }
 
     #[test]

@@ -19,11 +19,11 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use datapath::{Datapath, Host, NextHop, TunnelDst, Upcall, Worker};
-use odp::Action;
+use odp::{Action, TunnelKind};
 use packet::{BATCH, Batch, DropReason, Now, OdpPort, Offload, PacketBuf, PacketMeta};
 
 use crate::frame::{Frame, HEADROOM};
-use crate::info::{Info, l4_offset};
+use crate::info::{Info, asks, l4_offset};
 use crate::plan::{Group, Plan};
 use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
 use crate::ports::Ports;
@@ -101,28 +101,25 @@ struct Services<'a, 'p, P: Platform>(&'a Pass<'p, P>);
 
 impl<P: Platform> Host<Frame<P>> for Services<'_, '_, P> {
     fn try_clone(&mut self, packet: &Frame<P>) -> Option<Frame<P>> {
-        packet.try_clone(self.0.platform.block()?)
+        packet.try_clone(self.0.platform.block_of(packet.block_len())?)
     }
 
     fn alloc(&mut self, len: usize, headroom: usize) -> Option<Frame<P>> {
-        let block = self.0.platform.block()?;
-        let start = headroom.max(usize::from(HEADROOM));
-        let room = block.bytes().len().checked_sub(start)?;
-        (len <= room).then(|| Frame::empty_at(block, start as u16))
+        let start = headroom.max(HEADROOM as usize);
+        let block = self.0.platform.block_of(start.checked_add(len)?)?;
+        Some(Frame::empty_at(block, u32::try_from(start).ok()?))
     }
 
-    fn alloc_of(&mut self, origin: &Frame<P>, len: usize, headroom: usize) -> Option<Frame<P>> {
-        let mut frame = self.alloc(len, headroom)?;
-        frame.origin = origin.origin;
-        Some(frame)
+    fn mtu(&self, port: OdpPort) -> u16 {
+        self.0.ports.mtu(port)
     }
 
     fn segments_inside_tunnels(&self) -> bool {
         false
     }
 
-    fn finish_for_tunnel(&mut self, frame: &mut Frame<P>) -> bool {
-        frame.finish()
+    fn finish_for_tunnel(&mut self, frame: &mut Frame<P>, kind: TunnelKind) -> bool {
+        if kind == TunnelKind::Stt { frame.finish_for_stt() } else { frame.finish() }
     }
 
     fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
@@ -409,6 +406,27 @@ fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>
     plan.done.push(nbl, facts.source, &[]);
 }
 
+/// Where a packet of ours with the frame's bytes comes from, and what is left to hardware; `None` if that cannot be said.
+#[inline(never)]
+fn sent_as<P: Platform>(
+    pass: &Pass<'_, P>,
+    held: &Held<P>,
+    frame: &mut Frame<P>,
+) -> Option<(Option<NicId>, Info)> {
+    let source = Some(held.facts.source).filter(|source| source.port != 0);
+    // A tunnel's headers have requests of their own; so has what came inside STT's, whose packets have none.
+    let is_own = frame.finished || !asks(&held.offload) && asks(frame.offload());
+    if !is_own {
+        return Some((source, held.facts.info.after(&held.offload, frame.offload())));
+    }
+    if frame.offload().segment.is_some() && !frame.leave_to_large_send() {
+        return None;
+    }
+    let info = Info::to_do(frame.offload(), frame.is_ipv6());
+    // Beside packets from outside are findings, no requests: with such it is the extension's own.
+    Some((source.filter(|id| info == Info::default() || !pass.ports.is_external(*id)), info))
+}
+
 /// Where one output of the worker goes.
 struct Output<'a, 'p, P: Platform> {
     pass: &'a Pass<'p, P>,
@@ -443,19 +461,16 @@ impl<P: Platform> Output<'_, '_, P> {
     }
 
     /// Sends a packet of our own with the frame's bytes; false if memory is short.
-    fn copy(&mut self, frame: Frame<P>, tci: Option<u16>, destination: Destination) -> bool {
+    fn copy(&mut self, mut frame: Frame<P>, tci: Option<u16>, destination: Destination) -> bool {
         let (pass, hand) = (self.pass, &mut *self.hand);
         let Some(held) = hand.held.get_mut(usize::from(frame.origin)) else { return false };
-        let info = if frame.finished {
-            Info::default().with_tci(tci)
-        } else {
-            held.facts.info.after(&held.offload, frame.offload()).with_tci(tci)
-        };
-        let source = Some(held.facts.source).filter(|source| source.port != 0);
+        let Some((source, info)) = sent_as(pass, held, &mut frame) else { return false };
         if !frame.into_pieces(pass.platform, &mut hand.pieces) {
             return false;
         }
-        let Some(mut nbl) = pass.platform.assemble(&mut hand.pieces, source, info) else { return false };
+        let Some(mut nbl) = pass.platform.assemble(&mut hand.pieces, source, info.with_tci(tci)) else {
+            return false;
+        };
         if !pass.platform.add_destinations(&mut nbl, &[destination]) {
             pass.platform.free(nbl);
             return false;

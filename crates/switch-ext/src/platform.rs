@@ -16,7 +16,7 @@ use crate::{Address, End, Hop, Info, NicId, NicInfo, NoHop, PortInfo};
 
 /// Memory of fixed size from a pool that was filled in advance; goes back when dropped.
 pub trait Block {
-    /// Its bytes; always as many.
+    /// Its bytes; of usual blocks always as many.
     fn bytes(&self) -> &[u8];
     /// Its bytes, to be written.
     fn bytes_mut(&mut self) -> &mut [u8];
@@ -132,8 +132,12 @@ pub trait Platform: Sized + Send + Sync + 'static {
     fn raise(&self) -> Self::Level;
     /// The number of this processor; at DISPATCH_LEVEL it stays the same.
     fn processor(&self) -> usize;
-    /// A block; `None` if the pool is empty.
+    /// A block of the usual size; `None` if the pool is empty.
     fn block(&self) -> Option<Self::Block>;
+    /// A block of at least `len` bytes; `None` if there is none.
+    fn block_of(&self, len: usize) -> Option<Self::Block>;
+    /// Has blocks for the longest frames from now on; false if memory is short.
+    fn fill_long_blocks(&self) -> bool;
 
     /// What is known of a packet.
     fn facts(&self, nbl: &Self::Nbl) -> Facts;

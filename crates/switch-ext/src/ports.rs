@@ -399,7 +399,11 @@ impl Ports {
     /// The tunnel's port that wants a packet, and the address that the packet is for.
     pub(crate) fn tunnel_of(&self, head: &[u8]) -> Option<(OdpPort, Address)> {
         self.tunnels.iter().find_map(|t| {
-            let key = tunnel::pop(t.kind, head)?.key;
+            let key = match t.kind {
+                // A segment has the key of its frame only if it is the first.
+                TunnelKind::Stt => tunnel::stt::ends(head)?,
+                kind => tunnel::pop(kind, head)?.key,
+            };
             let to = Address::of_ends(key.dst, key.ipv6_dst);
             t.port.is_none_or(|port| port == key.tp_dst).then_some((t.number, to))
         })
@@ -421,6 +425,13 @@ impl Ports {
     pub(crate) fn host_entry(&self, id: NicId) -> Option<(OdpPort, EthAddr)> {
         let nic = self.nic_at(id).filter(|n| n.stage == Stage::Connected)?;
         Some((nic.vport?, nic.info.mac))
+    }
+
+    /// Bytes of an IP packet that a datapath port takes in one piece.
+    pub(crate) fn mtu(&self, number: OdpPort) -> u16 {
+        const USUAL: u16 = 1500;
+        let nic = self.destination(number).and_then(|id| self.nic_at(id));
+        nic.and_then(|nic| u16::try_from(nic.info.mtu).ok()).filter(|mtu| *mtu != 0).unwrap_or(USUAL)
     }
 
     /// True for one of the host's own adapters.

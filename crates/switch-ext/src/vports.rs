@@ -13,7 +13,7 @@ use odp::netlink::ids::cmd;
 use odp::netlink::vport::{VportKind, VportStats};
 use odp::{Action, TunnelKind};
 use packet::{OdpPort, PacketMeta};
-use wire::tunnel::{geneve, vxlan};
+use wire::tunnel::{geneve, stt, vxlan};
 
 use crate::ports::{Named, VportError};
 use crate::{Extension, NicId, NicKind, Platform};
@@ -27,6 +27,7 @@ fn tunnel_of(port: &PortRef<'_>) -> Option<(TunnelKind, Option<u16>)> {
     match kind {
         TunnelKind::Vxlan => Some((kind, port.tunnel_port.or(Some(vxlan::PORT)))),
         TunnelKind::Geneve => Some((kind, port.tunnel_port.or(Some(geneve::PORT)))),
+        TunnelKind::Stt => Some((kind, port.tunnel_port.or(Some(stt::PORT)))),
         TunnelKind::Gre => Some((kind, None)),
         _ => None,
     }
@@ -49,6 +50,8 @@ impl<P: Platform> VportHost for Extension<P> {
                 self.ports().write().bind(port.name, port.number).map_err(errno)
             }
             _ => match tunnel_of(port) {
+                // Their frames come in parts, and are put together.
+                Some((TunnelKind::Stt, _)) if !self.platform().fill_long_blocks() => Err(Errno::NoMem),
                 Some(tunnel) => {
                     self.ports().write().add_tunnel(port.name, port.number, tunnel).map_err(errno)
                 }
@@ -97,6 +100,7 @@ impl<P: Platform> Extension<P> {
         self.platform().device().is_none_or(|device| {
             device.for_each_port(|port| match tunnel_of(port) {
                 None => self.ports().write().reserve(port.name, port.number).is_ok(),
+                Some((TunnelKind::Stt, _)) if !self.platform().fill_long_blocks() => false,
                 Some(tunnel) => {
                     let set = Command::SetTunnel { port: port.number, kind: Some(tunnel.0) };
                     self.ports().write().add_tunnel(port.name, port.number, tunnel).is_ok()

@@ -3,7 +3,8 @@
 //! Where it sits: each worker has one; segments of a frame have the same addresses and ports, so that one receive queue
 //! brings them.
 //!
-//! I1  At most [`FRAMES`] frames of [`BYTES`] together wait; the oldest goes first, and is counted.
+//! I1  At most [`FRAMES`] frames of [`BYTES`] together wait, and no more than the host has memory for; the oldest goes
+//!     first, and is counted.
 //! I2  Segments come in any order and any number of times; a frame leaves once all its bytes have come.
 //!
 //! Spec: draft-davie-stt-08 section 4.
@@ -95,7 +96,7 @@ impl<B: PacketBuf> Reassembly<B> {
         now: Instant,
         (port, segment): (OdpPort, &SttSegment),
         mut packet: B,
-        alloc: impl FnOnce(usize) -> Option<B>,
+        alloc: impl FnMut(usize) -> Option<B>,
     ) -> Reassembled<B> {
         if segment.offset == 0 && segment.len == usize::from(segment.total) {
             packet.truncate(segment.start + segment.len);
@@ -115,38 +116,59 @@ impl<B: PacketBuf> Reassembly<B> {
         };
         let Some(frame) = self.frames.get_mut(at) else { return Reassembled::NoMemory };
         let (from, to) = (usize::from(segment.offset), usize::from(segment.offset) + segment.len);
+        // Hosts whose packets lie in others' memory may not get at it: what was not read has not come.
+        let read = frame.buf.head_mut().get_mut(from..to).map(|room| packet.copy_out(segment.start, room));
+        if read != Some(segment.len) {
+            return Reassembled::NoMemory;
+        }
         if !frame.runs.add(segment.offset, to as u16) {
             self.remove(at);
             return Reassembled::Scattered;
         }
-        if let Some(room) = frame.buf.head_mut().get_mut(from..to) {
-            packet.copy_out(segment.start, room);
-        }
         if !frame.runs.is_whole(segment.total) {
             return Reassembled::Waits;
         }
-        self.remove(at).map_or(Reassembled::NoMemory, Reassembled::Whole)
+        let Some(mut whole) = self.remove(at) else { return Reassembled::NoMemory };
+        whole.comes_of(&packet);
+        Reassembled::Whole(whole)
     }
 
     /// Makes room for one more frame and begins it; `None` if memory is short.
     #[inline(never)]
-    fn begin(&mut self, now: Instant, name: Name, alloc: impl FnOnce(usize) -> Option<B>) -> Option<usize> {
+    fn begin(
+        &mut self,
+        now: Instant,
+        name: Name,
+        mut alloc: impl FnMut(usize) -> Option<B>,
+    ) -> Option<usize> {
         while let Some(at) = self.frames.iter().position(|f| now - f.since >= TIMEOUT) {
             self.remove(at);
             self.lost.timed_out += 1;
         }
         let total = usize::from(name.total);
         while self.frames.len() >= FRAMES || self.bytes + total > BYTES {
-            let oldest = self.frames.iter().enumerate().min_by_key(|(_, f)| f.since)?.0;
-            self.remove(oldest);
-            self.lost.evicted += 1;
+            self.evict()?;
         }
-        let mut buf = alloc(total + HEADROOM)?;
+        let mut buf = loop {
+            match alloc(total + HEADROOM) {
+                Some(buf) => break buf,
+                // The host has less: frames whose rest is lost must not keep it from those that come.
+                None => self.evict()?,
+            }
+        };
         buf.push_front(total)?;
         (buf.head().len() >= total).then_some(())?;
         self.bytes += total;
         self.frames.push(Partial { name, since: now, runs: Runs::default(), buf });
         self.frames.len().checked_sub(1)
+    }
+
+    /// Gives the oldest frame up; `None` if there is none.
+    fn evict(&mut self) -> Option<()> {
+        let oldest = self.frames.iter().enumerate().min_by_key(|(_, f)| f.since)?.0;
+        self.remove(oldest);
+        self.lost.evicted += 1;
+        Some(())
     }
 
     fn remove(&mut self, at: usize) -> Option<B> {

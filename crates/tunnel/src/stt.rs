@@ -13,6 +13,8 @@
 //!
 //! Spec: draft-davie-stt-08 sections 3 and 4.
 
+use core::ops::Range;
+
 use odp::TunnelKind;
 use packet::{L4Checksum, Offload, PacketBuf, Segmentation, SegmentationKind, Segments, TunnelKey};
 use wire::checksum::{Sum, pseudo_v4, pseudo_v6};
@@ -111,6 +113,24 @@ fn pseudo(head: &[u8], l4: usize, whole: usize) -> Option<Sum> {
     Some(pseudo_v6(src, dst, ip::PROTO_TCP, rest.into()))
 }
 
+/// A sum with those bytes of the packet added.
+fn summed<B: PacketBuf>(packet: &B, range: Range<usize>, mut sum: Sum) -> Option<Sum> {
+    if let Some(all) = packet.head().get(range.clone()) {
+        return Some(sum.bytes(all));
+    }
+    /// An even number, as each part of a sum has but the last.
+    const PART: usize = 128;
+    let mut part = [0; PART];
+    let (mut at, end) = (range.start, range.end);
+    while at < end {
+        let part = part.get_mut(..(end - at).min(PART))?;
+        (packet.copy_out(at, part) == part.len()).then_some(())?;
+        sum = sum.bytes(part);
+        at += part.len();
+    }
+    Some(sum)
+}
+
 /// Takes a frame's outer 802.1Q tag off, for it goes into STT's header; zero without one.
 fn untag<B: PacketBuf>(packet: &mut B) -> Option<u16> {
     let addresses = eth::HEADER_LEN - 2;
@@ -177,6 +197,15 @@ pub struct SttSegment {
     pub len: usize,
 }
 
+/// The tunnel's fields of a packet that looks like a segment, but for the key, which is the frame's.
+pub fn ends(head: &[u8]) -> Option<TunnelKey> {
+    let (mut key, proto, l4) = outer(head)?;
+    (proto == ip::PROTO_TCP).then_some(())?;
+    (key.tp_src, key.tp_dst) =
+        (bytes::u16_at(head, l4 + tcp::OFF_SRC)?, bytes::u16_at(head, l4 + tcp::OFF_DST)?);
+    Some(key)
+}
+
 /// Reads a segment's headers; `None` if it is none. Its checksum is verified unless that has been done, or the segment
 /// never was on a wire.
 pub fn parse<B: PacketBuf>(packet: &mut B) -> Option<SttSegment> {
@@ -188,11 +217,10 @@ pub fn parse<B: PacketBuf>(packet: &mut B) -> Option<SttSegment> {
         L4Checksum::Bad => return None,
         L4Checksum::Unknown => {
             // Only here all of the packet is looked at.
-            packet.pull_up(end).then_some(())?;
             let head = packet.head();
             let l3 = if eth::is_vlan(bytes::u16_at(head, eth::HEADER_LEN - 2)?) { eth::VLAN_LEN } else { 0 };
             let sum = pseudo(head.get(l3..)?, l4.checked_sub(l3)?, end.checked_sub(l3)?)?;
-            (sum.bytes(head.get(l4..end)?).finish() == 0).then_some(())?;
+            (summed(packet, l4..end, sum)?.finish() == 0).then_some(())?;
         }
         L4Checksum::Good | L4Checksum::Partial { .. } => {}
     }

@@ -229,3 +229,33 @@ fn a_frame_in_too_many_pieces_is_given_up() {
     }
     assert!(matches!(last, Reassembled::Scattered));
 }
+
+#[test]
+fn frames_whose_rest_is_lost_do_not_keep_memory_from_others() {
+    let mut r = Reassembly::try_new().unwrap();
+    let p = FlatPacket::try_from_frame(&[1; 100]).unwrap();
+    let now = Instant::from_millis(0);
+    assert!(matches!(add(&mut r, 0, &segment(1, 200, 0, 100), &p), Reassembled::Waits));
+    assert!(matches!(add(&mut r, 1, &segment(2, 200, 0, 100), &p), Reassembled::Waits));
+    // The host has no memory for a third frame until the first gives its own back.
+    let mut asked = 0;
+    let waits = r.add(now, (PORT, &segment(3, 200, 0, 100)), p.clone(), |n| {
+        asked += 1;
+        if asked == 1 { None } else { FlatPacket::try_with_capacity(0, n) }
+    });
+    assert!(matches!(waits, Reassembled::Waits));
+    assert_eq!(r.take_lost(), Lost { timed_out: 0, evicted: 1 });
+    assert!(matches!(add(&mut r, 2, &segment(2, 200, 100, 100), &p), Reassembled::Whole(_)));
+    let refused = r.add(now, (PORT, &segment(4, 200, 0, 100)), p, |_| None);
+    assert!(matches!(refused, Reassembled::NoMemory));
+}
+
+#[test]
+fn what_was_not_read_has_not_come() {
+    let mut r = Reassembly::try_new().unwrap();
+    let short = FlatPacket::try_from_frame(&[1; 60]).unwrap();
+    assert!(matches!(add(&mut r, 0, &segment(1, 200, 0, 100), &short), Reassembled::NoMemory));
+    let p = FlatPacket::try_from_frame(&[1; 100]).unwrap();
+    assert!(matches!(add(&mut r, 0, &segment(1, 200, 100, 100), &p), Reassembled::Waits));
+    assert!(matches!(add(&mut r, 0, &segment(1, 200, 0, 100), &p), Reassembled::Whole(_)));
+}

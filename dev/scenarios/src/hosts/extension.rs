@@ -131,6 +131,14 @@ impl Platform for Memory {
         Some(Block(vec![0; BLOCK].into()))
     }
 
+    fn block_of(&self, len: usize) -> Option<Block> {
+        Some(Block(vec![0; len.max(BLOCK)].into()))
+    }
+
+    fn fill_long_blocks(&self) -> bool {
+        true
+    }
+
     fn facts(&self, nbl: &Nbl) -> Facts {
         Facts { source: nbl.source, native: false, safe_size: None, frames: 1, info: nbl.info }
     }
