@@ -52,8 +52,17 @@ fn driver_lives_in_the_simulator() {
     }
     let built = build::image("ovsext", "win").unwrap_or_else(|error| panic!("{error:#}"));
     let seeds = if std::env::var_os("OXVS_LONG").is_some() { "2000" } else { "100" };
+    simulate(&built.image, &["--seeds", seeds]);
+    // What user space asks of it comes to the same bytes as of the driver linked in.
+    let dialogue = crate::shell::workspace().join("crates/hyperv-sim/tests/golden.txt");
+    simulate(&built.image, &["--dialogue", &dialogue.to_string_lossy()]);
+}
+
+/// Runs an image of the driver in the simulated Hyper-V.
+#[cfg(test)]
+fn simulate(image: &std::path::Path, args: &[&str]) {
     let mut command = crate::shell::cargo();
-    command.args(["run", "--quiet", "-p", "hyperv-sim", "--", "--seeds", seeds, "--image"]).arg(&built.image);
+    command.args(["run", "--quiet", "-p", "hyperv-sim", "--"]).args(args).arg("--image").arg(image);
     let out = command.output().expect("cargo runs");
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{said}");

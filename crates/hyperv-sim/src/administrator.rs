@@ -34,14 +34,20 @@ pub(crate) struct Port {
     pub nics: BTreeMap<u16, (i32, String, [u8; 6], Plug)>,
 }
 
+/// What an administrator does.
+pub(crate) type Script = Box<dyn FnOnce() + Send>;
+
 /// The switch's configuration, and the script.
 #[derive(Default)]
 pub(crate) struct Administrator {
+    pub script: Option<Script>,
     pub ports: BTreeMap<u32, Port>,
     pub active: bool,
     pub started: bool,
     pub over: bool,
     pub wake: Option<u64>,
+    /// Time passes only as the script says.
+    pub keeps_time: bool,
 }
 
 impl Administrator {
@@ -72,13 +78,13 @@ impl Administrator {
 
 /// Takes the whole script.
 pub(crate) fn step() {
-    with(|w| {
+    let script = with(|w| {
         w.administering = true;
-        if let Some(a) = &mut w.administrator {
-            a.started = true;
-        }
+        let administrator = w.administrator.as_mut().expect("running");
+        administrator.started = true;
+        administrator.script.take()
     });
-    crate::scenario::script();
+    script.expect("a run has a script")();
     with(|w| {
         w.administering = false;
         if let Some(a) = &mut w.administrator {

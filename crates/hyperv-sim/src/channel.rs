@@ -11,14 +11,14 @@ use odp::netlink::ids::{self, Family, cmd};
 
 use crate::files::{File, Pending};
 
-const GET_PID: u32 = 0xafc8_8400;
-const READ: u32 = 0xafc8_4406;
+pub(crate) const GET_PID: u32 = 0xafc8_8400;
+pub(crate) const READ: u32 = 0xafc8_4406;
 pub(crate) const READ_EVENT: u32 = 0xafc8_440a;
 pub(crate) const READ_PACKET: u32 = 0xafc8_440e;
-const WRITE: u32 = 0xafc8_4411;
-const TRANSACT: u32 = 0xafc8_8416;
+pub(crate) const WRITE: u32 = 0xafc8_4411;
+pub(crate) const TRANSACT: u32 = 0xafc8_8416;
 /// Room for replies, as the C daemon gives, and for the largest frame with its key.
-const ROOM: usize = 80 << 10;
+pub(crate) const ROOM: usize = 80 << 10;
 /// The headers of every message but nfnetlink's.
 const HEADERS: usize = 24;
 

@@ -46,6 +46,13 @@ pub(crate) struct TimerRecord {
 }
 
 impl TimerRecord {
+    /// Its function runs, or is about to.
+    pub fn is_busy(&self, now: u64) -> bool {
+        self.running || self.is_due(now)
+    }
+}
+
+impl TimerRecord {
     pub fn is_due(&self, now: u64) -> bool {
         !self.running && self.due.is_some_and(|due| due <= now)
     }

@@ -21,7 +21,7 @@
 //! I2  What the driver may not do ends the run with the rule's name and the seed.
 //! I3  Time is virtual: it passes when nobody has anything to do.
 //!
-//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`.
+//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`, `dialogue.rs`.
 #![allow(unsafe_code, reason = "a kernel's functions, called with pointers")]
 #![allow(non_snake_case, non_upper_case_globals, reason = "Windows' own names")]
 
@@ -42,6 +42,7 @@ mod over_device;
 mod user_space;
 
 mod administrator;
+mod dialogue;
 mod far;
 mod guest;
 mod harass;
@@ -50,6 +51,7 @@ mod large_send;
 mod scenario;
 mod stt;
 
+pub use dialogue::retell;
 pub use image::Image;
 pub use scenario::{Plan, Report, Tunnel, run};
 pub use world::{Counts, Driver, Fault};

@@ -74,6 +74,11 @@ pub struct Report {
 
 /// Runs a plan to its end. What breaks a rule, and what is left in a ledger, ends the process with a line that replays it.
 pub fn run(plan: &Plan) -> Report {
+    live(plan, script)
+}
+
+/// The same, with a script of its own.
+pub(crate) fn live(plan: &Plan, script: impl FnOnce() + Send + 'static) -> Report {
     let _only = world::is_taken();
     let mut random = Random::new(plan.seed);
     let processors = 2 + random.below(3);
@@ -86,7 +91,7 @@ pub fn run(plan: &Plan) -> Report {
         ledger: Ledger::default(),
         module: filter::Module::default(),
         guests: Vec::new(),
-        administrator: Some(Administrator::default()),
+        administrator: Some(Administrator { script: Some(Box::new(script)), ..Administrator::default() }),
         administering: false,
         user_space: None,
         answering: false,
@@ -211,7 +216,7 @@ fn nic_of(place: &Place) -> NicId {
 }
 
 /// Repeats what somebody may refuse until nobody does.
-fn insist(mut f: impl FnMut() -> bool) {
+pub(crate) fn insist(mut f: impl FnMut() -> bool) {
     while !f() {}
 }
 
@@ -259,7 +264,7 @@ fn wait_for_guests() {
 }
 
 /// The administrator's script.
-pub(crate) fn script() {
+fn script() {
     let driver = load();
     attach_until_it_works();
     // Half of the ports are there before the switch is active and the driver knows; the others come later.
@@ -392,7 +397,7 @@ fn lose_the_switch(user_space: &UserSpace) {
 }
 
 /// Nobody sends any more, and what was sent is back.
-fn disconnect_from_the_driver() {
+pub(crate) fn disconnect_from_the_driver() {
     with(|w| w.guests.iter_mut().for_each(|g| g.is_connected = false));
     if with(|w| w.random.once_in(2)) {
         // In flight to the last: the pause waits for them.
@@ -403,7 +408,7 @@ fn disconnect_from_the_driver() {
     wait_until(|| with(|w| w.module.inside == 0 && w.sent.is_empty() && w.done.is_empty()));
 }
 
-fn attach_until_it_works() {
+pub(crate) fn attach_until_it_works() {
     with(|w| w.fail_one_in = w.wanted_failures);
     // Each allocation of an attachment fails at some time; it fails whole, or succeeds.
     const ATTEMPTS: usize = 4;
@@ -421,7 +426,7 @@ fn attach_until_it_works() {
     rule(filter::attach(), "FilterAttach fails though nothing is short");
 }
 
-fn load() -> Option<crate::Image> {
+pub(crate) fn load() -> Option<crate::Image> {
     let driver = with(|w| w.driver.clone());
     // SAFETY: zeros are a valid value.
     let object: &'static mut DRIVER_OBJECT = Box::leak(Box::new(unsafe { std::mem::zeroed() }));
@@ -439,7 +444,7 @@ fn load() -> Option<crate::Image> {
     image
 }
 
-fn finish(image: Option<crate::Image>) {
+pub(crate) fn finish(image: Option<crate::Image>) {
     with(|w| {
         w.fail_one_in = 0;
         w.guests.iter_mut().for_each(|g| g.is_connected = false);

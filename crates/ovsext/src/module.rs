@@ -24,6 +24,8 @@ use crate::oid;
 
 /// Blocks for each processor: heads of a full batch and of its clones, and packets of ours on their way.
 const BLOCKS_PER_PROCESSOR: usize = 256;
+/// Events of connections that wait for housekeeping, which hands them to those who listen.
+const EVENTS: usize = 4096;
 /// How often housekeeping is due, in milliseconds.
 const HOUSEKEEPING: u32 = 1000;
 
@@ -87,7 +89,9 @@ unsafe fn make(filter: NDIS_HANDLE, door: &'static Door) -> Result<Box<Module>, 
     let long_blocks = RwSpin::new(None);
     let host = SwitchHost { switch, blocks, long_blocks, door, is_seen, work, module };
     let seed = ndis::interrupt_time() ^ (filter.addr() as u64).rotate_left(32);
-    let config = datapath::Config { seed, ..datapath::Config::default() };
+    let mut config = datapath::Config { seed, ..datapath::Config::default() };
+    config.conntrack.seed = [seed, seed.rotate_left(17) ^ ndis::system_time()];
+    config.conntrack.max_events = EVENTS;
     let setup = Setup { processors, config };
     boxed(host, &setup).ok_or(NO_MEMORY)
 }
