@@ -66,6 +66,14 @@ pub fn request_header(operation: Operation, room: u32) -> [u8; REQUEST_HEADER] {
     [a, b, c, d, e, f, g, h]
 }
 
+/// Splits an operation into its code, the room for its answer, and its message; `None` for bytes that are none.
+pub fn split_request(bytes: &[u8]) -> Option<(u32, usize, &[u8])> {
+    let (code, rest) = bytes.split_first_chunk()?;
+    let (room, message) = rest.split_first_chunk()?;
+    let room = usize::try_from(u32::from_ne_bytes(*room)).unwrap_or(usize::MAX);
+    Some((u32::from_ne_bytes(*code), room.min(MAX_MESSAGE.saturating_sub(REPLY_HEADER)), message))
+}
+
 /// Splits an answer; `None` for bytes that are none.
 pub fn split_reply(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (status, rest) = bytes.split_first_chunk()?;
@@ -118,11 +126,8 @@ fn carry_out<H: VportHost + ?Sized>(
     request: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Served, Status> {
-    let (code, rest) = request.split_first_chunk::<4>().ok_or(Status::InvalidLength)?;
-    let (room, message) = rest.split_first_chunk::<4>().ok_or(Status::InvalidLength)?;
-    let operation = Operation::from_code(u32::from_ne_bytes(*code)).ok_or(Status::InvalidRequest)?;
-    let room = usize::try_from(u32::from_ne_bytes(*room)).unwrap_or(usize::MAX);
-    let room = room.min(MAX_MESSAGE.saturating_sub(REPLY_HEADER));
+    let (code, room, message) = split_request(request).ok_or(Status::InvalidLength)?;
+    let operation = Operation::from_code(code).ok_or(Status::InvalidRequest)?;
     let mut fill = |read: &mut dyn FnMut(&mut [u8]) -> Result<usize, Status>| {
         let all = REPLY_HEADER.saturating_add(room);
         out.try_reserve(room).map_err(|_| Status::NoResources)?;

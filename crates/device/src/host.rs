@@ -90,6 +90,11 @@ pub trait VportHost {
     /// the vport family). Hosts whose devices user space finds by itself have none.
     fn for_each_unbound(&self, _each: &mut dyn FnMut(&PortRef<'_>, u8)) {}
 
+    /// True if packets that a flow gives a tunnel's fields and outputs to its port find their way by the host.
+    fn routes_tunnels(&self) -> bool {
+        false
+    }
+
     /// A queue of `handle`, for which somebody waits, is no longer empty. Called with no lock held.
     fn wake(&self, handle: Handle, queue: Queue);
 }

@@ -55,6 +55,8 @@ pub struct Setup {
 pub struct DpifDevice {
     setup: Setup,
     alive: Arc<AtomicBool>,
+    /// The datapath finds the way of tunnels.
+    routes_tunnels: bool,
     /// Connections without a request under way.
     idle: Mutex<Vec<Connection>>,
     receivers: Mutex<Vec<HandleThread>>,
@@ -101,9 +103,12 @@ fn port_of(vport: &VportAttrs<'_>) -> Option<Port> {
 impl DpifDevice {
     /// Opens the device. Its ports and flows are as they were left.
     pub fn open(setup: Setup) -> Result<DpifDevice, OpenError> {
-        let first = Connection::open(&setup.path)?;
+        let mut first = Connection::open(&setup.path)?;
+        let ids = first.next_ids();
+        let routes_tunnels = first.transact(message::want_ways(ids)).is_ok();
         let device = DpifDevice {
             setup,
+            routes_tunnels,
             alive: Arc::new(AtomicBool::new(true)),
             idle: Mutex::new(vec![first]),
             receivers: Mutex::default(),
@@ -326,6 +331,10 @@ impl DpifDevice {
 impl Dpif for DpifDevice {
     fn name(&self) -> &str {
         "system@ovs-system"
+    }
+
+    fn routes_tunnels(&self) -> bool {
+        self.routes_tunnels
     }
 
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>) {

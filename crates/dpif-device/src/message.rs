@@ -6,6 +6,7 @@ use datapath::{CommandError, FlowPut, MeterConfig, MeterCount, MeterInfo, MeterU
 use device::Errno;
 use dpif::DpifError;
 use netlink::{Attrs, Builder, GenlHeader, Header, flags};
+use odp::netlink::datapath::{DpAttrs, features};
 use odp::netlink::flow::{self as flow_attrs};
 use odp::netlink::ids::{self, Family, cmd};
 use odp::netlink::meter::{self as meter_attrs, Band, MeterAttrs};
@@ -41,6 +42,14 @@ pub(crate) fn attrs(payload: &[u8]) -> Attrs<'_> {
 pub(crate) fn reply_attrs(reply: &[u8]) -> Attrs<'_> {
     let message = netlink::Messages::new(reply).next().and_then(Result::ok);
     attrs(message.map_or(&[], |m| m.payload))
+}
+
+/// Asks that the datapath finds the way of tunnels; one that cannot refuses.
+pub(crate) fn want_ways(ids: (u32, u32)) -> Builder {
+    let mut b = begin(ids::DATAPATH, cmd::SET, 0, ids);
+    let user_features = Some(features::VPORT_PIDS | features::ROUTES_TUNNELS);
+    DpAttrs { name: Some(device::DATAPATH_NAME), user_features, ..DpAttrs::default() }.encode(&mut b);
+    b
 }
 
 /// A flow to be put.

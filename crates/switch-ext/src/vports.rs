@@ -88,6 +88,10 @@ impl<P: Platform> VportHost for Extension<P> {
         }
     }
 
+    fn routes_tunnels(&self) -> bool {
+        true
+    }
+
     fn wake(&self, handle: Handle, queue: Queue) {
         self.platform().wake(handle, queue);
     }

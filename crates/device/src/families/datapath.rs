@@ -6,15 +6,15 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use ::datapath::{Command, Datapath, Reply};
 use netlink::{Builder, Header};
-use odp::netlink::datapath::{DpAttrs, DpStats, MegaflowStats};
+use odp::netlink::datapath::{DpAttrs, DpStats, MegaflowStats, features};
 use odp::netlink::ids::{self, cmd};
 
 use super::{Answer, Call};
 use crate::request::begin;
-use crate::{DATAPATH_NAME, Device, Env, Errno, Status};
+use crate::{DATAPATH_NAME, Device, Env, Errno, Status, VportHost};
 
 #[inline(never)]
-pub(super) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
+pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let attrs = DpAttrs::decode(call.request.attrs.clone()).map_err(|_| Errno::Inval)?;
     let named = attrs.name.map(|n| n == DATAPATH_NAME);
     match (call.request.command, named) {
@@ -26,12 +26,13 @@ pub(super) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
         _ => return Err(Errno::NoDev),
     }
     if call.request.command == cmd::SET
-        && let Some(features) = attrs.user_features
+        && let Some(user_features) = attrs.user_features
     {
-        if features & !SUPPORTED != 0 {
+        let of_host = if call.env.host.routes_tunnels() { features::ROUTES_TUNNELS } else { 0 };
+        if user_features & !(SUPPORTED | of_host) != 0 {
             return Err(Errno::NotSup);
         }
-        call.device.user_features.store(features, Relaxed);
+        call.device.user_features.store(user_features, Relaxed);
     }
     let mut b = Builder::new();
     message(&mut b, call.device, call.env.datapath, &call.header(0))?;
@@ -39,8 +40,7 @@ pub(super) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
 }
 
 /// Features that the device has: payloads need no alignment, ports have arrays of receivers.
-const SUPPORTED: u32 =
-    odp::netlink::datapath::features::UNALIGNED | odp::netlink::datapath::features::VPORT_PIDS;
+const SUPPORTED: u32 = features::UNALIGNED | features::VPORT_PIDS;
 
 fn message(b: &mut Builder, device: &Device, dp: &Datapath, header: &Header) -> Result<(), Errno> {
     let Ok(Reply::Stats(s)) = dp.apply(Command::Stats) else { return Err(Errno::Other) };

@@ -26,6 +26,8 @@ pub mod features {
     pub const TC_RECIRC_SHARING: u32 = 4;
     /// Receivers are chosen by processor.
     pub const DISPATCH_UPCALL_PER_CPU: u32 = 8;
+    /// The datapath finds tunnels' ways by itself: a bit of ours, by which user space learns what hosts differ in.
+    pub const ROUTES_TUNNELS: u32 = 1 << 31;
 }
 
 /// Totals.
