@@ -62,6 +62,8 @@ struct Request {
     mdl: Box<MDL>,
     system: Vec<u8>,
     out: Vec<u8>,
+    /// Its answer comes in the system's buffer.
+    buffered: bool,
 }
 
 // SAFETY: one processor runs at a time, and pointers are to memory of the request's own.
@@ -78,7 +80,8 @@ impl Request {
             (irp, stack, mdl)
         };
         let (mut system, mut out) = (input.to_vec(), vec![0xee; room]);
-        if code & METHOD == 0 {
+        let buffered = code & METHOD == 0;
+        if buffered {
             system.resize(system.len().max(room), 0xee);
         } else if room != 0 {
             mdl.StartVa = out.as_mut_ptr().cast();
@@ -92,7 +95,7 @@ impl Request {
         (stack.FileObject, stack.DeviceObject, stack.IoControlCode) = (file, ADDRESS, code);
         (stack.InputBufferLength, stack.OutputBufferLength) = (input.len() as u32, room as u32);
         irp.CurrentStackLocation = &mut *stack;
-        Request { irp, stack, mdl, system, out }
+        Request { irp, stack, mdl, system, out, buffered }
     }
 
     fn id(&self) -> usize {
@@ -141,11 +144,11 @@ impl Request {
     }
 
     /// What a completed request came to.
-    fn finish(mut self, buffered: bool) -> Result<Vec<u8>, i32> {
+    fn finish(mut self) -> Result<Vec<u8>, i32> {
         let id = self.id();
         let record = with(|w| w.ledger.irps.remove(&id)).expect("it was sent");
         let (status, written) = record.completed.expect("it is completed");
-        let mut from = if buffered { self.system } else { std::mem::take(&mut self.out) };
+        let mut from = if self.buffered { self.system } else { std::mem::take(&mut self.out) };
         from.truncate(written);
         let _ = self.mdl;
         if status == STATUS_SUCCESS { Ok(from) } else { Err(status) }
@@ -209,7 +212,7 @@ impl Pending {
     /// What it came to; waits for that.
     pub fn finish(self) -> Result<Vec<u8>, i32> {
         wait_until(|| self.is_over());
-        self.0.finish(false)
+        self.0.finish()
     }
 }
 
@@ -220,7 +223,7 @@ impl File {
         let mut object: Box<FILE_OBJECT> = Box::new(unsafe { std::mem::zeroed() });
         let mut request = Request::new(&mut *object, IRP_MJ_CREATE, 0, &[], 0);
         rule(request.send(IRP_MJ_CREATE), "IRP_MJ_CREATE is pending");
-        request.finish(true)?;
+        request.finish()?;
         with(|w| w.ledger.device.as_mut().expect("a file was opened").files += 1);
         Ok(File(object))
     }
@@ -235,7 +238,7 @@ impl File {
         if !request.send(IRP_MJ_DEVICE_CONTROL) {
             wait_until(|| request.is_completed());
         }
-        request.finish(code & 3 == 0)
+        request.finish()
     }
 
     /// DeviceIoControl with an OVERLAPPED.
@@ -269,7 +272,7 @@ impl File {
     fn end(&self, major: usize) {
         let mut request = Request::new(self.object(), major, 0, &[], 0);
         rule(request.send(major), "closing is pending");
-        rule(request.finish(true).is_ok(), "closing failed");
+        rule(request.finish().is_ok(), "closing failed");
     }
 
     /// The file's requests that are not completed, by their addresses.

@@ -170,9 +170,7 @@ exports! {
     }
 
     fn KeQuerySystemTimePrecise(time: *mut i64) {
-        /// A day in 2026, in units of 100 ns since 1601.
-        const START: u64 = 134_100_000_000_000_000;
-        *time = (START + with(|w| w.now_ns) / 100) as i64;
+        *time = with(|w| w.epoch + w.now_ns / 100) as i64;
     }
 
     fn KeFlushQueuedDpcs() {

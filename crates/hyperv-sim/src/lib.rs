@@ -21,7 +21,8 @@
 //! I2  What the driver may not do ends the run with the rule's name and the seed.
 //! I3  Time is virtual: it passes when nobody has anything to do.
 //!
-//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`, `dialogue.rs`.
+//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`, `dialogue.rs`; `host.rs`, where it runs in real
+//! time.
 #![allow(unsafe_code, reason = "a kernel's functions, called with pointers")]
 #![allow(non_snake_case, non_upper_case_globals, reason = "Windows' own names")]
 
@@ -46,12 +47,14 @@ mod dialogue;
 mod far;
 mod guest;
 mod harass;
+mod host;
 mod image;
 mod large_send;
 mod scenario;
 mod stt;
 
 pub use dialogue::retell;
+pub use host::{HostPlan, serve};
 pub use image::Image;
 pub use scenario::{Plan, Report, Tunnel, run};
 pub use world::{Counts, Driver, Fault};

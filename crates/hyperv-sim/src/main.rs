@@ -1,17 +1,43 @@
-//! Runs seeds: `hyperv-sim --seeds N [--from S] | --seed S [--image FILE] [--fault NAME]`; or a dialogue:
-//! `hyperv-sim --dialogue FILE [--image FILE]`.
+//! The simulated Hyper-V: `hyperv-sim [OPTIONS]` runs seeds or a dialogue, `hyperv-sim host [OPTIONS]` serves a switch in real time.
 //!
-//! A seed that breaks a rule ends the program with one line that replays it.
+//! ~~~text
+//! hyperv-sim --seeds N [--from S] | --seed S [--image FILE] [--fault NAME]
+//! hyperv-sim --dialogue FILE [--image FILE]
+//! hyperv-sim host --device SOCKET [--image FILE] [--vm NAME=DEVICE]… [--wire NAME=DEVICE] [--own NAME[=ADDRESS/LEN]]…
+//! ~~~
+//!
+//! A seed that breaks a rule ends the program with one line that replays it. The host says "ready" when its device can be
+//! opened, and ends by SIGTERM, with everything checked that a seed's end checks.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use hyperv_sim::{Driver, Fault, Plan, retell, run};
+use hyperv_sim::{Driver, Fault, HostPlan, Plan, retell, run, serve};
 use lexopt::prelude::*;
 
-fn main() -> Result<(), lexopt::Error> {
+fn main() -> ExitCode {
+    let mut args = lexopt::Parser::from_env();
+    let is_host = args.try_raw_args().is_some_and(|raw| raw.peek().is_some_and(|first| first == "host"));
+    let done = if is_host {
+        // The word was looked at just now.
+        let _ = args.next();
+        host(args)
+    } else {
+        seeds(args)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hyperv-sim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn seeds(mut args: lexopt::Parser) -> Result<(), lexopt::Error> {
     let (mut from, mut count, mut image, mut verbose, mut fault) = (0u64, 1u64, None, false, None);
     let mut dialogue = None;
-    let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
             Long("seeds") => count = args.value()?.parse()?,
@@ -56,4 +82,51 @@ fn speak(file: &Path, driver: &Driver) -> Result<(), lexopt::Error> {
             Err(format!("{}:{}: comes out as {:?}", file.display(), at + 1, lines.get(at)).into())
         }
     }
+}
+
+/// Reads `NAME=DEVICE`.
+fn named(text: &str) -> Result<(String, String), lexopt::Error> {
+    let (name, device) = text.split_once('=').ok_or_else(|| format!("{text}: NAME=DEVICE is meant"))?;
+    Ok((name.to_owned(), device.to_owned()))
+}
+
+/// Reads `NAME[=ADDRESS/LEN]`.
+fn own(text: &str) -> Option<(String, Option<(Ipv4Addr, u32)>)> {
+    let Some((name, address)) = text.split_once('=') else { return Some((text.to_owned(), None)) };
+    let (address, len) = address.split_once('/')?;
+    let len = len.parse().ok().filter(|len| (1..=32).contains(len))?;
+    Some((name.to_owned(), Some((address.parse().ok()?, len))))
+}
+
+fn host(mut args: lexopt::Parser) -> Result<(), lexopt::Error> {
+    let mut plan = HostPlan {
+        driver: Driver::Native,
+        device: PathBuf::new(),
+        machines: Vec::new(),
+        wire: None,
+        own: Vec::new(),
+    };
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("device") => plan.device = PathBuf::from(args.value()?),
+            Long("image") => plan.driver = Driver::Image(PathBuf::from(args.value()?)),
+            Long("vm") => plan.machines.push(named(&args.value()?.string()?)?),
+            Long("wire") => plan.wire = Some(named(&args.value()?.string()?)?),
+            Long("own") => {
+                let text = args.value()?.string()?;
+                plan.own
+                    .push(own(&text).ok_or_else(|| format!("{text}: no name, or no IPv4 address/prefix"))?);
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    if plan.device.as_os_str().is_empty() {
+        return Err("--device says where the device is to be".into());
+    }
+    let counts = serve(&plan)?;
+    println!(
+        "{} packets in, {} frames out, {} packets changed by the driver; no rule broken, nothing left behind",
+        counts.sent, counts.delivered, counts.made
+    );
+    Ok(())
 }

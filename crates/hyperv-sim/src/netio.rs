@@ -14,6 +14,9 @@ use crate::kernel::{at_most, exports, handle};
 use crate::processors::{level, wait_until};
 use crate::world::{Fault, World, broken, rule, with};
 
+/// Neighbours that are sought at once.
+const SOUGHT: usize = 64;
+
 /// A route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
@@ -55,6 +58,8 @@ pub(crate) struct Net {
     pub neighbours: BTreeMap<IpAddr, [u8; 6]>,
     /// Those that have.
     known: BTreeSet<IpAddr>,
+    /// Those that were asked for in vain; who asks the wire for them takes them out.
+    pub sought: BTreeSet<IpAddr>,
     watches: BTreeMap<usize, (MIB_CHANGE_CALLBACK, usize)>,
     tables: BTreeMap<usize, Vec<u64>>,
     work: BTreeMap<usize, Work>,
@@ -231,7 +236,11 @@ exports! {
             if w.fails() {
                 return STATUS_INSUFFICIENT_RESOURCES;
             }
-            w.net.known.insert(address(&(*row).Address));
+            let hop = address(&(*row).Address);
+            w.net.known.insert(hop);
+            if !w.net.neighbours.contains_key(&hop) && w.net.sought.len() < SOUGHT {
+                w.net.sought.insert(hop);
+            }
             fill(w, &mut *row)
         })
     }

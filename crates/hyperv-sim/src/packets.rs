@@ -300,6 +300,11 @@ pub(crate) fn deliver() {
             let (source, to) = (record.source, record.to.clone());
             let outside = w.guest_at(source).is_some_and(|g| w.guests[g].is_external);
             for nic in to {
+                if let Some(hosted) = &mut w.hosted {
+                    w.counts.delivered += frames.len() as u64;
+                    frames.iter().for_each(|f| hosted.deliver(nic, f, [checksum, large_send, vlan]));
+                    continue;
+                }
                 let Some(guest) = w.guest_at(nic) else { continue };
                 // The wire has tags, all others have none.
                 let wanted = w.vlan.filter(|_| w.guests[guest].is_external);

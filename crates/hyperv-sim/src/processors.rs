@@ -71,6 +71,12 @@ impl Drop for EndOnPanic {
     }
 }
 
+/// Runs `f` as the only processor of a world that has one.
+pub(crate) fn alone<R>(f: impl FnOnce() -> R) -> R {
+    ME.set(0);
+    f()
+}
+
 fn processor(n: usize, count: usize) {
     let _end = EndOnPanic;
     ME.set(n);
@@ -145,7 +151,7 @@ pub(crate) fn wait_until(mut ready: impl FnMut() -> bool) {
         let Some(me) = me() else { crate::world::broken("a wait outside a processor") };
         // A waiting processor is free for other work, as a kernel's would be.
         if DEPTH.get() < 8
-            && let Some(job) = with(World::work_while_waiting)
+            && let Some(job) = with(|w| w.work_while_waiting(level()))
         {
             DEPTH.set(DEPTH.get() + 1);
             job.run();

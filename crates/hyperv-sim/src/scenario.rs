@@ -17,8 +17,7 @@ use crate::channel::Failure;
 use crate::far::{Ends, Far};
 use crate::filter;
 use crate::guest::Guest;
-use crate::ledger::Ledger;
-use crate::netio::{self, Net, Route};
+use crate::netio::{self, Route};
 use crate::processors::{self, wait_until};
 use crate::user_space::UserSpace;
 use crate::world::{self, Counts, Driver, Fault, Random, World, rule, with};
@@ -83,29 +82,11 @@ pub(crate) fn live(plan: &Plan, script: impl FnOnce() + Send + 'static) -> Repor
     let mut random = Random::new(plan.seed);
     let processors = 2 + random.below(3);
     world::begin(World {
-        seed: plan.seed,
-        random,
-        processors,
-        fail_one_in: 0,
-        now_ns: 1_000_000_000,
-        ledger: Ledger::default(),
-        module: filter::Module::default(),
-        guests: Vec::new(),
         administrator: Some(Administrator { script: Some(Box::new(script)), ..Administrator::default() }),
-        administering: false,
-        user_space: None,
-        answering: false,
-        sent: Default::default(),
-        done: Default::default(),
-        requests: Default::default(),
-        counts: Counts::default(),
-        net: Net::default(),
         far: plan.tunnel.map(far_of),
-        transfer_size: 0,
-        driver: plan.driver.clone(),
         fault: plan.fault,
-        vlan: None,
         wanted_failures: plan.fail_one_in,
+        ..World::new(plan.seed, random, processors, plan.driver.clone())
     });
     processors::run(processors);
     let mut world = world::end();
@@ -119,16 +100,16 @@ pub(crate) fn live(plan: &Plan, script: impl FnOnce() + Send + 'static) -> Repor
     Report { counts: world.counts, time_ns: world.now_ns }
 }
 
-/// What a guest is and where it plugs in.
-struct Place {
-    name: &'static str,
-    port: u32,
-    port_kind: i32,
-    index: u16,
-    nic_kind: i32,
+/// What an adapter is and where it plugs in.
+pub(crate) struct Place<'a> {
+    pub name: &'a str,
+    pub port: u32,
+    pub port_kind: i32,
+    pub index: u16,
+    pub nic_kind: i32,
 }
 
-const PLACES: [Place; 4] = [
+const PLACES: [Place<'static>; 4] = [
     Place {
         name: "vm1",
         port: 11,
@@ -211,7 +192,7 @@ fn replace_the_router() {
     give_the_host_its_network();
 }
 
-fn nic_of(place: &Place) -> NicId {
+pub(crate) fn nic_of(place: &Place<'_>) -> NicId {
     NicId { port: place.port, index: place.index }
 }
 
@@ -221,9 +202,12 @@ pub(crate) fn insist(mut f: impl FnMut() -> bool) {
 }
 
 fn plug_place(n: usize) {
-    let place = &PLACES[n];
+    plug(&PLACES[n], mac_of(n));
+}
+
+/// Makes a port with its adapters; the one with an index of its own is behind the switch's.
+pub(crate) fn plug(place: &Place<'_>, mac: [u8; 6]) {
     insist(|| create_port(place.port, place.port_kind, place.name));
-    let mac = mac_of(n);
     if place.index != 0 {
         let own = NicId { port: place.port, index: 0 };
         insist(|| plug_in(own, place.nic_kind, "switch", [0; 6]));
@@ -302,7 +286,7 @@ fn converse() {
     let user_space = Arc::new(UserSpace::new(with(|w| w.far.as_ref().map(|far| far.tunnel))));
     // Whoever begins to listen hears of the adapters that are there: only machines' are new ports.
     let is_machine =
-        |p: &Place| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);
+        |p: &Place<'_>| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);
     let unbound = PLACES.iter().map(|p| (if is_machine(p) { cmd::NEW } else { cmd::SET }, p.name));
     let (mut told, mut there) = (user_space.events(), unbound.collect::<Vec<_>>());
     told.sort();
@@ -464,6 +448,11 @@ pub(crate) fn finish(image: Option<crate::Image>) {
     if let Some(user_space) = user_space {
         user_space.end();
     }
+    unload(image);
+}
+
+/// Unloads the driver, of which no module is attached any more.
+pub(crate) fn unload(image: Option<crate::Image>) {
     let unload = with(|w| w.module.unload);
     // SAFETY: the driver gave it; no module is attached any more.
     unsafe { unload.expect("a driver without DriverUnload cannot be unloaded")(std::ptr::null_mut()) };

@@ -12,6 +12,7 @@ use crate::administrator::Administrator;
 use crate::far::Far;
 use crate::filter::Module;
 use crate::guest::Guest;
+use crate::host::Hosted;
 use crate::kernel::TimerRecord;
 use crate::ledger::Ledger;
 use crate::netio::Net;
@@ -164,6 +165,8 @@ pub(crate) struct World {
     /// One allocation in so many fails; zero for none.
     pub fail_one_in: usize,
     pub now_ns: u64,
+    /// What the system's time was when the clock was at zero: units of 100 ns since 1601.
+    pub epoch: u64,
     pub ledger: Ledger,
     pub module: Module,
     pub guests: Vec<Guest>,
@@ -183,6 +186,8 @@ pub(crate) struct World {
     pub net: Net,
     /// The hypervisor at the other end of the wire, if a tunnel joins them.
     pub far: Option<Far>,
+    /// What serves adapters and user space in real time, if anything does.
+    pub hosted: Option<Hosted>,
     /// Bytes of each conversation.
     pub transfer_size: usize,
     pub driver: Driver,
@@ -224,6 +229,8 @@ pub struct Counts {
 }
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
+/// The seed of a world that no seed decides about: it cannot be replayed.
+pub(crate) const IN_REAL_TIME: u64 = u64::MAX;
 /// The seed of the run, for those who hold the world when a rule breaks.
 static SEED: AtomicU64 = AtomicU64::new(0);
 static TAKEN: Mutex<()> = Mutex::new(());
@@ -266,7 +273,10 @@ pub(crate) fn broken(rule: &str) -> ! {
 
 /// Ends everything because of `rule` in a run that is over.
 pub(crate) fn broken_in(seed: u64, rule: &str) -> ! {
-    eprintln!("hyperv-sim: seed {seed}: {rule}; replay: cargo xtask sim --seed {seed}");
+    match seed {
+        IN_REAL_TIME => eprintln!("hyperv-sim: {rule}"),
+        _ => eprintln!("hyperv-sim: seed {seed}: {rule}; replay: cargo xtask sim --seed {seed}"),
+    }
     std::process::exit(101)
 }
 
@@ -278,6 +288,44 @@ pub(crate) fn rule(holds: bool, rule: &str) {
 }
 
 impl World {
+    /// A world in which nothing is yet.
+    pub fn new(seed: u64, random: Random, processors: usize, driver: Driver) -> World {
+        /// A day in 2026.
+        const START: u64 = 134_100_000_000_000_000;
+        World {
+            seed,
+            random,
+            processors,
+            fail_one_in: 0,
+            now_ns: 1_000_000_000,
+            epoch: START,
+            ledger: Ledger::default(),
+            module: Module::default(),
+            guests: Vec::new(),
+            administrator: Some(Administrator::default()),
+            administering: false,
+            user_space: None,
+            answering: false,
+            sent: VecDeque::new(),
+            done: VecDeque::new(),
+            requests: VecDeque::new(),
+            counts: Counts::default(),
+            net: Net::default(),
+            far: None,
+            hosted: None,
+            transfer_size: 0,
+            driver,
+            vlan: None,
+            fault: None,
+            wanted_failures: 0,
+        }
+    }
+
+    /// When the next timer fires.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.ledger.timers.values().filter_map(TimerRecord::due_ns).min()
+    }
+
     /// The next processor to run.
     pub fn pick(&mut self, count: usize) -> usize {
         self.random.below(count)
@@ -302,9 +350,11 @@ impl World {
         self.jobs().into_iter().find(Job::at_dispatch)
     }
 
-    /// Something for a processor that waits.
-    pub fn work_while_waiting(&mut self) -> Option<Job> {
-        let mut jobs: Vec<Job> = self.jobs().into_iter().filter(Job::at_dispatch).collect();
+    /// Something for a processor that waits. The only one that there is also does what another would do meanwhile.
+    pub fn work_while_waiting(&mut self, level: u8) -> Option<Job> {
+        let alone = self.processors == 1 && level == ndis_sys::PASSIVE_LEVEL;
+        let mut jobs = self.jobs();
+        jobs.retain(|job| job.at_dispatch() || alone && matches!(job, Job::Work(_)));
         let at = self.random.below(jobs.len());
         (!jobs.is_empty()).then(|| jobs.swap_remove(at))
     }

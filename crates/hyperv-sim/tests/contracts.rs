@@ -120,7 +120,9 @@ fn read(path: &str) -> String {
 fn every_rule_is_held_or_said_to_be_open() {
     let sources: String = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
         .expect("the sources")
-        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a source"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
         .collect();
     let mut open = 0;
     for ((number, what, held), expect) in RULES.iter().zip(1..) {
