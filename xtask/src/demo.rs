@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: builds the release binaries and hands over to `oxvs demo`.
 //!
 //! Where it sits: called by people. The demonstration itself lives in `crates/oxvs` and works from an installed copy
-//! too; this only makes sure that there is something to run.
+//! too; this only makes sure that there is something to run. With `--hyperv` that is also the driver's image.
 
 use std::{
     ffi::OsString,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{install::build_release, needs, shell::announce};
+use crate::{install::build_release, needs, shell::announce, windows};
 
 /// Builds and plays; the exit status is the demonstration's.
 pub fn run(args: &[OsString]) -> Result<ExitCode> {
@@ -18,6 +18,14 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
     announce("building the release binaries");
     let oxvs = build_release()?.join("oxvs");
     ensure!(oxvs.is_file(), "oxvs was not built");
-    let status = Command::new(&oxvs).arg("demo").args(args).status().context("cannot run oxvs")?;
+    let mut command = Command::new(&oxvs);
+    command.arg("demo");
+    for arg in args {
+        command.arg(arg);
+        if arg == "--hyperv" {
+            command.arg(windows::driver()?);
+        }
+    }
+    let status = command.status().context("cannot run oxvs")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -69,6 +69,25 @@ fn simulate(image: &std::path::Path, args: &[&str]) {
     println!("{}", String::from_utf8_lossy(&out.stdout).trim());
 }
 
+#[test]
+fn driver_plays_the_demonstration() {
+    if let Err(reason) = build::toolchain() {
+        skip!("{reason}");
+    }
+    if let Err(why) = sandbox::available() {
+        skip!("{why}");
+    }
+    let built = build::image("ovsext", "win").unwrap_or_else(|error| panic!("{error:#}"));
+    crate::shell::check(crate::shell::cargo().args(["build", "--quiet", "--workspace", "--bins"]))
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let mut command = std::process::Command::new(target_dir().join("debug/oxvs"));
+    let out = command.args(["demo", "--hyperv"]).arg(&built.image).output().expect("oxvs starts");
+    let (said, complained) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{said}\n{complained}");
+    let wanted = [", loaded.", "no rule broken, nothing left behind", "Everything happened as expected"];
+    wanted.iter().for_each(|wanted| assert!(said.contains(wanted), "no {wanted:?}:\n{said}"));
+}
+
 /// Links `package` and complains about everything in the image at once.
 #[cfg(test)]
 fn check(package: &str, kept: &[&str]) {

@@ -31,7 +31,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [--long]      format, lints, and every test; --long adds what does not fit into a short gate
-  demo [ARGS...]     build the release binaries and play the demonstration
+  demo [ARGS...]     build the release binaries and play the demonstration; --hyperv with ovsext.sys in a simulated Hyper-V
   install DIR        put the release binaries into DIR/bin and DIR/sbin, the schema into DIR/share/openvswitch
   bench datapath     the core's instructions and time for each packet; as root also the switch beside OVS-DPDK
   bench ovsdb        the database server beside C's: transactions, ports, monitors, memory, start-up

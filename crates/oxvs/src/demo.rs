@@ -16,6 +16,7 @@
 //!
 //! Next: `topology.rs`, then `security_group.rs`, `verdict.rs`.
 
+mod hyperv;
 mod hypervisor;
 mod probes;
 mod security_group;
@@ -31,7 +32,7 @@ use crate::programs::Programs;
 use hypervisor::Hypervisor;
 use probes::Probe;
 use table::Table;
-pub use topology::Link;
+pub use topology::{First, Link};
 use topology::{HYPERVISORS, MACHINES};
 use verdict::{Counters, Decision};
 
@@ -45,6 +46,9 @@ pub enum Offload {
     Off,
 }
 
+/// For `--hyperv`, in place of a file: the driver that is linked into the simulation.
+pub const LINKED_IN: &str = "linked-in";
+
 /// What the user chose.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -54,6 +58,8 @@ pub struct Options {
     pub offload: Offload,
     /// How the hypervisors are joined.
     pub link: Link,
+    /// What the first hypervisor is.
+    pub first: First,
 }
 
 /// Enters the sandbox and plays there.
@@ -72,6 +78,11 @@ pub fn outside(options: &Options) -> Result<ExitCode> {
     if options.link == Link::Trunk {
         command.arg("--trunk");
     }
+    if let First::HyperV(image) = &options.first {
+        let image =
+            image.as_ref().map(|file| file.canonicalize().with_context(|| file.display().to_string()));
+        command.arg("--hyperv").arg(image.transpose()?.unwrap_or_else(|| LINKED_IN.into()));
+    }
     let status = command.status().context("cannot enter the namespaces")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
@@ -82,12 +93,13 @@ pub fn inside(options: &Options) -> Result<ExitCode> {
         bail!("this command is part of 'oxvs demo'");
     }
     let programs = Programs::find(options.programs.as_deref())?;
-    println!("{}", topology::picture(options.link));
+    println!("{}", topology::picture(options.link, &options.first));
     topology::build(options.offload)?;
-    let start = |name: &&'static str| Hypervisor::start(&programs, name, options.link);
+    let start = |name: &&'static str| Hypervisor::start(&programs, name, options.link, &options.first);
     let hypervisors = HYPERVISORS.iter().map(start).collect::<Result<Vec<_>>>()?;
     if options.link == Link::Vxlan {
-        hypervisors.iter().try_for_each(Hypervisor::greet)?;
+        // a simulated one is the first, and has to know the other: that one asks it first
+        hypervisors.iter().rev().try_for_each(|hypervisor| hypervisor.greet(&hypervisors))?;
     }
     println!("\nThe security group, on both hypervisors (ovs-ofctl add-flows br-int -):\n");
     print!("{}", security_group::as_text());
@@ -96,6 +108,12 @@ pub fn inside(options: &Options) -> Result<ExitCode> {
     println!("\nProbes, by real programs in the machines:\n");
     let surprises = play(&hypervisors)?;
     show_connections(&hypervisors)?;
+    for hypervisor in hypervisors {
+        let name = hypervisor.name;
+        if let Some(life) = hypervisor.end()? {
+            println!("\nThe driver on {name}, from its loading to its unloading: {life}");
+        }
+    }
     match surprises {
         0 => println!("\nEverything happened as expected. Nothing is left behind."),
         count => println!("\n{count} of {} probes did not happen as expected.", probes::ALL.len()),

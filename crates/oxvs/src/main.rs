@@ -28,6 +28,8 @@ Everything happens in namespaces of its own; nothing is left behind.
 
   --programs DIR   use the Open vSwitch programs in DIR instead of those beside this one
   --trunk          join the hypervisors by a VLAN trunk instead of a tunnel
+  --hyperv FILE    the first hypervisor is a simulated Hyper-V that loads the driver in FILE (ovsext.sys);
+                   'linked-in' instead of a file: the one that is linked into the simulation (hyperv-sim)
   --no-offload     turn checksum offload off in the machines, as C Open vSwitch needs it (with ethtool)
   -h, --help       show this
   -V, --version    show the version
@@ -70,6 +72,10 @@ fn demo_options(mut args: lexopt::Parser) -> Result<demo::Options> {
         match arg {
             Long("programs") => options.programs = Some(PathBuf::from(args.value()?)),
             Long("no-offload") => options.offload = demo::Offload::Off,
+            Long("hyperv") => {
+                let image = Some(args.value()?).filter(|value| value != demo::LINKED_IN).map(PathBuf::from);
+                options.first = demo::First::HyperV(image);
+            }
             Long("trunk") => options.link = demo::Link::Trunk,
             Short('h') | Long("help") => {
                 print!("{USAGE}");
@@ -77,6 +83,9 @@ fn demo_options(mut args: lexopt::Parser) -> Result<demo::Options> {
             }
             other => return Err(other.unexpected().into()),
         }
+    }
+    if options.first != demo::First::Linux && options.link == demo::Link::Trunk {
+        bail!("--hyperv goes with the tunnel only");
     }
     Ok(options)
 }

@@ -14,8 +14,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
+    hyperv::HyperV,
     security_group,
-    topology::{Link, MACHINES, address_underlay, inside, remote, underlay_mac},
+    topology::{First, HYPERVISORS, Link, MACHINES, Machine, address_underlay, inside, remote, underlay_mac},
     verdict::{Counters, Decision},
 };
 use crate::programs::Programs;
@@ -24,6 +25,9 @@ use crate::programs::Programs;
 const START: Duration = Duration::from_secs(20);
 /// How long statistics may take to reach the rules.
 const SETTLE: Duration = Duration::from_secs(3);
+/// A frame of a type for experiments, into the tunnel: nobody's rules let it through at the other end.
+const GREETING: &str = "in_port=LOCAL packet=ffffffffffff02000000090188b5000000000000000000000000000000000000 \
+    actions=output:10";
 
 /// A running hypervisor; its daemons end when it is dropped.
 #[derive(Debug)]
@@ -33,14 +37,22 @@ pub struct Hypervisor<'a> {
     programs: &'a Programs,
     rundir: PathBuf,
     daemons: Vec<Child>,
+    /// What it runs on, if that is not Linux.
+    hyperv: Option<HyperV>,
 }
 
 impl<'a> Hypervisor<'a> {
     /// Starts the daemons and makes the bridge with its ports.
-    pub fn start(programs: &'a Programs, name: &'static str, link: Link) -> Result<Self> {
+    pub fn start(programs: &'a Programs, name: &'static str, link: Link, first: &First) -> Result<Self> {
         let rundir = PathBuf::from("/run").join(name);
         std::fs::create_dir(&rundir).with_context(|| format!("cannot make {}", rundir.display()))?;
-        let mut this = Self { name, programs, rundir, daemons: Vec::new() };
+        let hyperv = match first {
+            First::HyperV(image) if name == HYPERVISORS[0] => {
+                Some(HyperV::start(programs, name, &rundir, image.as_deref())?)
+            }
+            _ => None,
+        };
+        let mut this = Self { name, programs, rundir, daemons: Vec::new(), hyperv };
         let database = this.rundir.join("conf.db");
         this.tool("ovsdb-tool", &[OsStr::new("create"), database.as_os_str(), programs.schema.as_os_str()])?;
         let remote = format!("--remote=punix:{}/db.sock", this.rundir.display());
@@ -52,19 +64,55 @@ impl<'a> Hypervisor<'a> {
         if link == Link::Vxlan {
             this.make_underlay()?;
         }
-        this.make_bridge(link)?;
+        match this.hyperv {
+            Some(_) => this.make_bridge_on_hyperv()?,
+            None => this.make_bridge(link)?,
+        }
+        this.check_ports(link)?;
         Ok(this)
     }
 
     /// The bridge that the tunnel's packets leave by.
     fn make_underlay(&self) -> Result<()> {
-        let words = format!(
+        if self.hyperv.is_some() {
+            // the host's adapter of the bridge's name has its addresses already
+            let words =
+                "add-br br-phy -- set bridge br-phy datapath_type=system -- add-port br-phy Ethernet0";
+            return self.vsctl(words);
+        }
+        self.vsctl(&format!(
             "add-br br-phy -- set bridge br-phy datapath_type=netdev other_config:hwaddr={} -- add-port br-phy trunk",
             underlay_mac(self.name)
-        );
-        println!("{}# ovs-vsctl {}", self.name, words.replace(" -- ", " \\\n        -- "));
-        self.tool("ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>())?;
+        ))?;
         address_underlay(self.name)
+    }
+
+    /// Shows a command of ovs-vsctl and runs it.
+    fn vsctl(&self, words: &str) -> Result<()> {
+        println!("{}# ovs-vsctl {}", self.name, words.replace(" -- ", " \\\n        -- "));
+        self.tool("ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Ports of machines on Hyper-V come by themselves; what they are for is said afterwards.
+    fn make_bridge_on_hyperv(&self) -> Result<()> {
+        self.vsctl(&format!(
+            "add-br br-int -- set bridge br-int datapath_type=system fail_mode=secure other_config:auto-add-vifs=true \
+             -- add-port br-int vx0 trunks=10,20 -- set interface vx0 ofport_request=10 type=vxlan options:key=5001 \
+             options:remote_ip={}",
+            remote(self.name)
+        ))?;
+        for machine in self.machines() {
+            let name = machine.name;
+            self.vsctl(&format!(
+                "wait-until interface {name} ofport>0 -- set port {name} tag={} -- set interface {name} ofport_request={}",
+                machine.vlan, machine.ofport
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn machines(&self) -> impl Iterator<Item = &'static Machine> {
+        MACHINES.iter().filter(|machine| machine.hypervisor == self.name)
     }
 
     fn make_bridge(&self, link: Link) -> Result<()> {
@@ -77,25 +125,21 @@ impl<'a> Hypervisor<'a> {
                 remote(self.name)
             ),
         };
-        let bridge =
+        let mut words =
             format!("add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure -- {uplink}");
-        let mut words: Vec<String> = bridge.split_whitespace().map(String::from).collect();
-        for machine in MACHINES.iter().filter(|machine| machine.hypervisor == self.name) {
-            let part = format!(
-                "-- add-port br-int {0} tag={1} -- set interface {0} ofport_request={2}",
+        for machine in self.machines() {
+            words += &format!(
+                " -- add-port br-int {0} tag={1} -- set interface {0} ofport_request={2}",
                 machine.name, machine.vlan, machine.ofport
             );
-            words.extend(part.split_whitespace().map(String::from));
         }
-        println!("{}# ovs-vsctl {}", self.name, words.join(" ").replace(" -- ", " \\\n        -- "));
-        self.tool("ovs-vsctl", &words)?;
-        // a port that could not be opened says so in its row
-        for name in MACHINES
-            .iter()
-            .filter(|machine| machine.hypervisor == self.name)
-            .map(|machine| machine.name)
-            .chain([if link == Link::Trunk { "trunk" } else { "vx0" }])
-        {
+        self.vsctl(&words)
+    }
+
+    /// A port that could not be opened says so in its row.
+    fn check_ports(&self, link: Link) -> Result<()> {
+        let uplink = if link == Link::Trunk { "trunk" } else { "vx0" };
+        for name in self.machines().map(|machine| machine.name).chain([uplink]) {
             let number = self.tool("ovs-vsctl", &["get", "interface", name, "ofport"])?;
             let error = || self.tool("ovs-vsctl", &["get", "interface", name, "error"]).unwrap_or_default();
             ensure!(
@@ -110,8 +154,17 @@ impl<'a> Hypervisor<'a> {
 
     /// Has the other hypervisor's address resolved before anything is counted: the first packet for an unknown neighbour is
     /// lost, as everywhere.
-    pub fn greet(&self) -> Result<()> {
+    pub fn greet(&self, others: &[Self]) -> Result<()> {
         let end = Instant::now() + START;
+        if self.hyperv.is_some() {
+            return others.iter().filter(|other| other.name != self.name).try_for_each(|other| {
+                while !other.heard_from_the_tunnel()? {
+                    ensure!(Instant::now() < end, "{} hears nothing of {}", other.name, self.name);
+                    self.tool("ovs-ofctl", &["packet-out", "br-int", GREETING])?;
+                }
+                Ok(())
+            });
+        }
         while !inside(self.name, "ping").args(["-c1", "-W1", remote(self.name)]).output()?.status.success() {
             ensure!(Instant::now() < end, "{} does not answer", remote(self.name));
         }
@@ -120,6 +173,12 @@ impl<'a> Hypervisor<'a> {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Whether a packet came out of the tunnel.
+    fn heard_from_the_tunnel(&self) -> Result<bool> {
+        let ports = self.tool("ovs-ofctl", &["dump-ports", "br-int", "vx0"])?;
+        Ok(!ports.contains("rx pkts=0,"))
     }
 
     /// Loads the security group.
@@ -218,6 +277,20 @@ impl<'a> Hypervisor<'a> {
         Ok(())
     }
 
+    /// Ends everything in its order: the daemons, then what they run on. What the simulated Hyper-V says of its whole life; it
+    /// is an error if the driver did wrong or left something behind.
+    pub fn end(mut self) -> Result<Option<String>> {
+        self.end_daemons();
+        self.hyperv.take().map(HyperV::end).transpose()
+    }
+
+    fn end_daemons(&mut self) {
+        for child in &mut self.daemons {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
     fn last_words(&self) -> String {
         let logs = ["ovsdb-server.console", "ovs-vswitchd.console", "ovsdb-server.log", "ovs-vswitchd.log"]
             .map(|name| std::fs::read_to_string(self.rundir.join(name)));
@@ -244,9 +317,6 @@ fn without_underlay(trace: &str) -> String {
 
 impl Drop for Hypervisor<'_> {
     fn drop(&mut self) {
-        for child in &mut self.daemons {
-            drop(child.kill());
-            drop(child.wait());
-        }
+        self.end_daemons();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Where it sits: built by `demo::inside` before anything else; knows nothing of switches.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,6 +16,16 @@ pub enum Link {
     Vxlan,
     /// By a VLAN trunk.
     Trunk,
+}
+
+/// What the first hypervisor is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum First {
+    /// Linux, as the second.
+    #[default]
+    Linux,
+    /// A simulated Hyper-V with the driver's image in this file, or linked in.
+    HyperV(Option<PathBuf>),
 }
 
 /// A hypervisor's address in the network between them.
@@ -34,12 +44,23 @@ pub fn remote(hypervisor: &str) -> &'static str {
 }
 
 /// Shown first.
-pub const fn picture(link: Link) -> &'static str {
-    match link {
-        Link::Vxlan => TUNNEL_PICTURE,
-        Link::Trunk => TRUNK_PICTURE,
+pub const fn picture(link: Link, first: &First) -> &'static str {
+    match (link, first) {
+        (Link::Vxlan, First::Linux) => TUNNEL_PICTURE,
+        (Link::Trunk, First::Linux) => TRUNK_PICTURE,
+        (_, First::HyperV(_)) => HYPERV_PICTURE,
     }
 }
+
+const HYPERV_PICTURE: &str = "
+   hypervisor hv1: Hyper-V, simulated            hypervisor hv2: Linux
+
+   vm1 10.0.0.1 -- VLAN 10 +                  + VLAN 10 -- vm3 10.0.0.3
+                           br-int == VXLAN == br-int
+   vm2 10.0.0.2 -- VLAN 10 +                  + VLAN 20 -- vm4 10.0.0.4
+                           br-phy ---------- br-phy
+                      192.168.9.1              192.168.9.2
+";
 
 const TUNNEL_PICTURE: &str = "
    hypervisor hv1                                hypervisor hv2
