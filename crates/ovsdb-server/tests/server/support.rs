@@ -118,6 +118,21 @@ impl Server {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// Lines of the log, of some modules, without their times and numbers; connections are called `unix#`.
+    pub fn lines_of(&self, modules: &[&str]) -> Vec<String> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| line.splitn(3, '|').nth(2));
+        let wanted =
+            lines.filter(|line| modules.iter().any(|module| line.starts_with(&format!("{module}|"))));
+        let plain = |line: &str| match line.split_once("unix#") {
+            Some((before, after)) => {
+                format!("{before}unix#{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+            }
+            None => line.to_owned(),
+        };
+        wanted.map(plain).collect()
+    }
+
     /// Runs a command on the control socket: its reply, or its error.
     pub fn appctl(&self, name: &str, arguments: &[&str]) -> Result<String, String> {
         let mut client = connect(&self.folder.join("ctl"));
@@ -259,6 +274,14 @@ pub fn masked(json: &Json, known: &dyn Fn(Uuid) -> bool) -> Json {
         })),
         other => other.clone(),
     }
+}
+
+/// What random choices begin with: in a short run of the gate the same each time.
+pub fn seed() -> u64 {
+    let given =
+        ["OVSDB_SEED", "PROPTEST_RNG_SEED"].iter().find_map(|name| std::env::var(name).ok()?.parse().ok());
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    given.unwrap_or_else(|| u64::from(now().subsec_nanos()))
 }
 
 pub fn is_long() -> bool {
