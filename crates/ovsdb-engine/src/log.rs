@@ -26,6 +26,15 @@ pub enum Kind {
     Clustered,
 }
 
+impl Kind {
+    fn magic(self) -> &'static str {
+        match self {
+            Kind::Standalone => "JSON",
+            Kind::Clustered => "CLUSTER",
+        }
+    }
+}
+
 /// One record, ready to be written, of the text of its JSON.
 pub fn encode(json: &str) -> Vec<u8> {
     const LONGEST_HEADER: usize = 80;
@@ -49,11 +58,11 @@ pub fn identify(data: &[u8], name: &str) -> Result<Kind> {
         return Err(Error::new("ovsdb error", format!("{name}: cannot identify file type")));
     }
     let first = data.split(|c| *c == b'\n').next().unwrap_or_default();
-    let words: Vec<&[u8]> = first.split(|c| *c == b' ').collect();
-    match words.as_slice() {
-        [b"OVSDB", b"JSON", _, _] => Ok(Kind::Standalone),
-        [b"OVSDB", b"CLUSTER", _, _] => Ok(Kind::Clustered),
-        _ => Err(Error::new("ovsdb error", format!("{name}: unexpected file format"))),
+    match parse_header(first) {
+        Some(("JSON", ..)) => Ok(Kind::Standalone),
+        Some(("CLUSTER", ..)) => Ok(Kind::Clustered),
+        Some(_) => Err(Error::new("ovsdb error", format!("{name}: cannot identify file type"))),
+        None => Err(Error::new("ovsdb error", format!("{name}: unexpected file format"))),
     }
 }
 
@@ -94,7 +103,8 @@ impl<'a> Reader<'a> {
         }
         let end = rest.iter().position(|c| *c == b'\n');
         let header = &rest[..end.unwrap_or(rest.len())];
-        let Some((length, hash)) = end.and_then(|_| parse_header(header, self.kind)) else {
+        let parsed = end.and_then(|_| parse_header(header));
+        let Some((_, length, hash)) = parsed.filter(|(magic, ..)| *magic == self.kind.magic()) else {
             let text: String = String::from_utf8_lossy(header).chars().take(128).collect();
             let details = format!("{name}: parse error at offset {offset} in header line \"{text}\"");
             return Err(Error::new("syntax error", details));
@@ -135,18 +145,14 @@ impl Iterator for Reader<'_> {
     }
 }
 
-fn parse_header(line: &[u8], kind: Kind) -> Option<(usize, &str)> {
-    let line = std::str::from_utf8(line).ok()?;
-    let magic = match kind {
-        Kind::Standalone => "OVSDB JSON ",
-        Kind::Clustered => "OVSDB CLUSTER ",
-    };
-    let mut words = line.strip_prefix(magic)?.split(' ');
-    let (length, hash) = (words.next()?, words.next()?);
+/// The word for the kind of file, and length and digest of the line that follows.
+fn parse_header(line: &[u8]) -> Option<(&str, usize, &str)> {
+    let mut words = std::str::from_utf8(line).ok()?.strip_prefix("OVSDB ")?.split(' ');
+    let (magic, length, hash) = (words.next()?, words.next()?, words.next()?);
     let digits = !length.is_empty() && length.bytes().all(|c| c.is_ascii_digit());
     let hex = hash.len() == 40 && hash.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
     if digits && hex && words.next().is_none() {
-        Some((length.parse().ok().filter(|n| *n > 0)?, hash))
+        Some((magic, length.parse().ok().filter(|n| *n > 0)?, hash))
     } else {
         None
     }
@@ -197,12 +203,15 @@ mod tests {
 
     #[test]
     fn kinds() {
-        assert_eq!(identify(b"OVSDB JSON 5 ab\n", "f").unwrap(), Kind::Standalone);
-        assert_eq!(identify(b"OVSDB CLUSTER 5 ab\n", "f").unwrap(), Kind::Clustered);
-        assert_eq!(identify(b"", "f").unwrap_err().to_string(), "ovsdb error: f: cannot identify file type");
-        assert_eq!(
-            identify(b"root:x", "f").unwrap_err().to_string(),
-            "ovsdb error: f: unexpected file format"
-        );
+        let first = |magic: &str| format!("OVSDB {magic} 5 {}\n", "0123456789".repeat(4)).into_bytes();
+        let refused = |data: &[u8]| identify(data, "f").unwrap_err().to_string();
+        assert_eq!(identify(&first("JSON"), "f").unwrap(), Kind::Standalone);
+        assert_eq!(identify(&first("CLUSTER"), "f").unwrap(), Kind::Clustered);
+        for unknown in [first("TEXT"), Vec::new()] {
+            assert_eq!(refused(&unknown), "ovsdb error: f: cannot identify file type");
+        }
+        for other in ["root:x", "OVSDB JSON 5 ab\n"] {
+            assert_eq!(refused(other.as_bytes()), "ovsdb error: f: unexpected file format");
+        }
     }
 }

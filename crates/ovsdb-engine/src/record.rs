@@ -218,7 +218,7 @@ pub(crate) fn replay(db: &mut Database, record: &Json, unknown: Unknown) -> Resu
         return Err(Error::syntax(record, "object expected"));
     };
     let diff = members.get("_is_diff").and_then(Json::as_bool) == Some(true);
-    for (name, rows) in members.iter().filter(|(name, _)| !name.starts_with('_')) {
+    for (name, rows) in members.iter().filter(|(name, value)| !is_remark(name, value)) {
         let Some(table) = db.table_index(name) else {
             if unknown == Unknown::Ignore {
                 continue;
@@ -238,13 +238,22 @@ pub(crate) fn replay(db: &mut Database, record: &Json, unknown: Unknown) -> Resu
     Ok(())
 }
 
+/// Whether a member of a record says something about the transaction; every other one is a table's.
+fn is_remark(name: &str, value: &Json) -> bool {
+    match name {
+        "_date" => value.as_i64().is_some(),
+        "_is_diff" => value.as_bool().is_some(),
+        _ => name == "_comment",
+    }
+}
+
 fn replay_row(table: &mut Table, uuid: Uuid, json: &Json, diff: bool, unknown: Unknown) -> Result<()> {
     if json.is_null() {
         return match table.rows.remove(&uuid) {
             Some(_) => Ok(()),
             None => {
                 let details = format!("transaction deletes row {uuid} that does not exist");
-                Err(Error::syntax(json, details))
+                Err(Error::new("syntax error", details))
             }
         };
     }

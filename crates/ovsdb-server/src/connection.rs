@@ -15,12 +15,15 @@ use stream::jsonrpc::{Event, Session};
 
 use crate::mailbox::Mailbox;
 use crate::remotes::RemoteOptions;
+use crate::requests::Unexpected;
 use crate::server::Server;
 
 /// Output that may wait before the client's requests are no longer read.
 const READ_LIMIT: usize = 64 << 10;
 /// How long a client may take nothing while output waits.
 const STALL_MS: u64 = 60_000;
+
+const LOG_TARGET: &str = "ovsdb_jsonrpc_server";
 
 /// The server, as tasks share it.
 pub type Shared = Rc<RefCell<Server>>;
@@ -75,7 +78,7 @@ pub async fn serve(
             };
             if stalled && session.backlog() >= before {
                 let name = session.name();
-                log::warn!(target: "ovsdb_jsonrpc_server", "{name}: nothing read for a minute, disconnecting");
+                log::warn!(target: LOG_TARGET, "{name}: nothing read for a minute, disconnecting");
                 session.link_mut().force_reconnect();
                 open = None;
             }
@@ -91,7 +94,11 @@ pub async fn serve(
                             if let Some(client) = session.link_mut().peer_id() {
                                 server.name_session(open.id, client);
                             }
-                            server.handle(open.id, message);
+                            if let Err(Unexpected(kind)) = server.handle(open.id, message) {
+                                let name = session.name();
+                                log::warn!(target: LOG_TARGET, "{name}: received unexpected {kind} message");
+                                open.mailbox.close();
+                            }
                         }
                     }
                 },

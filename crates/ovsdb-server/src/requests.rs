@@ -32,9 +32,12 @@ impl From<Error> for Answer {
 
 type Outcome = Result<Answer, Error>;
 
+/// A message of a kind that ends its session.
+pub struct Unexpected(pub &'static str);
+
 impl Server {
-    /// Serves one message.
-    pub fn handle(&mut self, session: SessionId, message: Message) {
+    /// Serves one message. An answer is refused: nothing was asked.
+    pub fn handle(&mut self, session: SessionId, message: Message) -> Result<(), Unexpected> {
         match message {
             Message::Request { id, method, params } => {
                 let answer = self.request(session, &id, &method, params).unwrap_or_else(Answer::Error);
@@ -42,7 +45,7 @@ impl Server {
                     Answer::Result(result) => Message::reply(id, result),
                     Answer::Word(word) => Message::error(id, word),
                     Answer::Error(error) => Message::error(id, error.to_json()),
-                    Answer::Elsewhere => return,
+                    Answer::Elsewhere => return Ok(()),
                 };
                 self.tell(session, reply);
             }
@@ -51,20 +54,11 @@ impl Server {
                     self.cancel(session, id);
                 }
             }
-            other => self.unexpected(session, &other),
+            Message::Notification { .. } => {}
+            Message::Error { .. } => return Err(Unexpected("error")),
+            Message::Reply { .. } => return Err(Unexpected("reply")),
         }
-    }
-
-    fn unexpected(&mut self, session: SessionId, message: &Message) {
-        let kind = match message {
-            Message::Notification { .. } => "notification",
-            Message::Error { .. } => "error",
-            _ => "reply",
-        };
-        log::warn!(target: "ovsdb_jsonrpc_server", "received unexpected {kind} message");
-        if let Some(session) = self.sessions.get(&session) {
-            session.mailbox.close();
-        }
+        Ok(())
     }
 
     fn request(&mut self, session: SessionId, id: &Json, method: &str, params: Vec<Json>) -> Outcome {

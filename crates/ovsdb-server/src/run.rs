@@ -66,7 +66,9 @@ async fn serve(handle: Handle, settings: Settings) -> ExitCode {
     }
     let exit = Exit::register(handle.commands());
     handle.ready();
-    log::info!(target: "ovsdb_server", "{}", version::banner(program::name()));
+    if settings.run.is_none() {
+        log::info!(target: "ovsdb_server", "{}", version::banner(program::name()));
+    }
     let code = tokio::select! {
         () = exit.requested() => ExitCode::SUCCESS,
         () = watch(&control) => ExitCode::SUCCESS,

@@ -97,7 +97,7 @@ impl Served {
     pub fn open(name: &str, columns: Columns, now: Now) -> Result<Served> {
         let (storage, loaded) = Storage::open(name, Mode::ReadWrite, Unknown::Refuse)?;
         if let Some(damage) = loaded.damage {
-            log::error!(target: "ovsdb_file", "{damage}");
+            log::error!(target: "ovsdb_server", "{damage}");
         }
         Ok(Served::new(loaded.db, Some(storage), columns, now.mono_ms))
     }
@@ -145,7 +145,7 @@ impl Served {
         match write(self.storage.as_mut(), &prepared, self.columns, now) {
             Ok(()) => Executed::Done(results, prepared.commit()),
             Err(error) => {
-                log::error!(target: "ovsdb_file", "{error}");
+                log::error!(target: "ovsdb_server", "{error}");
                 results.push(error.to_json());
                 Executed::Done(results, Changes::new())
             }

@@ -89,12 +89,12 @@ impl BaseType {
             members.finish()?;
             return Ok(base);
         }
-        base.read_constraints(&mut members).unwrap_or_else(|error| members.fail(error));
+        base.read_constraints(json, &mut members).unwrap_or_else(|error| members.fail(error));
         members.finish()?;
         Ok(base)
     }
 
-    fn read_constraints(&mut self, members: &mut Members<'_>) -> Result<()> {
+    fn read_constraints(&mut self, json: &Json, members: &mut Members<'_>) -> Result<()> {
         if let Some(allowed) = members.optional("enum", Kinds::ANY) {
             let set = ColumnType::set(BaseType::new(self.kind), 1, u32::MAX);
             self.allowed = Some(Arc::new(Datum::from_json(allowed, &set, None)?));
@@ -106,7 +106,7 @@ impl BaseType {
                 let max = members.optional("maxInteger", Kinds::INTEGER).and_then(Json::as_i64);
                 let (min, max) = (min.unwrap_or(i64::MIN), max.unwrap_or(i64::MAX));
                 if min > max {
-                    return Err(Error::new("syntax error", "minInteger exceeds maxInteger"));
+                    return Err(Error::syntax(json, "minInteger exceeds maxInteger"));
                 }
                 self.limits = Limits::Integer(min, max).simplified();
             }
@@ -115,7 +115,7 @@ impl BaseType {
                 let max = members.optional("maxReal", Kinds::NUMBER).and_then(Json::as_f64);
                 let (min, max) = (min.unwrap_or(-f64::MAX), max.unwrap_or(f64::MAX));
                 if min > max {
-                    return Err(Error::new("syntax error", "minReal exceeds maxReal"));
+                    return Err(Error::syntax(json, "minReal exceeds maxReal"));
                 }
                 self.limits = Limits::Real(min, max).simplified();
             }
@@ -124,7 +124,7 @@ impl BaseType {
                 let min = length(members, "minLength")?.unwrap_or(0);
                 let max = length(members, "maxLength")?.unwrap_or(u32::MAX);
                 if min > max {
-                    return Err(Error::new("syntax error", "minLength exceeds maxLength"));
+                    return Err(Error::syntax(json, "minLength exceeds maxLength"));
                 }
                 self.limits = Limits::Length(min, max).simplified();
             }
@@ -136,8 +136,8 @@ impl BaseType {
                     None | Some("strong") => RefType::Strong,
                     Some("weak") => RefType::Weak,
                     Some(other) => {
-                        return Err(Error::new(
-                            "syntax error",
+                        return Err(Error::syntax(
+                            json,
                             format!("refType must be \"strong\" or \"weak\" (not \"{other}\")"),
                         ));
                     }

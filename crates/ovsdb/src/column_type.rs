@@ -83,11 +83,11 @@ impl ColumnType {
         // A missing key has failed above.
         let key = BaseType::from_json(key.unwrap_or(&Json::Null))?;
         let value = value.map(BaseType::from_json).transpose()?;
-        let bad = || Error::syntax(json, "bad min or max value");
-        let min = count(min).ok_or_else(bad)?;
+        let bad = |value: Option<&Json>| Error::syntax(value.unwrap_or(json), "bad min or max value");
+        let min = count(min).ok_or_else(|| bad(min))?;
         let max = match max {
             Some(Json::String(s)) if s == "unlimited" => u32::MAX,
-            other => count(other).ok_or_else(bad)?,
+            other => count(other).ok_or_else(|| bad(other))?,
         };
         if min > 1 || max < 1 || min > max {
             return Err(Error::syntax(json, "ovsdb type fails constraint checks"));

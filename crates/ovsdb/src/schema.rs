@@ -171,22 +171,23 @@ impl TableSchema {
         };
         let mut parsed = Vec::with_capacity(columns.len());
         for (name, column) in columns {
-            check_name(name, column)?;
+            check_name(name, json)?;
             parsed.push(ColumnSchema::from_json(column, name)?);
         }
         let mut table = TableSchema::new(name, parsed);
         table.max_rows = max_rows;
         table.is_root = is_root.unwrap_or(false);
         for index in indexes.unwrap_or_default() {
-            table.indexes.push(table.index_from_json(index)?);
+            table.indexes.push(table.index_from_json(index, json)?);
         }
         Ok((table, is_root))
     }
 
-    fn index_from_json(&self, json: &Json) -> Result<Vec<usize>> {
+    /// An index of this table, whose own JSON is `table`.
+    fn index_from_json(&self, json: &Json, table: &Json) -> Result<Vec<usize>> {
         let columns = self.columns_from_json(json)?;
         if columns.is_empty() {
-            return Err(Error::syntax(json, "index must have at least one column"));
+            return Err(Error::syntax(table, "index must have at least one column"));
         }
         match columns.iter().find(|&&i| !self.columns[i].persistent) {
             Some(&i) => {
@@ -247,7 +248,7 @@ impl DbSchema {
         };
         let mut parsed = Vec::new();
         for (name, table) in tables.into_iter().flatten() {
-            check_name(name, table)?;
+            check_name(name, json)?;
             parsed.push(TableSchema::from_json(table, name)?);
         }
         let none_says_root = parsed.iter().all(|(_, is_root)| *is_root != Some(true)); // I3

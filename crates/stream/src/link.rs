@@ -254,8 +254,10 @@ impl<C: Codec> Link<C> {
             if let Some(event) = self.pending.take() {
                 return Some(event);
             }
-            if let Some(message) = self.decode() {
-                return Some(Event::Message(message));
+            match self.decode() {
+                Ok(Some(message)) => return Some(Event::Message(message)),
+                Ok(None) => {}
+                Err(text) => self.end_by_nonsense(&text).await,
             }
             if self.pending.is_some() {
                 continue;
@@ -365,25 +367,28 @@ impl<C: Codec> Link<C> {
         self.report();
     }
 
+    /// Ends a connection whose peer sent what is no message. Answers to what came before still go, as far as the socket takes them.
+    async fn end_by_nonsense(&mut self, text: &str) {
+        log::warn!(target: C::LOG_TARGET, "{}: {text}", self.name());
+        poll_fn(|context| {
+            let _ = self.poll_write(context);
+            Poll::Ready(())
+        })
+        .await;
+        self.end(&Cause::Error("Protocol error".to_owned()));
+    }
+
     /// The next message in what was read.
-    fn decode(&mut self) -> Option<C::Item> {
+    fn decode(&mut self) -> Result<Option<C::Item>, String> {
         if self.unread.is_empty() {
-            return None;
+            return Ok(None);
         }
-        match self.codec.decode(&self.input[self.unread.clone()]) {
-            Ok((taken, message)) => {
-                self.unread.start += taken;
-                if let Some(message) = &message {
-                    self.codec.received(self.name(), message);
-                }
-                message
-            }
-            Err(text) => {
-                log::warn!(target: C::LOG_TARGET, "{}: {text}", self.name());
-                self.end(&Cause::Error("Protocol error".to_owned()));
-                None
-            }
+        let (taken, message) = self.codec.decode(&self.input[self.unread.clone()])?;
+        self.unread.start += taken;
+        if let Some(message) = &message {
+            self.codec.received(self.name(), message);
         }
+        Ok(message)
     }
 
     /// Logs what the machine says, and tells the observer where it stands.

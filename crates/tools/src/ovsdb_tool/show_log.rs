@@ -21,13 +21,14 @@ pub(super) fn run(file: &str, verbosity: usize) -> Result<ExitCode, String> {
     }
     let mut reader = Reader::new(&data, file);
     let schema = match reader.next() {
-        Some(record) => record.and_then(|json| DbSchema::from_json(&json)).map_err(|e| e.to_string())?,
+        Some(record) => {
+            let record = record.map_err(|error| error.to_string())?;
+            print!("record 0:");
+            DbSchema::from_json(&record).map_err(|error| error.to_string())?
+        }
         None => return Err(format!("{file}: unexpected end of file reading schema")),
     };
-    println!(
-        "record 0: \"{}\" schema, version=\"{}\", cksum=\"{}\"",
-        schema.name, schema.version, schema.cksum
-    );
+    println!(" \"{}\" schema, version=\"{}\", cksum=\"{}\"", schema.name, schema.version, schema.cksum);
     println!();
     let mut names = HashMap::new();
     for (number, record) in reader.enumerate() {
