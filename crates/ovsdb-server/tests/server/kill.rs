@@ -179,6 +179,8 @@ impl Round {
         }
         if self.compaction == Compaction::HeldUp {
             let pipe = server.folder.join("db.tmp");
+            // A compaction that died with its server has left its file.
+            let _ = std::fs::remove_file(&pipe);
             assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
         }
         let mut control = connect(&server.folder.join("ctl"));
