@@ -101,13 +101,13 @@ impl OptionMap {
 
     /// A match whose fields came with places of their own, with the bridge's places; `None` if it has no such fields.
     pub fn bound(&self, m: &Match) -> Result<Option<Match>, OfpError> {
-        let mut bound = *m;
-        tun_metadata::clear(&mut bound.key);
-        tun_metadata::clear(&mut bound.wc);
         let mut named = field::options(m).peekable();
         if named.peek().is_none() {
             return Ok(None);
         }
+        let mut bound = *m;
+        tun_metadata::clear(&mut bound.key);
+        tun_metadata::clear(&mut bound.wc);
         for f in named {
             let n = f.option().unwrap_or(0);
             let found = self.rows().find(|(_, row)| row.index == u16::from(n));

@@ -42,6 +42,22 @@ pub fn dummy_bridge(suite: &Suite, more: &[&str]) -> SwitchUnderTest {
     pair
 }
 
+/// Fails with every step of which our switch and the C one say different things; each is a step and what it said.
+///
+/// # Panics
+/// When there is such a step.
+#[track_caller]
+pub fn assert_alike(ours: Vec<(String, String)>, theirs: Vec<(String, String)>) {
+    assert_eq!(ours.len(), theirs.len(), "as many steps");
+    let different = ours.into_iter().zip(theirs).filter(|(ours, theirs)| ours != theirs);
+    let told: Vec<String> = different
+        .map(|((step, ours), (_, theirs))| {
+            format!("{step}\n  ours:   {ours:.2500}\n  theirs: {theirs:.2500}")
+        })
+        .collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
 /// Blanks what two runs never agree on in a flow dump: durations, ages, and the transaction id, which counts messages.
 pub fn timeless(dump: &str) -> String {
     let blank = |line: &str| {

@@ -1,6 +1,6 @@
 //! Groups and meters: what controllers are told of them, and what becomes of packets, as the C switch has it.
 
-use e2e::{dummy_bridge, ours, timeless};
+use e2e::{assert_alike, dummy_bridge, ours, timeless};
 use testkit::{Suite, oracle};
 
 const PORTS: &str = "-- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1 -- add-port br0 p2 -- set interface p2 type=dummy \
@@ -73,13 +73,5 @@ fn drive(suite: &Suite) -> Vec<(String, String)> {
 #[test]
 fn groups_and_meters_are_as_in_c() {
     let (Some(ours), Some(c)) = (ours(), oracle()) else { return };
-    let differences: Vec<String> = drive(&ours)
-        .into_iter()
-        .zip(drive(&c))
-        .filter(|(ours, theirs)| ours != theirs)
-        .map(|((step, ours), (_, theirs))| {
-            format!("{step}\n  ours:   {ours:.1500}\n  theirs: {theirs:.1500}")
-        })
-        .collect();
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert_alike(drive(&ours), drive(&c));
 }
