@@ -44,6 +44,11 @@ pub trait Dpif: Send + Sync {
         false
     }
 
+    /// True if the datapath has listeners of samples beside the switch (`psample`).
+    fn samples_locally(&self) -> bool {
+        false
+    }
+
     /// Sets who answers upcalls; without one they are lost, and counted.
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>);
 

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use packet::OdpPort;
 use wire::bytes;
 
 /// Why the switch asked for a packet.
@@ -15,6 +16,8 @@ pub enum Cookie {
     SlowPath(SlowPath),
     /// A `controller` action.
     Controller(Controller),
+    /// A `sample` action, for flow collectors.
+    FlowSample(FlowSample),
 }
 
 /// Why a flow cannot be handled in the datapath alone; a set of bits.
@@ -88,6 +91,42 @@ pub struct Controller {
     pub max_len: u16,
 }
 
+/// Parameters of a `sample` action, as flow collectors are told them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowSample {
+    /// How many of 65535 packets are sampled.
+    pub probability: u16,
+    /// The collectors.
+    pub collector_set_id: u32,
+    /// The observation domain.
+    pub obs_domain_id: u32,
+    /// The observation point.
+    pub obs_point_id: u32,
+    /// The port that the packet is said to leave by; `NONE`: it comes in.
+    pub output_port: OdpPort,
+    /// On which side of the switch the sample is said to be taken.
+    pub side: SampleSide,
+}
+
+/// On which side of the switch a [`FlowSample`] is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SampleSide {
+    /// As the port tells.
+    #[default]
+    Unsaid = 0,
+    /// Coming in.
+    Ingress = 1,
+    /// Going out.
+    Egress = 2,
+}
+
+impl SampleSide {
+    fn from_number(number: u8) -> Option<SampleSide> {
+        [SampleSide::Unsaid, SampleSide::Ingress, SampleSide::Egress].into_iter().find(|s| *s as u8 == number)
+    }
+}
+
 impl Cookie {
     /// The bytes that go into `userdata`.
     pub fn encode(&self) -> Vec<u8> {
@@ -105,6 +144,13 @@ impl Cookie {
                 out.extend_from_slice(&c.rule_cookie.to_be_bytes());
                 out.extend_from_slice(&c.controller_id.to_be_bytes());
                 out.extend_from_slice(&c.max_len.to_be_bytes());
+            }
+            Cookie::FlowSample(s) => {
+                out.push(3);
+                out.push(s.side as u8);
+                out.extend_from_slice(&s.probability.to_be_bytes());
+                let words = [s.collector_set_id, s.obs_domain_id, s.obs_point_id, s.output_port.0];
+                words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
             }
         }
         out
@@ -126,6 +172,14 @@ impl Cookie {
                     max_len: bytes::u16_at(data, 17)?,
                 }))
             }
+            (3, 20) => Some(Cookie::FlowSample(FlowSample {
+                side: SampleSide::from_number(bytes::u8_at(data, 1)?)?,
+                probability: bytes::u16_at(data, 2)?,
+                collector_set_id: bytes::u32_at(data, 4)?,
+                obs_domain_id: bytes::u32_at(data, 8)?,
+                obs_point_id: bytes::u32_at(data, 12)?,
+                output_port: OdpPort(bytes::u32_at(data, 16)?),
+            })),
             _ => None,
         }
     }
@@ -145,6 +199,20 @@ impl fmt::Display for Cookie {
                 Cookie64(c.rule_cookie),
                 c.controller_id,
                 c.max_len
+            ),
+            Cookie::FlowSample(s) => write!(
+                f,
+                "flow_sample(probability={},collector_set_id={},obs_domain_id={},obs_point_id={},output_port={}{})",
+                s.probability,
+                s.collector_set_id,
+                s.obs_domain_id,
+                s.obs_point_id,
+                s.output_port,
+                match s.side {
+                    SampleSide::Unsaid => "",
+                    SampleSide::Ingress => ",ingress",
+                    SampleSide::Egress => ",egress",
+                }
             ),
         }
     }
@@ -172,9 +240,28 @@ mod tests {
             max_len: 65535,
             ..Default::default()
         };
-        for cookie in [Cookie::Controller(c), Cookie::SlowPath(SlowPath(SlowPath::ACTION))] {
+        let sample = |side| {
+            Cookie::FlowSample(FlowSample {
+                probability: 1,
+                collector_set_id: 2,
+                obs_domain_id: 3,
+                obs_point_id: 4,
+                output_port: OdpPort(5),
+                side,
+            })
+        };
+        for cookie in [
+            Cookie::Controller(c),
+            Cookie::SlowPath(SlowPath(SlowPath::ACTION)),
+            sample(SampleSide::Unsaid),
+            sample(SampleSide::Ingress),
+            sample(SampleSide::Egress),
+        ] {
             assert_eq!(Cookie::decode(&cookie.encode()), Some(cookie));
         }
         assert_eq!(Cookie::decode(&[9, 9]), None);
+        let mut no_side = sample(SampleSide::Egress).encode();
+        no_side[1] = 3;
+        assert_eq!(Cookie::decode(&no_side), None);
     }
 }

@@ -181,6 +181,7 @@ impl Ofproto {
             table_id,
             n_tables: crate::N_VISIBLE_TABLES,
         };
+        self.current.check_debugging(&actions)?;
         openflow::actions::check(&mut actions, &cx, openflow::Protocols::ANY)?;
         self.current.check_references(&actions)?;
         self.current.options.check(&actions)?;
@@ -189,6 +190,14 @@ impl Ofproto {
 }
 
 impl Snapshot {
+    /// Refuses actions for debugging where they are not taken.
+    pub fn check_debugging(&self, actions: &[Action]) -> Result<(), OfpError> {
+        if !self.debugging && openflow::actions::has_debugging(actions) {
+            return Err(OfpError::OFPBAC_BAD_VENDOR_TYPE);
+        }
+        Ok(())
+    }
+
     /// Refuses actions that name groups or meters that are not there.
     pub fn check_references(&self, actions: &[Action]) -> Result<(), OfpError> {
         actions.iter().try_for_each(|a| match a {

@@ -187,6 +187,7 @@ impl Ofproto {
         if gm.group_id > MAX_GROUP {
             return Err(OfpError::OFPGMFC_INVALID_GROUP);
         }
+        gm.buckets.iter().try_for_each(|b| self.current.check_debugging(&b.actions))?;
         let old = self.current.group(gm.group_id).cloned();
         let new: Vec<Bucket> = gm.buckets.iter().map(Bucket::new).collect();
         let made = |created| Group::new(gm.group_id, gm.kind, gm.selection.clone(), new.clone(), created);

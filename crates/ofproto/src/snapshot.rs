@@ -108,6 +108,8 @@ pub struct Snapshot {
     meters: Arc<BTreeMap<u32, Arc<MeterRule>>>,
     /// Which tunnel option is which field.
     pub options: Arc<OptionMap>,
+    /// Actions for debugging are taken.
+    pub(crate) debugging: bool,
 }
 
 impl Default for Snapshot {
@@ -119,6 +121,7 @@ impl Default for Snapshot {
             groups: Arc::default(),
             meters: Arc::default(),
             options: Arc::default(),
+            debugging: false,
         }
     }
 }

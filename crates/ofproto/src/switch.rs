@@ -80,6 +80,11 @@ impl Ofproto {
         switch
     }
 
+    /// Takes actions for debugging (`debug_recirc`) from now on.
+    pub fn take_debugging(&mut self) {
+        self.current.debugging = true;
+    }
+
     /// The tables as readers may have them: a new version if anything changed since the last call.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         let current = &self.current;

@@ -1,5 +1,6 @@
 use flow::{FlowKey, Match, Wildcards, slot};
-use openflow::actions::{Conjunction, Output};
+use openflow::actions::{CloneActions, Conjunction, DebugRecirc, Output};
+use openflow::msg::{Bucket, GroupCommand, GroupMod};
 use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpError, OfpPort};
 use packet::{Instant, Now};
 
@@ -165,4 +166,19 @@ fn a_conjunction_needs_all_its_dimensions() {
     let mut wc = Wildcards::NONE;
     assert_eq!(snapshot.lookup(0, &k, &mut wc).unwrap().rule.spec.priority, 1);
     assert_eq!((wc.in_port(), wc.tp_dst()), (u32::MAX, u16::MAX));
+}
+
+#[test]
+fn actions_for_debugging_are_refused_unless_they_are_taken() {
+    let debugging: Vec<Action> = vec![CloneActions(vec![DebugRecirc.into()]).into()];
+    let flow = add(0, 5, on_port(1), debugging.clone());
+    let mut group = GroupMod::new(GroupCommand::Add, 1);
+    group.buckets.push(Bucket { actions: debugging, ..Bucket::new(group.kind) });
+    let mut o = Ofproto::new(at(0));
+    let refused = OfpError::OFPBAC_BAD_VENDOR_TYPE;
+    assert_eq!(o.flow_mod(&flow, at(1)).unwrap_err(), refused);
+    assert_eq!(o.group_mod(&group, at(1)).unwrap_err(), refused);
+    o.take_debugging();
+    assert_eq!(o.flow_mod(&flow, at(1)).unwrap().len(), 1);
+    assert!(o.group_mod(&group, at(1)).unwrap().is_empty());
 }

@@ -8,7 +8,7 @@ use openflow::OfpPort;
 use openflow::msg::VersionSet;
 use packet::OdpPort;
 use wire::EthAddr;
-use xlate::VlanMode;
+use xlate::{Sampling, VlanMode};
 
 /// What a bridge does while it has no controller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,10 @@ pub struct BridgeConfig {
     pub dp_desc: String,
     /// Its serial number (`other_config:dp-sn`).
     pub dp_sn: String,
+    /// Where samples go.
+    pub sampling: Sampling,
+    /// It takes actions for debugging; told once, when it is made.
+    pub debugging: bool,
 }
 
 impl BridgeConfig {
@@ -72,6 +76,8 @@ impl BridgeConfig {
             mac_table_size: 8192,
             dp_desc: "None".into(),
             dp_sn: "None".into(),
+            sampling: Sampling::default(),
+            debugging: false,
         }
     }
 }

@@ -86,6 +86,7 @@ pub(crate) struct State {
     pub bridges: BTreeMap<String, BridgeState>,
     /// Numbers of timeout policies by zone.
     pub timeout_policies: Arc<BTreeMap<u16, u16>>,
+    pub explicit_sampled_drops: bool,
     pub next_conn: u64,
 }
 
@@ -104,6 +105,8 @@ pub(crate) struct Shared {
     pub underlay: RwLock<Underlay>,
     /// The datapath finds the way of tunnels by itself.
     pub routes_tunnels: bool,
+    /// The datapath has `psample`.
+    pub samples_locally: bool,
     /// Packet-ins lost to a full queue.
     pub packet_ins_lost: AtomicU64,
     pub next_ufid: AtomicU64,
@@ -186,6 +189,8 @@ impl Shared {
             Network { generation: self.generation.fetch_add(1, Relaxed) + 1, ..Network::default() };
         network.timeout_policies = state.timeout_policies.clone();
         network.routes_tunnels = self.routes_tunnels;
+        network.samples_locally = self.samples_locally;
+        network.explicit_sampled_drops = state.explicit_sampled_drops;
         let mut fdbs = Vec::new();
         for (i, b) in state.bridges.values_mut().enumerate() {
             for (ofp, port) in &b.ports {
@@ -242,6 +247,9 @@ impl BridgeState {
             last_number: OfpPort(0),
             generation: None,
         };
+        if bridge.config.debugging {
+            bridge.ofproto.take_debugging();
+        }
         bridge.add_default_rule(now);
         bridge
     }
@@ -317,6 +325,7 @@ impl BridgeState {
             hw_addr: self.config.hw_addr,
             addresses: Vec::new(),
             names: Names::none(),
+            sampling: self.config.sampling.clone(),
         }
     }
 
@@ -393,6 +402,7 @@ impl Switch {
             requests: Mutex::default(),
             underlay: RwLock::default(),
             routes_tunnels: dpif.routes_tunnels(),
+            samples_locally: dpif.samples_locally(),
             packet_ins_lost: AtomicU64::new(0),
             next_ufid: AtomicU64::new(1),
             generation: AtomicU64::new(0),
@@ -628,6 +638,14 @@ impl Switch {
         let mut state = locked(&self.shared.state);
         if *state.timeout_policies != policies {
             state.timeout_policies = Arc::new(policies);
+            self.shared.publish(&mut state);
+        }
+    }
+
+    /// Sets whether megaflows that do nothing but sample end in a drop (`other_config:explicit-sampled-drops`).
+    pub fn set_explicit_sampled_drops(&self, explicit: bool) {
+        let mut state = locked(&self.shared.state);
+        if std::mem::replace(&mut state.explicit_sampled_drops, explicit) != explicit {
             self.shared.publish(&mut state);
         }
     }

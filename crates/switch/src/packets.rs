@@ -51,6 +51,7 @@ impl Switch {
         if known.is_none() && in_port.is_ordinary() && in_port.0 != 0 {
             return Err(OfpError::OFPBRC_BAD_PORT);
         }
+        bridge.rules.check_debugging(&po.actions)?;
         bridge.rules.check_references(&po.actions)?;
         let odp = known.and_then(|p| p.odp).unwrap_or(OdpPort::NONE);
         let (meta, key) = received(odp, in_port, &po.data, &po.metadata);

@@ -53,7 +53,8 @@ impl UpcallHandler for Shared {
                     Some(Cookie::SlowPath(_)) => {
                         return Verdict { megaflow: None, ..self.miss(upcall, now) };
                     }
-                    None => {}
+                    // Samples go to collectors, to which nothing is exported.
+                    Some(Cookie::FlowSample(_)) | None => {}
                 }
                 Verdict::default()
             }

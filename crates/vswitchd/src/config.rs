@@ -13,6 +13,7 @@ use ovsdb::Uuid;
 use ovsdb_idl::Replica;
 use stream::tls::{Authority, Settings};
 use wire::EthAddr;
+use xlate::Sampling;
 
 use crate::rows::{RowRef, rows};
 
@@ -86,6 +87,8 @@ pub struct Bridge {
     pub other_config: BTreeMap<String, String>,
     /// VLANs on which no address is learned.
     pub flood_vlans: BTreeSet<u16>,
+    /// Where samples go.
+    pub sampling: Sampling,
     /// Ports by name; the local port is among them, whether the database has it or not.
     pub ports: BTreeMap<String, Port>,
 }
@@ -211,17 +214,17 @@ impl Config {
     }
 }
 
-fn limit(row: RowRef<'_>, column: &str) -> Option<u32> {
+fn number(row: RowRef<'_>, column: &str) -> Option<u32> {
     row.integer(column).and_then(|n| u32::try_from(n).ok())
 }
 
 fn read_zones(replica: &Replica, row: RowRef<'_>) -> Zones {
-    let mut zones = Zones { default_limit: limit(row, "ct_zone_default_limit"), ..Zones::default() };
-    for (number, row) in row.named(replica, "ct_zones", "CT_Zone") {
-        let Some(number) = number.as_integer().and_then(|n| u16::try_from(n).ok()) else { continue };
+    let mut zones = Zones { default_limit: number(row, "ct_zone_default_limit"), ..Zones::default() };
+    for (zone, row) in row.named(replica, "ct_zones", "CT_Zone") {
+        let Some(zone) = zone.as_integer().and_then(|n| u16::try_from(n).ok()) else { continue };
         let policy = row.references(replica, "timeout_policy", "CT_Timeout_Policy");
         let timeouts = policy.first().map(|policy| policy.numbers("timeouts"));
-        zones.zones.insert(number, Zone { limit: limit(row, "limit"), timeouts });
+        zones.zones.insert(zone, Zone { limit: number(row, "limit"), timeouts });
     }
     zones
 }
@@ -261,6 +264,7 @@ fn read_bridge(
         protocols: row.strings("protocols"),
         controllers: BTreeMap::new(),
         flood_vlans: vlans(&row.integers("flood_vlans")),
+        sampling: read_sampling(replica, row),
         ports: BTreeMap::new(),
         other_config,
         name: name.clone(),
@@ -283,6 +287,29 @@ fn read_bridge(
     // Every bridge has a local port, also where nobody made a row for it.
     bridge.ports.entry(name.clone()).or_insert_with(|| local_port(&name));
     bridge
+}
+
+/// Collector sets are rows of their own, which refer to their bridge.
+fn read_sampling<'a>(replica: &'a Replica, bridge: RowRef<'a>) -> Sampling {
+    let ipfix_of = |row: RowRef<'a>| row.references(replica, "ipfix", "IPFIX").first().copied();
+    let mut sampling = Sampling { ipfix: ipfix_of(bridge).is_some(), ..Sampling::default() };
+    let refers = |row: &RowRef<'a>| {
+        row.references(replica, "bridge", "Bridge").iter().any(|b| b.uuid() == bridge.uuid())
+    };
+    for set in rows(replica, "Flow_Sample_Collector_Set").filter(refers) {
+        let Some(id) = number(set, "id") else { continue };
+        if let Some(ipfix) = ipfix_of(set) {
+            sampling.ipfix = true;
+            let asked = ipfix.map("other_config").remove("enable-tunnel-sampling");
+            if !asked.is_some_and(|value| value.eq_ignore_ascii_case("false")) {
+                sampling.tunnels.insert(id);
+            }
+        }
+        if let Some(group) = number(set, "local_group_id") {
+            sampling.local.insert(id, group);
+        }
+    }
+    sampling
 }
 
 /// 16 hexadecimal digits, optionally after 0x; not zero.

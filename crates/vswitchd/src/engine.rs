@@ -27,7 +27,7 @@ use ovsdb::Uuid;
 use packet::{Instant, Now};
 use switch::{BridgeConfig, BundleConfig, Switch, Waker};
 use wire::EthAddr;
-use xlate::VlanMode;
+use xlate::{Sampling, VlanMode};
 
 use crate::config::{Bridge, Config, FailMode, Vlan};
 use crate::dpctl::{Datapaths, LimitedBy};
@@ -62,6 +62,7 @@ pub struct Plane {
 struct Applied {
     plane: Rc<Plane>,
     hwaddr: EthAddr,
+    sampling: Sampling,
     ports: BTreeMap<String, Result<OfpPort, String>>,
 }
 
@@ -324,6 +325,7 @@ impl Engine {
             plane.host.set_config(&config.other_config);
             let limit = config.other_config.get("flow-limit").and_then(|text| text.parse().ok());
             plane.switch.set_flow_limit(limit.unwrap_or(switch::FLOW_LIMIT));
+            plane.switch.set_explicit_sampled_drops(config.is_set("explicit-sampled-drops"));
         }
         for bridge in config.bridges.values() {
             let Some(host) = self.plane_of(&bridge.name).map(|plane| &plane.host) else { continue };
@@ -358,19 +360,26 @@ impl Engine {
         if !self.bridges.contains_key(name) {
             let Some(plane) = self.plane_for(kind, config) else { return };
             let hwaddr = wanted.hwaddr.unwrap_or(EthAddr::ZERO);
-            plane.switch.set_bridge(bridge_config(wanted, hwaddr), now);
-            self.bridges.insert(name.clone(), Applied { plane, hwaddr, ports: BTreeMap::new() });
+            plane.switch.set_bridge(self.bridge_config(wanted, hwaddr), now);
+            let sampling = Sampling::default();
+            self.bridges.insert(name.clone(), Applied { plane, hwaddr, sampling, ports: BTreeMap::new() });
         }
         let Some(mut applied) = self.bridges.remove(name) else { return };
         ports::configure(wanted, &mut applied, now);
         let hwaddr = wanted.hwaddr.unwrap_or_else(|| choose_hwaddr(wanted, &applied));
         applied.hwaddr = hwaddr;
         set_local_address(name, &applied);
-        let new = bridge_config(wanted, hwaddr);
+        let new = self.bridge_config(wanted, hwaddr);
         log_datapath_id(&applied, &new);
+        applied.take_sampling(&new);
         applied.plane.switch.set_bridge(new, now);
         applied.plane.switch.set_bundles(name, bundles(wanted));
         self.bridges.insert(name.clone(), applied);
+    }
+
+    fn bridge_config(&self, wanted: &Bridge, hwaddr: EthAddr) -> BridgeConfig {
+        // As in Open vSwitch, who asks for dummies is debugging.
+        BridgeConfig { debugging: self.dummy != DummyLevel::None, ..bridge_config(wanted, hwaddr) }
     }
 
     /// Everything that is due; returns when to call again at the latest.
@@ -383,6 +392,18 @@ impl Engine {
             plane.switch.run_due(now).map_or(housekeeping, |due| due.min(housekeeping))
         };
         self.planes.values().map(due).chain(revived).min().unwrap_or(Instant(u64::MAX))
+    }
+}
+
+impl Applied {
+    /// Notes where samples go, and tells of groups of listeners that the datapath has not.
+    fn take_sampling(&mut self, config: &BridgeConfig) {
+        let new = &config.sampling;
+        if self.sampling.local != new.local && !new.local.is_empty() && !self.plane.dpif.samples_locally() {
+            let (name, dpif) = (&config.name, self.plane.dpif.name());
+            log::warn!(target: "bridge", "bridge {name}: ignoring local_group_id: {dpif} has no psample action");
+        }
+        self.sampling = new.clone();
     }
 }
 
@@ -496,6 +517,7 @@ fn bridge_config(wanted: &Bridge, hwaddr: EthAddr) -> BridgeConfig {
         mac_table_size: size,
         dp_desc: other("dp-desc").cloned().unwrap_or_else(|| "None".to_owned()),
         dp_sn: other("dp-sn").cloned().unwrap_or_else(|| "None".to_owned()),
+        sampling: wanted.sampling.clone(),
         ..BridgeConfig::new(&wanted.name, hwaddr)
     }
 }

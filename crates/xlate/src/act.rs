@@ -119,13 +119,10 @@ impl Xlate<'_> {
                     self.out.actions.push(OdpAction::Meter(meter.datapath_id));
                 }
             }
-            // Part of what was done already, or without effect here. A sample goes to the collectors of its set, of which
-            // this switch has none.
-            Action::Nat(_)
-            | Action::Note(_)
-            | Action::Conjunction(_)
-            | Action::Sample(_)
-            | Action::CtClear(_) => {}
+            Action::Sample(a) => self.sample(a),
+            Action::DebugRecirc(_) => self.interrupt(Why::Asked),
+            // Part of what was done already, or without effect here.
+            Action::Nat(_) | Action::Note(_) | Action::Conjunction(_) | Action::CtClear(_) => {}
             _ => self.header_action(action),
         }
     }
@@ -563,7 +560,8 @@ fn same_kind(a: &Action, b: &Action) -> bool {
     }
 }
 
-/// The action set in the order in which it is carried out; of what sends, only the first kind.
+/// The action set in the order in which it is carried out; of what sends, only the first kind. What has no place in the
+/// order is left out.
 fn ordered(set: &[Action]) -> Vec<Action> {
     let rank = |a: &Action| match a {
         Action::StripVlan(_) => 0,
@@ -579,7 +577,8 @@ fn ordered(set: &[Action]) -> Vec<Action> {
         Action::Ct(_) => 13,
         _ => 8,
     };
-    let mut out: Vec<Action> = set.to_vec();
+    let has_place = |a: &&Action| actions::may_be_in_set(a) && !matches!(a, Action::CtClear(_));
+    let mut out: Vec<Action> = set.iter().filter(has_place).cloned().collect();
     out.sort_by_key(rank);
     if let Some(first) = out.iter().position(|a| rank(a) >= 10) {
         out.truncate(first + 1);

@@ -31,13 +31,14 @@ mod network;
 mod normal;
 mod output;
 mod resume;
+mod sample;
 mod trace;
 mod translate;
 mod tunnel;
 
 pub use credit::{Credit, LearnedFlow};
 pub use freeze::{Frozen, FrozenTable, metadata_of};
-pub use network::{Bridge, Bundle, Memory, Network, Port, PortCounters, VlanMode};
+pub use network::{Bridge, Bundle, Memory, Network, Port, PortCounters, Sampling, VlanMode};
 pub use trace::{NodeKind, Trace, ct_state_text, flow_text, megaflow_text};
 pub use translate::{Fork, Outcome, Request, SideEffects, XlateError, translate};
 pub use tunnel::{Fixed, Outer, Route, Tunnel, TunnelEntry};

@@ -2,7 +2,7 @@
 //!
 //! Where it sits: `switch` builds a [`Network`] whenever the configuration or the rules change, and shares it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -124,6 +124,19 @@ pub struct Bridge {
     pub addresses: Vec<IpAddr>,
     /// Names for texts.
     pub names: Names,
+    /// Where samples go.
+    pub sampling: Sampling,
+}
+
+/// Where the samples that `sample` takes in a bridge go: rows of OVSDB's Flow_Sample_Collector_Set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sampling {
+    /// To the switch, for collectors of IPFIX.
+    pub ipfix: bool,
+    /// The collector sets that are told of tunnels.
+    pub tunnels: BTreeSet<u32>,
+    /// To groups of listeners beside the switch, by the number of the collector set.
+    pub local: BTreeMap<u32, u32>,
 }
 
 /// Everything translation knows of the switch.
@@ -139,6 +152,10 @@ pub struct Network {
     pub tunnels: Vec<TunnelEntry>,
     /// The datapath finds the way to a tunnel's other end by itself.
     pub routes_tunnels: bool,
+    /// The datapath has listeners of samples beside the switch.
+    pub samples_locally: bool,
+    /// Lists of actions that end in a sample get a drop behind it.
+    pub explicit_sampled_drops: bool,
     /// The datapath's numbers of the timeout policies of zones.
     pub timeout_policies: Arc<BTreeMap<u16, u16>>,
 }

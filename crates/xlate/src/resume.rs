@@ -1,6 +1,6 @@
 //! Translations interrupted in the middle of a list of actions, and going on with what remained.
 //!
-//! Where it sits: groups that choose by the datapath's hash and `controller(pause)` interrupt; [`crate::Frozen`] keeps
+//! Where it sits: groups that choose by the datapath's hash, `controller(pause)` and `debug_recirc` interrupt; [`crate::Frozen`] keeps
 //! what remains, the packet comes back under its id, or in a controller's NXT_RESUME.
 //!
 //! ~~~text
@@ -29,6 +29,8 @@ pub(crate) enum Why {
     UnderLabel,
     /// What lies under a popped header is to be known.
     Decap,
+    /// The rules say so.
+    Asked,
 }
 
 /// An interruption under way.
@@ -73,7 +75,7 @@ impl Xlate<'_> {
                 self.out.actions.push(OdpAction::Hash { alg, basis });
                 self.out.actions.push(OdpAction::Recirc(id));
             }
-            Why::UnderLabel | Why::Decap => {
+            Why::UnderLabel | Why::Decap | Why::Asked => {
                 let Some(id) = self.freeze(state) else { return };
                 self.out.actions.push(OdpAction::Recirc(id));
             }

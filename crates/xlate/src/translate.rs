@@ -295,6 +295,7 @@ impl<'a> Xlate<'a> {
         if let Some(error) = self.out.error {
             self.out.actions = vec![odp::Action::Drop(error.code())];
         }
+        self.end_in_drop_if_sampled();
         let wc = &mut self.out.wc;
         // A packet that is only told of has its options as fields.
         if tun_metadata::fields(key).next().is_none() || key.tun_opts_len() != 0 {

@@ -403,6 +403,11 @@ impl Xlate<'_> {
         self.end_nest();
     }
 
+    /// Looks at what a packet in the tunnel would inherit.
+    pub(crate) fn look_at_inherited(&mut self, t: &Tunnel) {
+        self.tunnel_key(t);
+    }
+
     /// The tunnel fields to send with; looks at what it inherits.
     fn tunnel_key(&mut self, t: &Tunnel) -> TunnelKey {
         let f = &self.flow;

@@ -1,43 +1,18 @@
 //! The promise of megaflows: flipping any bit that a translation did not look at never changes its outcome.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+mod fixture;
 
 use flow::{FlowKey, Match, Slot, slot};
-use ofproto::Ofproto;
 use openflow::actions::{
-    CloneActions, Ct, CtZone, DecMplsTtl, DecNshTtl, DecTtl, Decap, Encap, GotoTable, Move, Output, PopMpls,
-    PushMpls, PushVlan, Resubmit, SetField, SetFieldForm, SetMplsTtl, StackPop, StackPush, StripVlan,
-    WriteActions,
+    CloneActions, Ct, CtZone, DebugRecirc, DecMplsTtl, DecNshTtl, DecTtl, Decap, Encap, GotoTable, Move,
+    Output, PopMpls, PushMpls, PushVlan, Resubmit, Sample, SampleDirection, SampleSource, SetField,
+    SetFieldForm, SetMplsTtl, StackPop, StackPush, StripVlan, WriteActions,
 };
-use openflow::{Action, FlowMod, FlowModCommand, OfpPort, Subfield};
-use packet::{Now, OdpPort};
+use openflow::{Action, OfpPort, Subfield};
 use proptest::prelude::*;
 use wire::EthAddr;
-use xlate::{Bridge, Bundle, Frozen, Memory, Network, Port, Request, SideEffects, VlanMode};
 
-/// Remembers states and a few addresses.
-#[derive(Default)]
-struct Known(Mutex<Vec<Frozen>>);
-
-impl Memory for Known {
-    fn mac(&self, _bridge: usize, _vlan: u16, mac: EthAddr) -> Option<OfpPort> {
-        (mac.to_u64() < 3).then(|| OfpPort(mac.to_u64() as u32 + 1))
-    }
-
-    fn freeze(&self, state: Frozen) -> Option<u32> {
-        let mut states = self.0.lock().unwrap();
-        let at = states.iter().position(|s| *s == state).unwrap_or_else(|| {
-            states.push(state);
-            states.len() - 1
-        });
-        Some(at as u32 + 1)
-    }
-
-    fn thaw(&self, id: u32) -> Option<Arc<Frozen>> {
-        self.0.lock().unwrap().get(id as usize - 1).cloned().map(Arc::new)
-    }
-}
+use fixture::{Known, RuleParts, network, translate};
 
 const FIELDS: [(flow::Field, Slot); 11] = [
     (flow::Field::MplsLabel, slot::mpls_lse0),
@@ -111,6 +86,16 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         1 => Just(Decap(0xfffe).into()),
         1 => Just(DecTtl { ids: vec![0], with_ids: false }.into()),
+        1 => Just(DebugRecirc.into()),
+        1 => (1u16.., 0u32..3).prop_map(|(probability, collector_set_id)| Sample {
+            probability,
+            collector_set_id,
+            obs_domain: SampleSource::Field(sub(flow::Field::IpDst, 0, 2)),
+            obs_point: SampleSource::Number(5),
+            sampling_port: OfpPort(2),
+            direction: SampleDirection::Default,
+            form: 4,
+        }.into()),
         1 => (1u8..4).prop_map(|t| Ct {
             commit: false, force: false, zone: CtZone::Number(1), table: Some(t), alg: 0, actions: vec![]
         }.into()),
@@ -127,8 +112,6 @@ fn action() -> impl Strategy<Value = Action> {
         ]
     })
 }
-
-type RuleParts = (u8, u16, Match, Vec<Action>);
 
 fn rules() -> impl Strategy<Value = Vec<RuleParts>> {
     prop::collection::vec((0u8..4, 0u16..6, matcher(), prop::collection::vec(action(), 0..4)), 1..14)
@@ -207,55 +190,6 @@ fn has(key: &FlowKey, s: Slot, bit: u8) -> bool {
     !network.contains(&s) || matches!(key.eth_type(), 0x800 | 0x86dd | 0x806)
 }
 
-fn network(rules: &[RuleParts]) -> Network {
-    let mut switch = Ofproto::new(Now::default());
-    for (table_id, priority, matcher, actions) in rules {
-        let fm = FlowMod {
-            table_id: *table_id,
-            priority: *priority,
-            matcher: *matcher,
-            actions: actions.clone(),
-            ..FlowMod::new(FlowModCommand::Add)
-        };
-        // What the checks refuse is no rule.
-        let _ = switch.flow_mod(&fm, Now::default());
-    }
-    let port = |n: u32| Port {
-        ofp: OfpPort(n),
-        name: format!("p{n}"),
-        odp: Some(OdpPort(n + 10)),
-        bundle: Some(n as usize - 1),
-        no_flood: false,
-        no_forward: false,
-        no_receive: false,
-        up: true,
-        peer: None,
-        tunnel: None,
-        counters: Arc::default(),
-    };
-    let bundle = |n: u32| Bundle {
-        name: format!("p{n}"),
-        mode: if n == 1 { VlanMode::Trunk } else { VlanMode::NativeUntagged },
-        tag: if n == 1 { 0 } else { 5 },
-        trunks: None,
-        priority_tags: false,
-        protected: false,
-        ports: vec![OfpPort(n)],
-    };
-    let bridge = Bridge {
-        name: "br0".into(),
-        rules: switch.snapshot(),
-        ports: (1..4).map(|n| (OfpPort(n), port(n))).collect::<BTreeMap<_, _>>(),
-        bundles: (1..4).map(bundle).collect(),
-        forward_bpdu: false,
-        miss_to_controller: false,
-        hw_addr: EthAddr::ZERO,
-        addresses: Vec::new(),
-        names: openflow::Names::none(),
-    };
-    Network { generation: 0, bridges: vec![Arc::new(bridge)], ..Default::default() }
-}
-
 /// Bits of a packet that can differ between packets.
 const FLIPPED: [Slot; 21] = [
     slot::mpls_lse0,
@@ -291,15 +225,7 @@ fn a_label_that_moves_up_matters() {
     key.set_in_port(2);
     key.set_eth_type(0x8847);
     key.set(slot::mpls_lse1, 0x101);
-    let outcome = xlate::translate(&Request {
-        network: &network,
-        memory: &Known::default(),
-        bridge: 0,
-        key: &key,
-        actions: None,
-        effects: SideEffects::Allowed,
-        trace: false,
-    });
+    let outcome = translate(&network, &Known::default(), &key);
     assert_eq!(outcome.wc.get(slot::mpls_lse1), 0xffff_ffff);
 }
 
@@ -310,10 +236,7 @@ proptest! {
     fn bits_not_looked_at_do_not_matter(rules in rules(), key in packet()) {
         let network = network(&rules);
         let memory = Known::default();
-        let run = |key: &FlowKey| xlate::translate(&Request {
-            network: &network, memory: &memory, bridge: 0, key, actions: None,
-            effects: SideEffects::Allowed, trace: false,
-        });
+        let run = |key: &FlowKey| translate(&network, &memory, key);
         let outcome = run(&key);
         for s in FLIPPED {
             for bit in 0..s.bits {

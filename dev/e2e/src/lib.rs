@@ -77,6 +77,17 @@ pub fn timeless(dump: &str) -> String {
     dump.lines().map(|line| blank(line) + "\n").collect()
 }
 
+/// Blanks what is numbered in the order of its making.
+pub fn numberless(line: &str) -> String {
+    let mut out = line.to_owned();
+    for name in ["recirc(0x", "recirc_id=0x", "recirc_id="] {
+        if let Some((head, tail)) = out.split_once(name) {
+            out = format!("{head}{name}?{}", tail.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+        }
+    }
+    out
+}
+
 /// The frames in a capture file that a dummy port writes, as hexadecimal digits. It is whole once the command that caused
 /// the last frame has been answered.
 pub fn captured(file: &str) -> Vec<String> {

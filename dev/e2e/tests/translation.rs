@@ -1,6 +1,6 @@
 //! Translation beside Open vSwitch's: what traces say of labels, service headers and Ethernet headers.
 
-use e2e::{dummy_bridge, ours};
+use e2e::{dummy_bridge, numberless, ours};
 use testkit::{Suite, oracle};
 
 const PORTS: &str = "-- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1 \
@@ -83,17 +83,6 @@ fn traced(suite: &Suite) -> Vec<(String, String)> {
         (line("Megaflow: "), line("Datapath actions: "))
     };
     PACKETS.iter().map(|(packet, _)| trace(packet)).collect()
-}
-
-/// Blanks what is numbered in the order of its making.
-fn numberless(line: &str) -> String {
-    let mut out = line.to_owned();
-    for name in ["recirc(0x", "recirc_id=0x", "recirc_id="] {
-        if let Some((head, tail)) = out.split_once(name) {
-            out = format!("{head}{name}?{}", tail.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
-        }
-    }
-    out
 }
 
 #[test]

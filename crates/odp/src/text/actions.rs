@@ -65,9 +65,11 @@ impl fmt::Display for Action {
             Action::DecTtl(list) => write!(f, "dec_ttl(le_1({}))", ActionList(list)),
             Action::Psample(p) => {
                 write!(f, "psample(group={}", p.group)?;
-                if !p.cookie.is_empty() {
-                    f.write_str(",cookie=0x")?;
-                    p.cookie.iter().try_for_each(|b| write!(f, "{b:02x}"))?;
+                if let Some((last, _)) = p.cookie.split_last() {
+                    // As a number: without leading zeros.
+                    let mut digits = p.cookie.iter().skip_while(|b| **b == 0);
+                    write!(f, ",cookie={:#x}", digits.next().unwrap_or(last))?;
+                    digits.try_for_each(|b| write!(f, "{b:02x}"))?;
                 }
                 f.write_str(")")
             }

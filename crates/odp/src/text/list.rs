@@ -2,8 +2,8 @@
 //!
 //! Where it sits: `dpctl/add-flow` and its like, and scenarios. What is read is not valid yet ([`crate::validate()`]).
 //!
-//! The text does not say everything: `add_mpls` reads as a label before the Ethernet header, a drop has no code, and a
-//! probability has tenths of a percent.
+//! The text does not say everything: `add_mpls` reads as a label before the Ethernet header, a drop has no code, a
+//! probability has tenths of a percent, and a cookie of `psample` has no leading zeros.
 //!
 //! Spec: ovs-dpctl(8), and the text that `dpctl/dump-flows` prints.
 
@@ -19,7 +19,7 @@ use super::headers::parse_push;
 use super::read::PortOf;
 use super::scan::{hex, member, number, part, skip_separators};
 use super::set::parse_set;
-use crate::cookie::{Controller, SlowPath};
+use crate::cookie::{Controller, FlowSample, SampleSide, SlowPath};
 use crate::{
     Action, Cookie, CtAction, HashAlg, MAX_DEPTH, MplsLayer, Nat, NatKind, NshFields, Psample, PushNsh,
     Userspace,
@@ -300,6 +300,7 @@ fn userspace(inner: &str) -> Option<Userspace> {
             "userdata" => u.userdata = hex(value)?,
             "slow_path" => u.userdata = Cookie::SlowPath(slow_path(value)?).encode(),
             "controller" => u.userdata = Cookie::Controller(controller(value)?).encode(),
+            "flow_sample" => u.userdata = Cookie::FlowSample(flow_sample(value)?).encode(),
             "actions" => u.actions = true,
             "tunnel_out_port" => u.tunnel_out_port = Some(OdpPort(u32_of(value)?)),
             _ => return None,
@@ -312,6 +313,34 @@ fn userspace(inner: &str) -> Option<Userspace> {
 fn slow_path(text: &str) -> Option<SlowPath> {
     let words = text.split(',').filter(|word| !word.is_empty());
     words.map(SlowPath::named).try_fold(SlowPath::default(), |all, one| Some(SlowPath(all.0 | one?.0)))
+}
+
+fn flow_sample(inner: &str) -> Option<FlowSample> {
+    let mut side = SampleSide::Unsaid;
+    let (mut probability, mut words) = (None, [None; 4]);
+    let [set, domain, point, port] = &mut words;
+    parts(inner, |name, value| {
+        match name {
+            "probability" => probability = Some(u16_of(value)?),
+            "collector_set_id" => *set = Some(u32_of(value)?),
+            "obs_domain_id" => *domain = Some(u32_of(value)?),
+            "obs_point_id" => *point = Some(u32_of(value)?),
+            "output_port" => *port = Some(u32_of(value)?),
+            "ingress" => side = SampleSide::Ingress,
+            "egress" => side = SampleSide::Egress,
+            _ => return None,
+        }
+        Some(())
+    })?;
+    let [set, domain, point, port] = words;
+    Some(FlowSample {
+        probability: probability?,
+        collector_set_id: set?,
+        obs_domain_id: domain?,
+        obs_point_id: point?,
+        output_port: OdpPort(port?),
+        side,
+    })
 }
 
 fn controller(inner: &str) -> Option<Controller> {

@@ -39,6 +39,10 @@ pub struct CloneActions(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit;
 
+/// `debug_recirc`: has the packet come back before what follows; for tests of switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugRecirc;
+
 /// `set_tunnel`: the tunnel key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetTunnel {
@@ -118,7 +122,7 @@ pub const FAMILY: Family = Family {
         nicira(8, Len::AtLeast(16), |r| Ok(Note(r.rest(10).to_vec()).into())),
         nicira(19, Len::Exact(16), |r| Ok(FinTimeout { idle: r.u16(10), hard: r.u16(12) }.into())),
         nicira(254, Len::Exact(16), |_| Err(OfpError::OFPBAC_BAD_VENDOR_TYPE)),
-        nicira(255, Len::Exact(16), |_| Err(OfpError::OFPBAC_BAD_VENDOR_TYPE)),
+        nicira(255, Len::Exact(16), |_| Ok(DebugRecirc.into())),
         nicira(49, Len::AtLeast(24), decode_check_pkt_larger),
     ],
     text: &[
@@ -131,6 +135,13 @@ pub const FAMILY: Family = Family {
             name: "exit",
             parse: |_, cx| {
                 cx.push(Exit);
+                Ok(())
+            },
+        },
+        Text {
+            name: "debug_recirc",
+            parse: |_, cx| {
+                cx.push(DebugRecirc);
                 Ok(())
             },
         },
@@ -253,6 +264,21 @@ impl Act for Exit {
 
     fn print(&self, out: &mut String, _: &Names) {
         out.push_str("exit");
+    }
+}
+
+impl Act for DebugRecirc {
+    fn name(&self) -> &'static str {
+        "debug_recirc"
+    }
+
+    fn encode(&self, e: &mut Encoder) -> Result<(), OfpError> {
+        e.nicira(255, |b| b.put_zeros(6));
+        Ok(())
+    }
+
+    fn print(&self, out: &mut String, _: &Names) {
+        out.push_str("debug_recirc");
     }
 }
 

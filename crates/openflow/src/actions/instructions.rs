@@ -129,7 +129,7 @@ pub fn verify_nested(actions: &[Action], outer: Outer) -> Result<(), OfpError> {
 }
 
 /// True if the action may be in an action set.
-fn may_be_in_set(action: &Action) -> bool {
+pub fn may_be_in_set(action: &Action) -> bool {
     use Action as A;
     matches!(
         action,

@@ -31,8 +31,8 @@ mod wire;
 pub use check::{CheckContext, check};
 pub use conntrack::{Ct, CtClear, CtZone};
 pub use control::{
-    CheckPktLarger, CloneActions, Conjunction, Exit, FinTimeout, Note, PopQueue, Resubmit, SetQueue,
-    SetTunnel,
+    CheckPktLarger, CloneActions, Conjunction, DebugRecirc, Exit, FinTimeout, Note, PopQueue, Resubmit,
+    SetQueue, SetTunnel,
 };
 pub use encap::{DecNshTtl, Decap, Encap, EncapProperty};
 pub use fields::{DeleteField, Move, SetField, SetFieldForm, StackPop, StackPush};
@@ -41,7 +41,7 @@ pub use headers::{
 };
 pub use instructions::{
     ClearActions, GotoTable, Meter, WriteActions, WriteMetadata, decode as decode_instructions,
-    encode as encode_instructions,
+    encode as encode_instructions, may_be_in_set,
 };
 pub use learn::{Learn, LearnDest, LearnSource, LearnSpec};
 pub use mpls::{DecMplsTtl, PopMpls, PushMpls, SetMplsLabel, SetMplsTc, SetMplsTtl};
@@ -145,7 +145,7 @@ actions! {
     SetEthSrc, SetEthDst, SetIpv4Src, SetIpv4Dst, SetIpDscp, SetIpEcn, SetIpTtl, SetTpSrc, SetTpDst,
     SetMplsLabel, SetMplsTc, SetMplsTtl, DecMplsTtl, PushMpls, PopMpls,
     DecTtl, SetTunnel, SetQueue, PopQueue, FinTimeout,
-    Resubmit, Learn, Conjunction, Multipath, Note, Exit, Sample,
+    Resubmit, Learn, Conjunction, Multipath, Note, Exit, Sample, DebugRecirc,
     Ct, Nat, CtClear, CloneActions, CheckPktLarger, Encap, Decap, DecNshTtl,
     Meter, ClearActions, WriteActions, WriteMetadata, GotoTable,
 }
@@ -219,6 +219,7 @@ fn name_options(actions: &[Action], named: &mut BTreeMap<u8, u16>) {
             Action::StackPush(StackPush(s)) | Action::StackPop(StackPop(s)) => vec![*s],
             Action::OutputReg(a) => vec![a.src],
             Action::Multipath(a) => vec![a.dst],
+            Action::Sample(a) => a.fields(),
             Action::Learn(a) => a.specs.iter().flat_map(LearnSpec::fields).collect(),
             _ => Vec::new(),
         };
@@ -235,6 +236,11 @@ fn name_options(actions: &[Action], named: &mut BTreeMap<u8, u16>) {
 /// True if `actions`, or actions within them, name the group.
 pub fn output_to_group(actions: &[Action], group: u32) -> bool {
     any(actions, &|action| matches!(action, Action::Group(Group(n)) if *n == group))
+}
+
+/// True if `actions`, or actions within them, are for debugging: real switches do not have them.
+pub fn has_debugging(actions: &[Action]) -> bool {
+    any(actions, &|action| matches!(action, Action::DebugRecirc(_)))
 }
 
 #[cfg(test)]

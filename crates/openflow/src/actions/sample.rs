@@ -68,7 +68,11 @@ fn decode(r: &Raw, form: u8) -> Result<Action, OfpError> {
         0 => Ok(SampleSource::Number(r.u32(off + 4))),
         _ => {
             let (field, _) = r.subfield(off, off + 4)?;
-            if field.n_bits > 32 { Err(OfpError::OFPBAC_BAD_SET_LEN) } else { Ok(SampleSource::Field(field)) }
+            if field.n_bits > 32 {
+                Err(OfpError::OFPBAC_BAD_ARGUMENT)
+            } else {
+                Ok(SampleSource::Field(field))
+            }
         }
     };
     let (obs_domain, obs_point, rest) = match form {
@@ -97,6 +101,15 @@ fn decode(r: &Raw, form: u8) -> Result<Action, OfpError> {
 }
 
 impl Sample {
+    /// The fields that it reads.
+    pub(super) fn fields(&self) -> Vec<Subfield> {
+        let field = |source| match source {
+            SampleSource::Field(field) => Some(field),
+            SampleSource::Number(_) => None,
+        };
+        [self.obs_domain, self.obs_point].into_iter().filter_map(field).collect()
+    }
+
     /// The smallest form that says everything, but none smaller than it arrived in.
     fn wire_form(&self) -> u8 {
         let of_field = |s: &SampleSource| matches!(s, SampleSource::Field(_));
@@ -193,12 +206,7 @@ impl Act for Sample {
     }
 
     fn check(&mut self, cx: &mut Checker) -> Result<(), OfpError> {
-        for source in [self.obs_domain, self.obs_point] {
-            if let SampleSource::Field(field) = source {
-                field.check_src(&cx.m)?;
-            }
-        }
-        Ok(())
+        self.fields().iter().try_for_each(|field| field.check_src(&cx.m))
     }
 }
 

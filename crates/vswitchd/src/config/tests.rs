@@ -91,3 +91,26 @@ fn datapath_ids() {
         assert_eq!(parse_datapath_id(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn collector_sets_belong_to_their_bridge() {
+    let idl = replica(&[
+        ("Open_vSwitch", 1, r#"{"bridges":["set",[#2,#7]]}"#),
+        BR0,
+        ("Bridge", 7, r#"{"name":"br1","ipfix":#8}"#),
+        ("IPFIX", 8, r#"{"targets":"127.0.0.1:4739"}"#),
+        (
+            "IPFIX",
+            9,
+            r#"{"targets":"127.0.0.1:4739","other_config":["map",[["enable-tunnel-sampling","false"]]]}"#,
+        ),
+        ("Flow_Sample_Collector_Set", 10, r#"{"id":5,"bridge":#2,"ipfix":#8,"local_group_id":42}"#),
+        ("Flow_Sample_Collector_Set", 11, r#"{"id":6,"bridge":#2,"ipfix":#9}"#),
+        ("Flow_Sample_Collector_Set", 12, r#"{"id":7,"bridge":#7,"local_group_id":0}"#),
+    ]);
+    let config = Config::read(idl.replica());
+    let (br0, br1) = (&config.bridges["br0"].sampling, &config.bridges["br1"].sampling);
+    let tunnels = BTreeSet::from([5]);
+    assert_eq!(*br0, Sampling { ipfix: true, tunnels, local: BTreeMap::from([(5, 42)]) });
+    assert_eq!(*br1, Sampling { ipfix: true, tunnels: BTreeSet::new(), local: BTreeMap::from([(7, 0)]) });
+}

@@ -73,7 +73,7 @@ proptest! {
 }
 
 /// Texts that read as themselves.
-const SAME: [&str; 24] = [
+const SAME: [&str; 26] = [
     "drop",
     "1,2,3",
     "clone(push_vlan(vid=3,pcp=0),2),pop_vlan,clone(drop)",
@@ -97,7 +97,9 @@ const SAME: [&str; 24] = [
     "set(vlan(vid=5)),set(vlan(vid=5,pcp=3)),set(vlan(pcp=3)),set(mpls(label=5,tc=1,ttl=3,bos=1))",
     "set(ipv4(src=1.2.3.4/255.0.0.0,tos=0x4/0xfc,frag=no)),set(eth(src=00:00:00:00:00:01/ff:ff:ff:ff:ff:00))",
     "set(nsh(ttl=62,spi=0x5,c2=0x7/0xff)),set(icmp(type=5)),set(icmpv6(code=5)),set(sctp(src=5,dst=6/0xff))",
-    "psample(group=12,cookie=0x0102)",
+    "psample(group=12,cookie=0x102),psample(group=1),psample(group=1,cookie=0x0)",
+    "sample(sample=50.0%,actions(userspace(pid=0,flow_sample(probability=32768,collector_set_id=1,obs_domain_id=10,obs_point_id=20,output_port=4294967295))))",
+    "userspace(pid=0,flow_sample(probability=1,collector_set_id=1,obs_domain_id=0,obs_point_id=0,output_port=2,egress),tunnel_out_port=2)",
 ];
 
 #[test]
@@ -124,6 +126,7 @@ fn texts_read_as_what_they_mean() {
         "set(tunnel(tun_id=1,dst=2.2.2.2,ttl=64))",
         "set(tunnel(tun_id=0x1,dst=2.2.2.2,ttl=64,flags(key)))",
     );
+    check("psample(group=1,cookie=0x000a00)", "psample(group=1,cookie=0xa00)");
     assert_eq!(read("1,drop"), [Action::Output(OdpPort(1)), Action::Drop(0)]);
     let masked =
         Action::SetMasked { value: Header::Vlan { tci: 0x1005 }, mask: Header::Vlan { tci: 0x1fff } };
@@ -150,6 +153,7 @@ fn errors_say_where() {
         "hash(x(1))",
         "tnl_push(tnl_port(1),header(size=3,type=4),out_port(2))",
         "userspace(actions)",
+        "userspace(pid=0,flow_sample(probability=1,collector_set_id=1,obs_domain_id=0,obs_point_id=0))",
         "pop_mpls()",
     ] {
         let list = String::from("1,") + text;
