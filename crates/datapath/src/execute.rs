@@ -203,7 +203,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             Action::PopEth => return self.reshaped(encap::pop_eth),
             Action::PushNsh(push) => return self.reshaped(|p, _| encap::push_nsh(p, push)),
             Action::PopNsh => return self.reshaped(|p, _| encap::pop_nsh(p)),
-            Action::DecTtl(_) => return self.dec_ttl(place),
+            Action::DecTtl(list) => return self.dec_ttl(place, list),
             Action::Psample(sample) => {
                 if let Some(buf) = &self.buf {
                     self.host.sample(sample.group, &sample.cookie, buf);
@@ -345,9 +345,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
     }
 
-    /// A packet whose TTL ends here goes through the action's list, and no further.
+    /// A packet whose TTL ends here goes through the action's list, if there is one, and no further.
     #[inline(never)]
-    fn dec_ttl(&mut self, place: &mut Place) -> Step {
+    fn dec_ttl(&mut self, place: &mut Place, list: &[Action]) -> Step {
         self.refresh();
         let (meta, layers) = (&mut *self.meta, self.layers);
         let done =
@@ -358,7 +358,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
                 Step::Next
             }
             // The packet goes into the list, and nothing waits behind it.
-            Some(Ttl::Expired) if place.enter(false) => Step::Enter,
+            Some(Ttl::Expired) if !list.is_empty() && place.enter(false) => Step::Enter,
             Some(Ttl::Expired) | None => {
                 self.drop(DropReason::TtlExceeded);
                 Step::Gone

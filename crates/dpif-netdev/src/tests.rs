@@ -1,6 +1,7 @@
 //! The host over dummy ports: order, upcalls, counters, numbers; no clock but the test's.
 
 mod balance;
+mod losses;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,11 +23,17 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_of(|_| {})
+}
+
+/// A datapath whose devices may also be what `more` registers.
+fn bench_of(more: impl FnOnce(&mut Registry)) -> Bench {
     let dummies = DummyDevices::new(Arc::new(|| 0));
     let mut registry = Registry::new();
     for kind in ["dummy", "dummy-internal", "dummy-pmd"] {
         registry.register(kind, dummies.opener(kind));
     }
+    more(&mut registry);
     let now_ms = Arc::new(AtomicU64::new(5000));
     let clock = now_ms.clone();
     let dpif = DpifNetdev::open(Setup {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use conntrack::Conntrack;
 use datapath::{
     BandKind, Command, CommandError, DropCounts, FlowPut, MeterBand, MeterConfig, MeterUnit, PutMode, Reply,
     Stats,
@@ -33,6 +34,10 @@ pub trait Host {
     fn name(&self) -> &'static str;
     /// Sets the time, in milliseconds.
     fn set_time(&mut self, ms: u64);
+    /// The connection table.
+    fn conntrack(&self) -> &Conntrack;
+    /// Whoever takes what goes up goes away.
+    fn deafen(&mut self);
     /// Carries out a command.
     fn apply(&mut self, command: Command<'_>) -> Result<Reply, CommandError>;
     /// Lets packets come in as one batch.
@@ -78,6 +83,18 @@ impl Run<'_> {
                 let mut all = [OdpPort::NONE; 256];
                 all.iter_mut().zip(members.iter().cycle()).for_each(|(to, from)| *to = OdpPort(*from));
                 self.must(Command::SetBond { id: *id, members: &all })
+            }
+            What::Connections(most, None) => {
+                self.host.conntrack().set_max_conns(*most);
+                Ok(())
+            }
+            What::Connections(most, Some(zone)) => {
+                self.host.conntrack().set_zone_limit(*zone, Some(*most));
+                Ok(())
+            }
+            What::Deaf => {
+                self.host.deafen();
+                Ok(())
             }
             What::Flow(flow, actions) => self.put(flow, actions)?.map_err(|e| e.to_string()),
             What::Refuse(flow, actions) => {
@@ -185,7 +202,11 @@ fn read_match(text: &str) -> Result<Match, String> {
     parse_match(text, &|_| None).map_err(|e| e.to_string())
 }
 
+/// A list of actions. That a drop has a code is not in Open vSwitch's text.
 fn read_actions(text: &str) -> Result<Vec<Action>, String> {
+    if let Some(code) = text.strip_prefix("drop(").and_then(|rest| rest.strip_suffix(')')) {
+        return Ok(vec![Action::Drop(code.parse().map_err(|_| "no such code")?)]);
+    }
     parse_actions(text, &|_| None).map_err(|e| e.to_string())
 }
 

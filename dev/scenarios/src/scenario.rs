@@ -10,7 +10,9 @@
 //! tunnel PORT KIND                  a tunnel's port
 //! meter ID kbps|pktps BAND…         BAND: drop RATE BURST | remark PREC RATE BURST
 //! bond ID PORT…                     a bond of these members
-//! flow FLOW => ACTIONS              a megaflow, as ovs-dpctl writes it
+//! connections N                     so many connections are tracked at most; `connections N in ZONE` in a zone
+//! deaf                              from now on nobody takes what goes up
+//! flow FLOW => ACTIONS              a megaflow, as ovs-dpctl writes it; `drop(CODE)` alone is a drop for a translation's error
 //! refuse FLOW => ACTIONS            one that is refused, and changes nothing
 //! wait MS                           time passes
 //! packet PORT: PACKET               comes in; those that follow one another come as one batch
@@ -20,6 +22,7 @@
 //! up PORT: PACKET                   goes up by an action
 //! drop NAME [N]                     so many are counted, by the name of a drop reason
 //! count FLOW: PACKETS BYTES         a megaflow's counters
+//! each A-B: LINE                    LINE for each number from A to B, which stands where `{n}` is
 //! ~~~
 //!
 //! What is not said does not happen: each `packet` is followed by everything that it leads to.
@@ -56,6 +59,10 @@ pub enum What {
     Meter(u32, Vec<String>),
     /// A bond is there.
     Bond(u32, Vec<u32>),
+    /// So many connections are tracked at most, altogether or in a zone.
+    Connections(u32, Option<u16>),
+    /// Nobody takes what goes up any more.
+    Deaf,
     /// A megaflow is put in.
     Flow(String, String),
     /// One is refused.
@@ -68,6 +75,16 @@ pub enum What {
     Execute((u32, Vec<u8>), String, Outcome),
     /// A megaflow has counted so many packets and bytes.
     Count(String, u64, u64),
+}
+
+impl What {
+    /// The drops that it says.
+    pub fn drops(self) -> Vec<(String, u64)> {
+        match self {
+            What::Packets(_, outcome) | What::Execute(_, _, outcome) => outcome.drops,
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What packets lead to.
@@ -107,6 +124,12 @@ impl Reader {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         let rest = self.substituted(rest.trim());
         match word {
+            "each" => {
+                let (range, step) = rest.split_once(": ")?;
+                let (from, to) = range.split_once('-')?;
+                let mut range = from.parse::<u32>().ok()?..=to.parse().ok()?;
+                return range.try_for_each(|n| self.line(line, &step.replace("{n}", &n.to_string())));
+            }
             "let" => {
                 let (name, text) = rest.split_once(' ')?;
                 self.names.push((format!("${name}"), text.trim().to_owned()));
@@ -137,6 +160,12 @@ impl Reader {
                 let (id, members) = rest.split_once(' ')?;
                 What::Bond(id.parse().ok()?, numbers(members)?)
             }
+            "connections" => {
+                let (most, zone) =
+                    rest.split_once(" in ").map_or((rest.as_str(), None), |(n, z)| (n, Some(z)));
+                What::Connections(most.parse().ok()?, zone.map(str::parse).transpose().ok()?)
+            }
+            "deaf" => What::Deaf,
             "flow" | "refuse" => {
                 let (flow, actions) = rest.split_once("=>")?;
                 let (flow, actions) = (flow.trim().to_owned(), actions.trim().to_owned());
@@ -229,6 +258,20 @@ mod tests {
         assert_eq!((list.len(), list[0].1.len(), outcome.out[0].2.as_slice()), (2, 15, &[0, 1][..]));
         assert_eq!(outcome.drops, [("x".to_owned(), 3)]);
         assert!(matches!(&s.steps[3].what, What::Count(flow, 5, 6) if flow == "in_port(1)"));
+    }
+
+    #[test]
+    fn a_line_for_each_number() {
+        let text = "scenario a\neach 4-6: packet {n}: eth 02:00:00:00:00:01 > 02:00:00:00:00:02 type {n}\neach 1-2: drop x{n} {n}\n";
+        let [s] = parse("t", text).try_into().unwrap();
+        let [Step { what: What::Packets(packets, outcome), .. }] = &s.steps[..] else {
+            panic!("{:?}", s.steps)
+        };
+        assert_eq!(
+            packets.iter().map(|(port, frame)| (*port, frame[13])).collect::<Vec<_>>(),
+            [(4, 4), (5, 5), (6, 6)]
+        );
+        assert_eq!(outcome.drops, [("x1".to_owned(), 1), ("x2".to_owned(), 2)]);
     }
 
     #[test]

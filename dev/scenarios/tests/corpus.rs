@@ -1,7 +1,9 @@
 //! Every scenario of the corpus on every host.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use packet::DropReason;
 use scenarios::{Core, DummyPorts, Extension, Host, Scenario, parse, run};
 
 /// All files with their scenarios.
@@ -44,6 +46,36 @@ fn dpif_netdev() {
 #[test]
 fn extension() {
     all_on(Extension::new);
+}
+
+/// Reasons that packets and flows do not bring about on every host, as devices and short memory are behind them: each has a
+/// test of its own, in the file of the name.
+const ELSEWHERE: [DropReason; 6] = [
+    DropReason::NoMemory,
+    DropReason::RxTruncated,
+    DropReason::RxUnknownOffload,
+    DropReason::MtuExceeded,
+    DropReason::TxFailed,
+    DropReason::PortDown,
+];
+
+/// Where they are tested.
+const DEVICES: &str = include_str!("../../../crates/dpif-netdev/src/tests/losses.rs");
+
+#[test]
+fn every_drop_reason_has_a_scenario_or_a_test_of_its_own() {
+    let scenarios = corpus().into_iter().flat_map(|(_, scenarios)| scenarios);
+    let dropped: BTreeSet<String> =
+        scenarios.flat_map(|s| s.steps).flat_map(|step| step.what.drops()).map(|(name, _)| name).collect();
+    for reason in DropReason::ALL {
+        let (in_corpus, elsewhere) = (dropped.contains(reason.name()), ELSEWHERE.contains(reason));
+        assert!(in_corpus || elsewhere, "no scenario ends with {}", reason.name());
+        assert!(!(in_corpus && elsewhere), "{} has scenarios: it is no exception", reason.name());
+        let tested = DEVICES.contains(&format!("(DropReason::{reason:?}, "));
+        assert!(!elsewhere || tested, "{reason:?} is not tested where devices are");
+    }
+    let known = |name: &&String| DropReason::ALL.iter().any(|reason| reason.name() == **name);
+    assert_eq!(dropped.iter().find(|name| !known(name)), None, "a scenario names a reason that is none");
 }
 
 #[test]

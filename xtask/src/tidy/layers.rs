@@ -195,6 +195,7 @@ const LAYERS: &[Allowed] = &[
             "odp",
             "netlink",
             "device",
+            "conntrack",
             "datapath",
             "dpif",
             "netdev",

@@ -2,9 +2,10 @@
 //!
 //! Where it sits: the host with the least around the datapath; what fails here is the core's fault.
 
+use conntrack::Conntrack;
 use datapath::{Command, CommandError, Datapath, NextHop, Reply, TunnelDst, UpcallKind, Worker};
 use odp::Action;
-use packet::{Batch, DropReason, FlatPacket, Instant, Now, OdpPort, PacketBuf, PacketMeta};
+use packet::{BATCH, Batch, DropReason, FlatPacket, Instant, Now, OdpPort, PacketBuf, PacketMeta};
 
 use crate::{Host, Passed};
 
@@ -14,6 +15,7 @@ pub struct Core {
     worker: Worker<FlatPacket>,
     ports: Vec<u32>,
     now: Now,
+    deaf: bool,
 }
 
 struct Heap;
@@ -37,7 +39,8 @@ impl Core {
     pub fn new(ports: &[u32]) -> Core {
         let now = Now { mono: Instant::from_millis(0), wall_ms: 0 };
         let datapath = Datapath::try_new(&super::config()).expect("memory");
-        let core = Core { datapath, worker: Worker::try_new(1).expect("memory"), ports: ports.into(), now };
+        let worker = Worker::try_new(1).expect("memory");
+        let core = Core { datapath, worker, ports: ports.into(), now, deaf: false };
         core.maintain();
         core
     }
@@ -47,8 +50,8 @@ impl Core {
         self.datapath.conntrack().maintain(self.now, 64);
     }
 
-    fn collect(&mut self) -> Passed {
-        let mut passed = Passed::default();
+    /// Adds what a batch led to.
+    fn collect(&mut self, passed: &mut Passed) {
         let mut lost = 0;
         for (port, packet) in self.worker.egress().transmits() {
             if self.ports.contains(&port.0) {
@@ -58,11 +61,16 @@ impl Core {
             }
         }
         self.datapath.count_drops(DropReason::InvalidPort, lost);
+        let mut unheard = 0;
         for up in self.worker.egress().upcalls() {
+            if self.deaf {
+                unheard += 1;
+                continue;
+            }
             passed.up.push((up.meta.in_port.0, up.packet.head().to_vec(), up.kind == UpcallKind::Miss));
         }
+        self.datapath.count_lost(unheard);
         self.maintain();
-        passed
     }
 }
 
@@ -80,23 +88,37 @@ impl Host for Core {
         self.now = Now { mono: Instant::from_millis(ms), wall_ms: ms };
     }
 
+    fn conntrack(&self) -> &Conntrack {
+        self.datapath.conntrack()
+    }
+
+    fn deafen(&mut self) {
+        self.deaf = true;
+    }
+
     fn apply(&mut self, command: Command<'_>) -> Result<Reply, CommandError> {
         self.datapath.apply(command)
     }
 
     fn receive(&mut self, packets: Vec<(u32, Vec<u8>)>) -> Passed {
-        let mut batch = Batch::default();
-        for one in packets {
-            let (meta, buf) = packet(one);
-            batch.push(meta, buf).expect("a scenario's batch is small");
+        let mut passed = Passed::default();
+        for part in packets.chunks(BATCH) {
+            let mut batch = Batch::default();
+            for one in part {
+                let (meta, buf) = packet(one.clone());
+                batch.push(meta, buf).expect("there is room");
+            }
+            self.worker.process(&self.datapath, &mut Heap, self.now, &mut batch);
+            self.collect(&mut passed);
         }
-        self.worker.process(&self.datapath, &mut Heap, self.now, &mut batch);
-        self.collect()
+        passed
     }
 
     fn execute(&mut self, one: (u32, Vec<u8>), actions: &[Action]) -> Result<Passed, CommandError> {
         odp::validate(actions).map_err(CommandError::InvalidActions)?;
         self.worker.execute(&self.datapath, &mut Heap, self.now, packet(one), actions);
-        Ok(self.collect())
+        let mut passed = Passed::default();
+        self.collect(&mut passed);
+        Ok(passed)
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use conntrack::Conntrack;
 use datapath::{Command, CommandError, Reply, UpcallKind};
 use dpif::{Dpif, Upcall, UpcallHandler, Verdict};
 use dpif_netdev::{Class, Cores, DpifNetdev, Setup};
@@ -119,6 +120,14 @@ impl Host for DummyPorts {
 
     fn set_time(&mut self, ms: u64) {
         self.now_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn conntrack(&self) -> &Conntrack {
+        Dpif::conntrack(&self.dpif).expect("it is in this process")
+    }
+
+    fn deafen(&mut self) {
+        self.dpif.set_upcall_handler(None);
     }
 
     fn apply(&mut self, command: Command<'_>) -> Result<Reply, CommandError> {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use conntrack::Conntrack;
 use datapath::{Command, CommandError, Reply};
 use device::{Device, Handle, Queue, VportHost, Written};
 use flow::FlowKey;
@@ -331,6 +332,14 @@ impl Host for Extension {
 
     fn set_time(&mut self, ms: u64) {
         self.driver.platform().now_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn conntrack(&self) -> &Conntrack {
+        self.driver.env().datapath.conntrack()
+    }
+
+    fn deafen(&mut self) {
+        self.driver.platform().device.close(self.handle);
     }
 
     fn apply(&mut self, command: Command<'_>) -> Result<Reply, CommandError> {
