@@ -1,9 +1,10 @@
 //! What the core may ask its host in the middle of a packet.
 //!
-//! Where it sits: implemented by each host beside its buffers. None of these may block or send.
+//! Where it sits: implemented by each host beside its buffers; [`PlainHost`] is the one with nothing around it. None of these may
+//! block or send.
 
 use odp::TunnelKind;
-use packet::{OdpPort, TunnelKey};
+use packet::{FlatPacket, OdpPort, PacketBuf, TunnelKey};
 use wire::EthAddr;
 
 /// Services of the host.
@@ -64,4 +65,35 @@ pub enum NextHop {
     NoRoute,
     /// The neighbour is being resolved; the packet is dropped.
     Resolving,
+}
+
+/// The plainest host: packets in memory of their own, and one next hop for every tunnel. It drives the core where there are
+/// no devices.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainHost {
+    /// The way to every tunnel's end.
+    pub next_hop: NextHop,
+}
+
+impl PlainHost {
+    /// One that knows no way.
+    pub const fn without_routes() -> PlainHost {
+        PlainHost { next_hop: NextHop::NoRoute }
+    }
+}
+
+impl Host<FlatPacket> for PlainHost {
+    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
+        let mut copy = FlatPacket::try_from_frame(packet.frame())?;
+        *copy.offload_mut() = *packet.offload();
+        Some(copy)
+    }
+
+    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
+        FlatPacket::try_with_capacity(len, headroom)
+    }
+
+    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
+        self.next_hop
+    }
 }

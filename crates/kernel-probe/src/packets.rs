@@ -6,29 +6,12 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use core::fmt::Write;
 
 use conntrack::{DumpCursor, Entry, Flush};
-use datapath::{Command, Config, Datapath, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Worker};
+use datapath::{Command, Config, Datapath, FlowPut, PlainHost, PutMode, Reply, Worker};
 use flow::Match;
 use odp::{Action, CtAction, HashAlg, Header, Nat, NatKind, Ufid, text::ActionList};
 use packet::{Batch, FlatPacket, Now, OdpPort, PacketBuf, PacketMeta};
 
 use crate::bytes::frame;
-
-/// The host's side of the core: buffers from the pool, and no routes.
-struct Machine;
-
-impl Host<FlatPacket> for Machine {
-    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
-        FlatPacket::try_from_frame(packet.head())
-    }
-
-    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
-        FlatPacket::try_with_capacity(len, headroom)
-    }
-
-    fn next_hop(&mut self, _: &TunnelDst) -> NextHop {
-        NextHop::NoRoute
-    }
-}
 
 /// A number that depends on all answers; 0 if memory was short.
 pub(crate) fn exercise(seed: u64) -> u64 {
@@ -68,7 +51,7 @@ fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<
     let mut batch = Batch::try_new()?;
     let now = Now::default();
     (0..8).try_for_each(|number| receive(&mut batch, seed, number))?;
-    worker.process(dp, &mut Machine, now, &mut batch);
+    worker.process(dp, &mut PlainHost::without_routes(), now, &mut batch);
     let mut sum = worker
         .egress()
         .transmits()
@@ -81,7 +64,13 @@ fn process(dp: &Datapath, worker: &mut Worker<FlatPacket>, seed: u64) -> Option<
 
 #[inline(never)]
 fn execute(dp: &Datapath, worker: &mut Worker<FlatPacket>, packet: (PacketMeta, FlatPacket)) {
-    worker.execute(dp, &mut Machine, Now::default(), packet, &[Action::Output(OdpPort(9))]);
+    worker.execute(
+        dp,
+        &mut PlainHost::without_routes(),
+        Now::default(),
+        packet,
+        &[Action::Output(OdpPort(9))],
+    );
 }
 
 /// The packets that no flow matched.

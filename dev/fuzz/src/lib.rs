@@ -2,7 +2,7 @@
 //!
 //! Where it sits: a target is a function of bytes that must come back ([`TARGETS`]); here they are made, of seeds that mean
 //! something, changed a little. `cargo run -p fuzz -- TARGET SECONDS` looks for bytes that a target does not survive;
-//! what was found is kept in `regressions/TARGET` and run by `tests/`, with a short search of each target.
+//! what it finds becomes a test beside the reader. `tests/` searches each target for a short time.
 //!
 //! ~~~text
 //! seeds ── splice, flip, cut, repeat ──► bytes ──► target: no panic, and what it asserts

@@ -1,6 +1,6 @@
 //! `fuzz TARGET SECONDS [SEED]`: looks for bytes that a target does not survive.
 //!
-//! Where it sits: for people; what it finds goes to `regressions/`.
+//! Where it sits: for people; what it finds becomes a test beside the reader.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;

@@ -4,24 +4,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::{Command, Config, FlowInfo, FlowPut, NextHop, PutMode, Reply, TunnelDst};
+use crate::{Command, Config, FlowInfo, FlowPut, PlainHost, PutMode, Reply};
 use flow::{Match, slot};
 use odp::{Header, Ufid};
 use packet::{FlatPacket, Instant, OdpPort};
-
-struct Heap;
-
-impl Host<FlatPacket> for Heap {
-    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
-        Some(packet.clone())
-    }
-    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
-        FlatPacket::try_with_capacity(len, headroom)
-    }
-    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
-        NextHop::NoRoute
-    }
-}
 
 struct Bench {
     dp: Datapath,
@@ -74,7 +60,7 @@ impl Bench {
             let meta = PacketMeta { in_port: OdpPort(port), ..Default::default() };
             batch.push(meta, FlatPacket::try_from_frame(f).unwrap()).unwrap();
         }
-        self.worker.process(&self.dp, &mut Heap, NOW, &mut batch);
+        self.worker.process(&self.dp, &mut PlainHost::without_routes(), NOW, &mut batch);
         self.worker.egress().transmits().map(|(port, p)| (port.0, p.frame().to_vec())).collect()
     }
 }
@@ -363,7 +349,7 @@ proptest::proptest! {
                     };
                     assert!(pushed);
                 }
-                b.worker.process(&b.dp, &mut Heap, NOW, &mut batch);
+                b.worker.process(&b.dp, &mut PlainHost::without_routes(), NOW, &mut batch);
                 let mut out: Vec<(u32, Vec<u8>)> =
                     b.worker.egress().transmits().map(|(port, p)| (port.0, p.frame().to_vec())).collect();
                 // A packet that goes on at once does not wait for those behind it, which are of other flows.

@@ -8,7 +8,7 @@ use packet::{FlatPacket, OdpPort, PacketMeta, TunnelKey};
 
 use super::Run;
 use super::messages::attributes;
-use super::packets::{Heap, Rig, frames};
+use super::packets::{HOST, Rig, frames};
 
 const LISTS: [&str; 22] = [
     "1,2,3",
@@ -67,7 +67,7 @@ pub fn execute() -> Run {
             let meta = PacketMeta { in_port: OdpPort(1), tunnel, ..PacketMeta::default() };
             let packet = FlatPacket::try_from_frame(&frames[turn]).expect("memory");
             let now = rig.now();
-            rig.worker.execute(&rig.datapath, &mut Heap, now, (meta, packet), &actions);
+            rig.worker.execute(&rig.datapath, &mut { HOST }, now, (meta, packet), &actions);
             rig.drain();
         }
     })

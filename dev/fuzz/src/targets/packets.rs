@@ -2,11 +2,12 @@
 //!
 //! Where it sits: targets; seeds are in the notation of `testkit`.
 
-use datapath::{Command, Config, Datapath, FlowPut, NextHop, PutMode, TunnelDst, Worker};
+use datapath::{Command, Config, Datapath, FlowPut, NextHop, PlainHost, PutMode, Worker};
 use flow::{FlowKey, PlainKey};
 use odp::{TunnelKind, Ufid};
 use packet::{Batch, FlatPacket, Instant, Now, OdpPort, PacketMeta};
 use testkit::packet;
+use wire::EthAddr;
 
 use super::Run;
 
@@ -104,22 +105,15 @@ pub struct Rig {
 }
 
 /// Memory, and one way to everywhere.
-pub struct Heap;
-
-impl datapath::Host<FlatPacket> for Heap {
-    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
-        Some(packet.clone())
-    }
-
-    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
-        FlatPacket::try_with_capacity(len, headroom)
-    }
-
-    fn next_hop(&mut self, _: &TunnelDst) -> NextHop {
-        let (eth_src, eth_dst) = (wire::EthAddr([2, 0, 0, 0, 0, 1]), wire::EthAddr([2, 0, 0, 0, 0, 2]));
-        NextHop::Via { port: OdpPort(2), eth_src, eth_dst, src: 0x0a00_0001, enters: false }
-    }
-}
+pub const HOST: PlainHost = PlainHost {
+    next_hop: NextHop::Via {
+        port: OdpPort(2),
+        eth_src: EthAddr([2, 0, 0, 0, 0, 1]),
+        eth_dst: EthAddr([2, 0, 0, 0, 0, 2]),
+        src: 0x0a00_0001,
+        enters: false,
+    },
+};
 
 impl Rig {
     pub fn new() -> Rig {
@@ -154,7 +148,7 @@ impl Rig {
         let mut batch = Batch::default();
         let packet = FlatPacket::try_from_frame(frame).expect("memory");
         assert!(batch.push_from(OdpPort(port), packet).is_ok(), "the batch is empty");
-        self.worker.process(&self.datapath, &mut Heap, now, &mut batch);
+        self.worker.process(&self.datapath, &mut { HOST }, now, &mut batch);
         self.drain();
     }
 

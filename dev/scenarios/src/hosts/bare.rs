@@ -3,7 +3,7 @@
 //! Where it sits: the host with the least around the datapath; what fails here is the core's fault.
 
 use conntrack::Conntrack;
-use datapath::{Command, CommandError, Datapath, NextHop, Reply, TunnelDst, UpcallKind, Worker};
+use datapath::{Command, CommandError, Datapath, PlainHost, Reply, UpcallKind, Worker};
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, FlatPacket, Instant, Now, OdpPort, PacketBuf, PacketMeta};
 
@@ -16,22 +16,6 @@ pub struct Core {
     ports: Vec<u32>,
     now: Now,
     deaf: bool,
-}
-
-struct Heap;
-
-impl datapath::Host<FlatPacket> for Heap {
-    fn try_clone(&mut self, packet: &FlatPacket) -> Option<FlatPacket> {
-        Some(packet.clone())
-    }
-
-    fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
-        FlatPacket::try_with_capacity(len, headroom)
-    }
-
-    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
-        NextHop::NoRoute
-    }
 }
 
 impl Core {
@@ -108,7 +92,7 @@ impl Host for Core {
                 let (meta, buf) = packet(one.clone());
                 batch.push(meta, buf).expect("there is room");
             }
-            self.worker.process(&self.datapath, &mut Heap, self.now, &mut batch);
+            self.worker.process(&self.datapath, &mut PlainHost::without_routes(), self.now, &mut batch);
             self.collect(&mut passed);
         }
         passed
@@ -116,7 +100,7 @@ impl Host for Core {
 
     fn execute(&mut self, one: (u32, Vec<u8>), actions: &[Action]) -> Result<Passed, CommandError> {
         odp::validate(actions).map_err(CommandError::InvalidActions)?;
-        self.worker.execute(&self.datapath, &mut Heap, self.now, packet(one), actions);
+        self.worker.execute(&self.datapath, &mut PlainHost::without_routes(), self.now, packet(one), actions);
         let mut passed = Passed::default();
         self.collect(&mut passed);
         Ok(passed)
