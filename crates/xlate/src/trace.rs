@@ -7,8 +7,11 @@
 
 use std::fmt::Write;
 
-use flow::{Field, FlowKey, Match, Prereq, Wildcards, ct_state, slot};
+use flow::{Field, FlowKey, Match, Prereq, Slot, Wildcards, ct_state, slot};
 use openflow::{Names, field, matches};
+use packet::TunnelKey;
+
+use crate::tunnel::is_tunnelled;
 
 /// What a line of the tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,8 +151,10 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
     if key.recirc_id() != 0 {
         m.set_exact(slot::packet_type, 0);
     }
+    require_tunnel(&mut m, key);
     // What neighbour discovery has besides addresses is never shown.
-    let shown = |field: Field| !matches!(field, Field::NdReserved | Field::NdOptionsType);
+    let shown =
+        |field: Field| !matches!(field, Field::NdReserved | Field::NdOptionsType) && !is_of_tunnel(field);
     for def in Field::all().filter(|def| shown(def.field)) {
         // Registers are shown once, under their own names.
         let state = matches!(def.prereq, Prereq::None)
@@ -166,6 +171,51 @@ pub fn flow_text(key: &FlowKey, names: &Names) -> String {
     }
     matches::with_options(&mut m, key);
     with_ct_state(matches::format(&m, 0x8000, names), key)
+}
+
+/// Fields of tunnels that a packet out of one always shows.
+const TUNNEL: [Field; 11] = [
+    Field::TunSrc,
+    Field::TunDst,
+    Field::TunIpv6Src,
+    Field::TunIpv6Dst,
+    Field::TunGbpId,
+    Field::TunGbpFlags,
+    Field::TunTos,
+    Field::TunTtl,
+    Field::TunErspanVer,
+    Field::TunGtpuFlags,
+    Field::TunGtpuMsgtype,
+];
+
+/// True for fields that [`require_tunnel`] is about.
+fn is_of_tunnel(field: Field) -> bool {
+    TUNNEL.contains(&field)
+        || matches!(
+            field,
+            Field::TunId | Field::TunFlags | Field::TunErspanIdx | Field::TunErspanDir | Field::TunErspanHwid
+        )
+}
+
+/// Requires what a packet has of a tunnel: all, if there is an end of it, but a key only if it says that it has one. Without an
+/// end the key is all that there can be.
+fn require_tunnel(m: &mut Match, key: &FlowKey) {
+    let tunnelled = is_tunnelled(key);
+    let has_key = if tunnelled { key.tun_flags() & TunnelKey::KEY != 0 } else { key.tun_id() != 0 };
+    let erspan: &[Slot] = match key.tun_erspan_ver() {
+        1 => &[slot::tun_erspan_idx],
+        2 => &[slot::tun_erspan_dir, slot::tun_erspan_hwid],
+        _ => &[],
+    };
+    let mut require = |s: Slot| m.set_exact(s, key.get(s));
+    if has_key {
+        require(slot::tun_id);
+    }
+    if tunnelled {
+        TUNNEL.iter().for_each(|field| require(field.def().slot));
+        erspan.iter().for_each(|s| require(*s));
+        require(slot::tun_flags);
+    }
 }
 
 fn all_ones() -> Wildcards {

@@ -159,8 +159,8 @@ impl Printer<'_> {
         self.hex("tun_erspan_hwid", Field::TunErspanHwid);
         self.hex("gtpu_flags", Field::TunGtpuFlags);
         self.decimal("gtpu_msgtype", Field::TunGtpuMsgtype);
-        let (flags, mask) = field::get_masked(Field::TunFlags, self.m);
-        if mask != 0 {
+        let (flags, mask) = (self.m.key.tun_flags(), self.m.wc.tun_flags());
+        if mask & values::TUNNEL_KEY_FLAGS != 0 {
             self.item("tun_flags", values::tunnel_flags(flags, mask));
         }
         for f in field::options(self.m) {

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use flow::{Field, FieldDef, Format, ct_state};
+use packet::TunnelKey;
 use wire::EthAddr;
 
 use super::{TextError, number, text_error};
@@ -292,9 +293,17 @@ impl std::fmt::Display for PacketType {
     }
 }
 
-/// Tunnel flags of a match: each with its sign.
-pub fn tunnel_flags(value: u128, mask: u128) -> impl std::fmt::Display {
-    Flags { names: TUNNEL_FLAGS, value, mask, exact: false }
+/// The flags of a key's tunnel that have names.
+pub const TUNNEL_KEY_FLAGS: u16 = TunnelKey::OAM | TunnelKey::DF | TunnelKey::CSUM | TunnelKey::KEY;
+
+/// Tunnel flags of a match: each with its sign, unless all are required. The field has only the first of them.
+pub fn tunnel_flags(value: u16, mask: u16) -> impl std::fmt::Display {
+    let bits = |flags: u16| {
+        let order = [TunnelKey::OAM, TunnelKey::DF, TunnelKey::CSUM, TunnelKey::KEY];
+        order.iter().enumerate().fold(0, |bits, (i, flag)| bits | u128::from(flags & flag != 0) << i)
+    };
+    let exact = mask & TUNNEL_KEY_FLAGS == TUNNEL_KEY_FLAGS;
+    Flags { names: &["oam", "df", "csum", "key"], value: bits(value & mask), mask: bits(mask), exact }
 }
 
 /// An Ethernet address under a mask.
