@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ovsdb::json::{self, Json, Object};
 use ovsdb::schema::VERSION_COLUMN;
 use ovsdb::table::{Cell, Printer, Table};
-use ovsdb::{Datum, DbSchema, TableSchema, Uuid};
+use ovsdb::{Condition, Datum, DbSchema, TableSchema, Uuid};
 use stream::jsonrpc::{Event, Message, Session};
 
 use super::stay::Heard;
@@ -42,8 +42,7 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
         args = &args[1..];
     }
     if command != "monitor" {
-        let json = json::parse(args[0].as_bytes()).map_err(|error| format!("\"{}\": {error}", args[0]))?;
-        condition = Some(json);
+        condition = Some(read_condition(&schema, &args[0], &args[1])?);
         args = &args[1..];
     }
     let (watched, requests) =
@@ -71,6 +70,15 @@ pub(super) async fn run(context: &Context, command: &str) -> Outcome {
             Heard::Exit => return context.stay.end(),
         }
     }
+}
+
+/// The condition in `text`, once it is known to be one of the table.
+fn read_condition(schema: &DbSchema, text: &str, table: &str) -> Result<Json, String> {
+    let unknown = || format!("{} does not have a table named \"{table}\"", schema.name);
+    let table = schema.table(table).ok_or_else(unknown)?;
+    let json = json::parse(text.as_bytes()).map_err(|error| format!("\"{text}\": {error}"))?;
+    Condition::from_json(table, &json, None).map_err(|error| error.to_string())?;
+    Ok(json)
 }
 
 fn show_message(
