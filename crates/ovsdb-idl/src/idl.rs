@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
-use ovsdb::{DbSchema, Error, ShortStr, TableSchema};
+use ovsdb::{DbSchema, Error, ShortStr, TableSchema, Uuid};
 
 use crate::cluster::{Fitness, Member};
+use crate::conditions::Conditions;
 use crate::replica::{Replica, Seen};
 use crate::txn::{Outcome, Pending, Request, Txn};
 
@@ -88,7 +89,7 @@ pub enum State {
     /// The schema was asked for.
     SchemaRequested,
     /// The monitor was asked for.
-    MonitorRequested,
+    MonitorRequested(Monitor),
     /// The replica follows the database.
     Synced,
     /// The server refused; the text says why.
@@ -97,15 +98,21 @@ pub enum State {
     Unfit(String),
 }
 
+/// Which rows a monitor tells first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Monitor {
+    /// All.
+    Whole,
+    /// Those that changed after this commit, if the server knows; else all.
+    Since(Uuid),
+}
+
 /// A replica of one database.
 #[derive(Debug)]
 pub struct Idl {
     database: String,
     wanted: Wanted,
-    /// Clauses by table, of which monitored rows satisfy one at least.
-    conditions: BTreeMap<String, Json>,
-    /// Conditions that the server has not confirmed yet.
-    unconfirmed: usize,
+    conditions: Conditions,
     /// Columns that the replica indexes, by table.
     indexes: Vec<(String, Vec<String>)>,
     member: Option<Member>,
@@ -116,6 +123,8 @@ pub struct Idl {
     /// What is monitored of each table that the replica has.
     seen: BTreeMap<String, Seen>,
     replica: Arc<Replica>,
+    /// The commit that the replica shows; zero if it cannot go on from there.
+    last: Uuid,
     /// Changes with every change of the replica.
     seqno: u64,
     next_id: i64,
@@ -136,8 +145,7 @@ impl Idl {
         Idl {
             database: database.to_owned(),
             wanted,
-            conditions: BTreeMap::new(),
-            unconfirmed: 0,
+            conditions: Conditions::default(),
             indexes: Vec::new(),
             member: None,
             lock: None,
@@ -146,6 +154,7 @@ impl Idl {
             schema: None,
             seen: BTreeMap::new(),
             replica: Arc::default(),
+            last: Uuid::ZERO,
             seqno: 0,
             next_id: 0,
             outgoing: VecDeque::new(),
@@ -176,29 +185,24 @@ impl Idl {
     /// Replicates, of `table`, only rows that satisfy one of `clauses` (RFC 7047, 5.1: `[column, function, value]`), now and
     /// after every reconnection; without clauses, every row. [`Idl::conditions_hold`] tells when the replica is so.
     pub fn set_condition(&mut self, table: &str, clauses: Vec<Json>) {
-        // An empty array would let every row through, too, but says less.
-        let clauses = if clauses.is_empty() { vec![Json::Bool(true)] } else { clauses };
-        let clauses = Json::Array(clauses);
-        if self.conditions.get(table) == Some(&clauses) {
+        self.conditions.set(table, clauses);
+        self.change_conditions();
+    }
+
+    /// Asks for rows by the conditions that are wanted, if the server shows others and has answered all before.
+    fn change_conditions(&mut self) {
+        if self.state != State::Synced {
             return;
         }
-        self.conditions.insert(table.to_owned(), clauses.clone());
-        match self.state {
-            // The monitor has been asked for; what it is to show changes.
-            State::MonitorRequested | State::Synced => {
-                let change = Json::object([("where", clauses)]);
-                let changes = Json::object([(table.to_owned(), Json::Array(vec![change]))]);
-                let params = vec![Json::string(MONITOR_ID), Json::string(MONITOR_ID), changes];
-                self.unconfirmed += 1;
-                self.request(Json::string(CONDITION_ID), "monitor_cond_change", params);
-            }
-            _ => {}
+        if let Some(changes) = self.conditions.change(|table| is_monitored(&self.seen, table)) {
+            let params = vec![Json::string(MONITOR_ID), Json::string(MONITOR_ID), changes];
+            self.request(Json::string(CONDITION_ID), "monitor_cond_change", params);
         }
     }
 
     /// True if the replica is what all conditions ask for.
     pub fn conditions_hold(&self) -> bool {
-        self.state == State::Synced && self.unconfirmed == 0
+        self.state == State::Synced && self.conditions.hold(|table| is_monitored(&self.seen, table))
     }
 
     /// How far the conversation has come.
@@ -271,7 +275,9 @@ impl Idl {
     pub fn disconnected(&mut self) {
         self.state = State::Disconnected;
         self.has_lock = false;
-        self.unconfirmed = 0;
+        if !self.conditions.lose() {
+            self.last = Uuid::ZERO;
+        }
         if let Some(member) = &mut self.member {
             member.forget();
         }
@@ -287,6 +293,15 @@ impl Idl {
 
     /// Takes in a message; an error means that the server talks nonsense and the session should be ended.
     pub fn handle(&mut self, message: Incoming) -> Result<(), Error> {
+        let handled = self.take_in(message);
+        if handled.is_err() {
+            // What the server meant is not known: next time the replica begins anew.
+            self.last = Uuid::ZERO;
+        }
+        handled
+    }
+
+    fn take_in(&mut self, message: Incoming) -> Result<(), Error> {
         match message {
             Incoming::Notification { method, params } => self.notified(&method, &params),
             Incoming::Answer { id, result } => match (id.as_str(), id.as_i64()) {
@@ -298,11 +313,12 @@ impl Idl {
                     Ok(())
                 }
                 (Some(CONDITION_ID), _) => {
-                    self.unconfirmed = self.unconfirmed.saturating_sub(1);
                     self.seqno += 1;
-                    if let Err(error) = result {
-                        self.state = State::Failed(error.to_string());
+                    match result {
+                        Ok(_) => self.conditions.confirm(),
+                        Err(error) => self.state = State::Failed(error.to_string()),
                     }
+                    self.change_conditions();
                     Ok(())
                 }
                 (Some(LOCK_ID), _) => {
@@ -323,9 +339,10 @@ impl Idl {
 
     fn notified(&mut self, method: &str, params: &[Json]) -> Result<(), Error> {
         match (method, params) {
-            ("update2", [id, updates]) if id.as_str() == Some(MONITOR_ID) => {
-                Arc::make_mut(&mut self.replica).apply(updates)?;
-                self.seqno += 1;
+            ("update2", [id, updates]) if id.as_str() == Some(MONITOR_ID) => self.updated(updates)?,
+            ("update3", [id, last, updates]) if id.as_str() == Some(MONITOR_ID) => {
+                self.updated(updates)?;
+                self.last = commit_id(last)?;
             }
             ("update2", [id, updates]) if id.as_str() == Some(SERVER_ID) => self.server_told(updates),
             ("locked", _) => {
@@ -341,6 +358,12 @@ impl Idl {
         Ok(())
     }
 
+    fn updated(&mut self, updates: &Json) -> Result<(), Error> {
+        Arc::make_mut(&mut self.replica).apply(updates)?;
+        self.seqno += 1;
+        Ok(())
+    }
+
     fn schema_answered(&mut self, result: Result<Json, Json>) -> Result<(), Error> {
         let json = match result {
             Ok(json) => json,
@@ -350,8 +373,22 @@ impl Idl {
             }
         };
         let schema = Arc::new(DbSchema::from_json(&json)?);
+        if self.schema.as_ref() != Some(&schema) {
+            self.last = Uuid::ZERO;
+        }
         self.seen = self.seen(&schema);
-        let monitored = self.seen.iter().filter(|(_, seen)| **seen != Seen::Nothing);
+        self.schema = Some(schema);
+        if self.last == Uuid::ZERO {
+            self.conditions.begin();
+        }
+        self.request_monitor(Monitor::Since(self.last));
+        Ok(())
+    }
+
+    /// Asks for the rows: what the replica has missed, if it goes on from where it was, or all of them.
+    fn request_monitor(&mut self, kind: Monitor) {
+        let Some(schema) = &self.schema else { return };
+        let monitored = self.seen.iter().filter(|(name, _)| is_monitored(&self.seen, name));
         let requests: Vec<_> = monitored
             .filter_map(|(name, seen)| {
                 let table = schema.table(name)?;
@@ -359,15 +396,21 @@ impl Idl {
                 let columns =
                     columns.filter(|(index, _)| seen.has(*index)).map(|(_, c)| Json::string(&*c.name));
                 let mut request = vec![("columns", Json::Array(columns.collect()))];
-                request.extend(self.conditions.get(name).map(|clauses| ("where", clauses.clone())));
+                request.extend(self.conditions.of(name).map(|clauses| ("where", clauses.clone())));
                 Some((name.clone(), Json::object(request)))
             })
             .collect();
-        let params = vec![Json::string(&*self.database), Json::string(MONITOR_ID), Json::object(requests)];
-        self.schema = Some(schema);
-        self.request(Json::string(MONITOR_ID), "monitor_cond", params);
-        self.state = State::MonitorRequested;
-        Ok(())
+        let mut params =
+            vec![Json::string(&*self.database), Json::string(MONITOR_ID), Json::object(requests)];
+        let method = match kind {
+            Monitor::Whole => "monitor_cond",
+            Monitor::Since(last) => {
+                params.push(Json::string(last.to_string()));
+                "monitor_cond_since"
+            }
+        };
+        self.request(Json::string(MONITOR_ID), method, params);
+        self.state = State::MonitorRequested(kind);
     }
 
     /// What is monitored of each table. A table of which nothing is wanted is in the replica all the same if columns are chosen,
@@ -394,20 +437,51 @@ impl Idl {
     }
 
     fn monitor_answered(&mut self, result: Result<Json, Json>) -> Result<(), Error> {
-        match (result, &self.schema) {
-            (Ok(updates), Some(schema)) => {
-                let tables = self.seen.iter().filter_map(|(n, seen)| Some((schema.tables.get(n)?, seen)));
-                let mut replica = Replica::new(tables.map(|(t, seen)| (t.clone(), seen.clone())));
-                for (table, columns) in &self.indexes {
-                    replica.add_index(table, columns)?;
-                }
-                replica.apply(&updates)?;
-                self.replica = Arc::new(replica);
-                self.state = State::Synced;
+        let State::MonitorRequested(kind) = self.state else { return Ok(()) };
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) if kind != Monitor::Whole && error.as_str() == Some("unknown method") => {
+                // A server from before Open vSwitch 2.12.
+                self.last = Uuid::ZERO;
+                self.conditions.begin();
+                self.request_monitor(Monitor::Whole);
+                return Ok(());
             }
-            (Err(error), _) => self.state = State::Failed(error.to_string()),
-            (Ok(_), None) => self.state = State::Failed("monitor without schema".to_owned()),
+            Err(error) => {
+                self.state = State::Failed(error.to_string());
+                self.seqno += 1;
+                return Ok(());
+            }
+        };
+        match (kind, answer.as_array()) {
+            (Monitor::Whole, _) => self.begin_replica(&answer)?,
+            (Monitor::Since(_), Some([found, last, updates])) => {
+                let last = commit_id(last)?;
+                match found.as_bool() {
+                    Some(true) => self.updated(updates)?,
+                    _ => self.begin_replica(updates)?,
+                }
+                self.last = last;
+            }
+            (Monitor::Since(_), _) => {
+                return Err(Error::syntax(&answer, "<monitor-cond-since> reply expected"));
+            }
         }
+        self.state = State::Synced;
+        self.change_conditions();
+        Ok(())
+    }
+
+    /// Begins anew with all rows there are.
+    fn begin_replica(&mut self, updates: &Json) -> Result<(), Error> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        let tables = self.seen.iter().filter_map(|(n, seen)| Some((schema.tables.get(n)?, seen)));
+        let mut replica = Replica::new(tables.map(|(t, seen)| (t.clone(), seen.clone())));
+        for (table, columns) in &self.indexes {
+            replica.add_index(table, columns)?;
+        }
+        replica.apply(updates)?;
+        self.replica = Arc::new(replica);
         self.seqno += 1;
         Ok(())
     }
@@ -436,4 +510,14 @@ impl Idl {
     pub fn take_outcome(&mut self, id: i64) -> Option<Outcome> {
         self.outcomes.remove(&id)
     }
+}
+
+/// Whether the server tells of rows of a table.
+fn is_monitored(seen: &BTreeMap<String, Seen>, table: &str) -> bool {
+    seen.get(table).is_some_and(|seen| *seen != Seen::Nothing)
+}
+
+/// The name of a commit.
+fn commit_id(json: &Json) -> Result<Uuid, Error> {
+    json.as_str().and_then(Uuid::parse).ok_or_else(|| Error::syntax(json, "<last-txn-id> expected"))
 }

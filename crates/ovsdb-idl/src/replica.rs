@@ -1,6 +1,6 @@
 //! The replica: rows of the monitored tables, as of the last update.
 //!
-//! Where it sits: filled by [`crate::Idl`] from `update2` notifications; read through it, or through a [`crate::Txn`].
+//! Where it sits: filled by [`crate::Idl`] from `update3` notifications; read through it, or through a [`crate::Txn`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,15 +121,12 @@ impl TableReplica {
         Ok((index, &self.schema.columns[index]))
     }
 
-    /// Applies one row's part of an `update2`.
-    fn apply(&mut self, uuid: Uuid, change: &Json) -> Result<(), Error> {
+    /// The row as it is after its part of a `table-updates2`; nothing if it is gone.
+    fn updated(&self, uuid: Uuid, change: &Json) -> Result<Option<Row>, Error> {
         let malformed = || Error::syntax(change, "<row-update2> expected");
         let (kind, row) = change.as_object().and_then(|o| o.iter().next()).ok_or_else(malformed)?;
         let mut new = match kind.as_str() {
-            "delete" => {
-                self.store(uuid, None);
-                return Ok(());
-            }
+            "delete" => return Ok(None),
             "initial" | "insert" => Row::fresh(&self.schema, uuid),
             "modify" => Row::clone(self.rows.get(&uuid).ok_or_else(malformed)?),
             _ => return Err(malformed()),
@@ -141,8 +138,7 @@ impl TableReplica {
                 if kind == "modify" { new.column(index).apply_diff(&value, &column.kind) } else { value };
             new.set(index, value);
         }
-        self.store(uuid, Some(new));
-        Ok(())
+        Ok(Some(new))
     }
 }
 
@@ -179,13 +175,21 @@ impl Replica {
         self.tables.values()
     }
 
-    /// Applies `table-updates2`; tables that are not monitored are an error.
+    /// Applies `table-updates2`, whole or, if there is something wrong with it, not at all. Tables that are not monitored are
+    /// an error.
     pub(crate) fn apply(&mut self, updates: &Json) -> Result<(), Error> {
         let malformed = || Error::syntax(updates, "<table-updates2> expected");
+        let mut new = Vec::new();
         for (name, rows) in updates.as_object().ok_or_else(malformed)? {
-            let table = self.tables.get_mut(name.as_str()).ok_or_else(malformed)?;
+            let table = self.tables.get(name.as_str()).ok_or_else(malformed)?;
             for (uuid, change) in rows.as_object().ok_or_else(malformed)? {
-                table.apply(Uuid::parse(uuid).ok_or_else(malformed)?, change)?;
+                let uuid = Uuid::parse(uuid).ok_or_else(malformed)?;
+                new.push((name.as_str(), uuid, table.updated(uuid, change)?));
+            }
+        }
+        for (table, uuid, row) in new {
+            if let Some(table) = self.tables.get_mut(table) {
+                table.store(uuid, row);
             }
         }
         Ok(())

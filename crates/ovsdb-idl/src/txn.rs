@@ -11,13 +11,14 @@
 //!
 //! Spec: RFC 7047 section 5.2.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
-use ovsdb::{Datum, TableSchema, Uuid};
+use ovsdb::{Atom, ColumnType, Datum, TableSchema, Uuid};
 
 use crate::replica::{Replica, Row, Seen};
 
@@ -199,33 +200,36 @@ impl Txn {
         }
     }
 
-    /// Deletes a row.
+    /// Deletes a row, if it is there.
     pub fn delete(&mut self, table: &str, uuid: Uuid) {
         let key = (table.to_owned(), uuid);
         self.revision += u64::from(self.watched.contains_key(table));
         if self.changes.get(&key).is_some_and(|c| c.inserted) {
             self.changes.remove(&key);
-        } else {
-            self.change(table, uuid).row = None;
+        } else if let Some(change) = self.change(table, uuid) {
+            change.row = None;
         }
     }
 
-    /// Sets a column of a row.
+    /// Sets a column of a row, if it is there.
     pub fn set(&mut self, table: &str, uuid: Uuid, column: &str, value: Datum) {
         let Some(index) = self.schema(table).and_then(|s| s.column_index(column)) else { return };
         self.rely_on(table, uuid, index);
         self.revision += u64::from(self.watched.get(table).is_some_and(|columns| columns.contains(&index)));
-        if let Some(row) = &mut self.change(table, uuid).row {
+        if let Some(row) = self.change(table, uuid).and_then(|change| change.row.as_mut()) {
             row.set(index, value);
         }
     }
 
-    /// Relies on a column's value as read from the replica.
+    /// Relies on a column's value as read from the replica. Where the transaction itself has put another, or made the row, nothing
+    /// was read from there.
     pub fn verify(&mut self, table: &str, uuid: Uuid, column: &str) {
         let Some(index) = self.schema(table).and_then(|s| s.column_index(column)) else { return };
         self.rely_on(table, uuid, index);
-        let change = self.change(table, uuid);
-        if !change.inserted {
+        let read = self.replica.table(table).and_then(|t| t.row(uuid)).map(|row| row.column(index).clone());
+        if let Some(change) = self.change(table, uuid)
+            && change.row.as_ref().map(|row| row.column(index)) == read.as_ref()
+        {
             change.verified.insert(index);
         }
     }
@@ -243,11 +247,16 @@ impl Txn {
         self.increment = Some((table.to_owned(), uuid, column.to_owned()));
     }
 
-    fn change(&mut self, table: &str, uuid: Uuid) -> &mut Change {
+    /// The change of a row; nothing if there is no such row, here or in the replica.
+    fn change(&mut self, table: &str, uuid: Uuid) -> Option<&mut Change> {
         let old = self.replica.table(table).and_then(|t| t.row(uuid));
-        self.changes
-            .entry((table.to_owned(), uuid))
-            .or_insert_with(|| Change { row: old.map(|r| Row::clone(r)), ..Change::default() })
+        match (self.changes.entry((table.to_owned(), uuid)), old) {
+            (Entry::Occupied(change), _) => Some(change.into_mut()),
+            (Entry::Vacant(place), Some(old)) => {
+                Some(place.insert(Change { row: Some(Row::clone(old)), ..Change::default() }))
+            }
+            (Entry::Vacant(_), None) => None,
+        }
     }
 
     /// The request that carries the changes out, under `lock` if one is held.
@@ -328,7 +337,7 @@ impl Txn {
             None => !row.column(*i).is_default(&column.kind),
         });
         let values: Vec<_> = columns
-            .map(|(i, column)| (column.name.clone(), with_names(row.column(i).to_json(&column.kind), new)))
+            .map(|(i, column)| (column.name.clone(), value_json(row.column(i), &column.kind, new)))
             .collect();
         if change.inserted {
             let name = Json::string(row_name(uuid));
@@ -364,7 +373,14 @@ fn reference(uuid: Uuid, new: &BTreeSet<Uuid>) -> Json {
     }
 }
 
-/// `value` with references to provisional rows by name.
+/// A value of this type, with references to provisional rows by name.
+fn value_json(value: &Datum, kind: &ColumnType, new: &BTreeSet<Uuid>) -> Json {
+    let json = value.to_json(kind);
+    let is_new = |atom: &Atom| atom.as_uuid().is_some_and(|uuid| new.contains(&uuid));
+    // Elsewhere what looks like a reference may be two strings.
+    if value.atoms().any(is_new) { with_names(json, new) } else { json }
+}
+
 fn with_names(value: Json, new: &BTreeSet<Uuid>) -> Json {
     let Json::Array(elements) = value else { return value };
     if let [tag, text] = elements.as_slice()
@@ -402,6 +418,3 @@ impl Pending {
         Outcome::Committed { inserted, incremented }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 //! Where it sits: `ovs-vswitchd` and `ovs-vsctl` follow and change the database through it.
 
 use log::{error, info, warn};
+use ovsdb::json::Json;
 use ovsdb_idl::{Idl, Incoming, Outcome, Outgoing, State, Txn};
 
 use crate::Clock;
@@ -29,6 +30,12 @@ impl Replicated {
     /// The session, for its state and name.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Replicates only some rows of a table from now on; see [`Idl::set_condition`].
+    pub fn set_condition(&mut self, table: &str, clauses: Vec<Json>) {
+        self.idl.set_condition(table, clauses);
+        self.send_all();
     }
 
     /// Waits until something happened: a message, or a change of the connection; false when the session is over. May be

@@ -23,7 +23,9 @@ pub(crate) fn replica(rows: &[(&str, u128, &str)]) -> Idl {
         let row = Json::object([("initial", columns)]);
         tables.entry(table).or_default().push((id(*n).to_string(), row));
     }
-    answer(&mut idl, "monitor", Json::object(tables.into_iter().map(|(t, rows)| (t, Json::object(rows)))));
+    let rows = Json::object(tables.into_iter().map(|(t, rows)| (t, Json::object(rows))));
+    let commit = Json::string(id(0).to_string());
+    answer(&mut idl, "monitor", Json::Array(vec![Json::Bool(false), commit, rows]));
     idl
 }
 
