@@ -15,6 +15,28 @@ pub struct Column {
     mutable: bool,
 }
 
+impl Column {
+    /// Whether it holds exactly one value.
+    pub fn is_scalar(&self) -> bool {
+        self.value.is_none() && self.min == 1 && self.max == 1
+    }
+
+    /// Whether it holds identifiers.
+    pub fn has_identifiers(&self) -> bool {
+        std::iter::once(&self.key).chain(&self.value).any(|base| base.kind == Kind::Uuid)
+    }
+
+    /// Whether rows that are there may get another value.
+    pub fn is_mutable(&self) -> bool {
+        self.mutable
+    }
+
+    /// A value as its type says.
+    pub fn draw(&self, dice: &mut Dice) -> String {
+        value(dice, self, self.min)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Integer,
@@ -208,8 +230,7 @@ pub fn clause(dice: &mut Dice, table: &Table) -> String {
     let all = ["==", "!=", "includes", "excludes", "<", "<=", ">", ">="];
     let count = if number || dice.slips(4) { all.len() } else { 4 };
     let function = *dice.of(&all[..count]);
-    let scalar = column.value.is_none() && column.min == 1 && column.max == 1;
-    let min = if matches!(function, "includes" | "excludes") && !scalar { 0 } else { column.min };
+    let min = if matches!(function, "includes" | "excludes") && !column.is_scalar() { 0 } else { column.min };
     let value = if matches!(function, "<" | "<=" | ">" | ">=") {
         atom(dice, &column.key)
     } else {

@@ -8,6 +8,7 @@ mod differential;
 mod faults;
 mod files;
 mod generator;
+mod idl;
 mod kill;
 mod messages;
 mod python;

@@ -12,7 +12,7 @@ use crate::support::{create, start, wait_for};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/clients.py");
 
 /// A python with both packages, made once under target/.
-fn python() -> Result<PathBuf, String> {
+pub(crate) fn python() -> Result<PathBuf, String> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let target = exe.ancestors().nth(3).ok_or("no target folder")?;
     let venv = target.join("tmp/python-clients");

@@ -16,13 +16,13 @@ const SCHEMA: &str =
     r#"{"name":"D","version":"1.0.0","tables":{"T":{"columns":{"n":{"type":"integer"}},"isRoot":true}}}"#;
 
 /// What follows the database.
-struct Follower {
-    runtime: tokio::runtime::Runtime,
-    db: Replicated,
+pub(crate) struct Follower {
+    pub runtime: tokio::runtime::Runtime,
+    pub db: Replicated,
 }
 
 impl Follower {
-    fn of(remotes: Vec<String>, idl: Idl) -> Follower {
+    pub fn of(remotes: Vec<String>, idl: Idl) -> Follower {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let db = {
             let _in_runtime = runtime.enter();
@@ -33,7 +33,7 @@ impl Follower {
         Follower { runtime, db }
     }
 
-    fn until(&mut self, what: &str, done: impl Fn(&Replicated) -> bool) {
+    pub fn until(&mut self, what: &str, done: impl Fn(&Replicated) -> bool) {
         let reached = self.runtime.block_on(async {
             let all = async {
                 while !done(&self.db) {
