@@ -26,7 +26,21 @@ fn alive(server: &Server) {
     assert!(reply.to_string().contains("rows"), "{reply}");
 }
 
-/// A reader that does not read is cut; others are served meanwhile, and the server's memory stays in bounds.
+/// Bytes that may wait for a client.
+const BACKLOG_LIMIT: u64 = 256 << 20;
+
+/// What a process has in memory, and has had at most, in bytes.
+fn memory(server: &Server) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
+    };
+    (field("VmRSS"), field("VmHWM"))
+}
+
+/// A reader that does not read is cut when as much waits for it as may, and the log says so. The server holds hardly more than
+/// that, and gives it back; others are served all the while, with every update.
 #[test]
 fn slow_reader_is_cut() {
     let server = serve();
@@ -37,17 +51,25 @@ fn slow_reader_is_cut() {
         let monitor = format!(r#"{{"id":1,"method":"monitor","params":["D",{i},{{"T":{{}}}}]}}"#);
         (&slow).write_all(monitor.as_bytes()).unwrap();
     }
-    let mut client = server.connect();
-    let text = "x".repeat(4 << 20);
-    client.transact("D", r#"{"op":"insert","table":"T","row":{"n":1}}"#).unwrap();
-    for i in 0..10 {
-        let update = format!(r#"{{"op":"update","table":"T","where":[],"row":{{"text":"{i}{text}"}}}}"#);
+    let (mut client, mut reader) = (server.connect(), server.connect());
+    client.transact("D", r#"{"op":"insert","table":"T","row":{}}"#).unwrap();
+    reader.call("monitor", r#"["D",0,{"T":{"columns":["n"]}}]"#);
+    let text = "x".repeat(256 << 10);
+    let (before, _) = memory(&server);
+    let (mut sent, is_cut) = (0, || server.log().contains("send queue is full, disconnecting"));
+    while !is_cut() {
+        sent += 1;
+        assert!(sent * 20 * text.len() as u64 <= 2 * BACKLOG_LIMIT, "not cut");
+        let update =
+            format!(r#"{{"op":"update","table":"T","where":[],"row":{{"n":{sent},"text":"{sent}{text}"}}}}"#);
         assert!(client.transact("D", &update).unwrap().to_string().contains("count"));
-        if server.log().contains("send queue is full, disconnecting") {
-            break;
-        }
+        assert_eq!(reader.sync().len(), 1);
     }
-    wait_for("the cut", || server.log().contains("send queue is full, disconnecting").then_some(()));
+    assert!(sent * 20 * text.len() as u64 > BACKLOG_LIMIT / 2, "cut after {sent} updates");
+    let (after, peak) = memory(&server);
+    assert!(peak - before < BACKLOG_LIMIT + (64 << 20), "{before} bytes became {peak}");
+    assert!(after - before < 64 << 20, "{before} bytes became {after}");
+    assert_eq!(memory(&server).1, peak);
     alive(&server);
 }
 
