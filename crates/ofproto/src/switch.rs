@@ -80,7 +80,7 @@ impl Ofproto {
         switch
     }
 
-    /// Takes actions for debugging (`debug_recirc`) from now on.
+    /// Takes actions for debugging (`debug_recirc`, `debug_slow`) from now on.
     pub fn take_debugging(&mut self) {
         self.current.debugging = true;
     }

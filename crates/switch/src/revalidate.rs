@@ -265,15 +265,16 @@ impl Shared {
         if !wc.covers(&outcome.wc) {
             return Fate::Delete;
         }
+        let actions = outcome.megaflow_actions();
         let mut megaflows = locked(&self.megaflows);
         let Some(m) = megaflows.get_mut(&info.ufid) else { return Fate::Delete };
         m.generation = generation;
         m.credits = outcome.credits;
         m.frozen = outcome.frozen;
-        if m.actions == outcome.actions {
+        if m.actions == actions {
             return Fate::Keep;
         }
-        m.actions.clone_from(&outcome.actions);
-        Fate::Modify(outcome.actions)
+        m.actions.clone_from(&actions);
+        Fate::Modify(actions)
     }
 }

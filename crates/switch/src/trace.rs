@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use flow::{Field, FlowKey, ct_state, tun_metadata};
+use odp::cookie::SlowPath;
 use openflow::{field, matches};
 use xlate::{Fork, Outcome, Request, SideEffects, ct_state_text, flow_text, megaflow_text};
 
@@ -76,7 +77,7 @@ impl Switch {
             trace: true,
         });
         *out += &format!("Flow: {}\n", flow_text(key, &names));
-        let Outcome { trace, flow, wc, actions, error, forks, credits, .. } = outcome;
+        let Outcome { trace, flow, wc, actions, error, forks, credits, slow, .. } = outcome;
         *out += &trace.unwrap_or_default().text();
         let mut end = flow;
         end.set_actset_output(key.actset_output());
@@ -97,6 +98,9 @@ impl Switch {
         *out += &format!("Datapath actions: {}\n", odp::text::ActionList(&actions));
         if let Some(error) = error {
             *out += &format!("Translation failed ({}), packet is dropped.\n", error.text());
+        } else if slow != SlowPath::default() {
+            // An action for debugging is the one reason.
+            *out += "This flow is handled by the userspace slow path because it:\n  - Uses action(s) not supported by datapath.\n";
         }
         if effects == SideEffects::Allowed {
             let used = self.shared.last_time();

@@ -50,9 +50,7 @@ impl UpcallHandler for Shared {
             UpcallKind::Action { userdata, .. } => {
                 match Cookie::decode(userdata) {
                     Some(Cookie::Controller(controller)) => self.to_controller(upcall, controller),
-                    Some(Cookie::SlowPath(_)) => {
-                        return Verdict { megaflow: None, ..self.miss(upcall, now) };
-                    }
+                    Some(Cookie::SlowPath(_)) => return self.slow(upcall, now),
                     // Samples go to collectors, to which nothing is exported.
                     Some(Cookie::FlowSample(_)) | None => {}
                 }
@@ -90,6 +88,15 @@ impl Shared {
         Verdict { actions: outcome.actions, megaflow }
     }
 
+    /// A packet whose megaflow, which counts it, leaves the rest to us.
+    fn slow(&self, upcall: &Upcall, now: Now) -> Verdict {
+        let view = self.view();
+        let Some(outcome) = self.translate(&view, &upcall.key) else { return Verdict::default() };
+        let tcp_flags = upcall.key.tcp_flags();
+        self.credit(&view, &outcome.credits, Batch { packets: 0, bytes: 0, used: now.mono, tcp_flags });
+        Verdict { actions: outcome.actions, megaflow: None }
+    }
+
     /// Translates a datapath's key; `None` if no bridge has its port.
     pub(crate) fn translate(&self, view: &View, key: &FlowKey) -> Option<Outcome> {
         self.translate_with(view, &ViewMemory { shared: self, view }, key)
@@ -112,10 +119,11 @@ impl Shared {
     fn remember(&self, upcall: &Upcall, outcome: &Outcome, generation: u64, now: Now) -> FlowPut {
         let ufid = Ufid(u128::from(self.next_ufid.fetch_add(1, Relaxed)) << 64 | u128::from(now.mono.0));
         let matched = Match::new(&upcall.key, &outcome.wc);
+        let actions = outcome.megaflow_actions();
         let megaflow = Megaflow {
             key: upcall.key,
             wc: outcome.wc,
-            actions: outcome.actions.clone(),
+            actions: actions.clone(),
             credits: outcome.credits.clone(),
             frozen: outcome.frozen.clone(),
             generation,
@@ -126,7 +134,7 @@ impl Shared {
         };
         locked(&self.megaflows).insert(ufid, megaflow);
         self.wake_if_asleep();
-        FlowPut { ufid, matched, actions: outcome.actions.clone(), mode: PutMode::Create }
+        FlowPut { ufid, matched, actions, mode: PutMode::Create }
     }
 
     /// Counts packets for everything that a translation hit, and carries out what they teach.

@@ -7,6 +7,7 @@
 //! packet has the value already.
 
 use flow::{FlowKey, Match, slot};
+use odp::cookie::SlowPath;
 use odp::{Action as OdpAction, CtAction};
 use openflow::actions::{Ct, CtZone, Nat, NatAddrs, NatKind, PacketInReason};
 use openflow::{Action, OfpPort, Subfield, actions, field};
@@ -121,6 +122,7 @@ impl Xlate<'_> {
             }
             Action::Sample(a) => self.sample(a),
             Action::DebugRecirc(_) => self.interrupt(Why::Asked),
+            Action::DebugSlow(_) => self.out.slow.0 |= SlowPath::ACTION,
             // Part of what was done already, or without effect here.
             Action::Nat(_) | Action::Note(_) | Action::Conjunction(_) | Action::CtClear(_) => {}
             _ => self.header_action(action),

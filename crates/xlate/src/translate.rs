@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use flow::{FlowKey, Frag, Wildcards, slot, tun_metadata};
-use odp::cookie::SlowPath;
+use odp::cookie::{Cookie, SlowPath};
 use ofproto::{Rule, TableMiss};
 use openflow::{Action, OfpPort, actions, matches};
 
@@ -139,6 +139,17 @@ pub struct Outcome {
     pub flow: FlowKey,
     /// What happened.
     pub trace: Option<Trace>,
+}
+
+impl Outcome {
+    /// What packets like it are to meet in the datapath: the actions, or the way to user space.
+    pub fn megaflow_actions(&self) -> Vec<odp::Action> {
+        if self.slow == SlowPath::default() || self.error.is_some() {
+            return self.actions.clone();
+        }
+        let userdata = Cookie::SlowPath(self.slow).encode();
+        vec![odp::Action::Userspace(Box::new(odp::Userspace { userdata, ..odp::Userspace::default() }))]
+    }
 }
 
 /// A translation under way.

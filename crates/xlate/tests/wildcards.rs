@@ -4,8 +4,8 @@ mod fixture;
 
 use flow::{FlowKey, Match, Slot, slot};
 use openflow::actions::{
-    CloneActions, Ct, CtZone, DebugRecirc, DecMplsTtl, DecNshTtl, DecTtl, Decap, Encap, GotoTable, Move,
-    Output, PopMpls, PushMpls, PushVlan, Resubmit, Sample, SampleDirection, SampleSource, SetField,
+    CloneActions, Ct, CtZone, DebugRecirc, DebugSlow, DecMplsTtl, DecNshTtl, DecTtl, Decap, Encap, GotoTable,
+    Move, Output, PopMpls, PushMpls, PushVlan, Resubmit, Sample, SampleDirection, SampleSource, SetField,
     SetFieldForm, SetMplsTtl, StackPop, StackPush, StripVlan, WriteActions,
 };
 use openflow::{Action, OfpPort, Subfield};
@@ -87,6 +87,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Decap(0xfffe).into()),
         1 => Just(DecTtl { ids: vec![0], with_ids: false }.into()),
         1 => Just(DebugRecirc.into()),
+        1 => Just(DebugSlow.into()),
         1 => (1u16.., 0u32..3).prop_map(|(probability, collector_set_id)| Sample {
             probability,
             collector_set_id,
@@ -248,6 +249,7 @@ proptest! {
                 let flipped = run(&other);
                 prop_assert_eq!(&flipped.actions, &outcome.actions, "bit {} of {:?}", bit, s);
                 prop_assert_eq!(flipped.error, outcome.error);
+                prop_assert_eq!(flipped.slow, outcome.slow);
             }
         }
     }

@@ -43,6 +43,10 @@ pub struct Exit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DebugRecirc;
 
+/// `debug_slow`: has every packet of the flow come to user space; for tests of switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugSlow;
+
 /// `set_tunnel`: the tunnel key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetTunnel {
@@ -121,7 +125,7 @@ pub const FAMILY: Family = Family {
         nicira(34, Len::Exact(16), decode_conjunction),
         nicira(8, Len::AtLeast(16), |r| Ok(Note(r.rest(10).to_vec()).into())),
         nicira(19, Len::Exact(16), |r| Ok(FinTimeout { idle: r.u16(10), hard: r.u16(12) }.into())),
-        nicira(254, Len::Exact(16), |_| Err(OfpError::OFPBAC_BAD_VENDOR_TYPE)),
+        nicira(254, Len::Exact(16), |_| Ok(DebugSlow.into())),
         nicira(255, Len::Exact(16), |_| Ok(DebugRecirc.into())),
         nicira(49, Len::AtLeast(24), decode_check_pkt_larger),
     ],
@@ -142,6 +146,13 @@ pub const FAMILY: Family = Family {
             name: "debug_recirc",
             parse: |_, cx| {
                 cx.push(DebugRecirc);
+                Ok(())
+            },
+        },
+        Text {
+            name: "debug_slow",
+            parse: |_, cx| {
+                cx.push(DebugSlow);
                 Ok(())
             },
         },
@@ -279,6 +290,21 @@ impl Act for DebugRecirc {
 
     fn print(&self, out: &mut String, _: &Names) {
         out.push_str("debug_recirc");
+    }
+}
+
+impl Act for DebugSlow {
+    fn name(&self) -> &'static str {
+        "debug_slow"
+    }
+
+    fn encode(&self, e: &mut Encoder) -> Result<(), OfpError> {
+        e.nicira(254, |b| b.put_zeros(6));
+        Ok(())
+    }
+
+    fn print(&self, out: &mut String, _: &Names) {
+        out.push_str("debug_slow");
     }
 }
 

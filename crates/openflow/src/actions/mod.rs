@@ -31,8 +31,8 @@ mod wire;
 pub use check::{CheckContext, check};
 pub use conntrack::{Ct, CtClear, CtZone};
 pub use control::{
-    CheckPktLarger, CloneActions, Conjunction, DebugRecirc, Exit, FinTimeout, Note, PopQueue, Resubmit,
-    SetQueue, SetTunnel,
+    CheckPktLarger, CloneActions, Conjunction, DebugRecirc, DebugSlow, Exit, FinTimeout, Note, PopQueue,
+    Resubmit, SetQueue, SetTunnel,
 };
 pub use encap::{DecNshTtl, Decap, Encap, EncapProperty};
 pub use fields::{DeleteField, Move, SetField, SetFieldForm, StackPop, StackPush};
@@ -145,7 +145,7 @@ actions! {
     SetEthSrc, SetEthDst, SetIpv4Src, SetIpv4Dst, SetIpDscp, SetIpEcn, SetIpTtl, SetTpSrc, SetTpDst,
     SetMplsLabel, SetMplsTc, SetMplsTtl, DecMplsTtl, PushMpls, PopMpls,
     DecTtl, SetTunnel, SetQueue, PopQueue, FinTimeout,
-    Resubmit, Learn, Conjunction, Multipath, Note, Exit, Sample, DebugRecirc,
+    Resubmit, Learn, Conjunction, Multipath, Note, Exit, Sample, DebugRecirc, DebugSlow,
     Ct, Nat, CtClear, CloneActions, CheckPktLarger, Encap, Decap, DecNshTtl,
     Meter, ClearActions, WriteActions, WriteMetadata, GotoTable,
 }
@@ -240,7 +240,7 @@ pub fn output_to_group(actions: &[Action], group: u32) -> bool {
 
 /// True if `actions`, or actions within them, are for debugging: real switches do not have them.
 pub fn has_debugging(actions: &[Action]) -> bool {
-    any(actions, &|action| matches!(action, Action::DebugRecirc(_)))
+    any(actions, &|action| matches!(action, Action::DebugRecirc(_) | Action::DebugSlow(_)))
 }
 
 #[cfg(test)]
