@@ -31,6 +31,20 @@ const OFCTL: [&str; 22] = [
     "del-meter br0 meter=2",
 ];
 
+/// The same of 1.5, in which a meter is an action among others; buckets carry out what an action set may hold.
+const OFCTL15: [&str; 10] = [
+    "add-group br0 group_id=5,type=all,bucket=meter:1,output:2",
+    "add-group br0 group_id=6,type=all,bucket=output:2,meter:1",
+    "add-group br0 group_id=6,type=all,bucket=meter:1,meter:2,output:2",
+    "add-group br0 group_id=7,type=all,bucket=delete_field:eth_src,learn(table=3),exit,clone(output:3),ct_clear,output:2",
+    "add-group br0 group_id=8,type=all,bucket=goto_table:3",
+    "add-flow br0 actions=delete_field:eth_src,output:2",
+    "add-flow br0 actions=clone(meter:1,output:2)",
+    "add-flow br0 actions=ct(exec(meter:1))",
+    "dump-groups br0 5",
+    "dump-groups br0 7",
+];
+
 fn drive(suite: &Suite) -> Vec<(String, String)> {
     let pair = dummy_bridge(suite, &PORTS.split_whitespace().collect::<Vec<_>>());
     let mut said = Vec::new();
@@ -48,6 +62,18 @@ fn drive(suite: &Suite) -> Vec<(String, String)> {
     step("ovs-appctl", "time/stop");
     for words in OFCTL {
         step("ovs-ofctl", &format!("-O OpenFlow13 {words}"));
+    }
+    for words in OFCTL15 {
+        step("ovs-ofctl", &format!("-O OpenFlow15 {words}"));
+    }
+    step("ovs-ofctl", "-O OpenFlow14 add-group br0 group_id=9,type=all,bucket=meter:1,output:2");
+    for group in [5, 7] {
+        step(
+            "ovs-ofctl",
+            &format!("-O OpenFlow13 add-flow br0 table=9,in_port={group},actions=group:{group}"),
+        );
+        step("ovs-ofctl", &format!("-O OpenFlow13 add-flow br0 in_port={group},actions=resubmit(,9)"));
+        step("ovs-appctl", &format!("ofproto/trace br0 in_port={group},tcp"));
     }
     for (port, proto) in [("p1", 17), ("p1", 6), ("p1", 1), ("p2", 17), ("p2", 17), ("p2", 17), ("p2", 17)] {
         let ip = format!("ipv4(src=10.0.0.1,dst=10.0.0.2,proto={proto},tos=0,ttl=64,frag=no)");

@@ -179,10 +179,7 @@ fn decode_stack(r: &Raw) -> Result<Subfield, OfpError> {
 fn decode_delete(r: &Raw) -> Result<Action, OfpError> {
     let (field, end) = r.field(10)?;
     zeros(r.rest(end), OfpError::NXBRC_MUST_BE_ZERO)?;
-    match field.option() {
-        Some(_) => Ok(DeleteField(field).into()),
-        None => Err(OfpError::OFPBAC_BAD_ARGUMENT),
-    }
+    Ok(DeleteField(field).into())
 }
 
 impl SetField {
@@ -456,6 +453,11 @@ impl Act for DeleteField {
     fn print(&self, out: &mut String, _: &Names) {
         let _ = write!(out, "delete_field:{}", self.0.def().name);
     }
+
+    /// Only tunnel metadata can be deleted.
+    fn check(&mut self, _: &mut Checker) -> Result<(), OfpError> {
+        self.0.option().map(drop).ok_or(OfpError::OFPBAC_BAD_ARGUMENT)
+    }
 }
 
 fn parse_set_field(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
@@ -496,12 +498,8 @@ fn parse_load(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     Ok(())
 }
 
-/// Only tunnel metadata can be deleted.
 fn parse_delete_field(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     let field = values::field_by_name(arg).ok_or_else(|| text_error!("unknown field `{arg}'"))?;
-    if field.option().is_none() {
-        return Err(TextError::new("actions are invalid with specified match (OFPBAC_BAD_ARGUMENT)"));
-    }
     cx.push(DeleteField(field));
     Ok(())
 }

@@ -72,7 +72,8 @@ pub const FAMILY: Family = Family {
         Text {
             name: "meter",
             parse: |arg, cx| {
-                cx.only(Protocols::OF13_UP);
+                // As an action among others only 1.5 has it.
+                cx.only(if cx.outer == Outer::Plain { Protocols::OF15_OXM } else { Protocols::OF13_UP });
                 cx.number32(arg).map(|n| cx.push(Meter(n)))
             },
         },

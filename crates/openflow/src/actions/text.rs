@@ -34,6 +34,18 @@ pub enum Outer {
     Clone,
 }
 
+impl Outer {
+    /// The action's name; empty if there is none.
+    const fn name(self) -> &'static str {
+        match self {
+            Outer::List | Outer::Plain => "",
+            Outer::Ct => "ct",
+            Outer::WriteActions => "write_actions",
+            Outer::Clone => "clone",
+        }
+    }
+}
+
 /// A list being read.
 pub struct ParseContext<'a> {
     /// Names that may be used.
@@ -133,13 +145,12 @@ fn verify(actions: &[Action], outer: Outer) -> Result<(), TextError> {
     let mut last: Option<(u8, &'static str)> = None;
     for action in actions {
         let (rank, name) = instruction(action);
-        if rank != APPLY && outer != Outer::List {
-            return Err(match outer {
-                Outer::WriteActions if rank == METER => {
-                    text_error!("write_actions action doesn't support nested action meter")
-                }
-                _ => text_error!("{name} instruction not allowed here"),
-            });
+        match (rank, outer) {
+            (APPLY, _) | (_, Outer::List) | (METER, Outer::Plain) => {}
+            (METER, _) => {
+                return Err(text_error!("{} action doesn't support nested action meter", outer.name()));
+            }
+            _ => return Err(text_error!("{name} instruction not allowed here")),
         }
         match last {
             Some((before, _)) if before == rank && rank != APPLY => {
