@@ -57,7 +57,9 @@ pub(crate) struct Far {
     pub host_mac: [u8; 6],
     /// Frames that came out of the tunnel.
     pub arrived: u64,
-    /// When a frame last went to one who is no longer the next hop, if one has.
+    /// When the next hop was last replaced.
+    pub replaced: u64,
+    /// Since when frames go to one who is no longer the next hop, if they do.
     pub astray: Option<u64>,
     /// Parts of frames, with STT.
     pub stt: Stt,
@@ -67,6 +69,8 @@ pub(crate) struct Far {
 /// host as well: it asks anew once a second.
 const NOTICE_NS: u64 = 2_000_000_000;
 const SHORT_OF_MEMORY_NS: u64 = 6_000_000_000;
+/// How long frames are under way that the driver sent before the next hop was replaced: they ask it for nothing.
+const UNDER_WAY_NS: u64 = 100_000_000;
 
 /// The transport port of a kind of tunnel.
 pub(crate) fn port_of(kind: TunnelKind) -> u16 {
@@ -81,7 +85,13 @@ pub(crate) fn port_of(kind: TunnelKind) -> u16 {
 impl Far {
     /// The other end of a tunnel.
     pub fn new(tunnel: Tunnel, mac: [u8; 6], host_mac: [u8; 6]) -> Far {
-        Far { tunnel, mac, host_mac, arrived: 0, astray: None, stt: Stt::default() }
+        Far { tunnel, mac, host_mac, arrived: 0, replaced: 0, astray: None, stt: Stt::default() }
+    }
+
+    /// Another next hop takes the place of the one that was.
+    pub fn replace_next_hop(&mut self, now: u64) {
+        self.mac[5] += 1;
+        (self.replaced, self.astray) = (now, None);
     }
 
     /// A machine's frames in the tunnel's headers.
@@ -147,7 +157,7 @@ pub(crate) fn decapsulate(w: &mut World, frame: &[u8]) -> Vec<Vec<u8>> {
     let (now, notice) = (w.now_ns, if w.fail_one_in == 0 { NOTICE_NS } else { SHORT_OF_MEMORY_NS });
     let Some(far) = w.far.as_mut() else { return Vec::new() };
     if frame.get(..6) != Some(&far.mac) {
-        if frame.get(..5) == far.mac.get(..5) {
+        if frame.get(..5) == far.mac.get(..5) && now - far.replaced > UNDER_WAY_NS {
             // The first tells the driver to ask anew, if nothing else does.
             let since = *far.astray.get_or_insert(now);
             rule(now - since < notice, "the host's changes are not noticed: packets go where nobody is");

@@ -183,12 +183,7 @@ fn replace_the_router() {
     }
     netio::change(|net| net.routes.clear());
     sleep(50);
-    with(|w| {
-        w.far.iter_mut().for_each(|far| {
-            far.mac[5] += 1;
-            far.astray = None;
-        });
-    });
+    with(|w| w.far.iter_mut().for_each(|far| far.replace_next_hop(w.now_ns)));
     give_the_host_its_network();
 }
 
