@@ -59,7 +59,7 @@ pub(crate) struct Far {
     pub arrived: u64,
     /// When the next hop was last replaced.
     pub replaced: u64,
-    /// Since when frames go to one who is no longer the next hop, if they do.
+    /// Since when frames go to one whom the host has told to be no longer the next hop, if they do.
     pub astray: Option<u64>,
     /// Parts of frames, with STT.
     pub stt: Stt,
@@ -69,8 +69,6 @@ pub(crate) struct Far {
 /// host as well: it asks anew once a second.
 const NOTICE_NS: u64 = 2_000_000_000;
 const SHORT_OF_MEMORY_NS: u64 = 6_000_000_000;
-/// How long frames are under way that the driver sent before the next hop was replaced: they ask it for nothing.
-const UNDER_WAY_NS: u64 = 100_000_000;
 
 /// The transport port of a kind of tunnel.
 pub(crate) fn port_of(kind: TunnelKind) -> u16 {
@@ -152,15 +150,18 @@ impl Far {
     }
 }
 
-/// What a frame of the wire brings to the machine behind the other hypervisor.
-pub(crate) fn decapsulate(w: &mut World, frame: &[u8]) -> Vec<Vec<u8>> {
-    let (now, notice) = (w.now_ns, if w.fail_one_in == 0 { NOTICE_NS } else { SHORT_OF_MEMORY_NS });
+/// What a frame of the wire brings to the machine behind the other hypervisor; the driver has known it no earlier than `since`.
+pub(crate) fn decapsulate(w: &mut World, frame: &[u8], since: u64) -> Vec<Vec<u8>> {
+    let notice = if w.fail_one_in == 0 { NOTICE_NS } else { SHORT_OF_MEMORY_NS };
     let Some(far) = w.far.as_mut() else { return Vec::new() };
     if frame.get(..6) != Some(&far.mac) {
-        if frame.get(..5) == far.mac.get(..5) && now - far.replaced > UNDER_WAY_NS {
+        if frame.get(..5) == far.mac.get(..5) && since > far.replaced {
             // The first tells the driver to ask anew, if nothing else does.
-            let since = *far.astray.get_or_insert(now);
-            rule(now - since < notice, "the host's changes are not noticed: packets go where nobody is");
+            let first = *far.astray.get_or_insert(since);
+            rule(
+                since.saturating_sub(first) < notice,
+                "the host's changes are not noticed: packets go where nobody is",
+            );
         }
         return Vec::new();
     }

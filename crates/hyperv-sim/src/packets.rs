@@ -283,9 +283,9 @@ fn rule_of(w: &World, holds: bool, text: &str) {
 pub(crate) fn deliver() {
     let some = with(|w| {
         let n = 1 + w.random.below(8).min(w.sent.len());
-        (0..n).filter_map(|_| w.sent.pop_front()).collect::<Vec<usize>>()
+        (0..n).filter_map(|_| w.sent.pop_front()).collect::<Vec<_>>()
     });
-    for list in some {
+    for (list, since) in some {
         // SAFETY: the switch owns the packet.
         let frames = unsafe { frames_of(list) };
         // SAFETY: as above.
@@ -319,7 +319,7 @@ pub(crate) fn deliver() {
                     w.counts.large_sends += u64::from(large_send != 0);
                     if w.far.is_some() && w.guests[guest].is_external {
                         let inside: Vec<_> =
-                            whole.iter().flat_map(|f| crate::far::decapsulate(w, f)).collect();
+                            whole.iter().flat_map(|f| crate::far::decapsulate(w, f, since)).collect();
                         w.guests[guest].inbox.extend(inside);
                     } else {
                         w.guests[guest].inbox.extend(whole);
@@ -500,7 +500,7 @@ exports! {
                 } else {
                     w.counts.passed += 1;
                 }
-                w.sent.push_back(*list);
+                w.sent.push_back((*list, crate::processors::began()));
             }
             Ok(w.random.once_in(4))
         })

@@ -10,13 +10,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use ndis_sys::{DISPATCH_LEVEL, PASSIVE_LEVEL};
 
-use crate::world::{World, with};
+use crate::world::{Job, World, with};
 
 thread_local! {
     static ME: Cell<usize> = const { Cell::new(usize::MAX) };
     static LEVEL: Cell<u8> = const { Cell::new(PASSIVE_LEVEL) };
     /// Calls of the driver that this thread is in, to bound interruptions.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// When the job that this thread runs began.
+    static BEGAN: Cell<u64> = const { Cell::new(0) };
 }
 
 struct Turn {
@@ -46,6 +48,27 @@ pub(crate) fn level() -> u8 {
 /// Sets this processor's level and returns the old one.
 pub(crate) fn set_level(level: u8) -> u8 {
     LEVEL.replace(level)
+}
+
+/// When the job that this processor runs began: nothing that it does rests on what was known before. Zero if it may.
+pub(crate) fn began() -> u64 {
+    BEGAN.get()
+}
+
+/// Runs a job, maybe in the middle of another.
+fn carry_out(job: Job) {
+    // Packets have waited for user space for who knows how long.
+    let began = if matches!(job, Job::Answer) { 0 } else { with(|w| w.now_ns) };
+    let interrupted = BEGAN.replace(began);
+    job.run();
+    BEGAN.set(interrupted);
+}
+
+/// Runs a job in the middle of another.
+fn interrupt(job: Job) {
+    DEPTH.set(DEPTH.get() + 1);
+    carry_out(job);
+    DEPTH.set(DEPTH.get() - 1);
 }
 
 /// Runs `count` processors until the world is at rest.
@@ -86,7 +109,7 @@ fn processor(n: usize, count: usize) {
         match job {
             Some(job) => {
                 idle = 0;
-                job.run();
+                carry_out(job);
                 assert_eq!(level(), PASSIVE_LEVEL, "a job left the processor at a raised level");
             }
             None => {
@@ -128,9 +151,7 @@ pub(crate) fn reschedule() {
         (to, if may { w.interruption() } else { None })
     });
     if let Some(job) = interruption {
-        DEPTH.set(DEPTH.get() + 1);
-        job.run();
-        DEPTH.set(DEPTH.get() - 1);
+        interrupt(job);
     }
     if to != me {
         hand_over(me, to);
@@ -153,9 +174,7 @@ pub(crate) fn wait_until(mut ready: impl FnMut() -> bool) {
         if DEPTH.get() < 8
             && let Some(job) = with(|w| w.work_while_waiting(level()))
         {
-            DEPTH.set(DEPTH.get() + 1);
-            job.run();
-            DEPTH.set(DEPTH.get() - 1);
+            interrupt(job);
         }
         let to = with(|w| w.pick(w.processors));
         if to != me {

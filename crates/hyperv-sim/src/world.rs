@@ -175,8 +175,8 @@ pub(crate) struct World {
     pub administering: bool,
     pub user_space: Option<std::sync::Arc<UserSpace>>,
     pub answering: bool,
-    /// Packets that the driver sent on.
-    pub sent: VecDeque<usize>,
+    /// Packets that the driver sent on, and when the job began in which it did.
+    pub sent: VecDeque<(usize, u64)>,
     /// Packets to be given back to it.
     pub done: VecDeque<usize>,
     /// Requests that the switch has not answered yet.
