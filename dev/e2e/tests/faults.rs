@@ -232,11 +232,7 @@ fn the_carrier_flaps() {
     let t = bench.since();
     let lost = t.received.iter().sum::<u64>() - t.sent.iter().sum::<u64>();
     let silently = lost.checked_sub(t.dropped).expect("nothing is counted twice");
-    assert!(
-        silently <= FLAPS * RATE / 50,
-        "{silently} of {lost} are not accounted for: {:?}",
-        bench.drops()
-    );
+    assert!(silently <= FLAPS * RATE / 50, "{silently} of {lost} are not accounted for: {:?}", bench.drops());
     bench.descriptors_do_not_leak(descriptors);
     assert!(bench.vsctl("get interface port-b link_resets").trim().parse::<u64>().is_ok_and(|n| n >= 20));
 }
