@@ -115,6 +115,8 @@ pub(crate) struct Executor<'a, B, H> {
     pub layers: Layers,
     /// Length to which the next output cuts.
     pub trunc: Option<u32>,
+    /// A copy has gone somewhere, or is counted as dropped: the packet may end where a list does.
+    pub is_settled: bool,
 }
 
 impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
@@ -127,7 +129,12 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let mut list = start.actions;
         loop {
             let Some(action) = list.get(place.at()) else {
-                let Some(next) = self.resume() else { return };
+                let Some(next) = self.resume() else {
+                    if self.buf.is_some() && !self.is_settled {
+                        self.drop(DropReason::Policy);
+                    }
+                    return;
+                };
                 place = next;
                 list = place.list(start.actions);
                 continue;
@@ -207,6 +214,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             Action::Psample(sample) => {
                 if let Some(buf) = &self.buf {
                     self.host.sample(sample.group, &sample.cookie, buf);
+                    self.is_settled = true;
                 }
             }
             Action::TnlPush(push) => return self.tunnel_push(push, place),
@@ -243,6 +251,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     /// Gives the packet, or a copy if it is still needed, to `f`, which may change the metadata.
     #[inline(never)]
     fn consume(&mut self, last: bool, f: impl FnOnce(&mut Self, B)) -> Step {
+        self.is_settled = true;
         if last {
             if let Some(buf) = self.take(last) {
                 f(self, buf);
@@ -285,6 +294,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         if let Some(kind) = self.tunnel_of(port) {
             return self.consume(last, |x, buf| x.tunnel_output(buf, kind));
         }
+        self.is_settled = true;
         if let Some(mut buf) = self.take(last) {
             if let Some(len) = self.trunc {
                 buf.truncate(len as usize);
@@ -560,6 +570,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     pub fn drop(&mut self, reason: DropReason) {
         self.tally.drop_of(self.meta.in_port, reason);
+        self.is_settled = true;
     }
 
     /// Xorshift: good enough for sampling.

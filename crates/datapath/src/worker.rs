@@ -534,6 +534,7 @@ impl<B: PacketBuf> Desk<B> {
             buf: Some(buf),
             layers: slot.layers,
             trunc: None,
+            is_settled: false,
         };
         executor.run(start);
     }

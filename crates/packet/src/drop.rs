@@ -25,7 +25,7 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// The flow's actions are empty or end in `drop` by the rules' will.
+    /// The flow's actions are empty, end in `drop`, or send nothing anywhere, by the rules' will.
     Policy = "drop_action_of_pipeline";
     /// The bridge that the packet came to is gone.
     BridgeNotFound = "drop_action_bridge_not_found";
