@@ -55,8 +55,8 @@ pub struct Setup {
 pub struct DpifDevice {
     setup: Setup,
     alive: Arc<AtomicBool>,
-    /// The datapath finds the way of tunnels.
-    routes_tunnels: bool,
+    /// Whether the datapath finds the way of tunnels, once it has said so: it does not while it has no switch.
+    routes_tunnels: Mutex<Option<bool>>,
     /// Connections without a request under way.
     idle: Mutex<Vec<Connection>>,
     receivers: Mutex<Vec<HandleThread>>,
@@ -103,12 +103,10 @@ fn port_of(vport: &VportAttrs<'_>) -> Option<Port> {
 impl DpifDevice {
     /// Opens the device. Its ports and flows are as they were left.
     pub fn open(setup: Setup) -> Result<DpifDevice, OpenError> {
-        let mut first = Connection::open(&setup.path)?;
-        let ids = first.next_ids();
-        let routes_tunnels = first.transact(message::want_ways(ids)).is_ok();
+        let first = Connection::open(&setup.path)?;
         let device = DpifDevice {
             setup,
-            routes_tunnels,
+            routes_tunnels: Mutex::default(),
             alive: Arc::new(AtomicBool::new(true)),
             idle: Mutex::new(vec![first]),
             receivers: Mutex::default(),
@@ -133,6 +131,7 @@ impl DpifDevice {
     pub fn revive(&self) -> bool {
         let Ok(first) = Connection::open(&self.setup.path) else { return false };
         *lock(&self.idle) = vec![first];
+        *lock(&self.routes_tunnels) = None;
         self.alive.store(true, Ordering::Release);
         let ports = lock(&self.ports).clone();
         for (number, (name, kind)) in ports {
@@ -334,7 +333,15 @@ impl Dpif for DpifDevice {
     }
 
     fn routes_tunnels(&self) -> bool {
-        self.routes_tunnels
+        let mut said = lock(&self.routes_tunnels);
+        if said.is_none() {
+            *said = match self.ask(message::want_ways, |_| ()) {
+                Ok(()) => Some(true),
+                Err(Failure::Errno(_)) => Some(false),
+                Err(Failure::Gone | Failure::Status(_)) => None,
+            };
+        }
+        said.unwrap_or(false)
     }
 
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>) {
@@ -546,5 +553,71 @@ impl Drop for DpifDevice {
     fn drop(&mut self) {
         lock(&self.receivers).clear();
         *lock(&self.listener) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+
+    use device::Status;
+    use device::carrier::{Operation, SUCCESS, split_request};
+    use rustix::net::{
+        AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept, bind, listen,
+        recv, send, socket_with,
+    };
+
+    use super::*;
+
+    /// A driver that is without a switch until it has one.
+    fn serve(path: &Path, has_switch: &Arc<AtomicBool>) {
+        let kind = SocketType::SEQPACKET;
+        let listener = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        listen(&listener, 8).unwrap();
+        let has_switch = has_switch.clone();
+        std::thread::spawn(move || {
+            while let Ok(client) = accept(&listener) {
+                let has_switch = has_switch.clone();
+                std::thread::spawn(move || answer(&client, &has_switch));
+            }
+        });
+    }
+
+    fn answer(client: &OwnedFd, has_switch: &AtomicBool) {
+        let say = |status: u32, what: &[u8]| {
+            // Who has gone needs no answer.
+            let _ = send(client, &[&status.to_ne_bytes(), what].concat(), SendFlags::NOSIGNAL);
+        };
+        say(SUCCESS, &[]);
+        let mut buffer = [0; 4096];
+        while let Ok((_, n @ 1..)) = recv(client, &mut buffer, RecvFlags::empty()) {
+            match split_request(&buffer[..n]).and_then(|(code, ..)| Operation::from_code(code)) {
+                Some(Operation::GetPid) => say(SUCCESS, &1u32.to_ne_bytes()),
+                Some(Operation::Transact) if has_switch.load(Ordering::Acquire) => say(SUCCESS, &[]),
+                Some(Operation::Write) => say(SUCCESS, &[]),
+                Some(Operation::Transact) => say(Status::NotReady.ntstatus(), &[]),
+                // Waits for something that does not come.
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_driver_without_a_switch_is_asked_again_for_the_way_of_tunnels() {
+        let path = std::env::temp_dir().join(format!("oxvs-{}.dev", std::process::id()));
+        let has_switch = Arc::new(AtomicBool::new(false));
+        serve(&path, &has_switch);
+        let (clock, waker): (Clock, Waker) = (Arc::new(Now::default), Arc::new(|| ()));
+        let registry = Arc::new(Registry::new());
+        let device =
+            DpifDevice::open(Setup { path: path.clone(), registry, clock, waker, cores: 1 }).unwrap();
+        assert!(!device.routes_tunnels(), "it cannot say yet");
+        has_switch.store(true, Ordering::Release);
+        assert!(device.routes_tunnels(), "now it can");
+        has_switch.store(false, Ordering::Release);
+        assert!(device.routes_tunnels(), "it has said so");
+        std::fs::remove_file(&path).unwrap();
     }
 }

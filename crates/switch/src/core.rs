@@ -104,7 +104,7 @@ pub(crate) struct Shared {
     /// What lies under tunnels.
     pub underlay: RwLock<Underlay>,
     /// The datapath finds the way of tunnels by itself.
-    pub routes_tunnels: bool,
+    pub routes_tunnels: AtomicBool,
     /// The datapath has `psample`.
     pub samples_locally: bool,
     /// Packet-ins lost to a full queue.
@@ -188,7 +188,7 @@ impl Shared {
         let mut network =
             Network { generation: self.generation.fetch_add(1, Relaxed) + 1, ..Network::default() };
         network.timeout_policies = state.timeout_policies.clone();
-        network.routes_tunnels = self.routes_tunnels;
+        network.routes_tunnels = self.routes_tunnels.load(Relaxed);
         network.samples_locally = self.samples_locally;
         network.explicit_sampled_drops = state.explicit_sampled_drops;
         let mut fdbs = Vec::new();
@@ -401,7 +401,7 @@ impl Switch {
             rule_changes: Mutex::default(),
             requests: Mutex::default(),
             underlay: RwLock::default(),
-            routes_tunnels: dpif.routes_tunnels(),
+            routes_tunnels: AtomicBool::new(false),
             samples_locally: dpif.samples_locally(),
             packet_ins_lost: AtomicU64::new(0),
             next_ufid: AtomicU64::new(1),

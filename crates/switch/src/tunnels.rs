@@ -92,6 +92,8 @@ impl Switch {
     /// Finds or makes the datapath's port for a tunnel.
     pub(crate) fn tunnel_port(&self, t: &Tunnel) -> Result<OdpPort, DpifError> {
         let name = datapath_name(t);
+        // One that could not be asked before can now, or has no port for tunnels either.
+        self.shared.routes_tunnels.store(self.dpif.routes_tunnels(), Relaxed);
         if let Some(port) = self.dpif.port_by_name(&name) {
             return Ok(port.number);
         }
