@@ -148,7 +148,7 @@ impl<'a> Getopt<'a> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        let option = self.find_long(name)?;
+        let option = self.find_long(name, text)?;
         match (option.value, value) {
             (Value::None, Some(_)) => Err(GetoptError::UnexpectedValue(option.name)),
             (Value::Required, None) => match self.arguments.pop_front() {
@@ -159,18 +159,19 @@ impl<'a> Getopt<'a> {
         }
     }
 
-    fn find_long(&self, name: &str) -> Result<Opt, GetoptError> {
+    /// The option called `name`; errors show it as it was `given`, with its value.
+    fn find_long(&self, name: &str, given: &str) -> Result<Opt, GetoptError> {
         let long = || self.table.iter().filter(|option| option.long);
         if let Some(option) = long().find(|option| option.name == name) {
             return Ok(*option);
         }
         let candidates: Vec<Opt> = long().filter(|option| option.name.starts_with(name)).copied().collect();
         match candidates.as_slice() {
-            [] => Err(GetoptError::UnknownLong(name.to_owned())),
+            [] => Err(GetoptError::UnknownLong(given.to_owned())),
             [option] => Ok(*option),
             several => {
                 let names = several.iter().map(|option| format!(" '--{}'", option.name)).collect();
-                Err(GetoptError::Ambiguous(name.to_owned(), names))
+                Err(GetoptError::Ambiguous(given.to_owned(), names))
             }
         }
     }
@@ -237,7 +238,9 @@ mod tests {
             ("a -- -V -", "[\"a\", \"-V\", \"-\"]"),
             ("- -V", "version [\"-\"]"),
             ("--ver", "option '--ver' is ambiguous; possibilities: '--version' '--verbose' []"),
+            ("--ver=1", "option '--ver=1' is ambiguous; possibilities: '--version' '--verbose' []"),
             ("--foo", "unrecognized option '--foo' []"),
+            ("--foo=1", "unrecognized option '--foo=1' []"),
             ("--more", "unrecognized option '--more' []"),
             ("--help=3", "option '--help' doesn't allow an argument []"),
             ("--target", "option '--target' requires an argument []"),

@@ -5,8 +5,8 @@ mod transcript;
 use std::process::Command;
 
 use ovsdb::{DbSchema, json};
-use testkit::{Suite, SwitchUnderTest, oracle, skip};
-use transcript::{caller, difference, lines, manual, words};
+use testkit::{Page, Suite, SwitchUnderTest, oracle, skip};
+use transcript::{caller, difference, lines, words};
 
 const VSCTL: &str = include_str!("ctl/vsctl.txt");
 const VTEP: &str = include_str!("ctl/vtep.txt");
@@ -105,21 +105,15 @@ fn every_command_and_option_of_ovs_vsctl_is_compared() {
     assert!(listed.lines().count() > 45 && missing.is_empty(), "{missing:?}");
 }
 
-/// What vtep-ctl(8) names: items of lists that begin with a command.
 #[test]
-fn every_command_of_vtep_ctl_is_compared() {
+fn every_command_of_the_manuals_is_compared() {
     let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
-    let Some(page) = manual(&theirs, "man8/vtep-ctl.8.gz") else { skip!("no gzip to read the manual with") };
-    let commands = page.split(".SH COMMANDS").nth(1).and_then(|rest| rest.split(".SH ").next()).unwrap();
-    let named = commands.lines().filter(|line| line.starts_with(".IP")).filter_map(|line| {
-        let bold =
-            line.split("\\fB").skip(1).find(|bold| bold.starts_with(|c: char| c.is_ascii_lowercase()))?;
-        Some(bold.split([' ', '\\', '"']).next().unwrap_or(bold).to_owned())
-    });
-    let named: Vec<String> = named.collect();
-    let compared = words(VTEP);
-    let missing: Vec<&String> = named.iter().filter(|name| !compared.contains(&name.as_str())).collect();
-    assert!(named.len() > 40 && missing.is_empty(), "{named:?}: {missing:?}");
+    for (page, list, least) in [("ovs-vsctl.8", VSCTL, 50), ("vtep-ctl.8", VTEP, 40)] {
+        let Some(page) = Page::of(&theirs, page) else { skip!("no manual to read") };
+        let (named, compared) = (page.commands("COMMANDS"), words(list));
+        let missing: Vec<&String> = named.iter().filter(|name| !compared.contains(&name.as_str())).collect();
+        assert!(named.len() >= least && missing.is_empty(), "{named:?}: {missing:?}");
+    }
 }
 
 const VTEP_SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ovsdb-server/schema/vtep.ovsschema");

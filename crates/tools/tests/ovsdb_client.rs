@@ -7,8 +7,8 @@ mod transcript;
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 
-use testkit::{Suite, SwitchUnderTest, oracle, skip};
-use transcript::{caller, comparable, difference, lines, manual, words};
+use testkit::{Page, Suite, SwitchUnderTest, oracle, skip};
+use transcript::{caller, comparable, difference, lines, words};
 
 const COMMANDS: &str = include_str!("ovsdb_client/commands.txt");
 const MONITORS: &str = include_str!("ovsdb_client/monitors.txt");
@@ -74,21 +74,9 @@ fn every_command_line_does_what_it_does_in_c() {
 #[test]
 fn every_command_of_the_manual_is_compared() {
     let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
-    let Some(page) = manual(&theirs, "man1/ovsdb-client.1.gz") else {
-        skip!("no gzip to read the manual with")
-    };
-    let compared = [words(COMMANDS), words(MONITORS)].concat();
-    let synopsis = page.split(".SH SYNOPSIS").nth(1).and_then(|rest| rest.split(".SH").next()).unwrap();
-    let of_commands = synopsis.split("Cluster Options").next().unwrap();
-    let named = of_commands.lines().filter(|l| l.starts_with("\\fBovsdb-client")).filter_map(|l| {
-        let words =
-            l.split_whitespace().map(|w| w.trim_start_matches("\\fB").split('\\').next().unwrap_or(""));
-        words.skip(1).find(|w| {
-            w.len() > 3 && w.bytes().all(|c| c.is_ascii_lowercase() || c == b'-') && !w.starts_with('-')
-        })
-    });
-    let named: Vec<&str> = named.filter(|name| *name != "help").collect();
-    let missing: Vec<&&str> = named.iter().filter(|name| !compared.contains(name)).collect();
+    let Some(page) = Page::of(&theirs, "ovsdb-client.1") else { skip!("no manual to read") };
+    let (named, compared) = (page.commands("DESCRIPTION"), [words(COMMANDS), words(MONITORS)].concat());
+    let missing: Vec<&String> = named.iter().filter(|name| !compared.contains(&name.as_str())).collect();
     assert!(named.len() >= 18 && missing.is_empty(), "{named:?}: {missing:?}");
 }
 

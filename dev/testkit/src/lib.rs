@@ -1,4 +1,4 @@
-//! Shared test code: packet notation, what code costs, golden comparison, both suites of programs, folders and namespaces of a test's own.
+//! Shared test code: packet notation, what code costs, golden comparison, both suites of programs, manual pages, folders and namespaces of a test's own.
 //!
 //! Where it sits: a dev-dependency of any crate; it depends on none of the crates it tests, so that what it computes
 //! (checksums, lengths) is a second opinion.
@@ -10,6 +10,7 @@
 pub mod cost;
 pub mod golden;
 pub mod hex;
+pub mod manual;
 pub mod notation;
 pub mod pki;
 pub mod programs;
@@ -19,6 +20,7 @@ pub mod switch;
 
 pub use golden::golden;
 pub use hex::{from_hex, to_hex};
+pub use manual::Page;
 pub use notation::packet;
 pub use pki::{Peer, Pki};
 pub use programs::{Suite, oracle, ours};

@@ -29,11 +29,11 @@ pub fn accept_option(name: &str, value: Option<&str>) -> Result<bool, String> {
             }
         }
         ("syslog-method", Some(method)) => sinks().syslog = Syslog::parse(method)?,
-        ("syslog-target", Some(target)) => {
-            let copy = Syslog::udp(target);
-            let copy = copy.ok_or_else(|| format!("{target}: bad syslog target"))?;
-            sinks().syslog_copy = Some(copy);
-        }
+        ("syslog-target", Some(target)) => match Syslog::udp(target) {
+            Some(copy) => sinks().syslog_copy = Some(copy),
+            // A program that cannot tell the host goes on without.
+            None => log::error!(target: "vlog", "{target}: bad syslog target"),
+        },
         _ => return Ok(false),
     }
     Ok(true)

@@ -19,7 +19,7 @@ use daemon::getopt::{Getopt, Opt, Order};
 use daemon::{program, version, vlog};
 use ovsdb::json::{self, Json};
 use ovsdb::schema::parse_version;
-use ovsdb::{DbSchema, Error};
+use ovsdb::{DbSchema, Error, Uuid};
 use ovsdb_engine::log::{self, Kind};
 use ovsdb_engine::record::{self, Columns, Unknown};
 use ovsdb_engine::storage::{self, Mode, io_reason};
@@ -117,7 +117,9 @@ fn parse() -> Call {
     loop {
         match getopt.next() {
             Ok(Some(("more", _))) => verbosity += 1,
-            Ok(Some(("rbac-role" | "cid" | "election-timer", _))) => {}
+            Ok(Some(("rbac-role", _))) => {}
+            Ok(Some(("cid", value))) => check_cid(&value.unwrap_or_default()),
+            Ok(Some(("election-timer", value))) => check_election_timer(&value.unwrap_or_default()),
             Ok(Some(("help", _))) => {
                 print!("{}", usage());
                 std::process::exit(0);
@@ -140,6 +142,21 @@ fn parse() -> Call {
         program::exit_with("missing command name; use --help for help");
     }
     Call { name: args.remove(0), args, verbosity }
+}
+
+/// Ends the program unless `text` can identify a cluster.
+fn check_cid(text: &str) {
+    if Uuid::parse(text).is_some_and(|cid| !cid.is_zero()) {
+        return;
+    }
+    program::exit_with(&format!("{text}: not a valid UUID"));
+}
+
+/// Ends the program unless `text` is a time after which clusters may elect a leader.
+fn check_election_timer(text: &str) {
+    if !text.parse().is_ok_and(|ms: u32| (100..=600_000).contains(&ms)) {
+        program::exit_with("ovsdb error: election timer must be between 100 and 600000, in msec.");
+    }
 }
 
 fn text(error: Error) -> String {

@@ -1,9 +1,7 @@
-//! What the comparisons of command lines with C's programs share: a line through a shell, what may differ, the manual's list.
+//! What the comparisons of command lines with C's programs share: a line through a shell, what may differ, lists of commands.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use testkit::{Ran, Suite, SwitchUnderTest};
@@ -101,17 +99,6 @@ fn without_times(line: &str) -> String {
         }
     }
     line.to_owned()
-}
-
-/// A manual page's source, or nothing where there is no gzip.
-pub fn manual(suite: &Suite, page: &str) -> Option<String> {
-    let file = suite.root().join("usr/share/man").join(page);
-    assert!(Path::new(&file).is_file(), "no manual page {}", file.display());
-    let mut unpack = Command::new("gzip").arg("-dc").arg(&file).stdout(Stdio::piped()).spawn().ok()?;
-    let mut text = String::new();
-    unpack.stdout.take()?.read_to_string(&mut text).ok()?;
-    unpack.wait().ok()?;
-    Some(text.replace("\\-", "-"))
 }
 
 /// The lines of a list of commands: neither empty nor a comment.
