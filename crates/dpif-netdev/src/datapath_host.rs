@@ -464,14 +464,14 @@ impl Dpif for DpifNetdev {
         let shared = &self.shared;
         let mut devices = lock(&shared.devices);
         let table = shared.ports.snapshot();
-        if devices.values().any(|device| device.name() == name) {
-            return Err(DpifError::Exists);
-        }
         let number = match wanted {
             Some(number) if table.contains_key(&number) => return Err(DpifError::Busy),
             Some(number) => number,
             None => choose_number(shared.class, name, &table).ok_or(DpifError::Full)?,
         };
+        if devices.values().any(|device| device.name() == name) {
+            return Err(DpifError::Exists);
+        }
         let kind = shared.class.device_kind(kind);
         let netdev = shared.registry.open(name, kind).map_err(|e| device_error(&e))?;
         let port = PortEntry::new(number, &*netdev, Settings::default()).ok_or(DpifError::Busy)?;
@@ -519,6 +519,11 @@ impl Dpif for DpifNetdev {
             config: device.config().into_iter().collect(),
         };
         lock(&self.shared.devices).iter().map(port).collect()
+    }
+
+    fn set_port_options(&self, number: OdpPort, options: &BTreeMap<String, String>) -> Result<(), DpifError> {
+        let device = self.netdev(number).ok_or(DpifError::NoPort)?;
+        device.set_options(options).map_err(|e| device_error(&e))
     }
 
     fn port_hw_addr(&self, number: OdpPort) -> EthAddr {

@@ -19,6 +19,7 @@ mod port;
 pub mod text;
 mod upcall;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conntrack::{Conntrack, DumpCursor, Entry, Flush};
@@ -65,6 +66,15 @@ pub trait Dpif: Send + Sync {
     /// The port of a name.
     fn port_by_name(&self, name: &str) -> Option<Port> {
         self.ports().into_iter().find(|p| p.name == name)
+    }
+
+    /// Gives a port's device its options, as `Interface.options` has them.
+    fn set_port_options(
+        &self,
+        _number: OdpPort,
+        _options: &BTreeMap<String, String>,
+    ) -> Result<(), DpifError> {
+        Err(DpifError::Command(CommandError::NotSupported))
     }
 
     /// The Ethernet address of a port's device; zero if it has none.

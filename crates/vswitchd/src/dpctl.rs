@@ -9,6 +9,7 @@ mod connections;
 mod flows;
 mod fragments;
 mod limits;
+mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,6 +22,7 @@ use dpif::Dpif;
 use dpif::text::{Counters, FlowLine, show};
 use odp::Ufid;
 use packet::{DropReason, Instant, Now};
+use switch::Waker;
 
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
 #[derive(Clone, Default)]
@@ -31,6 +33,10 @@ struct All {
     by_name: BTreeMap<String, Arc<dyn Dpif>>,
     /// Those of which the database limits the zones.
     limited: BTreeSet<String>,
+    /// Somebody changed ports by hand, and the engine has not looked since.
+    ports_changed: bool,
+    /// Has the engine look.
+    waker: Option<Waker>,
 }
 
 /// Who limits the connections of zones.
@@ -57,6 +63,11 @@ fn failed(what: &str, why: &str) -> String {
 }
 
 impl Datapaths {
+    /// None yet; `waker` has [`Datapaths::ports_changed`] asked soon.
+    pub fn with_waker(waker: Waker) -> Datapaths {
+        Datapaths(Arc::new(Mutex::new(All { waker: Some(waker), ..All::default() })))
+    }
+
     fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,6 +110,17 @@ impl Datapaths {
             LimitedBy::Database => drop(limited.insert(name.to_owned())),
             LimitedBy::Commands => drop(limited.remove(name)),
         }
+    }
+
+    fn note_ports_changed(&self) {
+        let mut all = self.all();
+        all.ports_changed = true;
+        all.waker.iter().for_each(|wake| wake());
+    }
+
+    /// True if ports were changed by hand since the last call.
+    pub fn ports_changed(&self) -> bool {
+        std::mem::take(&mut self.all().ports_changed)
     }
 
     fn limits_are_the_databases(&self, name: &str) -> bool {
@@ -174,6 +196,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     register_conntrack(commands, datapaths);
     fragments::register(commands, datapaths, now_ms);
     limits::register(commands, datapaths);
+    ports::register(commands, datapaths);
 }
 
 fn show_datapaths(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, String> {

@@ -126,7 +126,7 @@ impl Engine {
             planes: BTreeMap::new(),
             zones: BTreeMap::new(),
             bridges: BTreeMap::new(),
-            datapaths: Datapaths::default(),
+            datapaths: Datapaths::with_waker(waker.clone()),
             links: 0,
             routes: None,
             routes_seen: 0,
@@ -382,11 +382,22 @@ impl Engine {
         BridgeConfig { debugging: self.dummy != DummyLevel::None, ..bridge_config(wanted, hwaddr) }
     }
 
+    /// Sets right what was done to ports by hand: bridges lose those that are gone, and datapaths those of no bridge.
+    fn follow_ports(&mut self) {
+        for (name, applied) in &mut self.bridges {
+            ports::forget_lost(name, applied);
+        }
+        self.planes.values().for_each(|plane| ports::drop_strangers(plane));
+    }
+
     /// Everything that is due; returns when to call again at the latest.
     pub fn run(&mut self) -> Instant {
         let now = self.now();
         let revived = self.look_for_device(now);
         self.update_routes(now);
+        if self.datapaths.ports_changed() {
+            self.follow_ports();
+        }
         let due = |plane: &Rc<Plane>| {
             let housekeeping = plane.host.housekeep();
             plane.switch.run_due(now).map_or(housekeeping, |due| due.min(housekeeping))

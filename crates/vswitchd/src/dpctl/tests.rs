@@ -210,3 +210,32 @@ fn connection_tracking_settings() {
     );
     check(&commands, "dpctl/ct-get-tcp-seq-chk", Ok("TCP sequence checking: disabled\n"));
 }
+
+#[test]
+fn ports_come_and_go_by_hand() {
+    let (commands, dpif) = bench();
+    let refused = |line: &str, why: &str| check(&commands, line, Err(&format!("ovs-vswitchd: {why}\n")));
+    let names = || dpif.ports().into_iter().map(|p| format!("{}={}", p.number, p.name)).collect::<Vec<_>>();
+    check(
+        &commands,
+        "dpctl/add-if dummy@ovs-dummy q1,type=dummy,port_no=7x q2,type=dummy,port_no=-1",
+        Ok(""),
+    );
+    assert_eq!(names(), ["0=ovs-dummy", "1=p1", "2=q2", "7=q1"]);
+    refused("dpctl/add-if nosuch q3", "opening datapath (No such device)");
+    refused("dpctl/add-if x@y q3", "opening datapath (Address family not supported by protocol)");
+    let busy = "adding q3 to dummy@ovs-dummy failed (Device or resource busy)";
+    refused("dpctl/add-if dummy@ovs-dummy q3,type=dummy,port_no=x", busy);
+    refused(
+        "dpctl/add-if dummy@ovs-dummy p1,type=dummy p1",
+        "adding p1 to dummy@ovs-dummy failed (File exists)\n\
+         ovs-vswitchd: p1: failed to open network device (File exists)",
+    );
+    check(&commands, "dpctl/set-if dummy@ovs-dummy q1,type=dummy,port_no=7", Ok(""));
+    refused("dpctl/set-if dummy@ovs-dummy q1,type=a,port_no=4", "q1: can't change type from dummy to a");
+    refused("dpctl/set-if dummy@ovs-dummy q1,port_no=4,type=a", "q1: can't change port number from 7 to 4");
+    refused("dpctl/set-if dummy@ovs-dummy q1,port_no=-1", "q1: can't change port number from 7 to -1");
+    let local = "deleting port 0 from dummy@ovs-dummy failed (Invalid argument)";
+    refused("dpctl/del-if dummy@ovs-dummy q1 2 zz 0", &format!("no port named zz\novs-vswitchd: {local}"));
+    assert_eq!(names(), ["0=ovs-dummy", "1=p1"]);
+}

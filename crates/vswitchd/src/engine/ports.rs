@@ -62,6 +62,33 @@ fn remove_stale(wanted: &Bridge, interfaces: &[&Interface], applied: &mut Applie
     }
 }
 
+/// Removes a bridge's ports that the datapath has no more.
+pub(super) fn forget_lost(bridge: &str, applied: &mut Applied) {
+    let Plane { switch, dpif, .. } = &*applied.plane;
+    let there: BTreeSet<_> = dpif.ports().into_iter().map(|p| p.number).collect();
+    for port in switch.ports(bridge) {
+        if port.odp.is_some_and(|odp| !there.contains(&odp)) {
+            switch.del_port(bridge, &port.name);
+            applied.ports.remove(&port.name);
+        }
+    }
+}
+
+/// Removes a datapath's ports that are in no bridge.
+pub(super) fn drop_strangers(plane: &Plane) {
+    let Plane { switch, dpif, .. } = plane;
+    let used: BTreeSet<_> =
+        switch.bridges().iter().flat_map(|b| switch.ports(b)).filter_map(|p| p.odp).collect();
+    for port in dpif.ports() {
+        if port.number == packet::OdpPort::LOCAL || used.contains(&port.number) {
+            continue;
+        }
+        if let Err(e) = dpif.del_port(port.number) {
+            log::warn!(target: "dpif", "{}: failed to remove port {} ({e})", dpif.name(), port.name);
+        }
+    }
+}
+
 /// What is wrong with a patch port's options.
 fn patch_error(iface: &Interface) -> Option<String> {
     if iface.kind != "patch" {

@@ -1,0 +1,163 @@
+//! `dpctl/add-if`, `set-if` and `del-if`: a datapath's ports changed by hand.
+//!
+//! Where it sits: beside the other `dpctl` commands. Each of several ports is tried, whatever becomes of those before it.
+//!
+//! The switch owns its datapath: the engine soon takes away what no row wants, and misses what is gone.
+//!
+//! Spec: ovs-dpctl(8).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use daemon::unixctl::{Call, Commands};
+use dpif::{Dpif, DpifError, Port};
+use packet::OdpPort;
+
+use super::{Datapaths, INVALID, failed};
+
+type Result<T> = std::result::Result<T, String>;
+
+/// Types of datapaths, as in `TYPE@NAME`.
+const TYPES: [&str; 3] = ["dummy", "netdev", "system"];
+
+/// Registers the commands.
+pub(super) fn register(commands: &Commands, datapaths: &Datapaths) {
+    let add = |name: &str, run: fn(&dyn Dpif, &str) -> Result<()>| {
+        let datapaths = datapaths.clone();
+        commands.register(name, "dp iface...", 2..=usize::MAX, move |call: Call| {
+            match each(&datapaths, &call.args, run) {
+                Ok(()) => call.reply(String::new()),
+                Err(text) => call.error(text),
+            }
+        });
+    };
+    add("dpctl/add-if", add_port);
+    add("dpctl/set-if", set_port);
+    add("dpctl/del-if", del_port);
+}
+
+/// Runs a command for each of its ports; fails with every failure's line.
+fn each(datapaths: &Datapaths, args: &[String], run: fn(&dyn Dpif, &str) -> Result<()>) -> Result<()> {
+    let Some((name, ports)) = args.split_first() else { return Err(failed("opening datapath", INVALID)) };
+    let dpif = open(datapaths, name)?;
+    let failures: String = ports.iter().filter_map(|port| run(&*dpif, port).err()).collect();
+    datapaths.note_ports_changed();
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+fn open(datapaths: &Datapaths, name: &str) -> Result<Arc<dyn Dpif>> {
+    let known = name.split_once('@').is_none_or(|(kind, _)| TYPES.contains(&kind));
+    let why = if known { "No such device" } else { "Address family not supported by protocol" };
+    datapaths.named(name).ok_or_else(|| failed("opening datapath", why))
+}
+
+/// `NETDEV[,OPTION]...`.
+struct Wanted<'a> {
+    name: &'a str,
+    kind: Option<&'a str>,
+    number: Option<u32>,
+    options: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(text: &'a str) -> Result<Self> {
+        let mut words = text.split(',').filter(|word| !word.is_empty());
+        let no_name = || format!("ovs-vswitchd: {text} is not a valid network device name\n");
+        let name = words.next().ok_or_else(no_name)?;
+        let mut wanted = Wanted { name, kind: None, number: None, options: BTreeMap::new() };
+        for word in words {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("type", kind) => wanted.kind = Some(kind),
+                ("port_no", number) => wanted.number = Some(leading_number(number)),
+                (key, value) => drop(wanted.options.insert(key, value)),
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// The number that a text begins with, or zero, as C's `atoi` reads it; -1 is no port's number.
+fn leading_number(text: &str) -> u32 {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let value =
+        digits[..end].bytes().fold(0u32, |n, digit| n.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
+    if digits.len() == text.len() { value } else { value.wrapping_neg() }
+}
+
+fn add_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
+    let Wanted { name, kind, number, options } = Wanted::parse(text)?;
+    let kind = kind.filter(|kind| !kind.is_empty()).unwrap_or("system");
+    let not_opened = |why: &str| failed(&format!("{name}: failed to open network device"), why);
+    // A name is of one device, whose type stays.
+    if dpif.port_by_name(name).is_some_and(|port| port.kind != kind) {
+        return Err(not_opened(&DpifError::Exists.to_string()));
+    }
+    let number = number.map(OdpPort).filter(|number| *number != OdpPort::NONE);
+    let number = dpif.add_port(name, kind, number).map_err(|e| match e {
+        DpifError::Device { text, .. } => not_opened(&text),
+        e => failed(&format!("adding {name} to {} failed", dpif.name()), &e.to_string()),
+    })?;
+    configure(dpif, name, number, &BTreeMap::new(), &options)
+}
+
+fn set_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
+    let Wanted { name, kind, number, options } = Wanted::parse(text)?;
+    let absent = || {
+        let what = format!("{name}: failed to query port in {}", dpif.name());
+        failed(&what, &DpifError::NoPort.to_string())
+    };
+    let Port { number: own, kind: of, config, .. } = dpif.port_by_name(name).ok_or_else(absent)?;
+    let stays = |what: &str, from: &str, to: &str| {
+        format!("ovs-vswitchd: {name}: can't change {what} from {from} to {to}\n")
+    };
+    // What does not fit is told in the order in which it was asked.
+    let other_kind = kind.filter(|kind| *kind != of).map(|kind| stays("type", &of, kind));
+    let other_number = number.filter(|number| *number != own.0).map(|number| {
+        let signed = i32::from_ne_bytes(number.to_ne_bytes());
+        stays("port number", &own.to_string(), &signed.to_string())
+    });
+    let type_first = text.find(",type=") < text.find(",port_no=");
+    let (first, second) = if type_first { (other_kind, other_number) } else { (other_number, other_kind) };
+    if let Some(refusal) = first.or(second) {
+        return Err(refusal);
+    }
+    configure(dpif, name, own, &config.into_iter().collect(), &options)
+}
+
+/// Gives a device its options: those that it has, with `changes`; one without a value goes.
+fn configure(
+    dpif: &dyn Dpif,
+    name: &str,
+    number: OdpPort,
+    before: &BTreeMap<String, String>,
+    changes: &BTreeMap<&str, &str>,
+) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut options = before.clone();
+    for (key, value) in changes {
+        match *value {
+            "" => drop(options.remove(*key)),
+            value => drop(options.insert((*key).to_owned(), value.to_owned())),
+        }
+    }
+    let refused =
+        |e: DpifError| failed(&format!("{name}: failed to configure network device"), &e.to_string());
+    dpif.set_port_options(number, &options).map_err(refused)
+}
+
+fn del_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = match text.parse().ok().filter(|_| is_number) {
+        Some(number) => OdpPort(number),
+        None => match dpif.port_by_name(text) {
+            Some(port) => port.number,
+            None => return Err(format!("ovs-vswitchd: no port named {text}\n")),
+        },
+    };
+    // The number that stands for none is no number to ask for.
+    let deleted = if number == OdpPort::NONE { Err(DpifError::Local) } else { dpif.del_port(number) };
+    deleted.map_err(|e| failed(&format!("deleting port {text} from {} failed", dpif.name()), &e.to_string()))
+}
