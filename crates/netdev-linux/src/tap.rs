@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
 use netdev::{
@@ -56,20 +55,6 @@ pub(crate) struct Tap {
     taken: AtomicBool,
 }
 
-/// Makes or attaches to a device. A name is taken for a moment longer than the device that had it is to be seen: until the
-/// kernel, which takes it down in another thread's close(2), has removed it from sysfs.
-fn attach(file: &File, name: &str) -> io::Result<()> {
-    const TRIES: u32 = 200;
-    let mut tries = 0;
-    loop {
-        match sys::tun_attach(file.as_fd(), name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => tries += 1,
-            done => return done,
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 impl Tap {
     /// Opens the kernel's maker of TAP devices.
     pub(crate) fn maker() -> io::Result<File> {
@@ -85,7 +70,7 @@ impl Tap {
 
     /// Makes the device `name`, or attaches to it if it is persistent.
     pub(crate) fn open(name: &str, file: File) -> Result<Arc<Tap>, NetdevError> {
-        attach(&file, name).map_err(|e| {
+        sys::tun_attach(file.as_fd(), name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).map_err(|e| {
             let why = NetdevError::from(e);
             log::warn!(target: "netdev_linux", "{name}: creating tap device failed: {why}");
             why
