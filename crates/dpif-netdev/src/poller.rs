@@ -12,6 +12,7 @@ use packet::{BATCH, OdpPort};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
 
 use crate::datapath_host::Shared;
 use crate::perf::Perf;
@@ -42,11 +43,15 @@ impl Poller {
         Ok(Poller { epoll, wake, stop: AtomicBool::new(false) })
     }
 
-    /// Waits for a port's packets from now on.
+    /// Waits for a port's packets from now on, if it does not yet: whoever adds a port shows it first, and the thread may be
+    /// woken in between.
     pub(crate) fn add(&self, port: &PortEntry) -> io::Result<()> {
         for queue in 0..port.counts().rx as usize {
             let data = EventData::new_u64(u64::from(port.number.0) << QUEUE_BITS | queue as u64);
-            port.with_fd(queue, |fd| epoll::add(&self.epoll, fd, data, EventFlags::IN)).transpose()?;
+            match port.with_fd(queue, |fd| epoll::add(&self.epoll, fd, data, EventFlags::IN)) {
+                Some(Err(e)) if e != Errno::EXIST => return Err(e.into()),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -97,7 +102,7 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
         let timeout = pump.flush_in(shared);
         let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as _, tv_nsec: t.subsec_nanos() as _ });
         match epoll::wait(poller.epoll.as_fd(), spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(e) => {
                 log::error!(target: "dpif_netdev", "epoll_wait failed ({e})");
                 break;
@@ -112,7 +117,7 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
                     for queue in 0..port.counts().rx as usize {
                         pump.poll(shared, port, queue, perf);
                     }
-                    // It may have been given up; if it is still waited for, this changes nothing.
+                    // It may have been given up. What cannot be waited for now is tried again when we are woken again.
                     let _ = poller.add(port);
                 }
                 continue;

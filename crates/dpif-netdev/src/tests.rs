@@ -14,6 +14,8 @@ use netdev::{BufferPool, Frame, Registry};
 use odp::{Action, Ufid, Userspace};
 use packet::{DropReason, Instant, Now, OdpPort, PacketMeta};
 
+use crate::poller::Poller;
+use crate::ports::{PortEntry, Settings};
 use crate::{Class, Cores, DpifNetdev, Setup};
 
 struct Bench {
@@ -392,4 +394,20 @@ fn a_lightly_loaded_thread_sleeps_if_it_may() {
         b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
         !b.dpif.pmd_perf_text(None).contains("- sleep iterations:            0 ")
     });
+}
+
+#[test]
+fn who_waits_for_a_port_already_may_be_told_again() {
+    let mut registry = Registry::new();
+    registry.register("dummy-pmd", DummyDevices::new(Arc::new(|| 0)).opener("dummy-pmd"));
+    let device = registry.open("p", "dummy-pmd").unwrap();
+    let port = PortEntry::new(OdpPort(3), &*device, Settings::default()).unwrap();
+    assert!(port.with_fd(0, |_| ()).is_some());
+    let poller = Poller::new().unwrap();
+    // The thread, woken by a change of links, may come before whoever adds the port.
+    poller.add(&port).unwrap();
+    poller.add(&port).unwrap();
+    poller.remove(&port);
+    poller.remove(&port);
+    poller.add(&port).unwrap();
 }
