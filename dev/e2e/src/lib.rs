@@ -77,6 +77,11 @@ pub fn timeless(dump: &str) -> String {
     dump.lines().map(|line| blank(line) + "\n").collect()
 }
 
+/// How many descriptors a process of ours has open.
+pub fn descriptors(pid: impl std::fmt::Display) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("our process").count()
+}
+
 /// Blanks what is numbered in the order of its making.
 pub fn numberless(line: &str) -> String {
     let mut out = line.to_owned();

@@ -284,7 +284,7 @@ fn ports_come_and_go() {
     });
     let descriptors = || {
         let pid = std::fs::read_to_string(pair.path("ovsextd.pid")).expect("a pid file");
-        std::fs::read_dir(format!("/proc/{}/fd", pid.trim())).expect("our process").count()
+        e2e::descriptors(pid.trim())
     };
     run(&pair, &suite, "ovs-vsctl", "del-port br0 port-c");
     let before = descriptors();
