@@ -57,9 +57,7 @@ pub(crate) fn began() -> u64 {
 
 /// Runs a job, maybe in the middle of another.
 fn carry_out(job: Job) {
-    // Packets have waited for user space for who knows how long.
-    let began = if matches!(job, Job::Answer) { 0 } else { with(|w| w.now_ns) };
-    let interrupted = BEGAN.replace(began);
+    let interrupted = BEGAN.replace(if job.is_late() { 0 } else { with(|w| w.now_ns) });
     job.run();
     BEGAN.set(interrupted);
 }

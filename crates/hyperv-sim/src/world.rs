@@ -151,6 +151,11 @@ impl Job {
         }
     }
 
+    /// What it is about may have waited for who knows how long.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Job::Answer)
+    }
+
     /// May run where a processor is at DISPATCH_LEVEL anyway.
     fn at_dispatch(&self) -> bool {
         matches!(self, Job::Guest(_) | Job::Deliver | Job::GiveBack | Job::Timer(_) | Job::AnswerRequest)
