@@ -34,6 +34,7 @@ usage: cargo xtask COMMAND
   demo [ARGS...]     build the release binaries and play the demonstration; --hyperv with ovsext.sys in a simulated Hyper-V
   install DIR        put the release binaries into DIR/bin and DIR/sbin, the schema into DIR/share/openvswitch
   bench datapath     the core's instructions and time for each packet; as root also the switch beside OVS-DPDK
+  bench hyperv       instructions and time of the Windows driver for each packet, in the simulated switch
   bench ovsdb        the database server beside C's: transactions, ports, monitors, memory, start-up
   bench veth         two machines over veth: this switch, C Open vSwitch and the kernel's bridge, one run
   windows            link the driver into target/windows: ovsext.sys, .pdb, .inf; with osslsigncode a .cat, and test-signed

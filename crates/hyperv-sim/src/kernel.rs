@@ -15,7 +15,10 @@ use crate::world::{Fault, broken, goes_wrong, rule, with};
 macro_rules! exports {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $ret:ty)? $body:block)+) => {
         $($(#[$doc])* #[unsafe(no_mangle)]
+        // apart from the driver, also where it is linked in: what is whose can be counted
+        #[inline(never)]
         pub(crate) unsafe extern "win64" fn $name($($arg: $kind),*) $(-> $ret)? {
+            let _outside = crate::stopwatch::outside();
             #[allow(unused_unsafe, reason = "some bodies need none")]
             // SAFETY: the driver's arguments are what the declarations promise; what can be checked is.
             unsafe { $body }

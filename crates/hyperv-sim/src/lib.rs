@@ -22,7 +22,7 @@
 //! I3  Time is virtual: it passes when nobody has anything to do.
 //!
 //! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `guest.rs`, `scenario.rs`, `dialogue.rs`; `host.rs`, where it runs in real
-//! time.
+//! time; `load.rs`, which measures the driver.
 #![allow(unsafe_code, reason = "a kernel's functions, called with pointers")]
 #![allow(non_snake_case, non_upper_case_globals, reason = "Windows' own names")]
 
@@ -50,11 +50,14 @@ mod harass;
 mod host;
 mod image;
 mod large_send;
+mod load;
 mod scenario;
+mod stopwatch;
 mod stt;
 
 pub use dialogue::retell;
 pub use host::{HostPlan, serve};
 pub use image::Image;
+pub use load::{Carried, Load, carry};
 pub use scenario::{Plan, Report, Tunnel, run};
 pub use world::{Counts, Driver, Fault};

@@ -3,7 +3,7 @@
 //! Where it sits: guests call [`to_driver`]; the driver's calls come in through the exported functions.
 //!
 //! A packet is made as awkwardly as the rules allow: bytes split over MDLs at any place, some of them empty or not mapped,
-//! unused bytes in front, several frames in one list.
+//! unused bytes in front, several frames in one list. In a world that is plain, a frame is one mapped piece.
 //!
 //! Spec: NET_BUFFER_LIST ownership on the send path; rules 39 to 67 of the contract.
 
@@ -17,6 +17,7 @@ use crate::filter::{Stage, at_level, callbacks, context, is_filter};
 use crate::kernel::{at_most, exports, handle};
 use crate::ledger::{Owner, PacketRecord};
 use crate::processors::{level, reschedule};
+use crate::stopwatch;
 use crate::world::{Fault, World, broken, goes_wrong, rule, with};
 
 /// What later systems' NET_BUFFER_LIST takes.
@@ -82,18 +83,19 @@ unsafe fn make_frame(w: &mut World, frame: &[u8]) -> *mut NET_BUFFER {
     // SAFETY: fresh memory of the right sizes, linked before anybody sees it.
     unsafe {
         let nb = zeroed(size_of::<NET_BUFFER>()).cast::<NET_BUFFER>();
-        let unused = w.random.below(3) * w.random.below(40);
+        let is_awkward = !w.is_plain;
+        let unused = if is_awkward { w.random.below(3) * w.random.below(40) } else { 0 };
         let mut bytes = vec![0xee; unused];
         bytes.extend_from_slice(frame);
         let mut rest = &bytes[..];
         let mut link = &raw mut (*nb).MdlChain;
-        let whole = w.random.once_in(2);
+        let whole = !is_awkward || w.random.once_in(2);
         while !rest.is_empty() {
             // Of large frames the pieces are larger: each may fail to be mapped, and some frame has to get through.
             let most = 200.max(frame.len() / 4);
             let n = if whole { rest.len() } else { (1 + w.random.below(most)).min(rest.len()) };
-            let n = if w.random.once_in(12) { 0 } else { n };
-            let mapped = !w.random.once_in(4);
+            let n = if is_awkward && w.random.once_in(12) { 0 } else { n };
+            let mapped = !is_awkward || !w.random.once_in(4);
             *link = make_mdl(&rest[..n], mapped);
             link = &raw mut (**link).Next;
             rest = &rest[n..];
@@ -266,10 +268,18 @@ pub(crate) fn to_driver(packets: &[(NicId, Frames, OutOfBand)]) {
     let one_source = packets.iter().all(|(source, ..)| *source == packets[0].0);
     let flag = flag | if one_source { NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE } else { 0 };
     at_level(to, || {
+        let (context, first) = (context(), first as *mut _);
         // SAFETY: the packets are given away.
-        unsafe { f(context(), first as *mut _, 0, flag) }
+        in_the_driver(|| unsafe { f(context, first, 0, flag) });
     });
     with(|w| w.module.inside -= 1);
+}
+
+/// Calls the driver: what runs in here is its own, but for functions of the kernel.
+#[inline(never)]
+fn in_the_driver(f: impl FnOnce()) {
+    let _inside = stopwatch::inside();
+    f();
 }
 
 /// Ends the run unless `holds`, from where the world is locked.
@@ -368,8 +378,9 @@ pub(crate) fn give_back() {
     let flags = NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL
         | if single { NDIS_SEND_COMPLETE_FLAGS_SWITCH_SINGLE_SOURCE } else { 0 };
     at_level(DISPATCH_LEVEL, || {
+        let (context, first) = (context(), first as *mut _);
         // SAFETY: the packets are the driver's to give back.
-        unsafe { f(context(), first as *mut _, flags) }
+        in_the_driver(|| unsafe { f(context, first, flags) });
     });
     with(|w| w.module.inside -= 1);
 }
@@ -502,7 +513,7 @@ exports! {
                 }
                 w.sent.push_back((*list, crate::processors::began()));
             }
-            Ok(w.random.once_in(4))
+            Ok(!w.is_plain && w.random.once_in(4))
         })
         .unwrap_or_else(|e: String| broken(&e));
         if at_once {

@@ -12,6 +12,7 @@ use switch_ext::NicId;
 use crate::filter::{Stage, is_filter};
 use crate::kernel::{at_most, exports};
 use crate::ledger::{Owner, PacketRecord};
+use crate::stopwatch;
 use crate::world::{Fault, World, broken, goes_wrong, rule, with};
 
 /// Elements are farther apart than the driver's structure is long (rule 45: use ElementSize).
@@ -90,6 +91,7 @@ fn commit(list: *mut NET_BUFFER_LIST, nics: Vec<NicId>) {
 }
 
 unsafe extern "win64" fn allocate_context(switch: NDIS_HANDLE, list: *mut NET_BUFFER_LIST) -> NDIS_STATUS {
+    let _outside = stopwatch::outside();
     is_switch(switch, "AllocateNetBufferListForwardingContext");
     if with(|w| w.fails()) {
         return NDIS_STATUS_RESOURCES;
@@ -106,6 +108,7 @@ unsafe extern "win64" fn allocate_context(switch: NDIS_HANDLE, list: *mut NET_BU
 }
 
 unsafe extern "win64" fn free_context(switch: NDIS_HANDLE, list: *mut NET_BUFFER_LIST) {
+    let _outside = stopwatch::outside();
     is_switch(switch, "FreeNetBufferListForwardingContext");
     packet(list, "FreeNetBufferListForwardingContext", |p| {
         if !p.made_by_driver || !std::mem::replace(&mut p.context, false) {
@@ -122,6 +125,7 @@ unsafe extern "win64" fn set_source(
     port: u32,
     nic: u16,
 ) -> NDIS_STATUS {
+    let _outside = stopwatch::outside();
     is_switch(switch, "SetNetBufferListSource");
     let source = NicId { port, index: nic };
     packet(list, "SetNetBufferListSource", |p| {
@@ -144,6 +148,7 @@ unsafe extern "win64" fn add(
     list: *mut NET_BUFFER_LIST,
     destination: *mut NDIS_SWITCH_PORT_DESTINATION,
 ) -> NDIS_STATUS {
+    let _outside = stopwatch::outside();
     is_switch(switch, "AddNetBufferListDestination");
     if with(|w| w.fails()) {
         return NDIS_STATUS_RESOURCES;
@@ -187,6 +192,7 @@ unsafe extern "win64" fn grow(
     n: u32,
     out: *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
 ) -> NDIS_STATUS {
+    let _outside = stopwatch::outside();
     is_switch(switch, "GrowNetBufferListDestinations");
     rule(u32::from(available(list)) < n, "destinations grow though there is room (rule 43)");
     if with(|w| w.fails()) {
@@ -203,6 +209,7 @@ unsafe extern "win64" fn get(
     list: *mut NET_BUFFER_LIST,
     out: *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
 ) {
+    let _outside = stopwatch::outside();
     is_switch(switch, "GetNetBufferListDestinations");
     let n = u32::from(available(list));
     // SAFETY: the driver's out pointer.
@@ -215,6 +222,7 @@ unsafe extern "win64" fn update(
     n: u32,
     given: *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
 ) -> NDIS_STATUS {
+    let _outside = stopwatch::outside();
     is_switch(switch, "UpdateNetBufferListDestinations");
     let room = available(list);
     rule(n <= u32::from(room), "more destinations than there is room for (rule 43)");
@@ -246,6 +254,7 @@ unsafe extern "win64" fn copy_info(
     _from: *mut NET_BUFFER_LIST,
     _flags: u32,
 ) -> NDIS_STATUS {
+    let _outside = stopwatch::outside();
     is_switch(switch, "CopyNetBufferListInfo");
     NDIS_STATUS_SUCCESS
 }
@@ -268,6 +277,7 @@ unsafe extern "win64" fn report(
     first: *mut NET_BUFFER_LIST,
     _reason: *mut UNICODE_STRING,
 ) {
+    let _outside = stopwatch::outside();
     is_switch(switch, "ReportFilteredNetBufferLists");
     rule(flags == 1, "a report of an ingress packet without IS_INCOMING (rule 49)");
     // SAFETY: the driver's strings, and those that it registered.

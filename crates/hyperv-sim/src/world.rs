@@ -198,6 +198,8 @@ pub(crate) struct World {
     pub driver: Driver,
     /// The VLAN in which everybody talks; on the wire it is a tag.
     pub vlan: Option<u16>,
+    /// Packets are made in the plainest way, not in the most awkward, and nothing comes in between.
+    pub is_plain: bool,
     /// What goes wrong, if anything.
     pub fault: Option<Fault>,
     /// What `fail_one_in` is while guests talk.
@@ -321,6 +323,7 @@ impl World {
             transfer_size: 0,
             driver,
             vlan: None,
+            is_plain: false,
             fault: None,
             wanted_failures: 0,
         }
@@ -349,7 +352,7 @@ impl World {
     /// Something at DISPATCH_LEVEL that interrupts a call below it.
     pub fn interruption(&mut self) -> Option<Job> {
         const ONE_IN: usize = 20;
-        if !self.random.once_in(ONE_IN) {
+        if self.is_plain || !self.random.once_in(ONE_IN) {
             return None;
         }
         self.jobs().into_iter().find(Job::at_dispatch)

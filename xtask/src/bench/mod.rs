@@ -4,7 +4,9 @@
 //! switches are interleaved and the ratio of the medians is what counts.
 
 mod datapath;
+mod hyperv;
 mod ovsdb;
+mod program;
 mod table;
 mod veth;
 
@@ -20,6 +22,8 @@ pub enum Subject {
     Datapath,
     /// The same, in the sandbox that `Datapath` entered.
     DatapathInside,
+    /// The Windows driver in the simulated switch.
+    HyperV,
     /// The database server.
     Ovsdb,
     /// The same, told where everything is.
@@ -39,12 +43,15 @@ impl FromStr for Subject {
         match text {
             "datapath" => Ok(Self::Datapath),
             "datapath-inside" => Ok(Self::DatapathInside),
+            "hyperv" => Ok(Self::HyperV),
             "ovsdb" => Ok(Self::Ovsdb),
             "ovsdb-inside" => Ok(Self::OvsdbInside),
             "veth" => Ok(Self::Veth),
             "veth-inside" => Ok(Self::VethInside),
             other if other.starts_with("veth-end=") => Ok(Self::VethEnd(other.replacen("veth-end=", "", 1))),
-            other => Err(format!("no measurement is called '{other}'; there are: datapath, ovsdb, veth")),
+            other => {
+                Err(format!("no measurement is called '{other}'; there are: datapath, hyperv, ovsdb, veth"))
+            }
         }
     }
 }
@@ -54,6 +61,7 @@ pub fn run(subject: Subject) -> Result<ExitCode> {
     match subject {
         Subject::Datapath => datapath::outside(),
         Subject::DatapathInside => datapath::inside().map(|()| ExitCode::SUCCESS),
+        Subject::HyperV => hyperv::run(),
         Subject::Ovsdb => ovsdb::outside(),
         Subject::OvsdbInside => ovsdb::inside().map(|()| ExitCode::SUCCESS),
         Subject::Veth => veth::outside(),

@@ -9,7 +9,9 @@ mod shapes;
 use std::sync::Arc;
 
 use classifier::RuleTable;
-use datapath::{Command, Config, Datapath, FlowPut, Host, NextHop, PutMode, TunnelDst, Worker};
+use datapath::{
+    Command, Config, Datapath, FlowInfo, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Worker,
+};
 use flow::{Match, Wildcards, ct_state, slot};
 use odp::{Action, CtAction, Header, TnlPush, TunnelKind, Ufid};
 use packet::{BATCH, Batch, FlatPacket, Instant, Now, OdpPort, TunnelKey};
@@ -63,10 +65,23 @@ pub struct Case {
     pool: Pool,
     batch: Batch<FlatPacket>,
     frames: Vec<Vec<u8>>,
+    /// Frames that were sent once before, and their ports.
+    before: Vec<(u32, Vec<u8>)>,
     next: usize,
     now: Now,
     /// Packets that came out.
     pub sent: u64,
+}
+
+/// A case without its datapath.
+#[allow(dead_code, reason = "the driver's measurement's alone")]
+pub struct Workload {
+    /// The flows of the datapath.
+    pub flows: Vec<FlowInfo>,
+    /// The frames that go round.
+    pub frames: Vec<Vec<u8>>,
+    /// Frames that are sent once before, and their ports.
+    pub before: Vec<(u32, Vec<u8>)>,
 }
 
 /// A 60-byte UDP frame with right checksums.
@@ -160,6 +175,14 @@ impl Case {
         Case { dp: self.dp.clone(), frames: self.frames.clone(), ..Case::empty() }
     }
 
+    /// What another host needs to carry the same.
+    #[allow(dead_code, reason = "the driver's measurement's alone")]
+    pub fn workload(self) -> Workload {
+        let all = self.dp.apply(Command::DumpFlows { cursor: 0, max: usize::MAX });
+        let Ok(Reply::Flows { flows, .. }) = all else { panic!("flows cannot be dumped") };
+        Workload { flows, frames: self.frames, before: self.before }
+    }
+
     fn empty() -> Case {
         let config = Config { flow_limit: 1_000_000, ..Config::default() };
         let pool = (0..4 * BATCH).filter_map(|_| FlatPacket::try_with_capacity(256, FlatPacket::HEADROOM));
@@ -169,6 +192,7 @@ impl Case {
             pool: Pool(pool.collect()),
             batch: Batch::try_new().expect("memory for a batch"),
             frames: Vec::new(),
+            before: Vec::new(),
             next: 0,
             now: Now { mono: Instant::from_millis(5000), wall_ms: 0 },
             sent: 0,
@@ -306,10 +330,12 @@ impl Case {
         self.flow(&back, vec![ct(false), Action::Recirc(1)]);
         for i in 0..1000 {
             let src = SRC + i;
-            self.frames = vec![frame(src, DST, (1000, 2000))];
+            let (there, back) = (frame(src, DST, (1000, 2000)), frame(DST, src, (2000, 1000)));
+            self.frames = vec![there.clone()];
             self.settle();
-            self.frames = vec![frame(DST, src, (2000, 1000))];
+            self.frames = vec![back.clone()];
             self.run_on(OdpPort(3), 1);
+            self.before.extend([(1, there), (3, back)]);
         }
         self.frames = (0..1000).map(|i| frame(SRC + i, DST, (1000, 2000))).collect();
         self.settle();
@@ -369,7 +395,7 @@ impl Case {
 
 fn datapath_flows(dp: &Datapath) -> u64 {
     match dp.apply(Command::Stats) {
-        Ok(datapath::Reply::Stats(stats)) => stats.flows,
+        Ok(Reply::Stats(stats)) => stats.flows,
         _ => 0,
     }
 }

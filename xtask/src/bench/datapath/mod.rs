@@ -9,21 +9,18 @@
 
 mod peer;
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-};
+use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{
-    median,
+    program::{build, counted, said, timed},
     table::{self, Line},
 };
 use crate::{
     install::build_release,
     needs,
-    shell::{announce, capture, cargo, which},
+    shell::{announce, which},
 };
 
 pub(super) use peer::inside;
@@ -31,8 +28,6 @@ pub(super) use peer::inside;
 /// Batches of 32 packets: of the shorter run under callgrind, and of a timed run.
 const COUNTED: u64 = 320;
 const TIMED: u64 = 100_000;
-/// Timed runs.
-const ROUNDS: usize = 5;
 
 /// Case of the core's measurement, row, name and target.
 const CORE: [(&str, &str, &str, &str); 13] = [
@@ -91,16 +86,6 @@ pub(super) fn outside() -> Result<ExitCode> {
     peer::outside(&programs)
 }
 
-/// Builds a measurement and finds where cargo put it.
-fn build(package: &str, bench: &str) -> Result<PathBuf> {
-    let mut build = cargo();
-    build.args(["bench", "-q", "-p", package, "--bench", bench, "--no-run", "--message-format=json"]);
-    let (said, source) = (capture(&mut build)?, format!("benches/{bench}.rs"));
-    let line = said.lines().find(|line| line.contains(&source) && line.contains("\"executable\":\""));
-    let path = line.and_then(|line| line.split_once("\"executable\":\"")?.1.split_once('"'));
-    Ok(path.context("cargo built no measurement")?.0.into())
-}
-
 /// Instructions for each packet, where they are counted, and CPU ns, both without the loop's. The loop takes as many
 /// instructions in all cases, of which `floor` is a small one, and more or less time. Without `floor`, they are not
 /// counted.
@@ -109,19 +94,14 @@ fn measured(
     case: &str,
     (floor, own_floor): (Option<&str>, &str),
 ) -> Result<(Option<f64>, f64)> {
-    let ns = timed(program, case, TIMED)? - timed(program, own_floor, TIMED)?;
+    let ns = timed(program, &[case], TIMED)? - timed(program, &[own_floor], TIMED)?;
     let instructions = match floor.filter(|_| which("valgrind").is_some()) {
-        Some(floor) => Some(counted(program, case)? - counted(program, floor)?),
+        Some(floor) => {
+            Some(counted(program, &[case], COUNTED, &[])? - counted(program, &[floor], COUNTED, &[])?)
+        }
         None => None,
     };
     Ok((instructions, ns))
-}
-
-fn said((instructions, ns): (Option<f64>, f64)) -> String {
-    match instructions {
-        Some(n) => format!("{n:.0} instructions, {ns:.1} ns"),
-        None => format!("{ns:.1} ns"),
-    }
 }
 
 fn core_rows(program: &Path) -> Result<Vec<Line>> {
@@ -138,8 +118,8 @@ fn core_rows(program: &Path) -> Result<Vec<Line>> {
 
 fn pair_rows(program: &Path) -> Result<Vec<Line>> {
     let rows = PAIRS.iter().map(|(case, name)| {
-        let alone = timed(program, case, TIMED)?;
-        let beside = timed(program, &format!("pair:{case}"), TIMED)?;
+        let alone = timed(program, &[case], TIMED)?;
+        let beside = timed(program, &[&format!("pair:{case}")], TIMED)?;
         Ok(Line {
             row: "P14".into(),
             case: format!("two workers on one datapath: {name}"),
@@ -166,8 +146,8 @@ fn conntrack_rows(program: &Path) -> Result<Vec<Line>> {
         first.ratio = format!("{:.1}", OVSTEST_INSTRUCTIONS / n);
     }
     let many = measured(program, "established-1k", (Some("floor"), "floor"))?;
-    let commits = timed(program, "commit", 31_250)?;
-    let bytes = timed(program, "bytes", 1)?;
+    let commits = timed(program, &["commit"], 31_250)?;
+    let bytes = timed(program, &["bytes"], 1)?;
     Ok(vec![
         first,
         line("established, 1,000 connections", said(many), ""),
@@ -179,11 +159,11 @@ fn conntrack_rows(program: &Path) -> Result<Vec<Line>> {
 fn rule_rows(program: &Path) -> Result<Vec<Line>> {
     let rows = RULES.iter().map(|(set, name)| {
         // Fails if an answer is wrong.
-        timed(program, &format!("check:{set}"), 0)?;
+        timed(program, &[&format!("check:{set}")], 0)?;
         let of = |what: &str| format!("{what}:{set}");
-        let lookup = timed(program, &of("lookup"), 4_000)? - timed(program, &of("floor"), 4_000)?;
-        let update = timed(program, &of("update"), 800)?;
-        let bytes = timed(program, &of("bytes"), 0)?;
+        let lookup = timed(program, &[&of("lookup")], 4_000)? - timed(program, &[&of("floor")], 4_000)?;
+        let update = timed(program, &[&of("update")], 800)?;
+        let bytes = timed(program, &[&of("bytes")], 0)?;
         let rate = |ns: f64| 1000.0 / ns;
         Ok(Line {
             row: "P10".into(),
@@ -198,28 +178,4 @@ fn rule_rows(program: &Path) -> Result<Vec<Line>> {
         })
     });
     rows.collect()
-}
-
-/// The median of what runs of a measurement print.
-fn timed(program: &Path, case: &str, batches: u64) -> Result<f64> {
-    let once = || {
-        let said = capture(Command::new(program).args([case, &batches.to_string()]))?;
-        said.trim().parse::<f64>().context("the measurement prints a number")
-    };
-    // What does not depend on time need not be asked twice.
-    let rounds = if batches <= 1 { 1 } else { ROUNDS };
-    Ok(median((0..rounds).map(|_| once()).collect::<Result<_>>()?))
-}
-
-/// Instructions for each packet, by the difference of two lengths.
-fn counted(program: &Path, case: &str) -> Result<f64> {
-    let run = |batches: u64| -> Result<f64> {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        let out = valgrind.arg(program).args([case, &batches.to_string()]).output()?;
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        let count = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
-        count.context("callgrind counted nothing")
-    };
-    Ok((run(2 * COUNTED)? - run(COUNTED)?) / (COUNTED * 32) as f64)
 }

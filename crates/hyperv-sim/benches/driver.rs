@@ -1,0 +1,40 @@
+//! The driver, in a simulated switch: `driver CASE BATCHES [IMAGE]`, with the driver linked in or its image.
+//!
+//! Where it sits: run by `cargo xtask bench hyperv`, under callgrind, told which functions are the kernel's, and by itself:
+//! then it prints the driver's nanoseconds for each packet. The cases are the core's (`crates/datapath/benches`).
+
+#[allow(dead_code, reason = "of the core's measurements, the workloads alone")]
+#[path = "../../datapath/benches/cases/mod.rs"]
+mod cases;
+
+use std::process::ExitCode;
+
+use cases::{CASES, Case, Workload};
+use hyperv_sim::{Driver, Load, carry};
+
+fn main() -> ExitCode {
+    // cargo adds arguments of its own
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let (name, batches, image) = match args.as_slice() {
+        [name, batches] => (name, batches, None),
+        [name, batches, image] => (name, batches, Some(image)),
+        _ => {
+            let names: Vec<_> = CASES.iter().map(|(name, _)| *name).collect();
+            eprintln!("usage: driver CASE BATCHES [IMAGE]; the cases are {}", names.join(", "));
+            return ExitCode::SUCCESS;
+        }
+    };
+    let (Some(case), Ok(batches)) = (Case::of(name), batches.parse::<u64>()) else {
+        eprintln!("no such case, or no number of batches");
+        return ExitCode::FAILURE;
+    };
+    let driver = image.map_or(Driver::Native, |file| Driver::Image(file.into()));
+    let Workload { flows, frames, before } = case.workload();
+    let carried = carry(&Load { driver, flows, frames, before, batches });
+    if carried.delivered != batches * 32 {
+        eprintln!("{} of {} packets came out", carried.delivered, batches * 32);
+        return ExitCode::FAILURE;
+    }
+    println!("{:.2}", carried.ns);
+    ExitCode::SUCCESS
+}
