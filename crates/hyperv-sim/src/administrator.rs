@@ -210,15 +210,9 @@ pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
     true
 }
 
-/// NIC_DISCONNECT, then NIC_DELETE when its packets are back.
+/// NIC_DISCONNECT, then NIC_DELETE when its packets are back. Whoever is at the adapter sends until it is disconnected.
 pub(crate) fn unplug(nic: NicId) {
-    let what = with(|w| {
-        if let Some(g) = w.guest_at(nic) {
-            w.guests[g].is_connected = false;
-            w.guests[g].inbox.clear();
-        }
-        w.administrator.as_ref().expect("running").ports[&nic.port].nics[&nic.index].clone()
-    });
+    let what = with(|w| w.administrator.as_ref().expect("running").ports[&nic.port].nics[&nic.index].clone());
     let mut parameters = nic_parameters(nic, &what);
     rule(
         set(OID_SWITCH_NIC_DISCONNECT, &mut parameters) == NDIS_STATUS_SUCCESS,
@@ -302,7 +296,13 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
                     let nic = NicId { port: p.PortId, index: p.NicIndex };
                     let to =
                         if data.Oid == OID_SWITCH_NIC_CONNECT { Plug::Connected } else { Plug::Disconnected };
-                    with(|w| w.administrator.as_mut().expect("running").plug(nic, to));
+                    with(|w| {
+                        w.administrator.as_mut().expect("running").plug(nic, to);
+                        if let Some(g) = w.guest_at(nic).filter(|_| to == Plug::Disconnected) {
+                            w.guests[g].is_connected = false;
+                            w.guests[g].inbox.clear();
+                        }
+                    });
                 }
                 let create = matches!(data.Oid, OID_SWITCH_PORT_CREATE | OID_SWITCH_NIC_CREATE);
                 // Somebody below may refuse.

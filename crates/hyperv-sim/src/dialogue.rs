@@ -148,8 +148,7 @@ impl UserSpace {
                 delete_port(nic(words[0]).port);
             }
             "detach" => {
-                scenario::disconnect_from_the_driver();
-                filter::detach();
+                scenario::detach_under_way();
             }
             "attach" => {
                 scenario::attach_until_it_works();

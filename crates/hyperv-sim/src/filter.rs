@@ -294,6 +294,10 @@ exports! {
     fn NdisFDeregisterFilterDriver(driver: NDIS_HANDLE) {
         at_most(PASSIVE_LEVEL, "NdisFDeregisterFilterDriver");
         rule(with(|w| w.module.driver_handle == driver as usize), "deregistering another driver");
+        if with(|w| w.module.stage == Stage::Running) {
+            // NDIS takes the driver off its modules before this returns.
+            crate::scenario::detach_under_way();
+        }
         rule(with(|w| w.module.stage == Stage::Detached), "deregistering while a module is attached");
         with(|w| w.module.driver_handle = 0);
     }

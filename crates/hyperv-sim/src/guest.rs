@@ -79,6 +79,7 @@ struct Transfer {
 
 /// A guest.
 pub(crate) struct Guest {
+    number: u8,
     pub nic: NicId,
     pub name: String,
     /// It is at the other end of the wire.
@@ -123,6 +124,7 @@ impl Guest {
         let mut sockets = SocketSet::new(Vec::new());
         let (server, client) = (sockets.add(socket()), sockets.add(socket()));
         Guest {
+            number: n,
             nic,
             name: name.into(),
             is_external,
@@ -137,6 +139,14 @@ impl Guest {
             next_port: 40_000 + u16::from(n) * 100,
             due: Some(0),
         }
+    }
+
+    /// Starts anew: its connections are gone, and what it wanted it wants again.
+    pub fn reboot(&mut self) {
+        let transfers = std::mem::take(&mut self.transfers);
+        let next_port = self.next_port;
+        *self =
+            Guest { transfers, next_port, ..Guest::new(self.number, &self.name, self.nic, self.is_external) };
     }
 
     /// Wants `bytes` echoed by guest number `to`.

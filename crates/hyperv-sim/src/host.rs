@@ -192,8 +192,7 @@ fn places(plan: &HostPlan) -> Vec<(Place<'_>, Wanted<'_>)> {
 
 /// The switch goes, then the driver.
 fn end(image: Option<crate::Image>) {
-    scenario::disconnect_from_the_driver();
-    filter::detach();
+    scenario::detach_under_way();
     scenario::unload(image);
 }
 

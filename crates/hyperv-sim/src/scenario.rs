@@ -2,6 +2,8 @@
 //!
 //! Where it sits: called by tests and by `cargo xtask sim`.
 
+mod upheaval;
+
 use std::sync::Arc;
 
 use ndis_sys::*;
@@ -261,6 +263,7 @@ fn script() {
         plug_place(n);
     }
     converse();
+    upheaval::wait_for_traffic(0, 1, |_| true);
     finish(driver);
 }
 
@@ -324,25 +327,10 @@ fn converse() {
     let reached = with(|w| w.counts.tcp_bytes);
     rule(reached > 0, "nothing was carried");
     for _ in 0..2 {
-        traffic(1, 0);
         traffic(1, WIRE);
-        replace_the_router();
-        crate::harass::harass(40);
-        filter::pause();
-        sleep(50);
-        insist(filter::restart);
         traffic(0, 2);
-        // A machine is removed in the middle of a conversation, and comes back.
-        unplug_place(0);
-        sleep(50);
-        plug_place(0);
-        let told = user_space.events();
-        let mut wanted = vec![(cmd::DEL, PLACES[0].name), (cmd::NEW, PLACES[0].name)];
-        if with(|w| w.fail_one_in != 0) {
-            // For want of memory an event is lost, and only that one.
-            wanted.retain(|(c, _)| told.iter().any(|(told, _)| told == c));
-        }
-        rule(told.iter().map(|(c, n)| (*c, n.as_str())).eq(wanted), "a port that goes and comes is not told");
+        crate::harass::harass(40);
+        upheaval::stir(&user_space);
         traffic(2, 0);
     }
     wait_for_guests();
@@ -355,8 +343,7 @@ fn lose_the_switch(user_space: &UserSpace) {
     let ports = user_space.ports();
     let tunnels = with(|w| usize::from(w.far.is_some()));
     rule(ports.len() == PLACES.len() + tunnels, &format!("ports are missing: {ports:?}"));
-    disconnect_from_the_driver();
-    filter::detach();
+    upheaval::detach_under_traffic();
     let answer = user_space.ask_for_the_datapath();
     rule(
         answer == Err(Failure::Status(STATUS_DEVICE_NOT_READY)),
@@ -364,10 +351,7 @@ fn lose_the_switch(user_space: &UserSpace) {
     );
     attach_until_it_works();
     insist(filter::restart);
-    with(|w| {
-        w.module.closing = false;
-        w.guests.iter_mut().for_each(|g| g.is_connected = true);
-    });
+    with(|w| w.module.closing = false);
     rule(user_space.ports() == ports, "ports did not outlive the switch");
     traffic(1, 0);
     traffic(0, HOST);
@@ -375,16 +359,12 @@ fn lose_the_switch(user_space: &UserSpace) {
     wait_for_guests();
 }
 
-/// Nobody sends any more, and what was sent is back.
-pub(crate) fn disconnect_from_the_driver() {
-    with(|w| w.guests.iter_mut().for_each(|g| g.is_connected = false));
-    if with(|w| w.random.once_in(2)) {
-        // In flight to the last: the pause waits for them.
-        wait_until(|| with(|w| w.sent.is_empty() && w.done.is_empty()));
-    }
+/// The extension is paused and detached, whatever is in flight: the pause waits for it. What guests send from then on is lost.
+pub(crate) fn detach_under_way() {
     filter::pause();
     with(|w| w.module.closing = true);
     wait_until(|| with(|w| w.module.inside == 0 && w.sent.is_empty() && w.done.is_empty()));
+    filter::detach();
 }
 
 pub(crate) fn attach_until_it_works() {
@@ -424,10 +404,7 @@ pub(crate) fn load() -> Option<crate::Image> {
 }
 
 pub(crate) fn finish(image: Option<crate::Image>) {
-    with(|w| {
-        w.fail_one_in = 0;
-        w.guests.iter_mut().for_each(|g| g.is_connected = false);
-    });
+    with(|w| w.fail_one_in = 0);
     let user_space = with(|w| w.user_space.take());
     wait_until(|| with(|w| !w.answering));
     // User space ends before the switch, or after it.
@@ -438,18 +415,20 @@ pub(crate) fn finish(image: Option<crate::Image>) {
         }
         late
     });
-    disconnect_from_the_driver();
-    filter::detach();
+    // The driver is unloaded when its module is gone; or it takes the module with it.
+    if late || with(|w| w.random.once_in(2)) {
+        detach_under_way();
+    }
     if let Some(user_space) = user_space {
         user_space.end();
     }
     unload(image);
 }
 
-/// Unloads the driver, of which no module is attached any more.
+/// Unloads the driver. Of its device no file is open.
 pub(crate) fn unload(image: Option<crate::Image>) {
     let unload = with(|w| w.module.unload);
-    // SAFETY: the driver gave it; no module is attached any more.
+    // SAFETY: the driver gave it; a module that is still attached is detached on the way.
     unsafe { unload.expect("a driver without DriverUnload cannot be unloaded")(std::ptr::null_mut()) };
     rule(with(|w| w.module.driver_handle == 0), "DriverUnload left the driver registered");
     drop(image);
