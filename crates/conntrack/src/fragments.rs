@@ -70,6 +70,15 @@ pub struct FragmentCounts {
     pub purged: u64,
 }
 
+/// Fragments that wait, and what became of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FragmentStatus {
+    /// Fragments that wait.
+    pub waits: u32,
+    /// Counters of IPv4 and of IPv6.
+    pub counts: [FragmentCounts; 2],
+}
+
 /// Settings and counters of one address family.
 #[derive(Debug)]
 struct Family {
@@ -278,6 +287,12 @@ impl Fragments {
             overlapped: get(&f.overlapped),
             purged: get(&f.purged),
         }
+    }
+
+    /// How many wait at `now`, and every counter.
+    pub fn status(&self, now: Now) -> FragmentStatus {
+        let waits = u32::try_from(self.count(now)).unwrap_or(u32::MAX);
+        FragmentStatus { waits, counts: [false, true].map(|is_ipv6| self.counts(is_ipv6)) }
     }
 
     /// The datagrams that wait, from the `at`-th place on: one, and where to go on.

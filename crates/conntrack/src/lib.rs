@@ -48,6 +48,7 @@ mod slab;
 
 mod config;
 mod filter;
+mod settings;
 mod text;
 mod timeout;
 mod tuple;
@@ -58,12 +59,14 @@ pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory,
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
 pub use filter::{TupleError, TupleMatch};
 pub use fragments::{
-    FragmentCounts, FragmentRef, Fragments, Held, Ipf, LEAST_MIN_FRAG, MAX_NFRAGS, Name, Piece, Waiting,
+    FragmentCounts, FragmentRef, FragmentStatus, Fragments, Held, Ipf, LEAST_MIN_FRAG, MAX_NFRAGS, Name,
+    Piece, Waiting,
 };
 pub use plain::Headers;
 pub use save::{Record, SAVED_LEN};
+pub use settings::Setting;
 pub use table::Conntrack;
 pub use text::{Detail, EntryText, Extent, ProtocolCounts};
-pub use timeout::{MAX_TIMEOUT_POLICIES, Timeout, TimeoutPolicy};
+pub use timeout::{MAX_TIMEOUT_POLICIES, TIMEOUTS, Timeout, TimeoutPolicy};
 pub use tuple::Tuple;
 pub use walk::Flush;

@@ -241,6 +241,22 @@ impl Conntrack {
         true
     }
 
+    /// The timeouts of policy `id`; those of one that was never set are the defaults.
+    pub fn timeout_policy(&self, id: u16) -> TimeoutPolicy {
+        let mut seconds = TimeoutPolicy::DEFAULT.seconds();
+        let slots = self.policies.get(usize::from(id) * TIMEOUTS..).unwrap_or_default();
+        for (second, slot) in seconds.iter_mut().zip(slots) {
+            *second = slot.load(Ordering::Relaxed);
+        }
+        TimeoutPolicy::of_seconds(seconds)
+    }
+
+    /// The policies that differ from the defaults, by number.
+    pub fn timeout_policies(&self) -> impl Iterator<Item = (u16, TimeoutPolicy)> + '_ {
+        let all = (0..MAX_TIMEOUT_POLICIES).map(|id| (id, self.timeout_policy(id)));
+        all.filter(|(_, policy)| *policy != TimeoutPolicy::DEFAULT)
+    }
+
     /// The limit for zones without one of their own; zero is none.
     pub fn default_zone_limit(&self) -> u32 {
         self.limits.default_zone()

@@ -53,8 +53,13 @@ impl TimeoutPolicy {
     /// Open vSwitch's defaults, in the order of [`Timeout`].
     pub const DEFAULT: TimeoutPolicy = TimeoutPolicy([30, 30, 86_400, 900, 45, 30, 60, 60, 30, 60, 30]);
 
+    /// A policy of these seconds, in the order of [`Timeout`].
+    pub const fn of_seconds(seconds: [u32; TIMEOUTS]) -> TimeoutPolicy {
+        TimeoutPolicy(seconds)
+    }
+
     /// All seconds, in the order of [`Timeout`].
-    pub(crate) const fn seconds(&self) -> [u32; TIMEOUTS] {
+    pub const fn seconds(&self) -> [u32; TIMEOUTS] {
         self.0
     }
 

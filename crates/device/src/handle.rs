@@ -43,6 +43,8 @@ pub(crate) enum Listing {
     Flows { next: Option<u32>, omit: u32 },
     /// Connections.
     Connections { at: DumpCursor, family: Option<u8>, zone: Option<u16> },
+    /// Datagrams that wait for fragments, from this place on.
+    Waiting(usize),
 }
 
 /// A dump under way.

@@ -39,6 +39,7 @@ mod status;
 
 pub mod carrier;
 pub mod ct;
+pub mod ct_setting;
 mod families;
 pub mod flows;
 mod ports;

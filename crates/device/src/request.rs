@@ -32,6 +32,7 @@ pub(crate) enum Target {
     Packet,
     Meter,
     CtLimit,
+    CtSetting,
     Ct,
 }
 
@@ -64,6 +65,7 @@ fn rule(target: Target) -> Rule {
         Target::Packet => rule(&[packet_cmd::EXECUTE], &[], true),
         Target::Meter => rule(&[1, 2, 3, 4], &[], false),
         Target::CtLimit => rule(&[1, 2, 3], &[], false),
+        Target::CtSetting => rule(&[cmd::GET, cmd::SET], &[cmd::GET], false),
         Target::Ct => rule(&[2], &[1], false),
     }
 }
@@ -78,6 +80,7 @@ fn family(kind: u16) -> Option<(Target, Family)> {
         (Target::Packet, ids::PACKET),
         (Target::Meter, ids::METER),
         (Target::CtLimit, ids::CT_LIMIT),
+        (Target::CtSetting, ids::CT_SETTING),
     ]
     .into_iter()
     .find(|(_, f)| f.id == kind)

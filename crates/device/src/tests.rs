@@ -763,6 +763,71 @@ fn connections_are_dumped_and_removed() {
 }
 
 #[test]
+fn settings_of_connection_tracking_are_said_and_set() {
+    use crate::ct_setting as words;
+    use ::conntrack::{Setting, TimeoutPolicy};
+    let rig = Rig::new();
+    let set = |fill: &dyn Fn(&mut Builder)| rig.ask(ids::CT_SETTING, cmd::SET, fill);
+    let said = |rig: &Rig| {
+        let Got::Message(m) = rig.ask(ids::CT_SETTING, cmd::GET, |_| {}) else { panic!() };
+        let attrs = Attrs::new(&m[24..]);
+        let values = Setting::ALL.map(|s| words::take_setting(&attrs, s).unwrap());
+        let policies = words::policies(attrs.clone()).map(Result::unwrap).collect::<Vec<_>>();
+        assert_eq!(words::take_fragments(&attrs), Some(rig.dp.conntrack().fragments().status(NOW)));
+        (values, policies)
+    };
+    let table = rig.dp.conntrack();
+    assert_eq!(said(&rig), (Setting::ALL.map(|s| table.setting(s)), vec![]));
+    let mut policy = TimeoutPolicy::default();
+    assert!(policy.set("udp_first", 100));
+    let asked = |b: &mut Builder| {
+        words::put_setting(b, Setting::MaxConns, 7);
+        words::put_setting(b, Setting::TcpSeqCheck, 0);
+        words::put_policy(b, 3, Some(&policy));
+    };
+    assert!(matches!(set(&asked), Got::Message(_)));
+    assert_eq!((table.max_conns(), table.tcp_seq_check(), table.timeout_policy(3)), (7, false, policy));
+    let (values, policies) = said(&rig);
+    assert_eq!((values[0], values[1], policies), (7, 0, vec![(3, Some(policy))]));
+    // Whoever takes over is set to the same.
+    let other = Rig::new();
+    let taken = other.ask(ids::CT_SETTING, cmd::SET, |b| words::put_all(b, table));
+    assert!(matches!(taken, Got::Message(_)));
+    assert_eq!(said(&other), said(&rig));
+    // What makes no sense changes nothing.
+    let before = said(&rig);
+    let small = |b: &mut Builder| words::put_setting(b, Setting::MinFragIpv4, 1);
+    assert_eq!(set(&small), Got::Error(22), "too small");
+    let mixed = |b: &mut Builder| {
+        words::put_setting(b, Setting::MaxConns, 8);
+        words::put_policy(b, 256, Some(&policy));
+    };
+    assert_eq!(set(&mixed), Got::Error(22), "no policy has that number");
+    assert_eq!(set(&|b| b.put_u8(1, 1)), Got::Error(22), "a number of another size");
+    assert_eq!(said(&rig), before);
+    assert!(matches!(set(&|b| words::put_policy(b, 3, None)), Got::Message(_)));
+    assert_eq!(said(&rig).1, []);
+}
+
+#[test]
+fn limits_of_more_zones_than_fit_a_message_are_listed_in_parts() {
+    let rig = Rig::new();
+    let zones = ct_limit::MAX_LISTED as u16 + 5;
+    (0..zones).for_each(|zone| _ = rig.dp.conntrack().set_zone_limit(zone, Some(u32::from(zone) + 1)));
+    let part = |first| {
+        let Got::Message(m) = rig.ask(ids::CT_LIMIT, 3, |b| ct_limit::put_first_zone(b, first)) else {
+            panic!()
+        };
+        let bytes = ct_limit::decode(Attrs::new(&m[24..])).unwrap().unwrap();
+        ct_limit::entries(bytes).map(|l| l.zone).collect::<Vec<_>>()
+    };
+    let (one, two) = (part(0), part(ct_limit::MAX_LISTED as u16));
+    assert_eq!((one[0], two[0]), (ct_limit::DEFAULT_ZONE, ct_limit::DEFAULT_ZONE));
+    let all: Vec<i32> = one[1..].iter().chain(&two[1..]).copied().collect();
+    assert_eq!(all, (0..i32::from(zones)).collect::<Vec<_>>());
+}
+
+#[test]
 fn limits_of_zones_are_kept_apart_from_the_default() {
     let rig = Rig::new();
     let limit = |zone, limit| ct_limit::ZoneLimit { zone, limit, count: 0 };

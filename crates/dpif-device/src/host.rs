@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::{Conntrack, Entry};
 use datapath::{Command, CommandError, FlowInfo, MeterConfig, Reply, Stats};
-use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
+use dpif::{Dpif, DpifError, Port, PortStats, Tracking, UpcallHandler};
 use flow::{FlowKey, Match};
 use netdev::{Netdev, Registry};
 use netlink::Builder;
@@ -26,6 +26,7 @@ use crate::handle_thread::HandleThread;
 use crate::listener::{self, News};
 use crate::message::{self, attrs, begin, begin_ct, command_error, port_error, reply_attrs};
 use crate::receiver::{self, execute};
+use crate::tracking::Tracked;
 
 /// The daemon's clock.
 pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -68,9 +69,10 @@ pub struct DpifDevice {
     /// Devices behind ports, as far as they were asked for.
     devices: Mutex<BTreeMap<OdpPort, Arc<dyn Netdev>>>,
     /// What was put there, to be put there again when another process is there: ports by number with name and type,
-    /// and meters.
+    /// meters, and how connections are tracked.
     ports: Mutex<BTreeMap<OdpPort, (String, String)>>,
     meters: Mutex<BTreeMap<u32, MeterConfig>>,
+    pub(crate) tracked: Mutex<Tracked>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,6 +118,7 @@ impl DpifDevice {
             devices: Mutex::default(),
             ports: Mutex::default(),
             meters: Mutex::default(),
+            tracked: Mutex::default(),
         };
         device.listen();
         Ok(device)
@@ -126,7 +129,7 @@ impl DpifDevice {
         self.alive.load(Ordering::Acquire)
     }
 
-    /// Looks whether a process is there again, and gives it the ports and meters that were there; true if so. One that took
+    /// Looks whether a process is there again, and gives it the ports, meters and settings that were there; true if so. One that took
     /// over from the last has them, and the flows; another has none of those.
     pub fn revive(&self) -> bool {
         let Ok(first) = Connection::open(&self.setup.path) else { return false };
@@ -148,6 +151,7 @@ impl DpifDevice {
                 log::warn!(target: "dpif", "meter {id} cannot be set again ({e:?})");
             }
         }
+        self.track_again();
         self.listen();
         self.start_receivers();
         if self.is_alive() {
@@ -222,7 +226,7 @@ impl DpifDevice {
     }
 
     /// Carries out the request that `make` makes and reads its reply.
-    fn ask<T>(
+    pub(crate) fn ask<T>(
         &self,
         make: impl FnOnce((u32, u32)) -> Builder,
         read: impl FnOnce(&[u8]) -> T,
@@ -233,7 +237,7 @@ impl DpifDevice {
         })
     }
 
-    fn dump(
+    pub(crate) fn dump(
         &self,
         make: impl FnOnce((u32, u32)) -> Builder,
         mut each: impl FnMut(netlink::Attrs<'_>),
@@ -486,6 +490,10 @@ impl Dpif for DpifDevice {
 
     fn conntrack(&self) -> Option<&Conntrack> {
         None
+    }
+
+    fn tracking(&self) -> Option<&dyn Tracking> {
+        Some(self)
     }
 
     fn for_each_connection(&self, _now: Now, zone: Option<u16>, each: &mut dyn FnMut(&Entry)) {

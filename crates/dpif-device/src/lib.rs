@@ -25,6 +25,7 @@ mod host;
 mod listener;
 mod message;
 mod receiver;
+mod tracking;
 
 pub use connection::OpenError;
 pub use host::{Clock, DpifDevice, Setup, Waker};

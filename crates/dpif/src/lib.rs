@@ -17,6 +17,7 @@
 
 mod port;
 pub mod text;
+mod tracking;
 mod upcall;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use packet::{FlatPacket, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
 
 pub use port::{DpifError, Port, PortStats};
+pub use tracking::{Tracking, TrackingError, ZoneLimits};
 pub use upcall::{UpcallHandler, Verdict};
 
 /// A packet on its way to the switch.
@@ -106,6 +108,11 @@ pub trait Dpif: Send + Sync {
 
     /// The connection table, where it is in this process.
     fn conntrack(&self) -> Option<&Conntrack>;
+
+    /// What says and sets how connections are tracked, wherever the table is; `None` if the datapath has none.
+    fn tracking(&self) -> Option<&dyn Tracking> {
+        self.conntrack().map(|table| -> &dyn Tracking { table })
+    }
 
     /// Calls `each` with every connection of `zone`, or of all.
     fn for_each_connection(&self, now: Now, zone: Option<u16>, each: &mut dyn FnMut(&Entry)) {

@@ -8,7 +8,7 @@
 //!   starts it ────────────────────────────────►    makes an empty datapath
 //!   ◄──────────────────────────────────── ready
 //!   stops: packets wait in the ports' own queues
-//!   flows, connections, then ports with their descriptors, then the device's socket
+//!   settings of connection tracking, flows, connections, then ports with their descriptors, then the device's socket
 //!   ────────────────────────────────────────►      goes on; what waited comes first
 //!   ◄──────────────────────────────────── done
 //!   ends: its clients find the new one behind the same socket
@@ -28,12 +28,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conntrack::{DumpCursor, SAVED_LEN};
+use conntrack::{Conntrack, DumpCursor, SAVED_LEN};
 use datapath::{FlowInfo, FlowPut, PutMode};
 use device::PortRef;
 use dpif::Dpif;
 use netdev_linux::LinuxDevices;
 use netlink::{Builder, Header, Messages};
+use odp::netlink::ct_limit::{self, DEFAULT_ZONE, MAX_LISTED, ZoneLimit};
 use odp::netlink::vport::VportKind;
 use packet::OdpPort;
 use rustix::net::{
@@ -57,6 +58,8 @@ const CONNECTIONS: u8 = 3;
 const PORT: u8 = 4;
 const LISTENER: u8 = 5;
 const DONE: u8 = 6;
+const TRACKING: u8 = 7;
+const LIMITS: u8 = 8;
 
 /// What went over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -179,6 +182,7 @@ fn give(
     let start = host.env().now.mono;
     host.halt();
     let mut counts = Counts { ports: ports.len() as u32, ..Counts::default() };
+    send_tracking(host, channel)?;
     let mut failed = None;
     host.dpif.for_each_flow(&mut |flow| {
         counts.flows += 1;
@@ -194,6 +198,40 @@ fn give(
     channel.send(LISTENER, &[], Some(listener.socket()))?;
     channel.expect(DONE)?;
     Ok((counts, host.env().now.mono - start))
+}
+
+/// How connections are tracked: what the device would say of it, in as many messages as it takes.
+fn send_tracking(host: &Host, channel: &Channel) -> io::Result<()> {
+    let table = host.dpif.datapath().conntrack();
+    let message = |fill: &dyn Fn(&mut Builder)| {
+        let mut b = Builder::new();
+        b.begin(&Header::default(), &[]);
+        fill(&mut b);
+        b.finish().ok_or_else(|| broken("settings do not fit"))
+    };
+    channel.send(TRACKING, &message(&|b| device::ct_setting::put_all(b, table))?, None)?;
+    let limit = |zone, limit| ZoneLimit { zone, limit, count: 0 };
+    let mut limits = vec![limit(DEFAULT_ZONE, table.default_zone_limit())];
+    limits.extend(table.limited_zones(0).map(|l| limit(l.zone.into(), l.limit)));
+    for part in limits.chunks(MAX_LISTED) {
+        channel.send(LIMITS, &message(&|b| ct_limit::put(b, part.iter().copied()))?, None)?;
+    }
+    Ok(())
+}
+
+fn attrs(message: &[u8]) -> Option<netlink::Attrs<'_>> {
+    Messages::new(message).next().and_then(Result::ok).map(|m| netlink::Attrs::new(m.payload))
+}
+
+fn take_limits(table: &Conntrack, message: &[u8]) -> io::Result<()> {
+    let list = attrs(message).and_then(|attrs| ct_limit::decode(attrs).ok().flatten());
+    for l in ct_limit::entries(list.ok_or_else(|| broken("limits that cannot be read"))?) {
+        match u16::try_from(l.zone) {
+            Ok(zone) => _ = table.set_zone_limit(zone, Some(l.limit)),
+            Err(_) => table.set_default_zone_limit(l.limit),
+        }
+    }
+    Ok(())
 }
 
 fn send_flow(channel: &Channel, flow: &FlowInfo) -> io::Result<()> {
@@ -226,6 +264,12 @@ pub(crate) fn take_over(host: &Arc<Host>, devices: &LinuxDevices, path: &Path) -
     loop {
         let (kind, fd) = channel.receive(&mut message)?;
         match (kind, fd) {
+            (TRACKING, _) => {
+                let table = host.dpif.datapath().conntrack();
+                let set = attrs(&message).map(|attrs| device::ct_setting::apply(table, &attrs));
+                set.and_then(Result::ok).ok_or_else(|| broken("settings that cannot be read"))?;
+            }
+            (LIMITS, _) => take_limits(host.dpif.datapath().conntrack(), &message)?,
             (FLOW, _) => counts.flows += u32::from(take_flow(host, &message)),
             (CONNECTIONS, _) => {
                 let now = host.env().now;
@@ -254,8 +298,8 @@ pub(crate) fn take_over(host: &Arc<Host>, devices: &LinuxDevices, path: &Path) -
 }
 
 fn take_flow(host: &Host, message: &[u8]) -> bool {
-    let attrs = Messages::new(message).next().and_then(Result::ok).map(|m| netlink::Attrs::new(m.payload));
-    let Some(FlowInfo { ufid, matched, actions, stats }) = attrs.and_then(device::flows::take) else {
+    let Some(FlowInfo { ufid, matched, actions, stats }) = attrs(message).and_then(device::flows::take)
+    else {
         return false;
     };
     let mut put = FlowPut { ufid, matched, actions, mode: PutMode::Create };

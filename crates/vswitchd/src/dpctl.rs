@@ -15,11 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use conntrack::Conntrack;
+use conntrack::Setting;
 use daemon::unixctl::{Call, Commands};
 use datapath::{Command, DropCounts, Stats};
-use dpif::Dpif;
 use dpif::text::{Counters, FlowLine, show};
+use dpif::{Dpif, Tracking, TrackingError};
 use odp::Ufid;
 use packet::{DropReason, Instant, Now};
 use switch::Waker;
@@ -266,9 +266,23 @@ fn show_drops(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, St
     Ok(out)
 }
 
-/// The connection table, for what only the process that has it can say and do.
-fn table(dpif: &dyn Dpif) -> Result<&Conntrack, String> {
-    dpif.conntrack().ok_or_else(|| failed("connection table", "Operation not supported"))
+/// How connections are tracked there.
+fn tracking(dpif: &dyn Dpif) -> Result<&dyn Tracking, String> {
+    dpif.tracking().ok_or_else(|| unreachable(TrackingError::NotSupported))
+}
+
+fn unreachable(why: TrackingError) -> String {
+    failed("connection table", &why.to_string())
+}
+
+/// A setting of the datapath that `args` name.
+fn setting(dps: &Datapaths, args: &[String], setting: Setting) -> Result<u32, String> {
+    tracking(&*dps.only(args)?)?.setting(setting).map_err(unreachable)
+}
+
+/// Sets it.
+fn set(dps: &Datapaths, args: &[String], setting: Setting, value: u32) -> Result<(), String> {
+    tracking(&*dps.only(args)?)?.set(setting, value).map_err(unreachable)
 }
 
 fn register_conntrack(commands: &Commands, datapaths: &Datapaths) {
@@ -290,25 +304,25 @@ fn register_conntrack(commands: &Commands, datapaths: &Datapaths) {
         Ok(format!("{count}\n"))
     });
     add("dpctl/ct-get-maxconns", "[dp]", 1, |dps, args| {
-        Ok(format!("{}\n", table(&*dps.only(args)?)?.max_conns()))
+        Ok(format!("{}\n", setting(dps, args, Setting::MaxConns)?))
     });
     add("dpctl/ct-set-maxconns", "[dp] maxconns", 2, |dps, args| {
         let (max, name) = args.split_last().ok_or_else(|| failed("maxconns missing", INVALID))?;
         let dpif = dps.only(name)?;
         let max = max.parse().map_err(|_| failed("maxconns missing or malformed", INVALID))?;
-        table(&*dpif)?.set_max_conns(max);
+        tracking(&*dpif)?.set(Setting::MaxConns, max).map_err(unreachable)?;
         Ok("setting maxconns successful\n".to_owned())
     });
     add("dpctl/ct-get-tcp-seq-chk", "[dp]", 1, |dps, args| {
-        let on = table(&*dps.only(args)?)?.tcp_seq_check();
+        let on = setting(dps, args, Setting::TcpSeqCheck)? != 0;
         Ok(format!("TCP sequence checking: {}\n", if on { "enabled" } else { "disabled" }))
     });
     add("dpctl/ct-enable-tcp-seq-chk", "[dp]", 1, |dps, args| {
-        table(&*dps.only(args)?)?.set_tcp_seq_check(true);
+        set(dps, args, Setting::TcpSeqCheck, 1)?;
         Ok("enabling TCP sequence checking successful\n".to_owned())
     });
     add("dpctl/ct-disable-tcp-seq-chk", "[dp]", 1, |dps, args| {
-        table(&*dps.only(args)?)?.set_tcp_seq_check(false);
+        set(dps, args, Setting::TcpSeqCheck, 0)?;
         Ok("disabling TCP sequence checking successful\n".to_owned())
     });
 }

@@ -312,9 +312,11 @@ impl Engine {
             let wanted = config.zones.get(*name).unwrap_or(&none);
             let by = if wanted.has_limits() { LimitedBy::Database } else { LimitedBy::Commands };
             self.datapaths.set_limited(plane.host_name(), by);
-            let Some(table) = plane.dpif.conntrack() else { continue };
-            if let Some(policies) = self.zones.entry(name).or_default().configure(table, wanted) {
-                plane.switch.set_timeout_policies(policies);
+            let Some(table) = plane.dpif.tracking() else { continue };
+            match self.zones.entry(name).or_default().configure(table, wanted) {
+                Ok(Some(policies)) => plane.switch.set_timeout_policies(policies),
+                Ok(None) => {}
+                Err(e) => log::warn!(target: "ct_zones", "{name}: zones cannot be set up ({e})"),
             }
         }
     }

@@ -313,10 +313,106 @@ fn the_switch_finds_a_datapath_that_was_started_again() {
     testkit::sandboxed!();
     let Some(suite) = ours() else { return };
     let mut pair = two_machines(&suite);
+    limit_zones(&pair, &suite);
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
     pair.kill_datapath();
     assert!(!probe(&suite, "ping 10.0.0.2"), "who forwards?");
     pair.start_datapath(&[]);
     pair.await_true("a ping is answered again", || probe(&suite, "ping 10.0.0.2"));
     assert!(run(&pair, &suite, "ovs-appctl", "dpctl/show").contains("port-b"));
+    // One that knows nothing is set to what the database says.
+    pair.await_true("the zone is limited again", || {
+        let limits = pair.run(&suite, "ovs-appctl", &["dpctl/ct-get-limits"]).stdout;
+        limits.contains("default limit=50\nzone=7,limit=2,")
+    });
+}
+
+/// Has the database limit connections.
+fn limit_zones(pair: &SwitchUnderTest, suite: &Suite) {
+    let datapath =
+        "-- --id=@dp create Datapath datapath_version=0 -- set Open_vSwitch . datapaths:system=@dp";
+    run(pair, suite, "ovs-vsctl", datapath);
+    run(pair, suite, "ovs-vsctl", "set-zone-limit system 7 2 -- set-zone-limit system default 50");
+}
+
+/// What the datapath of the other process is set to, as commands say it.
+fn tracking(pair: &SwitchUnderTest, suite: &Suite) -> String {
+    let said = ["ct-get-limits", "ct-get-maxconns", "ct-get-tcp-seq-chk", "ipf-get-status"];
+    said.map(|command| run(pair, suite, "ovs-appctl", &format!("dpctl/{command}"))).concat()
+}
+
+#[test]
+fn settings_of_connection_tracking_reach_the_datapath_and_stay() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let mut pair = two_machines(&suite);
+    let appctl = |pair: &SwitchUnderTest, words: &str| run(pair, &suite, "ovs-appctl", words);
+    limit_zones(&pair, &suite);
+    run(
+        &pair,
+        &suite,
+        "ovs-vsctl",
+        "add-zone-tp system zone=7 udp_first=1000 udp_multiple=1000 udp_single=1000",
+    );
+    for command in [
+        "ct-set-maxconns 1234",
+        "ct-disable-tcp-seq-chk",
+        "ipf-set-disabled v6",
+        "ipf-set-min-frag v4 600",
+        "ipf-set-max-nfrags 77",
+    ] {
+        appctl(&pair, &format!("dpctl/{command}"));
+    }
+    let refused = pair.run(&suite, "ovs-appctl", &["dpctl/ipf-set-min-frag", "v4", "1"]);
+    assert!(refused.stderr.contains("too small"), "{}", refused.stderr);
+    let expected = tracking(&pair, &suite);
+    for part in [
+        "default limit=50\nzone=7,limit=2,count=0\n1234\n",
+        "checking: disabled",
+        "v6 enabled: 0",
+        "max num frags (v4/v6): 77",
+        "min v4 frag size: 600",
+    ] {
+        assert!(expected.contains(part), "{part}\n{expected}");
+    }
+    // A third connection of the zone is refused, and those that there are live as long as the policy says.
+    run(
+        &pair,
+        &suite,
+        "ovs-ofctl",
+        "add-flow br0 priority=99,udp,in_port=port-a,actions=ct(commit,zone=7),port-b",
+    );
+    let connections = || appctl(&pair, "dpctl/dump-conntrack -s zone=7");
+    let met = || {
+        let listed = run(&pair, &suite, "ovs-ofctl", "dump-flows br0 udp,in_port=port-a");
+        let count = listed.split_once("n_packets=").and_then(|(_, rest)| rest.split_once(','));
+        count.and_then(|(count, _)| count.parse::<u64>().ok()).unwrap_or(0)
+    };
+    for port in 1..=3 {
+        let before = met();
+        probe(&suite, &format!("udp 10.0.0.2 {port}"));
+        pair.await_true("a datagram is tracked", || met() > before);
+    }
+    let listed = connections();
+    let left = |line: &str| line.split_once("timeout=")?.1.split(',').next()?.trim().parse::<u32>().ok();
+    let times: Vec<u32> = listed.lines().filter_map(left).collect();
+    assert!(times.len() == 2 && times.iter().all(|t| *t > 900), "{listed}");
+    // The switch is started again; then the datapath's process gives way to another.
+    let expected = expected.replace("count=0", "count=2");
+    pair.kill_switch();
+    pair.start_switch(&[]);
+    run(&pair, &suite, "ovs-vsctl", "set bridge br0 external_ids:again=yes");
+    assert_eq!(tracking(&pair, &suite), expected);
+    let said = appctl(&pair, "-t ovsextd handover");
+    println!("{said}");
+    if said.contains("no descriptor") {
+        skip!("devices cannot be handed over here");
+    }
+    pair.await_true("the successor is found", || {
+        pair.run(&suite, "ovs-appctl", &["dpctl/ct-get-maxconns"]).status == Some(0)
+    });
+    assert_eq!(tracking(&pair, &suite), expected);
+    let timeouts: Vec<u32> =
+        appctl(&pair, "dpctl/dump-conntrack -s zone=7").lines().filter_map(left).collect();
+    assert!(timeouts.len() == 2 && timeouts.iter().all(|t| *t > 900), "{timeouts:?}");
 }

@@ -9,7 +9,7 @@ use ::datapath::{
     Reply,
 };
 use netlink::{Builder, flags};
-use odp::netlink::ct_limit::{self, DEFAULT_ZONE, ZoneLimit};
+use odp::netlink::ct_limit::{self, DEFAULT_ZONE, MAX_LISTED, ZoneLimit};
 use odp::netlink::ids;
 use odp::netlink::meter::{self as attrs, MeterAttrs};
 
@@ -117,8 +117,9 @@ pub(super) fn ct_limit<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let of = |l: conntrack::ZoneLimit| ZoneLimit { zone: i32::from(l.zone), limit: l.limit, count: l.count };
     let mut found: Vec<ZoneLimit> = Vec::new();
     let asked = list.filter(|l| !l.is_empty());
-    let room =
-        asked.map_or_else(|| ct.limited_zones(0).count().saturating_add(1), |l| ct_limit::entries(l).count());
+    let first = ct_limit::first_zone(&call.request.attrs);
+    let limited = || ct.limited_zones(first).take(MAX_LISTED);
+    let room = asked.map_or_else(|| limited().count().saturating_add(1), |l| ct_limit::entries(l).count());
     // Zones that get a limit meanwhile wait for the next question.
     found.try_reserve_exact(room).map_err(|_| Errno::NoMem)?;
     match asked {
@@ -129,7 +130,7 @@ pub(super) fn ct_limit<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
         }
         None => {
             found.push(default);
-            found.extend(ct.limited_zones(0).map(of).take(room.saturating_sub(1)));
+            found.extend(limited().map(of).take(room.saturating_sub(1)));
         }
     }
     begin(&mut b, ids::CT_LIMIT, &call.header(flags::MULTI), command);

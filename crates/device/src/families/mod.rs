@@ -47,7 +47,7 @@ pub(crate) struct Probe {
 
 impl<H: ?Sized> Call<'_, H> {
     /// The header of a reply.
-    fn header(&self, flags: u16) -> Header {
+    pub(crate) fn header(&self, flags: u16) -> Header {
         Header { kind: self.request.header.kind, flags, seq: self.request.header.seq, pid: self.handle.pid() }
     }
 }
@@ -63,6 +63,7 @@ pub(crate) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
         Target::Packet => packet::execute(call),
         Target::Meter => limits::meter(call),
         Target::CtLimit => limits::ct_limit(call),
+        Target::CtSetting => crate::ct_setting::transact(call),
         Target::Ct => crate::ct::delete(call),
     }
 }
@@ -82,6 +83,7 @@ pub(crate) fn write<H: VportHost + ?Sized>(
             Listing::Flows { next: Some(0), omit: attrs.map_err(|_| Status::InvalidParameter)?.omit }
         }
         Target::Ct => crate::ct::listing(request),
+        Target::CtSetting => Listing::Waiting(0),
         _ => return Err(Status::InvalidParameter),
     };
     device.slot(handle)?.dump = Some(Dump { seq: request.header.seq, listing });
@@ -103,6 +105,7 @@ pub(crate) fn read<H: VportHost + ?Sized>(
         Listing::Vports(from) => vport::dump(device, env, &header, from, out)?,
         Listing::Flows { next, omit } => flow::dump(env, &header, next, omit, out)?,
         Listing::Connections { at, family, zone } => crate::ct::dump(env, &header, at, (family, zone), out)?,
+        Listing::Waiting(at) => crate::ct_setting::dump(env, &header, at, out)?,
     };
     Ok((written, rest.map(|listing| Dump { listing, ..dump })))
 }

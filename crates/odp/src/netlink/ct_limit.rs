@@ -6,8 +6,10 @@ use netlink::{Attr, Attrs, Builder};
 
 use super::{AttrError, AttrErrorKind};
 
-/// The only attribute: an array of limits.
+/// An array of limits: the only attribute of Open vSwitch's.
 const ZONE_LIMIT: u16 = 1;
+/// u16, in a request for a list: the zone that it begins with. Ours: more zones may be limited than fit a message.
+const FIRST_ZONE: u16 = 2;
 /// Bytes of an entry.
 const ENTRY: usize = 12;
 
@@ -39,6 +41,19 @@ pub fn decode(attrs: Attrs<'_>) -> Result<Option<&[u8]>, AttrError> {
         Some(a) if !whole(a) => Err(AttrErrorKind::Size.of(a.kind)),
         other => Ok(other.map(|a| a.payload)),
     }
+}
+
+/// The most limits of one list.
+pub const MAX_LISTED: usize = 4096;
+
+/// Asks for the list of zones with a limit of their own from `zone` on.
+pub fn put_first_zone(b: &mut Builder, zone: u16) {
+    b.put_u16(FIRST_ZONE, zone);
+}
+
+/// The zone that a list begins with.
+pub fn first_zone(attrs: &Attrs<'_>) -> u16 {
+    attrs.find(FIRST_ZONE).and_then(Attr::u16).unwrap_or(0)
 }
 
 /// The entries of an array.

@@ -31,6 +31,9 @@ pub const CT_LIMIT: Family = Family { id: 0x18, version: 1 };
 /// Meters.
 pub const METER: Family = Family { id: 0x19, version: 1 };
 
+/// What connection tracking is set to: ours, where Open vSwitch's driver has no words for it.
+pub const CT_SETTING: Family = Family { id: 0x1a, version: 1 };
+
 /// nfnetlink's types of connection tracking: subsystem 1.
 pub mod ctnetlink {
     /// A connection, in replies and events.

@@ -1,15 +1,17 @@
 //! `dpctl/ipf-…`: fragments that wait before connection tracking.
 //!
-//! Where it sits: registered beside the other `dpctl` commands; reads and sets the table's `Fragments`.
+//! Where it sits: registered beside the other `dpctl` commands; reads and sets what the datapath says of them.
 //!
 //! Spec: ovs-vswitchd(8); what Open vSwitch answers.
 
 use std::fmt::Write;
 
-use conntrack::Fragments;
+use conntrack::{FragmentStatus, Setting};
 use daemon::unixctl::{Call, Commands};
 
-use super::{Datapaths, INVALID, Millis, failed, now, table};
+use dpif::{Tracking, TrackingError};
+
+use super::{Datapaths, INVALID, Millis, failed, now, set, tracking, unreachable};
 
 const DENIED: &str = "Operation not permitted";
 
@@ -42,14 +44,19 @@ fn is_ipv6(name: Option<&String>) -> Option<bool> {
     }
 }
 
-fn with<R>(dps: &Datapaths, name: &[String], f: impl FnOnce(&Fragments) -> R) -> Result<R, String> {
-    Ok(f(table(&*dps.only(name)?)?.fragments()))
+/// Sets what may be refused: in these words.
+fn try_set(dps: &Datapaths, name: &[String], what: Setting, value: u32, why: &str) -> Result<(), String> {
+    let dpif = dps.only(name)?;
+    tracking(&*dpif)?.set(what, value).map_err(|e| match e {
+        TrackingError::Refused => failed(why, DENIED),
+        e => unreachable(e),
+    })
 }
 
 fn set_enabled(dps: &Datapaths, args: &[String], on: bool) -> Result<String, String> {
     let wrong = || failed("parameter missing: 'v4' for IPv4 or 'v6' for IPv6", INVALID);
     let family = is_ipv6(args.last()).ok_or_else(wrong)?;
-    with(dps, args.get(..args.len() - 1).unwrap_or_default(), |f| f.set_enabled(family, on))?;
+    set(dps, args.get(..args.len() - 1).unwrap_or_default(), Setting::hold(family), on.into())?;
     Ok(format!("{} fragmentation reassembly successful\n", if on { "enabling" } else { "disabling" }))
 }
 
@@ -60,9 +67,8 @@ fn set_min_frag(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, 
     let wrong = || failed("parameter missing: v4 for IPv4 or v6 for IPv6", INVALID);
     let family = is_ipv6(Some(family)).ok_or_else(wrong)?;
     let bytes = bytes.parse().map_err(|_| failed("parameter missing for minimum fragment size", INVALID))?;
-    if !with(dps, name, |f| f.set_min_frag(family, bytes))? {
-        return Err(failed("requested minimum fragment size too small; see documentation", DENIED));
-    }
+    let why = "requested minimum fragment size too small; see documentation";
+    try_set(dps, name, Setting::min_frag(family), bytes, why)?;
     Ok("setting minimum fragment size successful\n".to_owned())
 }
 
@@ -70,9 +76,7 @@ fn set_max(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, Strin
     let wrong = || failed("parameter missing for maximum fragments", INVALID);
     let (max, name) = args.split_last().ok_or_else(wrong)?;
     let max = max.parse().map_err(|_| wrong())?;
-    if !with(dps, name, |f| f.set_max(max))? {
-        return Err(failed("setting maximum fragments failed", DENIED));
-    }
+    try_set(dps, name, Setting::MaxFrags, max, "setting maximum fragments failed")?;
     Ok("setting maximum fragments successful\n".to_owned())
 }
 
@@ -81,21 +85,21 @@ fn status(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, S
     if let Some(unknown) = options.iter().find(|o| !matches!(o.as_str(), "-m" | "--more")) {
         return Err(format!("Unrecognized option {unknown}\n"));
     }
-    let now = now(now_ms);
-    with(dps, &name, |fragments| show(fragments, fragments.count(now), !options.is_empty()))
+    let dpif = dps.only(&name)?;
+    let table = tracking(&*dpif)?;
+    let status = table.fragments(now(now_ms)).map_err(unreachable)?;
+    show(table, status, !options.is_empty()).map_err(unreachable)
 }
 
 /// Settings and counters, and with `more` the datagrams that wait.
-fn show(fragments: &Fragments, count: usize, more: bool) -> String {
-    let number = |on: bool| u8::from(on);
+fn show(table: &dyn Tracking, status: FragmentStatus, more: bool) -> Result<String, TrackingError> {
     let mut lines = vec!["Fragmentation Module Status".to_owned(), "-".repeat(27)];
-    lines.push(format!("v4 enabled: {}", number(fragments.is_enabled(false))));
-    lines.push(format!("v6 enabled: {}", number(fragments.is_enabled(true))));
-    lines.push(format!("max num frags (v4/v6): {}", fragments.max()));
-    lines.push(format!("num frag: {count}"));
-    for (v, is_ipv6) in [("v4", false), ("v6", true)] {
-        let counts = fragments.counts(is_ipv6);
-        lines.push(format!("min {v} frag size: {}", fragments.min_frag(is_ipv6)));
+    lines.push(format!("v4 enabled: {}", table.setting(Setting::HoldIpv4)?));
+    lines.push(format!("v6 enabled: {}", table.setting(Setting::HoldIpv6)?));
+    lines.push(format!("max num frags (v4/v6): {}", table.setting(Setting::MaxFrags)?));
+    lines.push(format!("num frag: {}", status.waits));
+    for ((v, is_ipv6), counts) in [("v4", false), ("v6", true)].into_iter().zip(status.counts) {
+        lines.push(format!("min {v} frag size: {}", table.setting(Setting::min_frag(is_ipv6))?));
         let counters = [
             ("accepted", counts.accepted),
             ("completed", counts.completed),
@@ -109,15 +113,11 @@ fn show(fragments: &Fragments, count: usize, more: bool) -> String {
     }
     if more {
         lines.extend([String::new(), "Fragment Lists:".to_owned(), String::new()]);
-        let mut at = 0;
-        while let Some((waiting, next)) = fragments.waiting(at) {
-            lines.push(waiting.to_string());
-            at = next;
-        }
+        table.for_each_waiting(&mut |waiting| lines.push(waiting.to_string()))?;
     }
-    lines.iter().fold(String::new(), |mut out, line| {
+    Ok(lines.iter().fold(String::new(), |mut out, line| {
         let indent = if line.is_empty() || line.starts_with('(') { "" } else { "        " };
         let _ = writeln!(out, "{indent}{line}");
         out
-    })
+    }))
 }

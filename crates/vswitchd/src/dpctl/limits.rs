@@ -4,10 +4,10 @@
 //!
 //! Spec: ovs-dpctl(8).
 
-use conntrack::{Conntrack, ZoneLimit};
+use conntrack::ZoneLimit;
 use daemon::unixctl::{Call, Commands};
 
-use super::{Datapaths, INVALID, failed, table};
+use super::{Datapaths, INVALID, failed, tracking, unreachable};
 
 /// Registers the commands.
 pub(super) fn register(commands: &Commands, datapaths: &Datapaths) {
@@ -65,7 +65,7 @@ fn zones(text: &str) -> Result<Vec<u16>, String> {
 fn set(dps: &Datapaths, args: &[String]) -> Result<String, String> {
     let (dpif, args) = dps.choose(args)?;
     check_owner(dps, dpif.name())?;
-    let table = table(&*dpif)?;
+    let table = tracking(&*dpif)?;
     let (default, rest) = match args.split_first() {
         Some((first, rest)) if first.starts_with("default=") => {
             let limit = first.strip_prefix("default=").and_then(|text| text.parse::<u32>().ok());
@@ -78,17 +78,15 @@ fn set(dps: &Datapaths, args: &[String]) -> Result<String, String> {
     if default.is_none() && limits.is_empty() {
         return Err(wrong("missing arguments"));
     }
-    default.into_iter().for_each(|limit| table.set_default_zone_limit(limit));
-    for (zone, limit) in limits {
-        table.set_zone_limit(zone, Some(limit));
-    }
+    let limits: Vec<_> = limits.into_iter().map(|(zone, limit)| (zone, Some(limit))).collect();
+    table.set_zone_limits(default, &limits).map_err(unreachable)?;
     Ok(String::new())
 }
 
 fn del(dps: &Datapaths, args: &[String]) -> Result<String, String> {
     let (dpif, args) = dps.choose(args)?;
     check_owner(dps, dpif.name())?;
-    let table = table(&*dpif)?;
+    let table = tracking(&*dpif)?;
     let (with_default, rest) = match args.split_first() {
         Some((first, rest)) if first == "default" => (true, rest),
         _ => (false, args),
@@ -99,25 +97,21 @@ fn del(dps: &Datapaths, args: &[String]) -> Result<String, String> {
         [] => return Err(wrong("missing arguments")),
         [_, other, ..] => return Err(wrong(format!("invalid argument {other}"))),
     };
-    if with_default {
-        table.set_default_zone_limit(0);
-    }
-    for zone in gone {
-        table.set_zone_limit(zone, None);
-    }
+    let gone: Vec<_> = gone.into_iter().map(|zone| (zone, None)).collect();
+    table.set_zone_limits(with_default.then_some(0), &gone).map_err(unreachable)?;
     Ok(String::new())
 }
 
 fn get(dps: &Datapaths, args: &[String]) -> Result<String, String> {
     let (dpif, args) = dps.choose(args)?;
-    let table: &Conntrack = table(&*dpif)?;
+    let table = tracking(&*dpif)?;
     let line = |z: ZoneLimit| format!("zone={},limit={},count={}\n", z.zone, z.limit, z.count);
-    match args {
-        [] => {
-            let limited: String = table.limited_zones(0).map(line).collect();
-            Ok(format!("default limit={}\n{limited}", table.default_zone_limit()))
-        }
-        [only] => Ok(zones(only)?.into_iter().map(|zone| line(table.zone_limit(zone))).collect()),
-        [_, other, ..] => Err(wrong(format!("invalid argument {other}"))),
-    }
+    let asked = match args {
+        [] => Vec::new(),
+        [only] => zones(only)?,
+        [_, other, ..] => return Err(wrong(format!("invalid argument {other}"))),
+    };
+    let found = table.zone_limits(&asked).map_err(unreachable)?;
+    let default = asked.is_empty().then(|| format!("default limit={}\n", found.default));
+    Ok(default.into_iter().chain(found.zones.into_iter().map(line)).collect())
 }
