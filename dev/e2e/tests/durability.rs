@@ -1,9 +1,13 @@
 //! SIGKILL of either daemon at any instant loses nothing that was committed, and the switch resumes from the database.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
 
 use e2e::{DATABASE, DUMMY, dummy_bridge, ours};
 use testkit::SwitchUnderTest;
+
+/// Clients that write at once.
+const WRITERS: usize = 6;
 
 /// How often a daemon is killed.
 fn rounds() -> u32 {
@@ -18,24 +22,27 @@ fn a_killed_database_loses_no_committed_row() {
     pair.ok(&suite, "ovs-vsctl", &["--no-wait", "init"]);
     let mut committed: BTreeSet<String> = BTreeSet::new();
     for round in 0..rounds() {
-        // writers go on while the server is killed: what they were told was committed must be there
-        let results: Vec<(String, bool)> = std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..6)
-                .map(|number| {
-                    let name = format!("br-{round}-{number}");
-                    let mut command = pair.command(&suite, "ovs-vsctl");
-                    command.args(["--no-wait", "-t", "2", "add-br", &name]);
-                    scope.spawn(move || (name, command.output().is_ok_and(|out| out.status.success())))
-                })
-                .collect();
-            std::thread::sleep(std::time::Duration::from_millis(u64::from(7 * round % 40)));
-            let pid = pair.database_pid().expect("it runs");
-            let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            assert!(killed.is_ok_and(|status| status.success()));
-            writers.into_iter().map(|writer| writer.join().expect("no panic")).collect()
+        // The server dies at a writer's acknowledgement, a later one each round, while the others are under way.
+        let acknowledgements = round as usize % WRITERS;
+        std::thread::scope(|scope| {
+            let (sender, outcomes) = mpsc::channel();
+            for number in 0..WRITERS {
+                let (sender, name) = (sender.clone(), format!("br-{round}-{number}"));
+                let mut command = pair.command(&suite, "ovs-vsctl");
+                command.args(["--no-wait", "-t", "2", "add-br", &name]);
+                scope.spawn(move || {
+                    let acknowledged = command.output().is_ok_and(|out| out.status.success());
+                    sender.send((name, acknowledged)).expect("somebody listens");
+                });
+            }
+            drop(sender);
+            for (name, acknowledged) in outcomes.iter().take(acknowledgements) {
+                assert!(acknowledged, "round {round}: {name} is refused while the server runs");
+                committed.insert(name);
+            }
+            pair.kill_database();
+            committed.extend(outcomes.iter().filter(|(_, acknowledged)| *acknowledged).map(|(name, _)| name));
         });
-        committed.extend(results.into_iter().filter(|(_, ok)| *ok).map(|(name, _)| name));
-        pair.kill_database();
         pair.start_database();
         let present: BTreeSet<String> =
             pair.ok(&suite, "ovs-vsctl", &["--no-wait", "list-br"]).lines().map(String::from).collect();

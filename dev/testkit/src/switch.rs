@@ -199,11 +199,6 @@ impl SwitchUnderTest {
         self.switch.as_ref().map(|daemon| daemon.0.id())
     }
 
-    /// The pid of the running database server.
-    pub fn database_pid(&self) -> Option<u32> {
-        self.database.as_ref().map(|daemon| daemon.0.id())
-    }
-
     fn daemon(&self, program: &str, args: &[&str]) -> Daemon {
         let console = self.dir.join(format!("{program}.out"));
         let console = File::create(console).expect("the folder is writable");
