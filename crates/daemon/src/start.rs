@@ -202,6 +202,8 @@ impl Daemon {
             handle.farewell().await;
             output
         });
+        // Commands may hold the handle that holds them.
+        handle.release_pidfile();
         drop(local);
         output
     }

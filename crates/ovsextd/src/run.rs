@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use daemon::{Daemon, Exit, Handle, program, version};
@@ -57,7 +57,8 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
     let listener = Rc::new(listener);
     let handed = Rc::new(Notify::new());
     commands::register(handle.commands(), &host);
-    let succession = Succession { host: host.clone(), listener: listener.clone(), handed: handed.clone() };
+    let succession =
+        Succession { host: host.clone(), listener: Rc::downgrade(&listener), handed: handed.clone() };
     succession.register(handle, options);
     log::info!(target: "ovsextd", "{}", version::banner(program::name()));
     handle.ready();
@@ -108,7 +109,8 @@ fn registry(devices: &LinuxDevices) -> Registry {
 /// What `handover` needs.
 struct Succession {
     host: Arc<Host>,
-    listener: Rc<Listener>,
+    /// Gone when the process ends.
+    listener: Weak<Listener>,
     handed: Rc<Notify>,
 }
 
@@ -117,16 +119,17 @@ impl Succession {
     fn register(self, handle: &Handle, options: &Options) {
         let (args, handle_of_call) = (options.for_successor.clone(), handle.clone());
         handle.commands().register("handover", "[program]", 0..=1, move |call| {
+            let Some(listener) = self.listener.upgrade() else { return call.error("already ending") };
             let program = match call.arg(0) {
                 Some(path) => Ok(PathBuf::from(path)),
                 None => std::env::current_exe(),
             };
             // The successor makes a file of the same name.
             handle_of_call.release_pidfile();
-            let done = program.and_then(|p| handover::hand_over(&self.host, &self.listener, &p, &args));
+            let done = program.and_then(|p| handover::hand_over(&self.host, &listener, &p, &args));
             match done {
                 Ok((counts, pause, pid)) => {
-                    self.listener.give_away();
+                    listener.give_away();
                     self.handed.notify_one();
                     call.reply(format!(
                         "handed over to process {pid}: {} ports, {} flows, {} connections; nothing was forwarded for {:.1} ms\n",

@@ -325,6 +325,10 @@ fn the_switch_finds_a_datapath_that_was_started_again() {
         let limits = pair.run(&suite, "ovs-appctl", &["dpctl/ct-get-limits"]).stdout;
         limits.contains("default limit=50\nzone=7,limit=2,")
     });
+    // One that is told to end leaves nothing that tells of it.
+    run(&pair, &suite, "ovs-appctl", "-t ovsextd exit");
+    let left = |name: &str| std::fs::exists(pair.path(name)).expect("a folder");
+    pair.await_true("its files are gone", || !left("ovsextd.pid") && !left("ovsext.dev"));
 }
 
 /// Has the database limit connections.
