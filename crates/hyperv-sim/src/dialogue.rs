@@ -35,7 +35,6 @@ use switch_ext::NicId;
 use crate::administrator::{create_port, delete_port, plug_in, unplug};
 use crate::channel::{Channel, GET_PID, READ, READ_EVENT, READ_PACKET, ROOM, TRANSACT, WRITE};
 use crate::files::{File, Pending};
-use crate::filter;
 use crate::guest::Guest;
 use crate::packets::{OutOfBand, to_driver};
 use crate::processors::wait_until;
@@ -80,11 +79,7 @@ fn play(life: Vec<String>, driver: &Driver) -> Vec<Option<String>> {
     scenario::live(&plan, move || {
         // What is written down has times in it.
         with(|w| w.administrator.as_mut().expect("running").keeps_time = true);
-        let image = scenario::load();
-        scenario::attach_until_it_works();
-        scenario::insist(filter::restart);
-        with(|w| w.administrator.as_mut().expect("running").active = true);
-        filter::activate();
+        let image = scenario::begin();
         let mut user_space = UserSpace::new();
         let all: Vec<_> = life.iter().map(|step| user_space.step(step)).collect();
         *said.lock().unwrap_or_else(PoisonError::into_inner) = all;
@@ -147,14 +142,8 @@ impl UserSpace {
                 unplug(nic(words[0]));
                 delete_port(nic(words[0]).port);
             }
-            "detach" => {
-                scenario::detach_under_way();
-            }
-            "attach" => {
-                scenario::attach_until_it_works();
-                scenario::insist(filter::restart);
-                with(|w| w.module.closing = false);
-            }
+            "detach" => scenario::detach_under_way(),
+            "attach" => scenario::enable(),
             "second" => {
                 with(|w| w.now_ns += 1_100_000_000);
                 wait_until(|| with(|w| w.ledger.timers.values().all(|t| !t.is_busy(w.now_ns))));

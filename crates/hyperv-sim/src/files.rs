@@ -43,6 +43,10 @@ pub(crate) struct IrpRecord {
     completed: Option<(i32, usize)>,
     /// It was marked as pending when it was completed.
     marked: bool,
+    /// The driver is completing it, or has.
+    completing: bool,
+    /// Its completion takes until its file is being closed.
+    held: bool,
 }
 
 impl IrpRecord {
@@ -209,6 +213,20 @@ impl Pending {
         rule(level() == old, "a cancel routine returns at another IRQL");
     }
 
+    /// Has its completion take until its file is being closed.
+    #[cfg(test)]
+    fn hold(&self) {
+        let id = self.id();
+        with(|w| w.ledger.irps.get_mut(&id).expect("it was sent").held = true);
+    }
+
+    /// The driver is completing it, or has.
+    #[cfg(test)]
+    fn is_being_completed(&self) -> bool {
+        let id = self.id();
+        with(|w| w.ledger.irps.get(&id).is_some_and(|r| r.completing))
+    }
+
     /// What it came to; waits for that.
     pub fn finish(self) -> Result<Vec<u8>, i32> {
         wait_until(|| self.is_over());
@@ -263,7 +281,8 @@ impl File {
         };
         rule(!left.iter().any(waits), "a request still waits at a file after its IRP_MJ_CLEANUP");
         // Whoever took the routine of one away completes it; the file stays until then.
-        with(|w| w.counts.closed_during_completion += u64::from(!left.is_empty()));
+        let file = self.object() as usize;
+        with(|w| w.ledger.irps.values_mut().filter(|r| r.file == file).for_each(|r| r.held = false));
         wait_until(|| self.requests().is_empty());
         self.end(IRP_MJ_CLOSE);
         with(|w| w.ledger.device.as_mut().expect("it has open files").files -= 1);
@@ -358,6 +377,13 @@ exports! {
         if record.returned && with(|w| w.random.once_in(4)) {
             (0..SLOW).for_each(|_| reschedule());
         }
+        let is_held = || with(|w| w.ledger.irps.get_mut(&(irp as usize)).is_some_and(|r| {
+            r.completing = true;
+            r.held
+        }));
+        while is_held() {
+            reschedule();
+        }
         rule(record.completed.is_none(), "a request is completed twice");
         rule((*irp).CancelRoutine.is_none(), "a request is completed while it can be cancelled");
         let (status, written) = ((*irp).IoStatus.Status, (*irp).IoStatus.Information);
@@ -384,3 +410,6 @@ exports! {
         reschedule();
     }
 }
+
+#[cfg(test)]
+mod tests;

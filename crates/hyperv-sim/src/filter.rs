@@ -209,8 +209,9 @@ pub(crate) fn request(request: &mut NDIS_OID_REQUEST) -> i32 {
     status
 }
 
-/// Tells the driver that the switch is active.
+/// The switch becomes active, if it is not, and the driver is told.
 pub(crate) fn activate() {
+    with(|w| w.administrator.as_mut().expect("running").active = true);
     // SAFETY: zeros are a valid value.
     let mut event: NET_PNP_EVENT_NOTIFICATION = unsafe { std::mem::zeroed() };
     event.Header = NDIS_OBJECT_HEADER {

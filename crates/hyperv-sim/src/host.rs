@@ -34,7 +34,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use switch_ext::NicId;
 
 use crate::administrator::Administrator;
-use crate::filter;
 use crate::guest::finished;
 use crate::netio::{self, Route};
 use crate::packets::{Frames, OutOfBand, to_driver};
@@ -132,11 +131,7 @@ pub fn serve(plan: &HostPlan) -> Result<Counts, String> {
         ..World::new(world::IN_REAL_TIME, Random::new(1), 1, plan.driver.clone())
     });
     alone(|| {
-        let image = scenario::load();
-        scenario::attach_until_it_works();
-        scenario::insist(filter::restart);
-        with(|w| w.administrator.as_mut().expect("made with the world").active = true);
-        filter::activate();
+        let image = scenario::begin();
         let mut host = Host::begin(links, adapters);
         println!("ready");
         while host.turn(&mut clients, stop.as_fd())? {}

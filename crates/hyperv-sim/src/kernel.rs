@@ -11,8 +11,8 @@ use ndis_sys::*;
 use crate::processors::{level, me, reschedule, set_level, wait_until};
 use crate::world::{Fault, broken, goes_wrong, rule, with};
 
-/// Declares functions under their names for the linker, and lists them for images.
-macro_rules! exports {
+/// Declares functions of the kernel under their names for the linker, by which measurements know them too.
+macro_rules! functions {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $ret:ty)? $body:block)+) => {
         $($(#[$doc])* #[unsafe(no_mangle)]
         // apart from the driver, also where it is linked in: what is whose can be counted
@@ -23,6 +23,14 @@ macro_rules! exports {
             // SAFETY: the driver's arguments are what the declarations promise; what can be checked is.
             unsafe { $body }
         })+
+    };
+}
+pub(crate) use functions;
+
+/// Declares functions, and lists them for images.
+macro_rules! exports {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $ret:ty)? $body:block)+) => {
+        crate::kernel::functions! { $($(#[$doc])* fn $name($($arg: $kind),*) $(-> $ret)? $body)+ }
         /// The functions of this file by name.
         pub(crate) const EXPORTS: &[(&str, fn() -> usize)] =
             &[$((stringify!($name), || $name as *const () as usize)),+];

@@ -15,8 +15,8 @@ use crate::over_device::OverDevice;
 use crate::packets::{OutOfBand, to_driver};
 use crate::processors::alone;
 use crate::scenario::{self, Place, nic_of, plug};
+use crate::stopwatch;
 use crate::world::{self, Driver, Job, Random, World, rule, with};
-use crate::{filter, stopwatch};
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -64,11 +64,7 @@ pub fn carry(load: &Load) -> Carried {
         ..World::new(world::IN_REAL_TIME, Random::new(1), 1, load.driver.clone())
     });
     let carried = alone(|| {
-        let image = scenario::load();
-        scenario::attach_until_it_works();
-        scenario::insist(filter::restart);
-        with(|w| w.administrator.as_mut().expect("made with the world").active = true);
-        filter::activate();
+        let image = scenario::begin();
         let carried = through(load);
         scenario::finish(image);
         carried

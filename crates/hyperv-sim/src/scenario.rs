@@ -257,7 +257,6 @@ fn script() {
     for n in 0..2 {
         plug_place(n);
     }
-    with(|w| w.administrator.as_mut().expect("running").active = true);
     filter::activate();
     for n in 2..PLACES.len() {
         plug_place(n);
@@ -349,9 +348,7 @@ fn lose_the_switch(user_space: &UserSpace) {
         answer == Err(Failure::Status(STATUS_DEVICE_NOT_READY)),
         "the device does not say that there is no switch",
     );
-    attach_until_it_works();
-    insist(filter::restart);
-    with(|w| w.module.closing = false);
+    enable();
     rule(user_space.ports() == ports, "ports did not outlive the switch");
     traffic(1, 0);
     traffic(0, HOST);
@@ -367,7 +364,22 @@ pub(crate) fn detach_under_way() {
     filter::detach();
 }
 
-pub(crate) fn attach_until_it_works() {
+/// The driver is loaded, and enabled on a switch that is active. Its image, if it has one.
+pub(crate) fn begin() -> Option<crate::Image> {
+    let image = load();
+    enable();
+    filter::activate();
+    image
+}
+
+/// The extension is attached and restarted, and packets come to it.
+pub(crate) fn enable() {
+    attach_until_it_works();
+    insist(filter::restart);
+    with(|w| w.module.closing = false);
+}
+
+fn attach_until_it_works() {
     with(|w| w.fail_one_in = w.wanted_failures);
     // Each allocation of an attachment fails at some time; it fails whole, or succeeds.
     const ATTEMPTS: usize = 4;
@@ -385,7 +397,7 @@ pub(crate) fn attach_until_it_works() {
     rule(filter::attach(), "FilterAttach fails though nothing is short");
 }
 
-pub(crate) fn load() -> Option<crate::Image> {
+fn load() -> Option<crate::Image> {
     let driver = with(|w| w.driver.clone());
     // SAFETY: zeros are a valid value.
     let object: &'static mut DRIVER_OBJECT = Box::leak(Box::new(unsafe { std::mem::zeroed() }));

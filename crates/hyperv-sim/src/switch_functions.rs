@@ -1,6 +1,7 @@
 //! The switch's own functions: forwarding contexts, sources, destinations, reports.
 //!
-//! Where it sits: the driver gets them by NdisFGetOptionalSwitchHandlers and calls them with packets that it owns.
+//! Where it sits: the driver gets them by NdisFGetOptionalSwitchHandlers and calls them with packets that it owns. NDIS gives them
+//! no names for the linker; here they have some, as the kernel's other functions do.
 //!
 //! Spec: rules 41 to 49 of the contract.
 
@@ -10,9 +11,8 @@ use ndis_sys::*;
 use switch_ext::NicId;
 
 use crate::filter::{Stage, is_filter};
-use crate::kernel::{at_most, exports};
+use crate::kernel::{at_most, exports, functions};
 use crate::ledger::{Owner, PacketRecord};
-use crate::stopwatch;
 use crate::world::{Fault, World, broken, goes_wrong, rule, with};
 
 /// Elements are farther apart than the driver's structure is long (rule 45: use ElementSize).
@@ -90,77 +90,6 @@ fn commit(list: *mut NET_BUFFER_LIST, nics: Vec<NicId>) {
     });
 }
 
-unsafe extern "win64" fn allocate_context(switch: NDIS_HANDLE, list: *mut NET_BUFFER_LIST) -> NDIS_STATUS {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "AllocateNetBufferListForwardingContext");
-    if with(|w| w.fails()) {
-        return NDIS_STATUS_RESOURCES;
-    }
-    // SAFETY: the driver's packet.
-    rule(unsafe { (*list).Next.is_null() }, "a forwarding context for a chain (rule 55)");
-    packet(list, "AllocateNetBufferListForwardingContext", |p| {
-        if !p.made_by_driver || std::mem::replace(&mut p.context, true) {
-            return Err("a forwarding context for a packet that has one".into());
-        }
-        Ok(())
-    });
-    NDIS_STATUS_SUCCESS
-}
-
-unsafe extern "win64" fn free_context(switch: NDIS_HANDLE, list: *mut NET_BUFFER_LIST) {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "FreeNetBufferListForwardingContext");
-    packet(list, "FreeNetBufferListForwardingContext", |p| {
-        if !p.made_by_driver || !std::mem::replace(&mut p.context, false) {
-            return Err("a forwarding context is freed that is not there".into());
-        }
-        p.array = None;
-        Ok(())
-    });
-}
-
-unsafe extern "win64" fn set_source(
-    switch: NDIS_HANDLE,
-    list: *mut NET_BUFFER_LIST,
-    port: u32,
-    nic: u16,
-) -> NDIS_STATUS {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "SetNetBufferListSource");
-    let source = NicId { port, index: nic };
-    packet(list, "SetNetBufferListSource", |p| {
-        if !p.made_by_driver || !p.context {
-            return Err("the source of somebody else's packet is set (rule 41)".into());
-        }
-        p.source = source;
-        Ok(())
-    });
-    // SAFETY: the driver's packet.
-    unsafe {
-        let word = &mut (*list).NetBufferListInfo[SwitchForwardingDetail];
-        *word = *word & !0xff_ffff_0000 | (port as usize & 0xffff) << 16 | usize::from(nic) << 32;
-    }
-    NDIS_STATUS_SUCCESS
-}
-
-unsafe extern "win64" fn add(
-    switch: NDIS_HANDLE,
-    list: *mut NET_BUFFER_LIST,
-    destination: *mut NDIS_SWITCH_PORT_DESTINATION,
-) -> NDIS_STATUS {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "AddNetBufferListDestination");
-    if with(|w| w.fails()) {
-        return NDIS_STATUS_RESOURCES;
-    }
-    // SAFETY: the driver's structure.
-    let d = unsafe { *destination };
-    let nic = with(|w| check_destination(w, &d)).unwrap_or_else(|e| broken(&e));
-    commit(list, vec![nic]);
-    set_available(list, available(list).saturating_sub(1));
-    NDIS_STATUS_SUCCESS
-}
-
 /// Makes room for `n` more and returns the array.
 fn array(list: *mut NET_BUFFER_LIST, n: u32) -> *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY {
     packet(list, "a destination array", |p| {
@@ -186,79 +115,6 @@ fn array(list: *mut NET_BUFFER_LIST, n: u32) -> *mut NDIS_SWITCH_FORWARDING_DEST
     })
 }
 
-unsafe extern "win64" fn grow(
-    switch: NDIS_HANDLE,
-    list: *mut NET_BUFFER_LIST,
-    n: u32,
-    out: *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
-) -> NDIS_STATUS {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "GrowNetBufferListDestinations");
-    rule(u32::from(available(list)) < n, "destinations grow though there is room (rule 43)");
-    if with(|w| w.fails()) {
-        return NDIS_STATUS_RESOURCES;
-    }
-    // SAFETY: the driver's out pointer.
-    unsafe { *out = array(list, n) };
-    set_available(list, n as u16);
-    NDIS_STATUS_SUCCESS
-}
-
-unsafe extern "win64" fn get(
-    switch: NDIS_HANDLE,
-    list: *mut NET_BUFFER_LIST,
-    out: *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
-) {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "GetNetBufferListDestinations");
-    let n = u32::from(available(list));
-    // SAFETY: the driver's out pointer.
-    unsafe { *out = array(list, n) };
-}
-
-unsafe extern "win64" fn update(
-    switch: NDIS_HANDLE,
-    list: *mut NET_BUFFER_LIST,
-    n: u32,
-    given: *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
-) -> NDIS_STATUS {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "UpdateNetBufferListDestinations");
-    let room = available(list);
-    rule(n <= u32::from(room), "more destinations than there is room for (rule 43)");
-    let added: Vec<NDIS_SWITCH_PORT_DESTINATION> = packet(list, "UpdateNetBufferListDestinations", |p| {
-        let Some(array) = p.array.as_ref().filter(|a| ptr::eq(&raw const a.header, given)) else {
-            return Err("an array that is not the packet's (rule 45)".into());
-        };
-        if array.header.NumDestinations as usize != p.to.len() {
-            return Err("the driver changed the number of destinations itself".into());
-        }
-        let first = array.elements.as_ptr().cast::<u8>();
-        let at = |index: usize| {
-            // SAFETY: below the number of elements that were made.
-            unsafe { first.add(index * ELEMENT).cast::<NDIS_SWITCH_PORT_DESTINATION>().read() }
-        };
-        Ok((p.to.len()..p.to.len() + n as usize).map(at).collect())
-    });
-    let nics = with(|w| added.iter().map(|d| check_destination(w, d)).collect::<Result<Vec<_>, _>>())
-        .unwrap_or_else(|e| broken(&e));
-    rule(added.iter().all(|d| d.Flags & 1 == 0), "a destination is excluded before it is one");
-    commit(list, nics);
-    set_available(list, room - n as u16);
-    NDIS_STATUS_SUCCESS
-}
-
-unsafe extern "win64" fn copy_info(
-    switch: NDIS_HANDLE,
-    _to: *mut NET_BUFFER_LIST,
-    _from: *mut NET_BUFFER_LIST,
-    _flags: u32,
-) -> NDIS_STATUS {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "CopyNetBufferListInfo");
-    NDIS_STATUS_SUCCESS
-}
-
 unsafe fn text(string: *const UNICODE_STRING) -> String {
     // SAFETY: the driver's string.
     unsafe {
@@ -267,47 +123,174 @@ unsafe fn text(string: *const UNICODE_STRING) -> String {
     }
 }
 
-unsafe extern "win64" fn report(
-    switch: NDIS_HANDLE,
-    unique: *mut UNICODE_STRING,
-    friendly: *mut UNICODE_STRING,
-    port: u32,
-    flags: u32,
-    count: u32,
-    first: *mut NET_BUFFER_LIST,
-    _reason: *mut UNICODE_STRING,
-) {
-    let _outside = stopwatch::outside();
-    is_switch(switch, "ReportFilteredNetBufferLists");
-    rule(flags == 1, "a report of an ingress packet without IS_INCOMING (rule 49)");
-    // SAFETY: the driver's strings, and those that it registered.
-    let same = unsafe {
-        let c = crate::filter::callbacks();
-        text(unique) == text(&c.UniqueName) && text(friendly) == text(&c.FriendlyName)
-    };
-    rule(same, "a report under another name than was registered (rule 49)");
-    if goes_wrong(Fault::DoNotReport) {
-        return;
-    }
-    let (mut n, mut next) = (0, first);
-    while !next.is_null() {
-        packet(next, "ReportFilteredNetBufferLists", |p| {
-            p.reported = true;
-            if p.source.port == port { Ok(()) } else { Err("a report with another port (rule 49)".into()) }
+functions! {
+    fn NdisSwitchAllocateNetBufferListForwardingContext(
+        switch: NDIS_HANDLE,
+        list: *mut NET_BUFFER_LIST,
+    ) -> NDIS_STATUS {
+        is_switch(switch, "AllocateNetBufferListForwardingContext");
+        if with(|w| w.fails()) {
+            return NDIS_STATUS_RESOURCES;
+        }
+        rule((*list).Next.is_null(), "a forwarding context for a chain (rule 55)");
+        packet(list, "AllocateNetBufferListForwardingContext", |p| {
+            if !p.made_by_driver || std::mem::replace(&mut p.context, true) {
+                return Err("a forwarding context for a packet that has one".into());
+            }
+            Ok(())
         });
-        n += 1;
-        // SAFETY: the driver's list.
-        next = unsafe { (*next).Next };
+        NDIS_STATUS_SUCCESS
     }
-    rule(n == count, "a report of another number of packets (rule 49)");
-}
 
-unsafe extern "win64" fn reference_nic(_: NDIS_HANDLE, _: u32, _: u16) -> NDIS_STATUS {
-    broken("a reference to an adapter: nothing here needs one")
-}
+    fn NdisSwitchFreeNetBufferListForwardingContext(switch: NDIS_HANDLE, list: *mut NET_BUFFER_LIST) {
+        is_switch(switch, "FreeNetBufferListForwardingContext");
+        packet(list, "FreeNetBufferListForwardingContext", |p| {
+            if !p.made_by_driver || !std::mem::replace(&mut p.context, false) {
+                return Err("a forwarding context is freed that is not there".into());
+            }
+            p.array = None;
+            Ok(())
+        });
+    }
 
-unsafe extern "win64" fn reference_port(_: NDIS_HANDLE, _: u32) -> NDIS_STATUS {
-    broken("a reference to a port: nothing here needs one")
+    fn NdisSwitchSetNetBufferListSource(
+        switch: NDIS_HANDLE,
+        list: *mut NET_BUFFER_LIST,
+        port: u32,
+        nic: u16,
+    ) -> NDIS_STATUS {
+        is_switch(switch, "SetNetBufferListSource");
+        let source = NicId { port, index: nic };
+        packet(list, "SetNetBufferListSource", |p| {
+            if !p.made_by_driver || !p.context {
+                return Err("the source of somebody else's packet is set (rule 41)".into());
+            }
+            p.source = source;
+            Ok(())
+        });
+        let word = &mut (*list).NetBufferListInfo[SwitchForwardingDetail];
+        *word = *word & !0xff_ffff_0000 | (port as usize & 0xffff) << 16 | usize::from(nic) << 32;
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisSwitchAddNetBufferListDestination(
+        switch: NDIS_HANDLE,
+        list: *mut NET_BUFFER_LIST,
+        destination: *mut NDIS_SWITCH_PORT_DESTINATION,
+    ) -> NDIS_STATUS {
+        is_switch(switch, "AddNetBufferListDestination");
+        if with(|w| w.fails()) {
+            return NDIS_STATUS_RESOURCES;
+        }
+        let d = *destination;
+        let nic = with(|w| check_destination(w, &d)).unwrap_or_else(|e| broken(&e));
+        commit(list, vec![nic]);
+        set_available(list, available(list).saturating_sub(1));
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisSwitchGrowNetBufferListDestinations(
+        switch: NDIS_HANDLE,
+        list: *mut NET_BUFFER_LIST,
+        n: u32,
+        out: *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
+    ) -> NDIS_STATUS {
+        is_switch(switch, "GrowNetBufferListDestinations");
+        rule(u32::from(available(list)) < n, "destinations grow though there is room (rule 43)");
+        if with(|w| w.fails()) {
+            return NDIS_STATUS_RESOURCES;
+        }
+        *out = array(list, n);
+        set_available(list, n as u16);
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisSwitchGetNetBufferListDestinations(
+        switch: NDIS_HANDLE,
+        list: *mut NET_BUFFER_LIST,
+        out: *mut *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
+    ) {
+        is_switch(switch, "GetNetBufferListDestinations");
+        let n = u32::from(available(list));
+        *out = array(list, n);
+    }
+
+    fn NdisSwitchUpdateNetBufferListDestinations(
+        switch: NDIS_HANDLE,
+        list: *mut NET_BUFFER_LIST,
+        n: u32,
+        given: *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
+    ) -> NDIS_STATUS {
+        is_switch(switch, "UpdateNetBufferListDestinations");
+        let room = available(list);
+        rule(n <= u32::from(room), "more destinations than there is room for (rule 43)");
+        let added: Vec<NDIS_SWITCH_PORT_DESTINATION> = packet(list, "UpdateNetBufferListDestinations", |p| {
+            let Some(array) = p.array.as_ref().filter(|a| ptr::eq(&raw const a.header, given)) else {
+                return Err("an array that is not the packet's (rule 45)".into());
+            };
+            if array.header.NumDestinations as usize != p.to.len() {
+                return Err("the driver changed the number of destinations itself".into());
+            }
+            let first = array.elements.as_ptr().cast::<u8>();
+            // Below the number of elements that were made.
+            let at = |index: usize| first.add(index * ELEMENT).cast::<NDIS_SWITCH_PORT_DESTINATION>().read();
+            Ok((p.to.len()..p.to.len() + n as usize).map(at).collect())
+        });
+        let nics = with(|w| added.iter().map(|d| check_destination(w, d)).collect::<Result<Vec<_>, _>>())
+            .unwrap_or_else(|e| broken(&e));
+        rule(added.iter().all(|d| d.Flags & 1 == 0), "a destination is excluded before it is one");
+        commit(list, nics);
+        set_available(list, room - n as u16);
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisSwitchCopyNetBufferListInfo(
+        switch: NDIS_HANDLE,
+        _to: *mut NET_BUFFER_LIST,
+        _from: *mut NET_BUFFER_LIST,
+        _flags: u32,
+    ) -> NDIS_STATUS {
+        is_switch(switch, "CopyNetBufferListInfo");
+        NDIS_STATUS_SUCCESS
+    }
+
+    fn NdisSwitchReportFilteredNetBufferLists(
+        switch: NDIS_HANDLE,
+        unique: *mut UNICODE_STRING,
+        friendly: *mut UNICODE_STRING,
+        port: u32,
+        flags: u32,
+        count: u32,
+        first: *mut NET_BUFFER_LIST,
+        _reason: *mut UNICODE_STRING,
+    ) {
+        is_switch(switch, "ReportFilteredNetBufferLists");
+        rule(flags == 1, "a report of an ingress packet without IS_INCOMING (rule 49)");
+        let c = crate::filter::callbacks();
+        let same = text(unique) == text(&c.UniqueName) && text(friendly) == text(&c.FriendlyName);
+        rule(same, "a report under another name than was registered (rule 49)");
+        if goes_wrong(Fault::DoNotReport) {
+            return;
+        }
+        let (mut n, mut next) = (0, first);
+        while !next.is_null() {
+            packet(next, "ReportFilteredNetBufferLists", |p| {
+                p.reported = true;
+                if p.source.port == port { Ok(()) } else { Err("a report with another port (rule 49)".into()) }
+            });
+            n += 1;
+            next = (*next).Next;
+        }
+        rule(n == count, "a report of another number of packets (rule 49)");
+    }
+
+    fn NdisSwitchReferenceNic(_switch: NDIS_HANDLE, _port: u32, _nic: u16) -> NDIS_STATUS {
+        broken("a reference to an adapter: nothing here needs one")
+    }
+
+    fn NdisSwitchReferencePort(_switch: NDIS_HANDLE, _port: u32) -> NDIS_STATUS {
+        broken("a reference to a port: nothing here needs one")
+    }
 }
 
 exports! {
@@ -325,19 +308,19 @@ exports! {
             "NdisFGetOptionalSwitchHandlers: a wrong header",
         );
         *switch = with(|w| w.module.switch as NDIS_HANDLE);
-        h.AllocateNetBufferListForwardingContext = Some(allocate_context);
-        h.FreeNetBufferListForwardingContext = Some(free_context);
-        h.SetNetBufferListSource = Some(set_source);
-        h.AddNetBufferListDestination = Some(add);
-        h.GrowNetBufferListDestinations = Some(grow);
-        h.GetNetBufferListDestinations = Some(get);
-        h.UpdateNetBufferListDestinations = Some(update);
-        h.CopyNetBufferListInfo = Some(copy_info);
-        h.ReferenceSwitchNic = Some(reference_nic);
-        h.DereferenceSwitchNic = Some(reference_nic);
-        h.ReferenceSwitchPort = Some(reference_port);
-        h.DereferenceSwitchPort = Some(reference_port);
-        h.ReportFilteredNetBufferLists = Some(report);
+        h.AllocateNetBufferListForwardingContext = Some(NdisSwitchAllocateNetBufferListForwardingContext);
+        h.FreeNetBufferListForwardingContext = Some(NdisSwitchFreeNetBufferListForwardingContext);
+        h.SetNetBufferListSource = Some(NdisSwitchSetNetBufferListSource);
+        h.AddNetBufferListDestination = Some(NdisSwitchAddNetBufferListDestination);
+        h.GrowNetBufferListDestinations = Some(NdisSwitchGrowNetBufferListDestinations);
+        h.GetNetBufferListDestinations = Some(NdisSwitchGetNetBufferListDestinations);
+        h.UpdateNetBufferListDestinations = Some(NdisSwitchUpdateNetBufferListDestinations);
+        h.CopyNetBufferListInfo = Some(NdisSwitchCopyNetBufferListInfo);
+        h.ReferenceSwitchNic = Some(NdisSwitchReferenceNic);
+        h.DereferenceSwitchNic = Some(NdisSwitchReferenceNic);
+        h.ReferenceSwitchPort = Some(NdisSwitchReferencePort);
+        h.DereferenceSwitchPort = Some(NdisSwitchReferencePort);
+        h.ReportFilteredNetBufferLists = Some(NdisSwitchReportFilteredNetBufferLists);
         NDIS_STATUS_SUCCESS
     }
 }

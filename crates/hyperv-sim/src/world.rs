@@ -223,8 +223,6 @@ pub struct Counts {
     pub ended: u64,
     /// Allocations that were made to fail.
     pub failed_allocations: u64,
-    /// Files that were closed while another processor was completing a request of theirs.
-    pub closed_during_completion: u64,
     /// Times that another processor took over inside a call.
     pub switches: u64,
     /// Bytes that guests' TCP connections carried whole.
