@@ -11,8 +11,10 @@ use std::ptr;
 use ndis_sys::*;
 use switch_ext::NicId;
 
+use crate::fault::{Fault, goes_wrong};
 use crate::filter;
 use crate::processors::wait_until;
+use crate::scenario::Place;
 use crate::world::{rule, with};
 
 /// Bytes that whoever answers a method says it wrote.
@@ -179,6 +181,19 @@ fn set<T>(oid: u32, buffer: &mut T) -> i32 {
     status
 }
 
+/// Tells the driver of an adapter what it cannot refuse.
+fn tell(oid: u32, nic: NicId, what: &(i32, String, [u8; 6], Plug), refused: &str) {
+    let withheld = match oid {
+        OID_SWITCH_NIC_CONNECT => goes_wrong(Fault::WithholdAConnection),
+        OID_SWITCH_NIC_DISCONNECT => goes_wrong(Fault::WithholdADisconnection),
+        _ => false,
+    };
+    if withheld {
+        return take_effect(oid, nic);
+    }
+    rule(set(oid, &mut nic_parameters(nic, what)) == NDIS_STATUS_SUCCESS, refused);
+}
+
 /// PORT_CREATE; true if everybody agreed.
 pub(crate) fn create_port(id: u32, kind: i32, name: &str) -> bool {
     let port = Port { kind, name: name.into(), nics: BTreeMap::new() };
@@ -200,8 +215,7 @@ pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
         ports.get_mut(&nic.port).expect("made before").nics.insert(nic.index, what.clone());
     });
     what.3 = Plug::Connected;
-    let status = set(OID_SWITCH_NIC_CONNECT, &mut nic_parameters(nic, &what));
-    rule(status == NDIS_STATUS_SUCCESS, "NIC_CONNECT failed (rule 25)");
+    tell(OID_SWITCH_NIC_CONNECT, nic, &what, "NIC_CONNECT failed (rule 25)");
     with(|w| {
         if let Some(g) = w.guest_at(nic) {
             w.guests[g].is_connected = true;
@@ -210,21 +224,25 @@ pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
     true
 }
 
+/// A port with a connected adapter, of which the driver hears when it asks.
+pub(crate) fn has_always_been(place: &Place<'_>, mac: [u8; 6]) {
+    let nic = (place.nic_kind, place.name.to_owned(), mac, Plug::Connected);
+    let nics = [(place.index, nic)].into();
+    let port = Port { kind: place.port_kind, name: place.name.into(), nics };
+    with(|w| w.administrator.as_mut().expect("running").ports.insert(place.port, port));
+}
+
 /// NIC_DISCONNECT, then NIC_DELETE when its packets are back. Whoever is at the adapter sends until it is disconnected.
 pub(crate) fn unplug(nic: NicId) {
     let what = with(|w| w.administrator.as_ref().expect("running").ports[&nic.port].nics[&nic.index].clone());
-    let mut parameters = nic_parameters(nic, &what);
-    rule(
-        set(OID_SWITCH_NIC_DISCONNECT, &mut parameters) == NDIS_STATUS_SUCCESS,
-        "NIC_DISCONNECT failed (rule 25)",
-    );
+    tell(OID_SWITCH_NIC_DISCONNECT, nic, &what, "NIC_DISCONNECT failed (rule 25)");
     // Committed destinations hold the adapter until their packets are back; so do its own packets (rule 31).
     wait_until(|| {
         with(|w| {
             w.ledger.packets.values().all(|p| !p.to.contains(&nic) && (p.source != nic || p.made_by_driver))
         })
     });
-    rule(set(OID_SWITCH_NIC_DELETE, &mut parameters) == NDIS_STATUS_SUCCESS, "NIC_DELETE failed (rule 25)");
+    tell(OID_SWITCH_NIC_DELETE, nic, &what, "NIC_DELETE failed (rule 25)");
     with(|w| {
         let ports = &mut w.administrator.as_mut().expect("running").ports;
         ports.get_mut(&nic.port).expect("there").nics.remove(&nic.index);
@@ -280,6 +298,18 @@ pub(crate) fn add_vlan_policy(port: u32) -> i32 {
     set(OID_SWITCH_PORT_PROPERTY_ADD, &mut p)
 }
 
+/// NIC_CONNECT and NIC_DISCONNECT have come through to the switch.
+fn take_effect(oid: u32, nic: NicId) {
+    let to = if oid == OID_SWITCH_NIC_CONNECT { Plug::Connected } else { Plug::Disconnected };
+    with(|w| {
+        w.administrator.as_mut().expect("running").plug(nic, to);
+        if let Some(g) = w.guest_at(nic).filter(|_| to == Plug::Disconnected) {
+            w.guests[g].is_connected = false;
+            w.guests[g].inbox.clear();
+        }
+    });
+}
+
 /// The switch's answer to a request.
 ///
 /// # Safety
@@ -293,16 +323,7 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
             NdisRequestSetInformation => {
                 if matches!(data.Oid, OID_SWITCH_NIC_CONNECT | OID_SWITCH_NIC_DISCONNECT) {
                     let p = &*data.InformationBuffer.cast::<NDIS_SWITCH_NIC_PARAMETERS>();
-                    let nic = NicId { port: p.PortId, index: p.NicIndex };
-                    let to =
-                        if data.Oid == OID_SWITCH_NIC_CONNECT { Plug::Connected } else { Plug::Disconnected };
-                    with(|w| {
-                        w.administrator.as_mut().expect("running").plug(nic, to);
-                        if let Some(g) = w.guest_at(nic).filter(|_| to == Plug::Disconnected) {
-                            w.guests[g].is_connected = false;
-                            w.guests[g].inbox.clear();
-                        }
-                    });
+                    take_effect(data.Oid, NicId { port: p.PortId, index: p.NicIndex });
                 }
                 let create = matches!(data.Oid, OID_SWITCH_PORT_CREATE | OID_SWITCH_NIC_CREATE);
                 // Somebody below may refuse.

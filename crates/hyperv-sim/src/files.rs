@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use ndis_sys::*;
 
+use crate::fault::{Fault, goes_wrong};
 use crate::kernel::{at_most, exports, handle};
 use crate::processors::{level, reschedule, set_level, wait_until};
-use crate::world::{Fault, broken, goes_wrong, rule, with};
+use crate::world::{broken, rule, with};
 
 /// The registered device.
 pub(crate) struct DeviceRecord {
@@ -357,6 +358,9 @@ exports! {
             with(|w| w.module.driver_handle != 0),
             "NdisDeregisterDeviceEx after NdisFDeregisterFilterDriver",
         );
+        if goes_wrong(Fault::KeepTheDevice) {
+            return;
+        }
         match with(|w| w.ledger.device.take()) {
             Some(record) if record.handle == device as usize => {
                 rule(record.files == 0, "a device is removed while files are open");

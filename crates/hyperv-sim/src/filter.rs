@@ -9,9 +9,10 @@ use std::ptr;
 
 use ndis_sys::*;
 
+use crate::fault::{Fault, goes_wrong};
 use crate::kernel::{at_most, exports, handle};
 use crate::processors::{level, reschedule, set_level, wait_until};
-use crate::world::{Fault, broken, goes_wrong, rule, with};
+use crate::world::{broken, rule, with};
 
 /// States of the module, as NDIS keeps them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,6 +105,10 @@ pub(crate) fn attach() -> bool {
 
 /// FilterRestart; true if it succeeded.
 pub(crate) fn restart() -> bool {
+    if goes_wrong(Fault::ForgetARestart) {
+        with(|w| w.module.stage = Stage::Running);
+        return true;
+    }
     with(|w| w.module.stage = Stage::Restarting);
     // SAFETY: zeros are a valid value.
     let mut parameters: NDIS_FILTER_RESTART_PARAMETERS = unsafe { std::mem::zeroed() };
@@ -140,6 +145,7 @@ pub(crate) fn pause() {
         NDIS_STATUS_SUCCESS => {
             rule(!with(|w| w.module.pause_completed), "FilterPause succeeded and was completed as well");
         }
+        NDIS_STATUS_PENDING if goes_wrong(Fault::EndAPauseEarly) => {}
         NDIS_STATUS_PENDING => wait_until(|| with(|w| w.module.pause_completed)),
         status => broken(&format!("FilterPause failed with {status:#x}")),
     }
@@ -176,9 +182,9 @@ fn cancel(id: usize) {
 }
 
 impl Module {
-    /// The pause that is on.
-    pub fn pause(&self) -> Option<usize> {
-        (self.stage == Stage::Paused).then_some(self.pauses)
+    /// Where it is in its life: its state, and how often it was paused.
+    pub fn moment(&self) -> (Stage, usize) {
+        (self.stage, self.pauses)
     }
 }
 
@@ -212,6 +218,9 @@ pub(crate) fn request(request: &mut NDIS_OID_REQUEST) -> i32 {
 /// The switch becomes active, if it is not, and the driver is told.
 pub(crate) fn activate() {
     with(|w| w.administrator.as_mut().expect("running").active = true);
+    if goes_wrong(Fault::WithholdTheActivation) {
+        return;
+    }
     // SAFETY: zeros are a valid value.
     let mut event: NET_PNP_EVENT_NOTIFICATION = unsafe { std::mem::zeroed() };
     event.Header = NDIS_OBJECT_HEADER {
@@ -300,6 +309,9 @@ exports! {
             crate::scenario::detach_under_way();
         }
         rule(with(|w| w.module.stage == Stage::Detached), "deregistering while a module is attached");
+        if goes_wrong(Fault::IgnoreDeregistering) {
+            return;
+        }
         with(|w| w.module.driver_handle = 0);
     }
 
@@ -329,6 +341,9 @@ exports! {
         // SAFETY: both are whole requests.
         let same = |o: usize| unsafe { (*request).DATA.Set.Oid == (*(o as *mut NDIS_OID_REQUEST)).DATA.Set.Oid };
         if original.is_some_and(same) {
+            if goes_wrong(Fault::KeepARequest) {
+                return NDIS_STATUS_SUCCESS;
+            }
             with(|w| w.module.request_forwarded = true);
             if goes_wrong(Fault::ChangeARequest) {
                 *(*request).DATA.Set.InformationBuffer.cast::<u8>() ^= 1;

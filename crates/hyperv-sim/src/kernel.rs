@@ -8,8 +8,9 @@ use std::ptr;
 
 use ndis_sys::*;
 
+use crate::fault::{Fault, goes_wrong};
 use crate::processors::{level, me, reschedule, set_level, wait_until};
-use crate::world::{Fault, broken, goes_wrong, rule, with};
+use crate::world::{broken, rule, with};
 
 /// Declares functions of the kernel under their names for the linker, by which measurements know them too.
 macro_rules! functions {
@@ -272,6 +273,9 @@ exports! {
 
     fn NdisCancelTimerObject(timer: NDIS_HANDLE) -> u8 {
         at_most(DISPATCH_LEVEL, "NdisCancelTimerObject");
+        if goes_wrong(Fault::LeaveATimerSet) {
+            return 1;
+        }
         with(|w| w.ledger.timers.get_mut(&(timer as usize)).map(|t| u8::from(t.due.take().is_some())))
             .unwrap_or_else(|| broken("NdisCancelTimerObject: no such timer"))
     }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use switch_ext::NicId;
 
+use crate::filter::Stage;
+
 /// Whose a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -35,8 +37,8 @@ pub(crate) struct PacketRecord {
     pub print: Vec<u64>,
     /// The switch forwards it by itself.
     pub native: bool,
-    /// The pause during which it came, if any.
-    pub pause: Option<usize>,
+    /// Where the module was in its life when it came.
+    pub came: (Stage, usize),
 }
 
 /// Everything that exists.

@@ -29,6 +29,7 @@
 mod processors;
 mod world;
 
+mod fault;
 mod filter;
 mod kernel;
 mod ledger;
@@ -56,8 +57,9 @@ mod stopwatch;
 mod stt;
 
 pub use dialogue::retell;
+pub use fault::Fault;
 pub use host::{HostPlan, serve};
 pub use image::Image;
 pub use load::{Carried, Load, carry};
 pub use scenario::{Plan, Report, Tunnel, run};
-pub use world::{Counts, Driver, Fault};
+pub use world::{Counts, Driver};

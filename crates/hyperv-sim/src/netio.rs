@@ -10,9 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ndis_sys::*;
 
+use crate::fault::{Fault, goes_wrong};
 use crate::kernel::{at_most, exports, handle};
 use crate::processors::{level, wait_until};
-use crate::world::{Fault, World, broken, rule, with};
+use crate::world::{World, broken, rule, with};
 
 /// Neighbours that are sought at once.
 const SOUGHT: usize = 64;
@@ -318,6 +319,9 @@ exports! {
     fn CancelMibChangeNotify2(watch: *mut c_void) -> i32 {
         at_most(PASSIVE_LEVEL, "CancelMibChangeNotify2");
         wait_until(|| with(|w| w.net.notifying == 0));
+        if goes_wrong(Fault::KeepANotification) {
+            return STATUS_SUCCESS;
+        }
         let known = with(|w| w.net.watches.remove(&(watch as usize)));
         rule(known.is_some(), "CancelMibChangeNotify2: no such notification");
         STATUS_SUCCESS

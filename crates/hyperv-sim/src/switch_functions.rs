@@ -10,10 +10,11 @@ use std::ptr;
 use ndis_sys::*;
 use switch_ext::NicId;
 
+use crate::fault::{Fault, goes_wrong};
 use crate::filter::{Stage, is_filter};
 use crate::kernel::{at_most, exports, functions};
 use crate::ledger::{Owner, PacketRecord};
-use crate::world::{Fault, World, broken, goes_wrong, rule, with};
+use crate::world::{World, broken, rule, with};
 
 /// Elements are farther apart than the driver's structure is long (rule 45: use ElementSize).
 const ELEMENT: usize = size_of::<NDIS_SWITCH_PORT_DESTINATION>() + 8;

@@ -10,6 +10,7 @@ use switch_ext::NicId;
 
 use crate::administrator::Administrator;
 use crate::far::Far;
+use crate::fault::Fault;
 use crate::filter::Module;
 use crate::guest::Guest;
 use crate::host::Hosted;
@@ -25,64 +26,6 @@ pub enum Driver {
     Native,
     /// The image in this file, loaded.
     Image(std::path::PathBuf),
-}
-
-/// Something that goes wrong between the driver and the kernel, to show that it is found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A completion is forgotten.
-    LoseACompletion,
-    /// A completion is made twice.
-    CompleteTwice,
-    /// A received packet is changed before it is sent on.
-    ChangeAReceivedPacket,
-    /// Packets are said to have one destination.
-    FlagADestinationGroup,
-    /// Packets are said to have one source.
-    FlagASingleSource,
-    /// A processor stays at DISPATCH_LEVEL.
-    LeaveTheLevelRaised,
-    /// Drops are not reported.
-    DoNotReport,
-    /// A packet is freed twice.
-    FreeAPacketTwice,
-    /// A request of user space is completed twice.
-    CompleteARequestTwice,
-    /// A request of user space is not completed.
-    LoseARequest,
-    /// Nothing is told to the driver of a file whose last handle is closed, until it is gone.
-    ForgetACleanup,
-    /// The parameters of a request of the switch are changed.
-    ChangeARequest,
-    /// A packet that comes during a pause is said to be delivered.
-    SayNothingOfAPause,
-    /// Changes of the host's network are not told.
-    KeepTheHostsChanges,
-}
-
-impl Fault {
-    /// Every fault with its name.
-    const NAMES: [(&str, Fault); 14] = [
-        ("lose-a-completion", Fault::LoseACompletion),
-        ("complete-twice", Fault::CompleteTwice),
-        ("change-a-received-packet", Fault::ChangeAReceivedPacket),
-        ("flag-a-destination-group", Fault::FlagADestinationGroup),
-        ("flag-a-single-source", Fault::FlagASingleSource),
-        ("leave-the-level-raised", Fault::LeaveTheLevelRaised),
-        ("do-not-report", Fault::DoNotReport),
-        ("free-a-packet-twice", Fault::FreeAPacketTwice),
-        ("complete-a-request-twice", Fault::CompleteARequestTwice),
-        ("lose-a-request", Fault::LoseARequest),
-        ("forget-a-cleanup", Fault::ForgetACleanup),
-        ("change-a-request", Fault::ChangeARequest),
-        ("say-nothing-of-a-pause", Fault::SayNothingOfAPause),
-        ("keep-the-hosts-changes", Fault::KeepTheHostsChanges),
-    ];
-
-    /// The fault of a name.
-    pub fn parse(name: &str) -> Option<Fault> {
-        Fault::NAMES.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault)
-    }
 }
 
 /// A generator of numbers: xorshift64*, enough to explore.
@@ -247,12 +190,6 @@ fn lock() -> MutexGuard<'static, Option<World>> {
 /// Holds the one world that a process can have.
 pub fn is_taken() -> MutexGuard<'static, ()> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// True if this goes wrong now.
-pub(crate) fn goes_wrong(fault: Fault) -> bool {
-    const ONE_IN: usize = 8;
-    with(|w| w.fault == Some(fault) && w.random.once_in(ONE_IN))
 }
 
 /// Looks at the world or changes it.
