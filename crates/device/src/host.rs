@@ -80,6 +80,10 @@ pub trait VportHost {
     /// A port's counters; zero where the host keeps none.
     fn port_stats(&self, number: OdpPort) -> VportStats;
 
+    /// Calls `each` with every counter of a port's device, by its name in `Interface.statistics`. Hosts that keep no more
+    /// than [`VportHost::port_stats`] says have none.
+    fn for_each_counter(&self, _number: OdpPort, _each: &mut dyn FnMut(&str, u64)) {}
+
     /// What is known of the device of that name, bound or not; `None` if there is none.
     fn netdev(&self, name: &str) -> Option<NetdevInfo>;
 

@@ -38,6 +38,7 @@ mod request;
 mod status;
 
 pub mod carrier;
+pub mod counts;
 pub mod ct;
 pub mod ct_setting;
 mod families;

@@ -33,6 +33,7 @@ pub(crate) enum Target {
     Meter,
     CtLimit,
     CtSetting,
+    Counts,
     Ct,
 }
 
@@ -66,6 +67,7 @@ fn rule(target: Target) -> Rule {
         Target::Meter => rule(&[1, 2, 3, 4], &[], false),
         Target::CtLimit => rule(&[1, 2, 3], &[], false),
         Target::CtSetting => rule(&[cmd::GET, cmd::SET], &[cmd::GET], false),
+        Target::Counts => rule(&[cmd::GET], &[], false),
         Target::Ct => rule(&[2], &[1], false),
     }
 }
@@ -81,6 +83,7 @@ fn family(kind: u16) -> Option<(Target, Family)> {
         (Target::Meter, ids::METER),
         (Target::CtLimit, ids::CT_LIMIT),
         (Target::CtSetting, ids::CT_SETTING),
+        (Target::Counts, ids::COUNTS),
     ]
     .into_iter()
     .find(|(_, f)| f.id == kind)

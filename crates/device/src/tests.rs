@@ -1,5 +1,6 @@
 //! Requests and replies byte by byte; typed commands and messages say the same; nothing hostile does harm.
 
+use std::borrow::ToOwned;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::vec;
@@ -64,6 +65,13 @@ impl VportHost for Ports {
 
     fn port_stats(&self, number: OdpPort) -> VportStats {
         VportStats { rx_packets: u64::from(number.0), ..VportStats::default() }
+    }
+
+    fn for_each_counter(&self, number: OdpPort, each: &mut dyn FnMut(&str, u64)) {
+        [("rx_missed_errors", 7), ("a_counter_of_its_own", u64::MAX)]
+            .into_iter()
+            .filter(|_| number != OdpPort(2))
+            .for_each(|(name, n)| each(name, n));
     }
 
     fn netdev(&self, name: &str) -> Option<NetdevInfo> {
@@ -760,6 +768,41 @@ fn connections_are_dumped_and_removed() {
     assert_eq!(dump().len(), 1);
     assert!(matches!(delete(&|_| {}), Got::Message(_)));
     assert_eq!(dump().len(), 0);
+}
+
+#[test]
+fn every_drop_and_every_counter_is_told_by_name() {
+    use packet::DropReason;
+    let rig = Rig::new();
+    rig.add_port("one", 0);
+    rig.add_port("two", 0);
+    let asked = |number: Option<u32>| {
+        let fill = |b: &mut Builder| number.into_iter().for_each(|n| counts::put_port(b, OdpPort(n)));
+        match rig.ask(ids::COUNTS, cmd::GET, fill) {
+            Got::Message(m) => {
+                let attrs = Attrs::new(&m[24..]);
+                let counters = counts::counters(attrs.clone()).map(|(name, n)| (name.to_owned(), n));
+                Ok((counts::take_drops(attrs.clone()), counters.collect::<Vec<_>>()))
+            }
+            other => Err(other),
+        }
+    };
+    assert_eq!(asked(None), Ok((datapath::DropCounts::default(), vec![])));
+    for (n, reason) in (1..).zip(DropReason::ALL) {
+        rig.dp.count_port_drops(OdpPort(1), *reason, n);
+    }
+    rig.dp.count_lost(3);
+    let (all, none) = asked(None).unwrap();
+    assert_eq!((all.get(DropReason::UpcallLost), none), (3, vec![]));
+    let (of_one, counters) = asked(Some(1)).unwrap();
+    assert!(of_one.iter().zip(1..).all(|((_, n), expected)| n == expected), "{of_one:?}");
+    let expected = [("rx_missed_errors", 7), ("a_counter_of_its_own", u64::MAX)];
+    assert_eq!(counters, expected.map(|(name, n)| (name.to_owned(), n)));
+    // A port that has dropped nothing, of a host that counts nothing.
+    assert_eq!(asked(Some(2)), Ok((datapath::DropCounts::default(), vec![])));
+    assert_eq!(asked(Some(9)), Err(Got::Error(Errno::NoDev.number())));
+    let short = rig.ask(ids::COUNTS, cmd::GET, |b| b.put_u8(1, 0));
+    assert_eq!(short, Got::Error(Errno::Inval.number()));
 }
 
 #[test]

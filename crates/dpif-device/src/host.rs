@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::{Conntrack, Entry};
-use datapath::{Command, CommandError, FlowInfo, MeterConfig, Reply, Stats};
+use datapath::{Command, CommandError, DropCounts, FlowInfo, MeterConfig, Reply, Stats};
+use device::counts;
 use dpif::{Dpif, DpifError, Port, PortStats, Tracking, UpcallHandler};
 use flow::{FlowKey, Match};
 use netdev::{Netdev, Registry};
@@ -248,6 +249,30 @@ impl DpifDevice {
         })
     }
 
+    /// What the datapath says it has dropped, and a port's counters by their names in `Interface.statistics`; of all ports
+    /// drops alone.
+    fn counts<T>(
+        &self,
+        number: Option<OdpPort>,
+        read: impl FnOnce(netlink::Attrs<'_>) -> T,
+    ) -> Result<T, Failure> {
+        let make = |ids| {
+            let mut b = begin(ids::COUNTS, cmd::GET, 0, ids);
+            number.into_iter().for_each(|number| counts::put_port(&mut b, number));
+            b
+        };
+        self.ask(make, |reply| read(reply_attrs(reply)))
+    }
+
+    /// Every counter of a port's device, by its name in `Interface.statistics`: what its queues lose is known to the process
+    /// that has them. None of a datapath that does not tell.
+    pub fn port_counters(&self, number: OdpPort) -> Vec<(String, u64)> {
+        let read = |attrs: netlink::Attrs<'_>| {
+            counts::counters(attrs).map(|(name, n)| (name.to_owned(), n)).collect::<Vec<_>>()
+        };
+        self.counts(Some(number), read).unwrap_or_default()
+    }
+
     /// The device of a port, to be looked at.
     pub fn netdev(&self, number: OdpPort) -> Option<Arc<dyn Netdev>> {
         if let Some(device) = lock(&self.devices).get(&number) {
@@ -416,6 +441,11 @@ impl Dpif for DpifDevice {
     }
 
     fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError> {
+        let counters = self.port_counters(number);
+        if !counters.is_empty() {
+            let find = |name: &str| counters.iter().find(|(n, _)| n == name).map(|(_, n)| *n);
+            return Ok(PortStats::named(find));
+        }
         let make = |ids| {
             let mut b = begin(ids::VPORT, cmd::GET, 0, ids);
             VportAttrs { number: Some(number.0), ..VportAttrs::default() }.encode(&mut b);
@@ -434,6 +464,14 @@ impl Dpif for DpifDevice {
             tx_dropped: Some(s.tx_dropped),
             ..PortStats::default()
         })
+    }
+
+    fn drops(&self) -> DropCounts {
+        self.counts(None, counts::take_drops).unwrap_or_default()
+    }
+
+    fn port_drops(&self, number: OdpPort) -> DropCounts {
+        self.counts(Some(number), counts::take_drops).unwrap_or_default()
     }
 
     fn apply(&self, command: Command<'_>) -> Result<Reply, CommandError> {

@@ -532,19 +532,7 @@ impl Dpif for DpifNetdev {
 
     fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError> {
         let s = self.netdev(number).ok_or(DpifError::NoPort)?.stats().map_err(|e| device_error(&e))?;
-        Ok(PortStats {
-            rx_packets: s.rx_packets,
-            rx_errors: s.rx_errors,
-            rx_dropped: s.rx_dropped,
-            rx_over_err: s.rx_over_err,
-            rx_frame_err: s.rx_frame_err,
-            tx_packets: s.tx_packets,
-            tx_errors: s.tx_errors,
-            tx_dropped: s.tx_dropped,
-            collisions: s.collisions,
-            rx_bytes: s.rx_bytes,
-            tx_bytes: s.tx_bytes,
-        })
+        Ok(PortStats::named(|name| s.iter().find(|(n, _)| *n == name).map(|(_, n)| n)))
     }
 
     fn port_drops(&self, number: OdpPort) -> DropCounts {

@@ -87,6 +87,11 @@ pub trait Dpif: Send + Sync {
     /// A port's counters.
     fn port_stats(&self, number: OdpPort) -> Result<PortStats, DpifError>;
 
+    /// Dropped packets of all ports.
+    fn drops(&self) -> DropCounts {
+        self.stats().drops
+    }
+
     /// Dropped packets of a port: those that came in by it, and those that it could not send.
     fn port_drops(&self, _number: OdpPort) -> DropCounts {
         DropCounts::default()

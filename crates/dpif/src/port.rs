@@ -37,6 +37,25 @@ pub struct PortStats {
     pub tx_bytes: Option<u64>,
 }
 
+impl PortStats {
+    /// The counters that `find` knows by their names in `Interface.statistics`.
+    pub fn named(find: impl Fn(&str) -> Option<u64>) -> PortStats {
+        PortStats {
+            rx_packets: find("rx_packets"),
+            rx_errors: find("rx_errors"),
+            rx_dropped: find("rx_dropped"),
+            rx_over_err: find("rx_over_err"),
+            rx_frame_err: find("rx_frame_err"),
+            tx_packets: find("tx_packets"),
+            tx_errors: find("tx_errors"),
+            tx_dropped: find("tx_dropped"),
+            collisions: find("collisions"),
+            rx_bytes: find("rx_bytes"),
+            tx_bytes: find("tx_bytes"),
+        }
+    }
+}
+
 /// Why a port could not be added, removed or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DpifError {

@@ -140,6 +140,11 @@ impl VportHost for Host {
         }
     }
 
+    fn for_each_counter(&self, number: OdpPort, each: &mut dyn FnMut(&str, u64)) {
+        let Some(Ok(stats)) = self.dpif.netdev(number).map(|device| device.stats()) else { return };
+        stats.iter().for_each(|(name, n)| each(name, n));
+    }
+
     fn netdev(&self, name: &str) -> Option<NetdevInfo> {
         let port = self.dpif.port_by_name(name)?;
         let device = self.dpif.netdev(port.number)?;

@@ -256,7 +256,7 @@ fn show_drops(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String, St
         let counted = counts.iter().filter(|(_, n)| *n != 0);
         counted.map(|(reason, n)| format!("{indent}{:<44} {n}\n", reason.name())).collect()
     };
-    let mut out = lines(&dpif.stats().drops, "");
+    let mut out = lines(&dpif.drops(), "");
     for port in dpif.ports() {
         let of_port = lines(&dpif.port_drops(port.number), "  ");
         if !of_port.is_empty() {

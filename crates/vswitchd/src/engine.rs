@@ -24,7 +24,7 @@ use netdev::{Netdev, Registry};
 use netdev_linux::{LinuxDevices, RouteTables, Routes};
 use openflow::OfpPort;
 use ovsdb::Uuid;
-use packet::{Instant, Now};
+use packet::{Instant, Now, OdpPort};
 use switch::{BridgeConfig, BundleConfig, Switch, Waker};
 use wire::EthAddr;
 use xlate::{Sampling, VlanMode};
@@ -218,9 +218,20 @@ impl Engine {
 
     /// The device of an interface.
     pub fn device(&self, bridge: &str, name: &str) -> Option<Arc<dyn Netdev>> {
+        let (plane, number) = self.datapath_port(bridge, name)?;
+        plane.host.netdev(number)
+    }
+
+    /// Every counter of an interface, by name.
+    pub fn counters(&self, bridge: &str, name: &str) -> Vec<(String, u64)> {
+        self.datapath_port(bridge, name).map_or_else(Vec::new, |(plane, number)| plane.host.counters(number))
+    }
+
+    /// The datapath of an interface, and its number there.
+    fn datapath_port(&self, bridge: &str, name: &str) -> Option<(&Rc<Plane>, OdpPort)> {
         let plane = &self.bridges.get(bridge)?.plane;
         let port = plane.switch.ports(bridge).into_iter().find(|p| p.name == name)?;
-        plane.host.netdev(port.odp?)
+        Some((plane, port.odp?))
     }
 
     /// True if the system's links changed since the last call: failed ports are worth another attempt.

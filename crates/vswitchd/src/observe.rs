@@ -23,7 +23,7 @@ pub(crate) fn observe(engine: &Engine, config: &Config, known: &Replica, statist
             let device = engine.device(&bridge.name, &iface.name);
             status.interfaces.insert(row, interface(engine, bridge, iface, device.as_deref()));
             if statistics == Statistics::Read || has_no_counters(known, row) {
-                observe_counters(row, device.as_deref(), &mut status);
+                observe_counters(row, engine.counters(&bridge.name, &iface.name), &mut status);
             }
         }
     }
@@ -121,8 +121,9 @@ fn interface(
     status
 }
 
-fn observe_counters(row: Uuid, device: Option<&dyn Netdev>, status: &mut Status) {
-    let Some(Ok(stats)) = device.map(Netdev::stats) else { return };
-    let counters = stats.iter().map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)));
-    status.statistics.insert(row, counters.collect());
+fn observe_counters(row: Uuid, counters: Vec<(String, u64)>, status: &mut Status) {
+    if !counters.is_empty() {
+        let counters = counters.into_iter().map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX)));
+        status.statistics.insert(row, counters.collect());
+    }
 }

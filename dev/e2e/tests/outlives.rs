@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use e2e::load::{RATE, Stream, Tcp};
-use e2e::{SWITCH, answer_in_b, machines, probe, system};
+use e2e::{SWITCH, answer_in_b, machines, probe};
 use testkit::{Suite, SwitchUnderTest, skip};
 
 /// Our programs with ovsextd; None, after reporting the skip, while one of them does not exist.
@@ -262,50 +262,6 @@ fn it_runs_with_nothing_but_what_ports_need() {
     }
     let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
     assert!(shown.contains("system@ovs-system:"), "{shown}");
-}
-
-#[test]
-fn ports_come_and_go() {
-    const PORTS: usize = 1000;
-    testkit::sandboxed!();
-    let Some(suite) = ours() else { return };
-    let pair = two_machines(&suite);
-    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
-    let mut load = Load::of_datagrams();
-    load.goes_on(&pair);
-    // A machine that goes takes its port with it; the others do not notice.
-    system("ip netns add c");
-    system("ip link add port-c type veth peer name eth0 netns c");
-    system("ip link set port-c up");
-    run(&pair, &suite, "ovs-vsctl", "add-port br0 port-c");
-    system("ip netns del c");
-    pair.await_true("the link is down", || {
-        run(&pair, &suite, "ovs-vsctl", "get interface port-c link_state").trim() != "up"
-    });
-    let descriptors = || {
-        let pid = std::fs::read_to_string(pair.path("ovsextd.pid")).expect("a pid file");
-        e2e::descriptors(pid.trim())
-    };
-    run(&pair, &suite, "ovs-vsctl", "del-port br0 port-c");
-    let before = descriptors();
-    for end in [0, PORTS] {
-        let verb = if end == 0 { "add" } else { "del" };
-        for first in (0..PORTS).step_by(50) {
-            let words: Vec<String> = (first..first + 50)
-                .map(|n| match verb {
-                    "add" => format!("add-port br0 p{n} -- set interface p{n} type=internal"),
-                    _ => format!("del-port br0 p{n}"),
-                })
-                .collect();
-            run(&pair, &suite, "ovs-vsctl", &words.join(" -- "));
-        }
-        let shown = run(&pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
-        assert_eq!(shown.matches(": p").count() - 2, PORTS - end, "{shown}");
-    }
-    // Whoever asked for the list may not have been seen to leave yet.
-    pair.await_true("descriptors do not leak", || descriptors() <= before);
-    load.goes_on(&pair);
-    load.end_whole(&pair, &suite);
 }
 
 #[test]

@@ -199,6 +199,11 @@ impl SwitchUnderTest {
         self.switch.as_ref().map(|daemon| daemon.0.id())
     }
 
+    /// The pid of the running datapath, where it has a process of its own; a successor's is another.
+    pub fn datapath_pid(&self) -> Option<u32> {
+        self.datapath.as_ref().map(|daemon| daemon.0.id())
+    }
+
     fn daemon(&self, program: &str, args: &[&str]) -> Daemon {
         let console = self.dir.join(format!("{program}.out"));
         let console = File::create(console).expect("the folder is writable");

@@ -64,6 +64,7 @@ pub(crate) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
         Target::Meter => limits::meter(call),
         Target::CtLimit => limits::ct_limit(call),
         Target::CtSetting => crate::ct_setting::transact(call),
+        Target::Counts => crate::counts::transact(call),
         Target::Ct => crate::ct::delete(call),
     }
 }

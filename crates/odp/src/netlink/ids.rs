@@ -33,6 +33,8 @@ pub const METER: Family = Family { id: 0x19, version: 1 };
 
 /// What connection tracking is set to: ours, where Open vSwitch's driver has no words for it.
 pub const CT_SETTING: Family = Family { id: 0x1a, version: 1 };
+/// What was dropped and why, and every counter of a port: ours as well.
+pub const COUNTS: Family = Family { id: 0x1b, version: 1 };
 
 /// nfnetlink's types of connection tracking: subsystem 1.
 pub mod ctnetlink {

@@ -65,6 +65,18 @@ impl Host {
         }
     }
 
+    /// Every counter of a port, by its name in `Interface.statistics`.
+    pub fn counters(&self, number: OdpPort) -> Vec<(String, u64)> {
+        if let Host::Device(host) = self {
+            let told = host.port_counters(number);
+            if !told.is_empty() {
+                return told;
+            }
+        }
+        let Some(Ok(stats)) = self.netdev(number).map(|device| device.stats()) else { return Vec::new() };
+        stats.iter().map(|(name, n)| (name.to_owned(), n)).collect()
+    }
+
     /// Pumps the ports that have no descriptor.
     pub fn poll_ports(&self) {
         if let Host::InProcess(host) = self {

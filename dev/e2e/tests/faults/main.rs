@@ -1,163 +1,64 @@
 //! What goes wrong with ports while packets flow: afterwards they flow again, nothing has leaked, and every packet that was
 //! lost is found in a counter.
 //!
-//! Where it sits: drives ovs-vswitchd with ports of its own process; `outlives.rs` does so with ovsextd.
+//! Where it sits: each fault is done to ports of ovs-vswitchd and to ports of ovsextd ([`Home`]), but for those of rings, which
+//! ovsextd has none of. `outlives.rs` has what the two processes do to each other.
 //!
 //! Rules send what comes in by one port out by the other, so that packets are conserved: what the kernel has counted into
 //! both ports has left by them, or is dropped for a reason that is counted, or was missed.
 
-use std::collections::BTreeMap;
+mod bench;
+
 use std::process::Command;
 
+use bench::{Bench, Home};
 use e2e::load::{Counted, RATE, Stream};
-use e2e::{machines, ours, packets, probe, system};
-use rustix::process::{Pid, Signal, kill_process};
-use testkit::{Suite, SwitchUnderTest, sandboxed, skip};
+use e2e::{packets, system};
+use testkit::{Suite, sandboxed, skip};
 
 const STREAM: &str = env!("CARGO_BIN_EXE_stream");
 
-/// A switch with rules between two ports, and what it had counted when the test began.
-struct Bench {
-    suite: Suite,
-    pair: SwitchUnderTest,
-    before: Totals,
-}
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Totals {
-    received: [u64; 2],
-    sent: [u64; 2],
-    dropped: u64,
-}
-
-impl Bench {
-    /// Machines `a` and `b` at ports of a type.
-    fn new(suite: Suite, kind: &str) -> Bench {
-        machines();
-        quiet();
-        let pair = SwitchUnderTest::started(&suite, &[]);
-        let mut bench = Bench { suite, pair, before: Totals::default() };
-        bench.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure");
-        for (n, port) in ["port-a", "port-b"].iter().enumerate() {
-            bench.add_port(port, kind, n + 1);
+/// Tests for each of these faults: done to ports of ovs-vswitchd, and to ports of ovsextd.
+macro_rules! in_both_homes {
+    ($($fault:ident,)+) => {
+        mod of_the_switch {
+            $(#[test]
+            fn $fault() {
+                testkit::sandboxed!();
+                let home = crate::Home::Switch;
+                if let Some(suite) = home.suite() {
+                    crate::$fault(suite, home);
+                }
+            })+
         }
-        bench.ofctl("add-flow br0 in_port=1,actions=output:2");
-        bench.ofctl("add-flow br0 in_port=2,actions=output:1");
-        bench.pair.await_true("a ping is answered", || probe(&bench.suite, "ping 10.0.0.2"));
-        bench.before = bench.totals();
-        bench
-    }
 
-    fn add_port(&self, port: &str, kind: &str, number: usize) {
-        self.vsctl(&format!(
-            "add-port br0 {port} -- set interface {port} type={kind} ofport_request={number}"
-        ));
-    }
-
-    #[track_caller]
-    fn run(&self, program: &str, words: &str) -> String {
-        self.pair.ok(&self.suite, program, &words.split_whitespace().collect::<Vec<_>>())
-    }
-
-    #[track_caller]
-    fn vsctl(&self, words: &str) -> String {
-        self.run("ovs-vsctl", words)
-    }
-
-    #[track_caller]
-    fn ofctl(&self, words: &str) -> String {
-        self.run("ovs-ofctl", words)
-    }
-
-    /// Every reason that has dropped packets.
-    fn drops(&self) -> BTreeMap<String, u64> {
-        let shown = self.run("ovs-appctl", "dpctl/show-drops");
-        let lines = shown.lines().take_while(|line| !line.starts_with("port "));
-        let pair = |line: &str| {
-            let (name, n) = line.split_once(' ').expect("a name and a number");
-            (name.to_owned(), n.trim().parse().expect("a number"))
-        };
-        lines.map(pair).collect()
-    }
-
-    fn totals(&self) -> Totals {
-        let ((ra, sa), (rb, sb)) = (packets(None, "port-a"), packets(None, "port-b"));
-        Totals { received: [ra, rb], sent: [sa, sb], dropped: self.drops().values().sum() }
-    }
-
-    /// What was counted since the beginning.
-    fn since(&self) -> Totals {
-        let (now, b) = (self.totals(), self.before);
-        let less = |now: [u64; 2], before: [u64; 2]| [now[0] - before[0], now[1] - before[1]];
-        Totals {
-            received: less(now.received, b.received),
-            sent: less(now.sent, b.sent),
-            dropped: now.dropped - b.dropped,
+        mod of_ovsextd {
+            $(#[test]
+            fn $fault() {
+                testkit::sandboxed!();
+                let home = crate::Home::Datapath;
+                if let Some(suite) = home.suite() {
+                    crate::$fault(suite, home);
+                }
+            })+
         }
-    }
-
-    /// A counter of an interface, as the database has it: it is written every few seconds.
-    fn counter(&self, port: &str, name: &str) -> u64 {
-        let n = self.vsctl(&format!("--if-exists get interface {port} statistics:{name}"));
-        n.trim().parse().unwrap_or(0)
-    }
-
-    /// Every packet that came in has gone out, or is counted as dropped or missed.
-    #[track_caller]
-    fn balances(&self) {
-        let missed =
-            || ["port-a", "port-b"].map(|port| self.counter(port, "rx_missed_errors")).iter().sum::<u64>();
-        self.pair.await_true(&format!("all is accounted for: {:?}", self.since()), || {
-            let t = self.since();
-            t.received.iter().sum::<u64>() == t.sent.iter().sum::<u64>() + t.dropped + missed()
-        });
-    }
-
-    fn descriptors(&self) -> usize {
-        e2e::descriptors(self.pair.switch_pid().expect("it runs"))
-    }
-
-    /// No more are open than `before`, but for those of commands that the switch has yet to see leave.
-    #[track_caller]
-    fn descriptors_do_not_leak(&self, before: usize) {
-        self.pair.await_true("descriptors do not leak", || self.descriptors() <= before);
-    }
-
-    /// Waits until machine `a` has sent `n` packets more.
-    fn a_sends(&self, n: u64) {
-        let before = packets(Some("a"), "eth0").1;
-        self.pair.await_true("packets are sent", || packets(Some("a"), "eth0").1 >= before + n);
-    }
-
-    /// The switch does nothing until `n` packets more have been sent.
-    fn sleeps_while(&self, sent: impl Fn() -> u64, n: u64) {
-        let pid = Pid::from_raw(self.pair.switch_pid().expect("it runs").cast_signed()).expect("a pid");
-        let before = sent();
-        kill_process(pid, Signal::STOP).expect("our child");
-        self.pair.await_true("packets are sent", || sent() >= before + n);
-        kill_process(pid, Signal::CONT).expect("our child");
-    }
+    };
 }
 
-/// Nobody says anything by himself, nor asks who has an address: what is counted is the streams'.
-fn quiet() {
-    for scope in ["default", "all"] {
-        let no_ipv6 = format!("sysctl -q -w net.ipv6.conf.{scope}.disable_ipv6=1");
-        system(&no_ipv6);
-        ["a", "b"].iter().for_each(|machine| drop(system(&format!("ip netns exec {machine} {no_ipv6}"))));
-    }
-    for (machine, n) in [("a", 2), ("b", 1)] {
-        let other = format!("10.0.0.{n} lladdr 02:00:00:00:00:0{n}");
-        system(&format!("ip -n {machine} neigh replace {other} nud permanent dev eth0"));
-    }
+in_both_homes! {
+    a_port_is_deleted_and_added_in_the_middle_of_traffic,
+    a_namespace_is_removed_with_its_port_and_returns,
+    the_carrier_flaps,
+    the_mtu_changes_under_load,
+    the_queue_of_a_packet_socket_overflows,
+    a_queueing_discipline_refuses_packets,
+    a_tap_device_is_read_slowly,
+    a_thousand_ports_are_added_and_removed,
+    without_descriptors_a_port_is_refused_and_said_why,
 }
 
-#[test]
-fn a_port_is_deleted_and_added_in_the_middle_of_traffic() {
-    sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+fn a_port_is_deleted_and_added_in_the_middle_of_traffic(suite: Suite, home: Home) {
+    let bench = Bench::new(suite, home, "system");
     let mut stream = Stream::start(STREAM);
     stream.goes_on(RATE);
     let descriptors = bench.descriptors();
@@ -177,11 +78,8 @@ fn a_port_is_deleted_and_added_in_the_middle_of_traffic() {
     bench.descriptors_do_not_leak(descriptors);
 }
 
-#[test]
-fn a_namespace_is_removed_with_its_port_and_returns() {
-    sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+fn a_namespace_is_removed_with_its_port_and_returns(suite: Suite, home: Home) {
+    let bench = Bench::new(suite, home, "system");
     let machine_c = || {
         system("ip netns add c");
         system("ip link add port-c type veth peer name eth0 netns c");
@@ -210,12 +108,9 @@ fn a_namespace_is_removed_with_its_port_and_returns() {
     bench.descriptors_do_not_leak(descriptors);
 }
 
-#[test]
-fn the_carrier_flaps() {
+fn the_carrier_flaps(suite: Suite, home: Home) {
     const FLAPS: u64 = 10;
-    sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+    let bench = Bench::new(suite, home, "system");
     let mut stream = Stream::start(STREAM);
     stream.goes_on(RATE);
     let descriptors = bench.descriptors();
@@ -239,12 +134,9 @@ fn the_carrier_flaps() {
     bench.pair.await_true("each change of the carrier is noticed", || resets().is_ok_and(|n| n >= 2 * FLAPS));
 }
 
-#[test]
-fn the_mtu_changes_under_load() {
+fn the_mtu_changes_under_load(suite: Suite, home: Home) {
     const ROUNDS: u64 = 5;
-    sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+    let bench = Bench::new(suite, home, "system");
     let large = || {
         let words = ["netns", "exec", "a", "ping", "-q", "-c", "1", "-W", "1", "-s", "1000", "10.0.0.2"];
         Command::new("ip").args(words).output().expect("ip runs").status.success()
@@ -266,10 +158,9 @@ fn the_mtu_changes_under_load() {
     bench.balances();
 }
 
-/// The switch sleeps while more packets are sent than its ports' queues hold; the rest is missed, and counted.
-fn queues_overflow(kind: &str, n: u64) {
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, kind);
+/// Whoever has the ports sleeps while more packets are sent than its ports' queues hold; the rest is missed, and counted.
+fn queues_overflow(suite: Suite, home: Home, kind: &str, n: u64) {
+    let bench = Bench::new(suite, home, kind);
     let status = bench.vsctl("get interface port-a status");
     if status.contains("xdp-error") {
         skip!("no AF_XDP here: {status}");
@@ -285,23 +176,41 @@ fn queues_overflow(kind: &str, n: u64) {
     assert_eq!(accounted(), sent - arrived, "{:?}", bench.drops());
 }
 
-#[test]
-fn the_queue_of_a_packet_socket_overflows() {
-    sandboxed!();
-    queues_overflow("system", 40_000);
+fn the_queue_of_a_packet_socket_overflows(suite: Suite, home: Home) {
+    queues_overflow(suite, home, "system", 40_000);
 }
 
 #[test]
 fn a_ring_of_afxdp_overflows() {
     sandboxed!();
-    queues_overflow("afxdp", 10_000);
+    let Some(suite) = Home::Switch.suite() else { return };
+    queues_overflow(suite, Home::Switch, "afxdp", 10_000);
 }
 
-#[test]
-fn a_tap_device_is_read_slowly() {
-    sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+/// The kernel's queue in front of a device takes little, and refuses the rest.
+fn a_queueing_discipline_refuses_packets(suite: Suite, home: Home) {
+    let bench = Bench::new(suite, home, "system");
+    let tc = "qdisc add dev port-b root tbf rate 1mbit burst 4k limit 8k";
+    let out = Command::new("tc").args(tc.split(' ')).output().expect("iproute2 is there");
+    if !out.status.success() {
+        skip!("no tbf here: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
+    let mut stream = Stream::start(STREAM);
+    bench.a_sends(RATE);
+    let refused = || bench.drops().get("datapath_drop_tx_failed").copied().unwrap_or(0);
+    bench.pair.await_true("packets are refused", || refused() > 1000);
+    // What waits in the queue stays there: with the queue it would go, and nobody would count it.
+    system("tc qdisc change dev port-b root tbf rate 10gbit burst 1m limit 10m");
+    stream.goes_on(1000);
+    let Counted { sent, arrived, answered, twice, .. } = stream.end();
+    assert!(arrived < sent && answered == arrived && twice == 0, "{sent} {arrived} {answered} {twice}");
+    let shown = || bench.counter("port-b", "tx_dropped");
+    bench.pair.await_true("refused packets are in Interface.statistics", || shown() >= refused());
+    bench.balances();
+}
+
+fn a_tap_device_is_read_slowly(suite: Suite, home: Home) {
+    let bench = Bench::new(suite, home, "system");
     let status = bench.vsctl("get interface br0 status");
     if !status.contains("driver_name=tun") {
         skip!("no TAP device here: {status}");
@@ -337,18 +246,38 @@ fn dropped_by(device: &str) -> u64 {
     line.expect("the device").split_whitespace().nth(11).and_then(|n| n.parse().ok()).expect("a number")
 }
 
-/// Sets a limit of the running switch.
-fn limit(bench: &Bench, limit: &str) {
-    let pid = bench.pair.switch_pid().expect("it runs");
-    system(&format!("prlimit --pid {pid} {limit}"));
+fn a_thousand_ports_are_added_and_removed(suite: Suite, home: Home) {
+    const PORTS: usize = 1000;
+    const PART: usize = 50;
+    let bench = Bench::new(suite, home, "system");
+    let mut stream = Stream::start(STREAM);
+    stream.goes_on(RATE);
+    let before = bench.descriptors();
+    let shown = || bench.run("ovs-appctl", "dpctl/show").matches(": q").count();
+    for (verb, end) in [("add", PORTS), ("del", 0)] {
+        for first in (0..PORTS).step_by(PART) {
+            let one = |n: usize| match verb {
+                "add" => format!("add-port br0 q{n} -- set interface q{n} type=internal"),
+                _ => format!("del-port br0 q{n}"),
+            };
+            bench.vsctl(&(first..first + PART).map(one).collect::<Vec<_>>().join(" -- "));
+        }
+        assert_eq!(shown(), end);
+        stream.goes_on(1000);
+    }
+    let counted = stream.end();
+    assert!(counted.is_whole(), "{counted:?}, {:?}\n{}", bench.drops(), bench.pair.logs());
+    bench.descriptors_do_not_leak(before);
 }
 
-#[test]
-fn without_descriptors_a_port_is_refused_and_said_why() {
+/// Sets a limit of the process that has the ports.
+fn limit(bench: &Bench, limit: &str) {
+    system(&format!("prlimit --pid {} {limit}", bench.pid()));
+}
+
+fn without_descriptors_a_port_is_refused_and_said_why(suite: Suite, home: Home) {
     const PORTS: usize = 10;
-    sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+    let bench = Bench::new(suite, home, "system");
     let mut stream = Stream::start(STREAM);
     stream.goes_on(1000);
     (0..PORTS).for_each(|n| drop(system(&format!("ip link add c{n} type veth"))));
@@ -378,11 +307,11 @@ fn without_descriptors_a_port_is_refused_and_said_why() {
 #[test]
 fn without_memory_a_ring_is_refused_and_a_socket_works() {
     sandboxed!();
-    let Some(suite) = ours() else { return };
-    let bench = Bench::new(suite, "system");
+    let Some(suite) = Home::Switch.suite() else { return };
+    let bench = Bench::new(suite, Home::Switch, "system");
     let mut stream = Stream::start(STREAM);
     stream.goes_on(1000);
-    let pid = bench.pair.switch_pid().expect("it runs");
+    let pid = bench.pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("our process");
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
     let size: u64 = size.and_then(|n| n.trim().parse().ok()).expect("its size");
