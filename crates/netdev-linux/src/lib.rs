@@ -36,4 +36,4 @@ mod vnet;
 mod xdp_port;
 
 pub use device::LinuxDevices;
-pub use rtnl::{Address, Neighbour, OnChange, Route, RouteTables, Routes};
+pub use rtnl::{Address, Neighbour, OnChange, Route, RouteRule, RouteTables, Routes};

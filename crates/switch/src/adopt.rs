@@ -126,8 +126,8 @@ impl Memory for Remembered<'_> {
         }
     }
 
-    fn route(&self, dst: IpAddr, mark: u32) -> Option<xlate::Route> {
-        self.memory.route(dst, mark)
+    fn route(&self, dst: IpAddr, mark: u32, source: Option<IpAddr>) -> Option<xlate::Route> {
+        self.memory.route(dst, mark, source)
     }
 
     fn neighbour(&self, bridge: &str, address: IpAddr) -> Option<EthAddr> {

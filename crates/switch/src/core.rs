@@ -676,8 +676,8 @@ impl Memory for ViewMemory<'_> {
         locked(&self.shared.recirc).freeze(state)
     }
 
-    fn route(&self, dst: IpAddr, mark: u32) -> Option<xlate::Route> {
-        self.shared.underlay_mut(|u| u.lookup(dst, mark))
+    fn route(&self, dst: IpAddr, mark: u32, source: Option<IpAddr>) -> Option<xlate::Route> {
+        self.shared.underlay_mut(|u| u.lookup(dst, mark, source))
     }
 
     fn neighbour(&self, bridge: &str, address: IpAddr) -> Option<EthAddr> {

@@ -157,7 +157,10 @@ impl Switch {
         });
         let used = self.shared.last_time();
         let batch = Batch { packets: 1, bytes: frame.len() as u64, used, tcp_flags: 0 };
-        self.shared.credit(&view, &outcome.credits, batch);
+        // A request that a tunnel would take along, because the bridge floods it, waits for nobody: it would ask for ever.
+        let credits: Vec<Credit> =
+            outcome.credits.into_iter().filter(|c| !matches!(c, Credit::Resolve { .. })).collect();
+        self.shared.credit(&view, &credits, batch);
         if let Some(packet) = FlatPacket::try_from_frame(&frame) {
             // The actions are the switch's own; a datapath that refuses them has dropped the packet.
             let _ = self.dpif.execute(meta, packet, &outcome.actions);

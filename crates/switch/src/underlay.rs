@@ -3,7 +3,7 @@
 //! Where it sits: translation asks for routes and neighbours; the daemon's commands and the system's tables change them.
 //! A change makes every megaflow due for translation.
 //!
-//! Spec: ovs-appctl(8), "Native tunnelling" commands; ovs-vswitchd(8), OVS ROUTE commands.
+//! Spec: ovs-appctl(8), "Native tunnelling" commands. Next: `routes.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,33 +13,16 @@ use packet::Instant;
 use wire::EthAddr;
 use xlate::Route;
 
+use crate::routes::{RouteEntry, RouteRule, Routes, TABLE_LOCAL, TABLE_MAIN, covers, masked, width};
+
 /// Default lifetime of a neighbour, in seconds.
 const AGING: u64 = 900;
-
-/// A row of the route table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteEntry {
-    /// Network.
-    pub network: IpAddr,
-    /// Bits of the network.
-    pub prefix: u8,
-    /// Mark that packets must have; zero is none.
-    pub mark: u32,
-    /// Device.
-    pub device: String,
-    /// Next hop.
-    pub gateway: Option<IpAddr>,
-    /// Address to send from.
-    pub source: IpAddr,
-    /// Added by a user.
-    pub user: bool,
-    /// An address of this machine.
-    pub local: bool,
-}
 
 /// A route as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRoute {
+    /// Its table.
+    pub table: u32,
     /// Network; bits of hosts are ignored.
     pub network: IpAddr,
     /// Bits of the network.
@@ -66,42 +49,19 @@ fn source_on(addresses: &Addresses, device: &str, toward: IpAddr) -> Option<IpAd
 
 impl NewRoute {
     /// The table's row; none if the device has no address to send from.
-    fn row(self, addresses: &Addresses) -> Option<RouteEntry> {
-        let NewRoute { network, prefix, mark, device, gateway, source } = self;
-        let source = source.or_else(|| source_on(addresses, &device, gateway.unwrap_or(network)))?;
+    fn row(self, addresses: &Addresses, user: bool) -> Option<RouteEntry> {
+        let NewRoute { table, network, prefix, mark, device, gateway, source } = self;
+        let toward = gateway.filter(|gateway| gateway.is_ipv4() == network.is_ipv4()).unwrap_or(network);
+        let source = source.or_else(|| source_on(addresses, &device, toward))?;
         let network = masked(network, prefix);
-        Some(RouteEntry { network, prefix, mark, device, gateway, source, user: false, local: false })
-    }
-}
-
-fn bits(addr: IpAddr) -> (u128, u8) {
-    match addr {
-        IpAddr::V4(a) => (u128::from(a.to_bits()) << 96, 32),
-        IpAddr::V6(a) => (a.to_bits(), 128),
-    }
-}
-
-fn covers(network: IpAddr, prefix: u8, addr: IpAddr) -> bool {
-    let ((n, width), (a, other)) = (bits(network), bits(addr));
-    let mask = if prefix == 0 { 0 } else { u128::MAX << (128 - u32::from(prefix)) };
-    width == other && (n ^ a) & mask == 0
-}
-
-/// An address with its host bits zeroed.
-pub fn masked(addr: IpAddr, prefix: u8) -> IpAddr {
-    let mask = if prefix == 0 { 0 } else { u128::MAX << (128 - u32::from(prefix)) };
-    match addr {
-        IpAddr::V4(a) => {
-            IpAddr::V4(((u128::from(a.to_bits()) << 96 & mask) >> 96).try_into().map_or(a, u32::into))
-        }
-        IpAddr::V6(a) => IpAddr::V6((a.to_bits() & mask).into()),
+        Some(RouteEntry { table, network, prefix, mark, device, gateway, source, user })
     }
 }
 
 /// What lies under tunnels.
 #[derive(Debug)]
 pub struct Underlay {
-    routes: Vec<RouteEntry>,
+    routes: Routes,
     addresses: Addresses,
     neighbours: BTreeMap<(IpAddr, String), (EthAddr, Instant)>,
     aging: u64,
@@ -112,7 +72,7 @@ pub struct Underlay {
 impl Default for Underlay {
     fn default() -> Self {
         Underlay {
-            routes: Vec::new(),
+            routes: Routes::default(),
             addresses: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             aging: AGING,
@@ -122,79 +82,62 @@ impl Default for Underlay {
 }
 
 impl Underlay {
-    /// The way to an address.
-    pub fn lookup(&self, dst: IpAddr, mark: u32) -> Option<Route> {
-        let fits = |r: &&RouteEntry| covers(r.network, r.prefix, dst) && (r.mark == 0 || r.mark == mark);
-        let best = self.routes.iter().filter(fits).max_by_key(|r| (r.user, r.prefix, r.mark == mark))?;
+    /// The way to an address, from `source` if that is known already.
+    pub fn lookup(&self, dst: IpAddr, mark: u32, source: Option<IpAddr>) -> Option<Route> {
+        let best = self.routes.lookup(dst, mark, source)?;
         Some(Route { device: best.device.clone(), gateway: best.gateway, source: best.source })
     }
 
     /// Adds a user's route; false if its device has no address to send from.
     pub fn add_route(&mut self, new: NewRoute) -> bool {
-        let Some(row) = new.row(&self.addresses) else { return false };
-        self.del_route(row.network, row.prefix, row.mark);
-        self.routes.push(RouteEntry { user: true, ..row });
-        true
+        let row = new.row(&self.addresses, true);
+        row.map(|row| self.routes.add(row)).is_some()
     }
 
     /// Removes a user's route; false if there is none.
-    pub fn del_route(&mut self, network: IpAddr, prefix: u8, mark: u32) -> bool {
-        let network = masked(network, prefix);
-        let before = self.routes.len();
-        self.routes.retain(|r| !(r.user && (r.network, r.prefix, r.mark) == (network, prefix, mark)));
-        self.routes.len() != before
+    pub fn del_route(&mut self, table: u32, network: IpAddr, prefix: u8, mark: u32) -> bool {
+        self.routes.del(table, network, prefix, mark)
     }
 
-    /// `ovs/route/show`.
-    pub fn show_routes(&self) -> String {
-        let mut rows: Vec<&RouteEntry> = self.routes.iter().collect();
-        rows.sort_by_key(|r| (r.user, r.network, r.prefix, r.mark));
-        let mut out = String::from("Route Table:\n");
-        for r in rows {
-            let who = if r.user { "User" } else { "Cached" };
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{who}: {}/{}", r.network, r.prefix);
-            if r.mark != 0 {
-                let _ = write!(out, " MARK {}", r.mark);
-            }
-            let _ = write!(out, " dev {}", r.device);
-            if let Some(gateway) = r.gateway {
-                let _ = write!(out, " GW {gateway}");
-            }
-            let _ = write!(out, " SRC {}", r.source);
-            out += if r.local { " local\n" } else { "\n" };
-        }
-        out
+    /// Every route: those of the tables local, main and default first.
+    pub fn routes(&self) -> Vec<&RouteEntry> {
+        self.routes.rows()
+    }
+
+    /// Every rule, as they are asked.
+    pub fn rules(&self) -> &[RouteRule] {
+        self.routes.rules()
+    }
+
+    /// Adds a rule; without a priority it is asked before those that there are, but for the first.
+    pub fn add_rule(&mut self, rule: RouteRule, priority: Option<u32>) {
+        let priority = priority.unwrap_or_else(|| self.routes.free_priority(rule.is_ipv6));
+        self.routes.add_rule(RouteRule { priority, ..rule });
+    }
+
+    /// Removes a user's first rule that is like `rule`, of any priority if none is given; false if there is none.
+    pub fn del_rule(&mut self, rule: &RouteRule, priority: Option<u32>) -> bool {
+        self.routes.del_rule(rule, priority)
     }
 
     /// Gives a device one more address, and routes to its network and itself.
     pub fn add_address(&mut self, device: &str, addr: IpAddr, prefix: u8) {
         self.addresses.entry(device.to_owned()).or_default().push((addr, prefix));
-        let (_, width) = bits(addr);
-        for (prefix, local) in [(prefix, false), (width, true)] {
+        for (prefix, table) in [(prefix, TABLE_MAIN), (width(addr), TABLE_LOCAL)] {
             let (device, source) = (device.to_owned(), Some(addr));
-            let new = NewRoute { network: addr, prefix, mark: 0, device, gateway: None, source };
-            if let Some(row) = new.row(&self.addresses) {
-                self.routes.retain(|r| r.user || (r.network, r.prefix) != (row.network, row.prefix));
-                self.routes.push(RouteEntry { local, ..row });
+            let new = NewRoute { table, network: addr, prefix, mark: 0, device, gateway: None, source };
+            if let Some(row) = new.row(&self.addresses, false) {
+                self.routes.add_system(row);
             }
         }
     }
 
-    /// Takes over the system's addresses and routes, those of `local` to addresses of this machine; true if anything
-    /// differs.
-    pub fn set_system(&mut self, addresses: Addresses, routes: Vec<NewRoute>, local: Vec<NewRoute>) -> bool {
-        let row = |new: NewRoute| new.row(&addresses);
-        let own = local.into_iter().filter_map(row).map(|row| RouteEntry { local: true, ..row });
-        let rows: Vec<RouteEntry> = routes.into_iter().filter_map(row).chain(own).collect();
-        let same = self.addresses == addresses && self.routes.iter().filter(|r| !r.user).eq(&rows);
-        if same {
-            return false;
-        }
+    /// Takes over the system's addresses, routes and rules; true if anything differs.
+    pub fn set_system(&mut self, addresses: Addresses, routes: Vec<NewRoute>, rules: &[RouteRule]) -> bool {
+        let rows = routes.into_iter().filter_map(|new| new.row(&addresses, false));
+        let differs = self.routes.set_system(rows, rules) | (self.addresses != addresses);
         self.addresses = addresses;
-        self.routes.retain(|r| r.user);
-        self.routes.extend(rows);
-        true
+        differs
     }
 
     /// Addresses of a device.
@@ -269,8 +212,8 @@ mod tests {
     }
 
     fn to(network: &str, prefix: u8, device: &str, gateway: Option<&str>, mark: u32) -> NewRoute {
-        let device = device.to_owned();
-        NewRoute { network: ip(network), prefix, mark, device, gateway: gateway.map(ip), source: None }
+        let (device, gateway) = (device.to_owned(), gateway.map(ip));
+        NewRoute { table: TABLE_MAIN, network: ip(network), prefix, mark, device, gateway, source: None }
     }
 
     #[test]
@@ -281,18 +224,24 @@ mod tests {
         assert!(!u.add_route(to("9.0.0.0", 8, "nope", None, 0)));
         assert!(u.add_route(to("10.1.0.0", 8, "br0", Some("1.1.2.1"), 0)));
         assert!(u.add_route(to("10.0.0.0", 8, "br0", Some("1.1.2.2"), 5)));
-        assert_eq!(u.lookup(ip("10.2.2.2"), 0).unwrap().gateway, Some(ip("1.1.2.1")));
-        assert_eq!(u.lookup(ip("10.2.2.2"), 5).unwrap().gateway, Some(ip("1.1.2.2")));
-        assert_eq!(u.lookup(ip("1.1.2.92"), 0).unwrap().source, ip("1.1.2.88"));
-        assert_eq!(u.lookup(ip("99.1.1.1"), 0), None);
-        assert_eq!(
-            u.show_routes(),
-            "Route Table:\nCached: 1.1.2.0/24 dev br0 SRC 1.1.2.88\nCached: 1.1.2.88/32 dev br0 SRC 1.1.2.88 local\n\
-             Cached: 2001:ca00::/24 dev br0 SRC 2001:cafe::88\n\
-             Cached: 2001:cafe::88/128 dev br0 SRC 2001:cafe::88 local\n\
-             User: 10.0.0.0/8 dev br0 GW 1.1.2.1 SRC 1.1.2.88\nUser: 10.0.0.0/8 MARK 5 dev br0 GW 1.1.2.2 SRC 1.1.2.88\n"
+        assert_eq!(u.lookup(ip("10.2.2.2"), 0, None).unwrap().gateway, Some(ip("1.1.2.1")));
+        assert_eq!(u.lookup(ip("10.2.2.2"), 5, None).unwrap().gateway, Some(ip("1.1.2.2")));
+        assert_eq!(u.lookup(ip("1.1.2.92"), 0, None).unwrap().source, ip("1.1.2.88"));
+        assert_eq!(u.lookup(ip("99.1.1.1"), 0, None), None);
+        let shown: Vec<String> =
+            u.routes().iter().map(|r| format!("{}/{} {}", r.network, r.prefix, r.mark)).collect();
+        let expected = [
+            "1.1.2.88/32 0",
+            "2001:cafe::88/128 0",
+            "1.1.2.0/24 0",
+            "2001:ca00::/24 0",
+            "10.0.0.0/8 0",
+            "10.0.0.0/8 5",
+        ];
+        assert_eq!(shown, expected);
+        assert!(
+            u.del_route(TABLE_MAIN, ip("10.0.0.0"), 8, 0) && !u.del_route(TABLE_MAIN, ip("10.0.0.0"), 8, 0)
         );
-        assert!(u.del_route(ip("10.0.0.0"), 8, 0) && !u.del_route(ip("10.0.0.0"), 8, 0));
     }
 
     #[test]
@@ -304,13 +253,18 @@ mod tests {
             to("0.0.0.0", 0, "br0", Some("1.1.2.1"), 0),
             to("::", 0, "br0", None, 0),
             to("3.0.0.0", 8, "none", None, 0),
+            to("4.0.0.0", 8, "br0", Some("fe80::1"), 0),
+            NewRoute { table: TABLE_LOCAL, ..to("1.1.2.88", 32, "br0", None, 0) },
         ];
-        let local = vec![to("1.1.2.88", 32, "br0", None, 0)];
-        assert!(u.set_system(addresses.clone(), routes.clone(), local.clone()));
-        assert!(!u.set_system(addresses, routes, local), "nothing new");
-        assert_eq!(u.lookup(ip("8.8.8.8"), 0).unwrap().source, ip("1.1.2.88"));
-        assert_eq!(u.lookup(ip("2002::1"), 0).unwrap().source, ip("2001:cafe::88"));
-        assert_eq!(u.show_routes().matches(" local").count(), 1);
+        assert!(u.set_system(addresses.clone(), routes.clone(), &[]));
+        assert!(!u.set_system(addresses, routes, &[]), "nothing new");
+        assert_eq!(u.lookup(ip("8.8.8.8"), 0, None).unwrap().source, ip("1.1.2.88"));
+        assert_eq!(u.lookup(ip("2002::1"), 0, None).unwrap().source, ip("2001:cafe::88"));
+        assert!(
+            u.lookup(ip("4.1.1.1"), 0, None).unwrap().source.is_ipv4(),
+            "by a gateway of the other family"
+        );
+        assert_eq!(u.routes().iter().filter(|r| r.is_local()).count(), 1);
     }
 
     #[test]

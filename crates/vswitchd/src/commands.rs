@@ -142,7 +142,7 @@ fn composed(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
 
 /// Routes to a dummy's new address and its network.
 fn address_added(engine: &Shared, args: &[&str]) -> String {
-    if let Some((addr, prefix)) = crate::underlay::network(args[1]) {
+    if let Some((addr, prefix)) = crate::routes::network(args[1]) {
         for plane in engine.borrow().planes() {
             plane.switch.change_underlay(|u| {
                 u.add_address(args[0], addr, prefix);

@@ -24,6 +24,7 @@ mod observe;
 mod openflow_io;
 mod options;
 mod pmd_commands;
+mod routes;
 mod rows;
 mod run;
 pub mod status;

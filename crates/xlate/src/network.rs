@@ -192,8 +192,8 @@ pub trait Memory {
     /// Keeps the state under an id, the same for equal states; `None` if there are too many.
     fn freeze(&self, state: Frozen) -> Option<u32>;
 
-    /// The way to a tunnel's other end, for packets with a mark.
-    fn route(&self, _dst: IpAddr, _mark: u32) -> Option<Route> {
+    /// The way to a tunnel's other end, for packets with a mark, and from `source` if that is set.
+    fn route(&self, _dst: IpAddr, _mark: u32, _source: Option<IpAddr>) -> Option<Route> {
         None
     }
 

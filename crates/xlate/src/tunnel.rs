@@ -259,6 +259,15 @@ impl Xlate<'_> {
         self.isolated(is_last, |x| x.out.actions.push(OdpAction::Drop(fault as u32)));
     }
 
+    /// The address that a tunnel's packets are from, if the tunnel says so.
+    fn own_address(&self, t: &Tunnel) -> Option<IpAddr> {
+        match t.local {
+            Some(Fixed::To(addr)) => Some(addr),
+            Some(Fixed::Flow) => Some(addresses(&self.flow).0),
+            None => None,
+        }
+    }
+
     /// Sends out of a tunnel port.
     pub(crate) fn send_to_tunnel(&mut self, t: &Tunnel, odp: OdpPort) {
         self.note(NodeKind::Detail, || "output to native tunnel".into());
@@ -271,7 +280,8 @@ impl Xlate<'_> {
             return self.leave_the_way_to_the_datapath(t, odp, key, remote);
         }
         let mark = t.egress_mark.unwrap_or(self.flow.pkt_mark());
-        let Some(route) = self.memory.route(remote, mark) else {
+        let own = self.own_address(t);
+        let Some(route) = self.memory.route(remote, mark, own.filter(|addr| !addr.is_unspecified())) else {
             return self.tunnel_fails(Fault::Route);
         };
         self.note(NodeKind::Detail, || format!("tunneling to {remote} via {}", route.device));
@@ -279,11 +289,7 @@ impl Xlate<'_> {
         let Some((index, bridge)) = network.bridge(&route.device) else {
             return self.tunnel_fails(Fault::Route);
         };
-        let source = match t.local {
-            Some(Fixed::To(addr)) => addr,
-            Some(Fixed::Flow) => addresses(&self.flow).0,
-            None => route.source,
-        };
+        let source = own.unwrap_or(route.source);
         let hop = route.gateway.unwrap_or(remote);
         let Some(eth_dst) = self.memory.neighbour(&route.device, hop) else {
             let asking = if hop.is_ipv4() { "ARP" } else { "ND" };
@@ -314,11 +320,7 @@ impl Xlate<'_> {
         mut key: TunnelKey,
         remote: IpAddr,
     ) {
-        let local = match t.local {
-            Some(Fixed::To(addr)) => Some(addr),
-            Some(Fixed::Flow) => Some(addresses(&self.flow).0),
-            None => None,
-        };
+        let local = self.own_address(t);
         match remote {
             IpAddr::V4(addr) => key.dst = addr.to_bits(),
             IpAddr::V6(addr) => key.ipv6_dst = addr.to_bits(),

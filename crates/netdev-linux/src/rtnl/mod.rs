@@ -9,7 +9,7 @@ mod table;
 mod watch;
 
 pub(crate) use link::{LinkChange, LinkInfo, Which};
-pub use route::{Address, Neighbour, Route, RouteTables, Routes};
+pub use route::{Address, Neighbour, Route, RouteRule, RouteTables, Routes};
 pub(crate) use table::Links;
 
 /// Called after any link appeared, changed or vanished, on the thread that follows links.

@@ -11,8 +11,8 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, Socket
 
 /// Notifications about links.
 const RTMGRP_LINK: u32 = 1;
-/// Notifications about neighbours, and addresses and routes of both families.
-const RTMGRP_ROUTES: u32 = 0x4 | 0x10 | 0x40 | 0x100 | 0x400;
+/// Notifications about neighbours, and addresses, routes and rules of both families.
+const RTMGRP_ROUTES: u32 = 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000;
 /// Bytes of one read: more than the kernel puts into one.
 const BUFFER: usize = 64 << 10;
 
@@ -33,7 +33,7 @@ impl RouteSocket {
         RouteSocket::open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, RTMGRP_LINK)
     }
 
-    /// A socket for notifications about addresses, routes and neighbours; non-blocking.
+    /// A socket for notifications about addresses, routes, rules and neighbours; non-blocking.
     pub(crate) fn for_routes() -> io::Result<RouteSocket> {
         RouteSocket::open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, RTMGRP_ROUTES)
     }
