@@ -2,6 +2,8 @@
 //!
 //! Where it sits: beside `table.rs`. Limits of zones and timeout policies are lists of their own there.
 
+use core::sync::atomic::Ordering;
+
 use crate::Conntrack;
 
 /// A number that a table is set to; `true` is 1.
@@ -24,11 +26,14 @@ pub enum Setting {
     MinFragIpv6,
     /// Fragments that may wait.
     MaxFrags,
+    /// Whether limits of zones are from a database. Nothing here depends on it: who set them notes it for those who come after,
+    /// who then know that limits which the database no longer has are to go.
+    LimitedByDatabase,
 }
 
 impl Setting {
     /// Every setting, in the order of their numbers, which begin at one.
-    pub const ALL: [Setting; 8] = [
+    pub const ALL: [Setting; 9] = [
         Setting::MaxConns,
         Setting::TcpSeqCheck,
         Setting::SweepMs,
@@ -37,6 +42,7 @@ impl Setting {
         Setting::MinFragIpv4,
         Setting::MinFragIpv6,
         Setting::MaxFrags,
+        Setting::LimitedByDatabase,
     ];
 
     /// The setting that says whether fragments of a family wait.
@@ -63,6 +69,7 @@ impl Conntrack {
             Setting::MinFragIpv4 => fragments.min_frag(false),
             Setting::MinFragIpv6 => fragments.min_frag(true),
             Setting::MaxFrags => fragments.max(),
+            Setting::LimitedByDatabase => self.limited_by_database.load(Ordering::Relaxed).into(),
         }
     }
 
@@ -79,6 +86,7 @@ impl Conntrack {
             Setting::MinFragIpv4 => return fragments.set_min_frag(false, value),
             Setting::MinFragIpv6 => return fragments.set_min_frag(true, value),
             Setting::MaxFrags => return fragments.set_max(value),
+            Setting::LimitedByDatabase => self.limited_by_database.store(is_on, Ordering::Relaxed),
         }
         true
     }
@@ -93,7 +101,8 @@ mod tests {
     fn every_setting_is_kept_apart_from_the_others() {
         let table = Conntrack::new(&Config::with_seed([1, 2])).unwrap();
         let mut expected = Setting::ALL.map(|s| table.setting(s));
-        for (n, (setting, value)) in Setting::ALL.into_iter().zip([7, 0, 500, 0, 0, 600, 700, 9]).enumerate()
+        for (n, (setting, value)) in
+            Setting::ALL.into_iter().zip([7, 0, 500, 0, 0, 600, 700, 9, 1]).enumerate()
         {
             assert_eq!(setting as usize, n + 1);
             assert!(expected[n] != value && table.set(setting, value), "{setting:?}");

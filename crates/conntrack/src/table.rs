@@ -52,6 +52,7 @@ pub struct Conntrack {
     policies: Vec<AtomicU32>,
     random: AtomicU64,
     tcp_seq_check: AtomicBool,
+    pub(crate) limited_by_database: AtomicBool,
 }
 
 /// A connection that was found, with its shard locked.
@@ -98,6 +99,7 @@ impl Conntrack {
             policies,
             random: AtomicU64::new(config.seed[0] ^ config.seed[1].rotate_left(32)),
             tcp_seq_check: AtomicBool::new(true),
+            limited_by_database: AtomicBool::new(false),
         })
     }
 

@@ -4,17 +4,17 @@
 //!
 //! A datapath knows timeouts by number. Zones that want the same share a number; `ct(commit)` names it.
 //!
-//! A datapath that outlives us has the policies of an earlier life: those that are wanted keep their numbers, because its flows
-//! name them.
+//! A datapath that outlives us has the policies and limits of an earlier life. Policies that are wanted keep their numbers,
+//! because its flows name them. Limits that are not wanted go if they were the database's; those of commands stay.
 //!
 //! Spec: ovs-vswitchd.conf.db(5), CT_Zone and CT_Timeout_Policy.
 
 use std::collections::BTreeMap;
 
-use conntrack::{MAX_TIMEOUT_POLICIES, TimeoutPolicy};
+use conntrack::{MAX_TIMEOUT_POLICIES, Setting, TimeoutPolicy};
 use dpif::{Tracking, TrackingError};
 
-use crate::config::{Timeouts, Zones};
+use crate::config::{Timeouts, Zone, Zones};
 
 /// What was set up in a datapath.
 #[derive(Default)]
@@ -37,7 +37,10 @@ impl Applied {
         }
         let mut policies = match self.policies.take() {
             Some(known) => known,
-            None => table.timeout_policies()?,
+            None => {
+                self.zones = limits_of_an_earlier_life(table)?;
+                table.timeout_policies()?
+            }
         };
         policies.remove(&0);
         self.limit(table, wanted)?;
@@ -61,6 +64,9 @@ impl Applied {
 
     /// Limits that the database had, or has, are its alone.
     fn limit(&self, table: &dyn Tracking, wanted: &Zones) -> Result<(), TrackingError> {
+        if self.zones.has_limits() != wanted.has_limits() {
+            table.set(Setting::LimitedByDatabase, wanted.has_limits().into())?;
+        }
         let default =
             (self.zones.default_limit != wanted.default_limit).then_some(wanted.default_limit.unwrap_or(0));
         let of_wanted = |zone: &u16| wanted.zones.get(zone).and_then(|zone| zone.limit);
@@ -73,6 +79,18 @@ impl Applied {
         }
         table.set_zone_limits(default, &zones)
     }
+}
+
+/// The limits that a datapath has out of the database, as an earlier life of ours has set them.
+fn limits_of_an_earlier_life(table: &dyn Tracking) -> Result<Zones, TrackingError> {
+    // A datapath that cannot say so has nobody's limits but those of commands.
+    if table.setting(Setting::LimitedByDatabase).unwrap_or(0) == 0 {
+        return Ok(Zones::default());
+    }
+    let known = table.zone_limits(&[])?;
+    let zone = |limit| Zone { limit: Some(limit), timeouts: None };
+    let zones = known.zones.into_iter().map(|z| (z.zone, zone(z.limit))).collect();
+    Ok(Zones { default_limit: Some(known.default).filter(|limit| *limit != 0), zones })
 }
 
 fn policy_of(timeouts: &Timeouts) -> TimeoutPolicy {
