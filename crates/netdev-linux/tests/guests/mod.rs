@@ -46,11 +46,11 @@ pub fn devices() -> LinuxDevices {
 
 /// Waits until something holds.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if holds() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{what}: not within five seconds");
+    panic!("{what}: not within half a minute");
 }
