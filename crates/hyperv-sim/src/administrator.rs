@@ -14,6 +14,7 @@ use switch_ext::NicId;
 use crate::fault::{Fault, goes_wrong};
 use crate::filter;
 use crate::processors::wait_until;
+use crate::requests;
 use crate::scenario::Place;
 use crate::world::{rule, with};
 
@@ -33,6 +34,8 @@ pub(crate) enum Plug {
 pub(crate) struct Port {
     pub kind: i32,
     pub name: String,
+    /// Only policies are tried on it: no adapter ever connects.
+    pub validates: bool,
     pub nics: BTreeMap<u16, (i32, String, [u8; 6], Plug)>,
 }
 
@@ -65,10 +68,16 @@ impl Administrator {
         self.over
     }
 
-    /// A packet may be sent to this adapter.
-    pub fn may_be_destination(&self, nic: NicId) -> bool {
+    /// An adapter's packets flow.
+    pub fn is_connected(&self, nic: NicId) -> bool {
         let plug = self.ports.get(&nic.port).and_then(|p| p.nics.get(&nic.index));
         plug.is_some_and(|(.., plug)| *plug == Plug::Connected)
+    }
+
+    /// A packet may be sent to this adapter; of a team's to each physical one (rule 46).
+    pub fn may_be_destination(&self, nic: NicId) -> bool {
+        let is_team = self.ports.get(&nic.port).is_some_and(|p| p.nics.len() > 2);
+        self.is_connected(nic) && !(is_team && nic.index == 0)
     }
 
     fn plug(&mut self, nic: NicId, to: Plug) {
@@ -115,20 +124,20 @@ fn counted(text: &str) -> IF_COUNTED_STRING {
     string
 }
 
-fn header(size: u16) -> NDIS_OBJECT_HEADER {
+pub(crate) fn header(size: u16) -> NDIS_OBJECT_HEADER {
     NDIS_OBJECT_HEADER { Type: NDIS_OBJECT_TYPE_DEFAULT, Revision: 1, Size: size }
 }
 
-fn port_parameters(id: u32, port: &Port) -> NDIS_SWITCH_PORT_PARAMETERS {
+pub(crate) fn port_parameters(id: u32, port: &Port) -> NDIS_SWITCH_PORT_PARAMETERS {
     // SAFETY: zeros are a valid value.
     let mut p: NDIS_SWITCH_PORT_PARAMETERS = unsafe { std::mem::zeroed() };
     p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PORT_PARAMETERS_REVISION_1);
-    (p.PortId, p.PortType) = (id, port.kind);
+    (p.PortId, p.PortType, p.IsValidationPort) = (id, port.kind, u8::from(port.validates));
     (p.PortName, p.PortFriendlyName) = (counted("{guid}"), counted(&port.name));
     p
 }
 
-fn nic_parameters(
+pub(crate) fn nic_parameters(
     nic: NicId,
     (kind, name, mac, plug): &(i32, String, [u8; 6], Plug),
 ) -> NDIS_SWITCH_NIC_PARAMETERS {
@@ -149,8 +158,16 @@ fn nic_parameters(
     p
 }
 
-/// Asks the driver, and through it whoever is below, to agree to a change.
-fn set<T>(oid: u32, buffer: &mut T) -> i32 {
+/// How far a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// The driver kept it.
+    Driver,
+    /// It was passed on.
+    Switch,
+}
+
+fn request_of(kind: i32) -> NDIS_OID_REQUEST {
     // SAFETY: zeros are a valid value.
     let mut request: NDIS_OID_REQUEST = unsafe { std::mem::zeroed() };
     request.Header = NDIS_OBJECT_HEADER {
@@ -158,14 +175,47 @@ fn set<T>(oid: u32, buffer: &mut T) -> i32 {
         Revision: 1,
         Size: NDIS_SIZEOF_OID_REQUEST_REVISION_1,
     };
-    request.RequestType = NdisRequestSetInformation;
-    request.DATA.Set.Oid = oid;
-    request.DATA.Set.InformationBuffer = ptr::from_mut(buffer).cast();
-    request.DATA.Set.InformationBufferLength = size_of::<T>() as u32;
-    let before = bytes_of(buffer);
-    let status = filter::request(&mut request);
-    rule(bytes_of(buffer) == before, "the parameters of a request were changed (rule 26)");
+    request.RequestType = kind;
+    request
+}
+
+/// Gives a request to the driver: its status, and how far it came.
+fn send(request: &mut NDIS_OID_REQUEST) -> (i32, Reached) {
+    let status = filter::request(request);
     let forwarded = with(|w| w.module.request_forwarded);
+    (status, if forwarded { Reached::Switch } else { Reached::Driver })
+}
+
+/// A set of the first `len` of some bytes.
+pub(crate) fn set_bytes(oid: u32, bytes: &mut [u8], len: usize) -> (i32, Reached) {
+    let mut request = request_of(NdisRequestSetInformation);
+    request.DATA.Set.Oid = oid;
+    request.DATA.Set.InformationBuffer = bytes.as_mut_ptr().cast();
+    request.DATA.Set.InformationBufferLength = len as u32;
+    let before = bytes.to_vec();
+    let answer = send(&mut request);
+    rule(bytes == before, "the parameters of a request were changed (rule 26)");
+    answer
+}
+
+/// A method on some bytes: its status, what was written, and how far it came.
+pub(crate) fn method(oid: u32, bytes: &mut [u8]) -> (i32, u32, Reached) {
+    let mut request = request_of(NdisRequestMethod);
+    request.DATA.Method.Oid = oid;
+    request.DATA.Method.InformationBuffer = bytes.as_mut_ptr().cast();
+    request.DATA.Method.InputBufferLength = bytes.len() as u32;
+    request.DATA.Method.OutputBufferLength = bytes.len() as u32;
+    let (status, reached) = send(&mut request);
+    // SAFETY: a method's data.
+    (status, unsafe { request.DATA.Method.BytesWritten }, reached)
+}
+
+/// Asks the driver, and through it whoever is below, to agree to a change.
+fn set<T>(oid: u32, parameters: &T) -> i32 {
+    let mut bytes = bytes_of(parameters);
+    let len = bytes.len();
+    let (status, reached) = set_bytes(oid, &mut bytes, len);
+    let forwarded = reached == Reached::Switch;
     let must = !matches!(
         oid,
         OID_SWITCH_PORT_CREATE
@@ -191,13 +241,22 @@ fn tell(oid: u32, nic: NicId, what: &(i32, String, [u8; 6], Plug), refused: &str
     if withheld {
         return take_effect(oid, nic);
     }
-    rule(set(oid, &mut nic_parameters(nic, what)) == NDIS_STATUS_SUCCESS, refused);
+    rule(set(oid, &nic_parameters(nic, what)) == NDIS_STATUS_SUCCESS, refused);
 }
 
 /// PORT_CREATE; true if everybody agreed.
 pub(crate) fn create_port(id: u32, kind: i32, name: &str) -> bool {
-    let port = Port { kind, name: name.into(), nics: BTreeMap::new() };
-    let ok = set(OID_SWITCH_PORT_CREATE, &mut port_parameters(id, &port)) == NDIS_STATUS_SUCCESS;
+    add_port(id, Port { kind, name: name.into(), validates: false, nics: BTreeMap::new() })
+}
+
+/// PORT_CREATE of a validation port (rule 37); true if everybody agreed.
+pub(crate) fn create_validation_port(id: u32, name: &str) -> bool {
+    let kind = NdisSwitchPortTypeSynthetic;
+    add_port(id, Port { kind, name: name.into(), validates: true, nics: BTreeMap::new() })
+}
+
+fn add_port(id: u32, port: Port) -> bool {
+    let ok = set(OID_SWITCH_PORT_CREATE, &port_parameters(id, &port)) == NDIS_STATUS_SUCCESS;
     if ok {
         with(|w| w.administrator.as_mut().expect("running").ports.insert(id, port));
     }
@@ -207,7 +266,7 @@ pub(crate) fn create_port(id: u32, kind: i32, name: &str) -> bool {
 /// NIC_CREATE and NIC_CONNECT; true if everybody agreed.
 pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
     let mut what = (kind, name.to_owned(), mac, Plug::Created);
-    if set(OID_SWITCH_NIC_CREATE, &mut nic_parameters(nic, &what)) != NDIS_STATUS_SUCCESS {
+    if set(OID_SWITCH_NIC_CREATE, &nic_parameters(nic, &what)) != NDIS_STATUS_SUCCESS {
         return false;
     }
     with(|w| {
@@ -228,7 +287,7 @@ pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
 pub(crate) fn has_always_been(place: &Place<'_>, mac: [u8; 6]) {
     let nic = (place.nic_kind, place.name.to_owned(), mac, Plug::Connected);
     let nics = [(place.index, nic)].into();
-    let port = Port { kind: place.port_kind, name: place.name.into(), nics };
+    let port = Port { kind: place.port_kind, name: place.name.into(), validates: false, nics };
     with(|w| w.administrator.as_mut().expect("running").ports.insert(place.port, port));
 }
 
@@ -254,7 +313,7 @@ pub(crate) fn delete_port(id: u32) {
     let port = with(|w| w.administrator.as_ref().expect("running").ports[&id].clone());
     for oid in [OID_SWITCH_PORT_TEARDOWN, OID_SWITCH_PORT_DELETE] {
         rule(
-            set(oid, &mut port_parameters(id, &port)) == NDIS_STATUS_SUCCESS,
+            set(oid, &port_parameters(id, &port)) == NDIS_STATUS_SUCCESS,
             "a port cannot be deleted (rule 25)",
         );
     }
@@ -263,30 +322,14 @@ pub(crate) fn delete_port(id: u32) {
 
 /// NIC_REQUEST with a request of `oid` to the physical adapter in it; the status, and what was written.
 pub(crate) fn nic_request(oid: u32) -> (i32, u32) {
-    // SAFETY: zeros are a valid value of all three.
-    let (mut inner, mut outer, mut request): (
-        NDIS_OID_REQUEST,
-        NDIS_SWITCH_NIC_OID_REQUEST,
-        NDIS_OID_REQUEST,
-    ) = unsafe { std::mem::zeroed() };
-    let header_of_request = NDIS_OBJECT_HEADER {
-        Type: NDIS_OBJECT_TYPE_OID_REQUEST,
-        Revision: 1,
-        Size: NDIS_SIZEOF_OID_REQUEST_REVISION_1,
-    };
-    inner.Header = header_of_request;
-    inner.RequestType = NdisRequestMethod;
+    let mut inner = request_of(NdisRequestMethod);
     inner.DATA.Method.Oid = oid;
+    // SAFETY: zeros are a valid value.
+    let mut outer: NDIS_SWITCH_NIC_OID_REQUEST = unsafe { std::mem::zeroed() };
     outer.Header = header(NDIS_SIZEOF_NDIS_SWITCH_NIC_OID_REQUEST_REVISION_1);
     outer.OidRequest = &mut inner;
-    request.Header = header_of_request;
-    request.RequestType = NdisRequestMethod;
-    request.DATA.Method.Oid = OID_SWITCH_NIC_REQUEST;
-    request.DATA.Method.InformationBuffer = ptr::from_mut(&mut outer).cast();
-    request.DATA.Method.InputBufferLength = size_of::<NDIS_SWITCH_NIC_OID_REQUEST>() as u32;
-    let status = filter::request(&mut request);
-    // SAFETY: a method's data.
-    (status, unsafe { request.DATA.Method.BytesWritten })
+    let (status, written, _) = method(OID_SWITCH_NIC_REQUEST, &mut bytes_of(&outer));
+    (status, written)
 }
 
 /// PORT_PROPERTY_ADD of a VLAN; the status.
@@ -295,7 +338,7 @@ pub(crate) fn add_vlan_policy(port: u32) -> i32 {
     let mut p: NDIS_SWITCH_PORT_PROPERTY_PARAMETERS = unsafe { std::mem::zeroed() };
     p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_PARAMETERS_REVISION_1);
     (p.PortId, p.PropertyType) = (port, NdisSwitchPortPropertyTypeVlan);
-    set(OID_SWITCH_PORT_PROPERTY_ADD, &mut p)
+    set(OID_SWITCH_PORT_PROPERTY_ADD, &p)
 }
 
 /// NIC_CONNECT and NIC_DISCONNECT have come through to the switch.
@@ -321,24 +364,44 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
         match (*request).RequestType {
             NdisRequestQueryInformation => answer_query(request, data.Oid),
             NdisRequestSetInformation => {
-                if matches!(data.Oid, OID_SWITCH_NIC_CONNECT | OID_SWITCH_NIC_DISCONNECT) {
+                let is_whole = is_whole(&data);
+                if is_whole && matches!(data.Oid, OID_SWITCH_NIC_CONNECT | OID_SWITCH_NIC_DISCONNECT) {
                     let p = &*data.InformationBuffer.cast::<NDIS_SWITCH_NIC_PARAMETERS>();
                     take_effect(data.Oid, NicId { port: p.PortId, index: p.NicIndex });
                 }
                 let create = matches!(data.Oid, OID_SWITCH_PORT_CREATE | OID_SWITCH_NIC_CREATE);
                 // Somebody below may refuse.
-                if create && with(|w| w.random.once_in(10)) {
+                if is_whole && create && with(|w| w.random.once_in(10)) {
                     NDIS_STATUS_DATA_NOT_ACCEPTED
                 } else {
                     NDIS_STATUS_SUCCESS
                 }
             }
             _ => {
-                (*request).DATA.Method.BytesWritten = METHOD_WRITES;
+                let data = &mut (*request).DATA.Method;
+                data.BytesWritten = match data.Oid {
+                    OID_SWITCH_NIC_SAVE => requests::answer_save(data.InformationBuffer.cast()),
+                    _ => METHOD_WRITES,
+                };
                 NDIS_STATUS_SUCCESS
             }
         }
     }
+}
+
+/// The request has the parameters of a port or an adapter.
+unsafe fn is_whole(data: &REQUEST_SET) -> bool {
+    let bytes = data.InformationBuffer.cast::<u8>();
+    // SAFETY: the request's buffer has as many bytes as it says.
+    let (kind, size) = unsafe {
+        if data.InformationBufferLength < 4 {
+            return false;
+        }
+        (*bytes, u16::from_le_bytes([*bytes.add(2), *bytes.add(3)]))
+    };
+    kind == NDIS_OBJECT_TYPE_DEFAULT
+        && size >= NDIS_SIZEOF_NDIS_SWITCH_PORT_PARAMETERS_REVISION_1
+        && data.InformationBufferLength >= u32::from(size)
 }
 
 unsafe fn answer_query(request: *mut NDIS_OID_REQUEST, oid: u32) -> i32 {
@@ -384,7 +447,7 @@ unsafe fn answer_query(request: *mut NDIS_OID_REQUEST, oid: u32) -> i32 {
     NDIS_STATUS_SUCCESS
 }
 
-fn bytes_of<T>(value: &T) -> Vec<u8> {
+pub(crate) fn bytes_of<T>(value: &T) -> Vec<u8> {
     // SAFETY: a structure without gaps that were never written: they are zero, for all began as zeros.
     unsafe { std::slice::from_raw_parts(ptr::from_ref(value).cast(), size_of::<T>()) }.to_vec()
 }

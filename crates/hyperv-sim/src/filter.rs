@@ -46,6 +46,10 @@ pub(crate) struct Module {
     pub request_forwarded: bool,
     /// Number of the request whose cancelling the driver passed on last.
     pub cancelled: usize,
+    /// What is attached to is no switch.
+    pub is_elsewhere: bool,
+    /// An extension below has given what it saves of an adapter.
+    pub has_saved: bool,
     /// What NdisFNetPnPEvent returned last.
     pub event_status: i32,
     /// Calls with packets that are inside the driver.
@@ -74,8 +78,28 @@ pub(crate) fn is_filter(filter: NDIS_HANDLE, what: &str) {
     }
 }
 
+/// FilterAttach to what is no switch of Hyper-V: to another medium, or to a stack that has no such functions.
+pub(crate) fn attach_elsewhere() {
+    const WAN: i32 = 3;
+    with(|w| w.module.is_elsewhere = true);
+    let [no_switch, other_medium] = [NdisMedium802_3, WAN].map(attach_to);
+    with(|w| w.module.is_elsewhere = false);
+    let short = with(|w| w.fail_one_in != 0);
+    let is_refused = |status, expected| status == expected || short && status == NDIS_STATUS_RESOURCES;
+    rule(
+        is_refused(no_switch, NDIS_STATUS_NOT_SUPPORTED)
+            && is_refused(other_medium, NDIS_STATUS_UNSUPPORTED_MEDIA),
+        "the extension attaches to what is no switch (rule 79)",
+    );
+}
+
 /// FilterAttach; true if it succeeded.
 pub(crate) fn attach() -> bool {
+    attach_to(NdisMedium802_3) == NDIS_STATUS_SUCCESS
+}
+
+/// FilterAttach to a stack of some medium; its status.
+fn attach_to(medium: i32) -> NDIS_STATUS {
     let (filter, switch) = (handle(), handle());
     let driver_context = with(|w| {
         w.module.stage = Stage::Attaching;
@@ -89,6 +113,7 @@ pub(crate) fn attach() -> bool {
         Revision: 4,
         Size: NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_4,
     };
+    parameters.MiniportMediaType = medium;
     let f = callbacks().AttachHandler.expect("checked at registration");
     // SAFETY: called at PASSIVE_LEVEL with parameters that live for the call.
     let status = unsafe { f(filter as NDIS_HANDLE, driver_context as NDIS_HANDLE, &mut parameters) };
@@ -100,7 +125,7 @@ pub(crate) fn attach() -> bool {
             w.module.context = 0;
         }
     });
-    ok
+    status
 }
 
 /// FilterRestart; true if it succeeded.

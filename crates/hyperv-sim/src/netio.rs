@@ -54,6 +54,8 @@ type Routine = unsafe extern "win64" fn(*mut c_void, NDIS_HANDLE);
 pub(crate) struct Net {
     /// Addresses, and the ports of the host's adapters that have them.
     pub addresses: Vec<(IpAddr, u32)>,
+    /// Ports whose adapters have or had one.
+    had_addresses: BTreeSet<u32>,
     pub routes: Vec<Route>,
     /// Neighbours that answer.
     pub neighbours: BTreeMap<IpAddr, [u8; 6]>,
@@ -103,6 +105,7 @@ fn luid_of(port: u32) -> u64 {
 pub(crate) fn change(f: impl FnOnce(&mut Net)) {
     let all: Vec<_> = with(|w| {
         f(&mut w.net);
+        w.net.had_addresses.extend(w.net.addresses.iter().map(|(_, port)| *port));
         w.net.known.clear();
         w.net.notifying += 1;
         let is_told = w.guests.is_empty() || w.fault != Some(Fault::KeepTheHostsChanges);
@@ -166,8 +169,15 @@ fn fill(w: &World, row: &mut MIB_IPNET_ROW2) -> i32 {
         !is_local || scope == row.InterfaceIndex,
         "a neighbour on one link is asked for without saying which",
     );
-    let on_link = w.net.addresses.iter().any(|(_, port)| luid_of(*port) == row.InterfaceLuid);
-    rule(on_link, "a neighbour is asked for on an interface that has no address");
+    let is_meant = |port: &u32| luid_of(*port) == row.InterfaceLuid;
+    rule(
+        w.net.had_addresses.iter().any(is_meant),
+        "a neighbour is asked for on an interface that never had an address",
+    );
+    if !w.net.addresses.iter().any(|(_, port)| is_meant(port)) {
+        // Its adapter was removed a moment ago.
+        return STATUS_NOT_FOUND;
+    }
     match w.net.neighbours.get(&hop).filter(|_| w.net.known.contains(&hop)) {
         Some(mac) => {
             row.PhysicalAddress[..6].copy_from_slice(mac);

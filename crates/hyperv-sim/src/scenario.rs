@@ -22,6 +22,7 @@ use crate::filter;
 use crate::guest::Guest;
 use crate::netio::{self, Route};
 use crate::processors::{self, wait_until};
+use crate::requests;
 use crate::user_space::UserSpace;
 use crate::world::{self, Counts, Driver, Random, World, rule, with};
 
@@ -112,7 +113,7 @@ pub(crate) struct Place<'a> {
     pub nic_kind: i32,
 }
 
-const PLACES: [Place<'static>; 4] = [
+const PLACES: [Place<'static>; 5] = [
     Place {
         name: "vm1",
         port: 11,
@@ -141,7 +142,20 @@ const PLACES: [Place<'static>; 4] = [
         index: 0,
         nic_kind: NdisSwitchNicTypeInternal,
     },
+    Place {
+        name: "Ethernet1",
+        port: 1,
+        port_kind: NdisSwitchPortTypeExternal,
+        index: 2,
+        nic_kind: NdisSwitchNicTypeExternal,
+    },
 ];
+
+/// The adapters of a run. Where a tunnel joins hypervisors there is one way out.
+fn places() -> &'static [Place<'static>] {
+    let away = with(|w| usize::from(w.far.is_some()));
+    &PLACES[..PLACES.len() - away]
+}
 
 /// What a run's bridge does beside learning: nothing; track connections; change every packet.
 const RULES: [&[&str]; 4] = [
@@ -154,6 +168,8 @@ const RULES: [&[&str]; 4] = [
 /// Where the host's own adapter is, and the wire.
 const HOST: usize = 3;
 const WIRE: usize = 2;
+/// A port to which no adapter connects.
+const VALIDATION_PORT: u32 = 20;
 
 fn mac_of(place: usize) -> [u8; 6] {
     [2, 0, 0, 0, 0, place as u8 + 1]
@@ -203,10 +219,13 @@ fn plug_place(n: usize) {
     plug(&PLACES[n], mac_of(n));
 }
 
-/// Makes a port with its adapters; the one with an index of its own is behind the switch's.
+/// Makes an adapter with its port, if that is not there. One with an index of its own is behind the switch's, beside others.
 pub(crate) fn plug(place: &Place<'_>, mac: [u8; 6]) {
-    insist(|| create_port(place.port, place.port_kind, place.name));
-    if place.index != 0 {
+    let is_new = with(|w| !w.administrator.as_ref().expect("running").ports.contains_key(&place.port));
+    if is_new {
+        insist(|| create_port(place.port, place.port_kind, place.name));
+    }
+    if is_new && place.index != 0 {
         let own = NicId { port: place.port, index: 0 };
         insist(|| plug_in(own, place.nic_kind, "switch", [0; 6]));
     }
@@ -216,10 +235,13 @@ pub(crate) fn plug(place: &Place<'_>, mac: [u8; 6]) {
 fn unplug_place(n: usize) {
     let place = &PLACES[n];
     unplug(nic_of(place));
-    if place.index != 0 {
+    let left = with(|w| w.administrator.as_ref().expect("running").ports[&place.port].nics.len());
+    if place.index != 0 && left == 1 {
         unplug(NicId { port: place.port, index: 0 });
     }
-    delete_port(place.port);
+    if place.index == 0 || left == 1 {
+        delete_port(place.port);
+    }
 }
 
 /// All guests have done what they wanted, or the time is over.
@@ -263,7 +285,7 @@ fn script() {
         (0..2).for_each(plug_place);
     }
     filter::activate();
-    for n in 2..PLACES.len() {
+    for n in 2..places().len() {
         plug_place(n);
     }
     converse();
@@ -272,8 +294,9 @@ fn script() {
 }
 
 fn make_guests() {
+    let places = places();
     with(|w| {
-        for (n, place) in PLACES.iter().enumerate() {
+        for (n, place) in places.iter().enumerate() {
             let external = place.nic_kind == NdisSwitchNicTypeExternal;
             let mut guest = Guest::new(n as u8 + 1, place.name, nic_of(place), external);
             guest.is_connected = true;
@@ -289,7 +312,7 @@ fn converse() {
     // Whoever begins to listen hears of the adapters that are there: only machines' are new ports.
     let is_machine =
         |p: &Place<'_>| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);
-    let unbound = PLACES.iter().map(|p| (if is_machine(p) { cmd::NEW } else { cmd::SET }, p.name));
+    let unbound = places().iter().map(|p| (if is_machine(p) { cmd::NEW } else { cmd::SET }, p.name));
     let (mut told, mut there) = (user_space.events(), unbound.collect::<Vec<_>>());
     told.sort();
     there.sort();
@@ -298,10 +321,10 @@ fn converse() {
         w.vlan = w.random.once_in(2).then_some(5);
         w.vlan
     });
-    for place in &PLACES {
+    for place in places() {
         rule(user_space.add_port(place.name, vlan), "an adapter that is there cannot be added to the bridge");
     }
-    let named: Vec<(u8, &str)> = PLACES.iter().map(|p| (cmd::NEW, p.name)).collect();
+    let named: Vec<(u8, &str)> = places().iter().map(|p| (cmd::NEW, p.name)).collect();
     let told = user_space.events();
     rule(told.iter().map(|(c, n)| (*c, n.as_str())).eq(named), "new ports are not told as they came");
     rule(user_space.add_tunnel(vlan), "a tunnel's port is refused");
@@ -327,6 +350,7 @@ fn converse() {
     traffic(0, 1);
     traffic(2, 0);
     traffic(3, 2);
+    traffic(0, places().len() - 1);
     wait_for_guests();
     let reached = with(|w| w.counts.tcp_bytes);
     rule(reached > 0, "nothing was carried");
@@ -334,6 +358,9 @@ fn converse() {
         traffic(1, WIRE);
         traffic(0, 2);
         crate::harass::harass(40);
+        requests::odd(nic_of(&PLACES[0]));
+        requests::try_policies(VALIDATION_PORT, PLACES[0].name);
+        rule(user_space.events().is_empty(), "user space is told of what is not so (rules 21, 37)");
         upheaval::stir(&user_space);
         traffic(2, 0);
     }
@@ -346,8 +373,9 @@ fn lose_the_switch(user_space: &UserSpace) {
     with(|w| w.fail_one_in = 0);
     let ports = user_space.ports();
     let tunnels = with(|w| usize::from(w.far.is_some()));
-    rule(ports.len() == PLACES.len() + tunnels, &format!("ports are missing: {ports:?}"));
+    rule(ports.len() == places().len() + tunnels, &format!("ports are missing: {ports:?}"));
     upheaval::detach_under_traffic();
+    filter::attach_elsewhere();
     let answer = user_space.ask_for_the_datapath();
     rule(
         answer == Err(Failure::Status(STATUS_DEVICE_NOT_READY)),

@@ -169,6 +169,8 @@ functions! {
             p.source = source;
             Ok(())
         });
+        let is_connected = with(|w| w.administrator.as_ref().is_some_and(|a| a.is_connected(source)));
+        rule(is_connected, "the source of a packet is no connected adapter (rule 41)");
         let word = &mut (*list).NetBufferListInfo[SwitchForwardingDetail];
         *word = *word & !0xff_ffff_0000 | (port as usize & 0xffff) << 16 | usize::from(nic) << 32;
         NDIS_STATUS_SUCCESS
@@ -303,6 +305,9 @@ exports! {
         at_most(DISPATCH_LEVEL, "NdisFGetOptionalSwitchHandlers");
         is_filter(filter, "NdisFGetOptionalSwitchHandlers");
         rule(with(|w| w.module.stage == Stage::Attaching), "switch handlers outside FilterAttach (rule 2)");
+        if with(|w| w.module.is_elsewhere) {
+            return NDIS_STATUS_NOT_SUPPORTED;
+        }
         let h = &mut *handlers;
         rule(
             h.Header.Type == NDIS_OBJECT_TYPE_SWITCH_OPTIONAL_HANDLERS && h.Header.Revision == 1 && h.Header.Size == 0x70,

@@ -338,6 +338,18 @@ layouts! {
         PropertyBufferOffset = 56,
         Reserved = 60
     }
+    NDIS_SWITCH_NIC_SAVE_STATE (size 572, align 4) {
+        Header = 0,
+        Flags = 4,
+        PortId = 8,
+        NicIndex = 12,
+        ExtensionId = 16,
+        ExtensionFriendlyName = 32,
+        FeatureClassId = 548,
+        SaveDataSize = 564,
+        SaveDataOffset = 566,
+        SaveDataSizeOverflow = 568
+    }
     IO_STATUS_BLOCK (size 16, align 8) {
         Status = 0,
         Information = 8

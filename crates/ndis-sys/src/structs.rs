@@ -572,6 +572,22 @@ pub struct NDIS_SWITCH_PORT_PROPERTY_PARAMETERS {
     pub Reserved: u32,
 }
 
+/// What an extension saves of an adapter.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NDIS_SWITCH_NIC_SAVE_STATE {
+    pub Header: NDIS_OBJECT_HEADER,
+    pub Flags: u32,
+    pub PortId: u32,
+    pub NicIndex: u16,
+    pub ExtensionId: GUID,
+    pub ExtensionFriendlyName: IF_COUNTED_STRING,
+    pub FeatureClassId: GUID,
+    pub SaveDataSize: u16,
+    pub SaveDataOffset: u16,
+    pub SaveDataSizeOverflow: u32,
+}
+
 /// How a request ended.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -83,14 +83,14 @@ impl<P: Platform> Frame<P> {
         Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN, lacks_ip_sum, finished }
     }
 
-    /// A frame of a packet in hand.
-    pub(crate) fn of_view(block: P::Block, view: P::View, origin: u16) -> Frame<P> {
+    /// A frame of a packet in hand, with its first bytes; `None` if they cannot be read for want of memory. What is beside the
+    /// frame has to be put into them.
+    pub(crate) fn of_view(block: P::Block, view: P::View, origin: u16) -> Option<Frame<P>> {
         let len = u32::try_from(view.len()).unwrap_or(0);
         let mut frame = Frame { origin, ..Frame::empty(block) };
         frame.rest = Some(Rest { view, skip: 0, len });
-        // The first bytes fit: a block has room for them by the platform's promise.
-        let _ = frame.pull_up(HEADER_BYTES);
-        frame
+        // They fit: a block has room for them by the platform's promise.
+        frame.pull_up(HEADER_BYTES).then_some(frame)
     }
 
     fn range(&self) -> Range<usize> {

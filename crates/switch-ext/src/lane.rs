@@ -152,15 +152,16 @@ impl<P: Platform> Hand<P> {
     /// Puts one frame of the last packet into the batch.
     fn take_frame(&mut self, pass: &Pass<'_, P>, origin: u16, index: u16, number: OdpPort, external: bool) {
         let Some(held) = self.held.last_mut() else { return };
-        let Some((view, block)) = pass.platform.view(&held.nbl, index).zip(pass.platform.block()) else {
+        let read =
+            pass.platform.view(&held.nbl, index).zip(pass.platform.block()).and_then(|(view, block)| {
+                pass.ports.count_rx(held.facts.source, view.len() as u64);
+                held.view = (held.facts.frames == 1).then(|| view.clone());
+                Frame::of_view(block, view, origin)
+            });
+        let Some(mut frame) = read else {
             held.end = End::NoMemory;
             return pass.datapath.count_drops(DropReason::NoMemory, 1);
         };
-        pass.ports.count_rx(held.facts.source, view.len() as u64);
-        if held.facts.frames == 1 {
-            held.view = Some(view.clone());
-        }
-        let mut frame = Frame::of_view(block, view, origin);
         if !external {
             frame.lacks_ip_sum = held.facts.info.wants_ip_checksum();
             held.offload = held.facts.info.offload_to_do(l4_offset(frame.head()));
@@ -198,7 +199,8 @@ impl<P: Platform> Hand<P> {
             packet = rest;
         }
         let nbl = pass.platform.assemble(&mut self.pieces, None, Info::default())?;
-        let Some((view, block)) = pass.platform.view(&nbl, 0).zip(pass.platform.block()) else {
+        let read = pass.platform.view(&nbl, 0).zip(pass.platform.block());
+        let Some(frame) = read.and_then(|(view, block)| Frame::of_view(block, view, 0)) else {
             pass.platform.free(nbl);
             return None;
         };
@@ -208,7 +210,7 @@ impl<P: Platform> Hand<P> {
         let (offload, end, from) = (Offload::default(), End::Dropped, From::UserSpace);
         let (lacks_length, copies) = (false, Group::default());
         self.held.push(Held { nbl, from, view: None, facts, offload, lacks_length, end, copies });
-        Some(Frame::of_view(block, view, 0))
+        Some(frame)
     }
 
     /// Puts every packet in hand into the plan.

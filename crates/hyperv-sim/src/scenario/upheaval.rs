@@ -8,14 +8,16 @@ use odp::netlink::ids::cmd;
 use switch_ext::NicId;
 
 use super::{
-    HOST, PLACES, WIRE, detach_under_way, insist, mac_of, nic_of, plug_place, replace_the_router,
-    unplug_place,
+    HOST, PLACES, WIRE, detach_under_way, give_the_host_its_network, insist, mac_of, nic_of, places,
+    plug_place, replace_the_router, unplug_place,
 };
 use crate::administrator::{plug_in, sleep, unplug};
 use crate::filter;
 use crate::guest::Guest;
 use crate::ledger::{Owner, PacketRecord};
+use crate::netio;
 use crate::processors::wait_until;
+use crate::requests;
 use crate::user_space::UserSpace;
 use crate::world::{rule, with};
 
@@ -27,8 +29,11 @@ const MACHINES: [usize; 2] = [0, 1];
 enum Upheaval {
     /// The extension is paused for a while.
     Pause,
-    /// A machine is removed with its port, and comes back.
+    /// An adapter is removed, with its port if it is the last there, and comes back: a machine's, a physical one or the
+    /// host's.
     Remove,
+    /// A machine is saved, leaves, and comes back as one that was migrated.
+    Migrate,
     /// A machine is started anew: its adapter goes and comes, its port stays.
     Reboot,
     /// The way to the other hypervisor changes.
@@ -37,7 +42,8 @@ enum Upheaval {
 
 /// Everything that may happen happens, in an order of the seed's.
 pub(super) fn stir(user_space: &UserSpace) {
-    let mut left = vec![Upheaval::Pause, Upheaval::Remove, Upheaval::Reboot, Upheaval::Reroute];
+    let mut left =
+        vec![Upheaval::Pause, Upheaval::Remove, Upheaval::Migrate, Upheaval::Reboot, Upheaval::Reroute];
     while !left.is_empty() {
         let (next, machine) = with(|w| {
             let next = left.swap_remove(w.random.below(left.len()));
@@ -51,9 +57,18 @@ pub(super) fn stir(user_space: &UserSpace) {
                 insist(filter::restart);
             }
             Upheaval::Remove => {
+                let place = with(|w| w.random.next() as usize) % places().len();
+                hot_remove(place);
+                sleep(50);
+                plug_again(place);
+                check_events(user_space, place);
+            }
+            Upheaval::Migrate => {
+                let saved = requests::save(nic_of(&PLACES[machine]));
                 hot_remove(machine);
                 sleep(50);
-                plug_place(machine);
+                requests::restore(&saved);
+                plug_again(machine);
                 check_events(user_space, machine);
             }
             Upheaval::Reboot => {
@@ -96,9 +111,27 @@ fn peer_of(machine: usize) -> usize {
     })
 }
 
-fn hot_remove(machine: usize) {
-    wait_for_traffic(machine, peer_of(machine), concerns(nic_of(&PLACES[machine])));
-    unplug_place(machine);
+fn hot_remove(place: usize) {
+    let (a, b, through) = match place {
+        // What machines of two hypervisors say goes through both, and only on the wire can it be seen.
+        HOST | WIRE if with(|w| w.far.is_some()) => (0, WIRE, WIRE),
+        HOST | WIRE => (place, 0, place),
+        _ if MACHINES.contains(&place) => (place, peer_of(place), place),
+        _ => (place, 1, place),
+    };
+    wait_for_traffic(a, b, concerns(nic_of(&PLACES[through])));
+    unplug_place(place);
+    if place == HOST {
+        // With its adapter the host's addresses and routes are gone.
+        netio::change(|net| (net.addresses, net.routes) = (Vec::new(), Vec::new()));
+    }
+}
+
+fn plug_again(place: usize) {
+    plug_place(place);
+    if place == HOST {
+        give_the_host_its_network();
+    }
 }
 
 fn reboot(machine: usize) {
