@@ -78,6 +78,19 @@ impl Edit {
     }
 }
 
+/// A connection that another has announced, as it is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// Its packets' tuple; any source port.
+    pub tuple: Tuple,
+    /// The original direction of the one that announced it.
+    pub parent: Tuple,
+    /// The mark that it will have.
+    pub mark: u32,
+    /// The label that it will have.
+    pub label: u128,
+}
+
 /// A connection that was announced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
@@ -240,6 +253,16 @@ impl Algs {
     #[inline(never)]
     fn find_expected(&self, t: &Tuple, now_ms: u64) -> Option<Expected> {
         self.table.lock().expected.iter().find(|e| e.is(t, now_ms)).copied()
+    }
+
+    /// The first expected connection from place `at` on, and the next place.
+    #[inline(never)]
+    pub fn nth_expected(&self, at: usize, now_ms: u64) -> Option<(Expectation, usize)> {
+        let table = self.table.lock();
+        let mut rest = (at..).zip(table.expected.get(at..)?);
+        let (at, e) = rest.find(|(_, e)| e.expires > now_ms)?;
+        let Expected { tuple, parent, mark, label, .. } = *e;
+        Some((Expectation { tuple, parent, mark, label }, at.saturating_add(1)))
     }
 
     /// An expected connection is there.

@@ -54,7 +54,7 @@ mod timeout;
 mod tuple;
 
 pub use action::{Alg, Commit, CtAction, CtPacket, CtVerdict, Nat, NatKind, PortChoice, Rewrite};
-pub use alg::{Edit, MAX_TEXT};
+pub use alg::{Edit, Expectation, MAX_TEXT};
 pub use config::{Config, CtStats, DEFAULT_MAX_CONNS, DEFAULT_SWEEP_MS, NoMemory, ZoneLimit};
 pub use entry::{Counters, DumpCursor, Entry, Event, EventKind, TcpInfo, TcpState};
 pub use filter::{TupleError, TupleMatch};

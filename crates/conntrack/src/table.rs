@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use packet::Now;
 use sync::{SpinGuard, SpinLock};
 
-use crate::alg::Algs;
+use crate::alg::{Algs, Expectation};
 use crate::config::{Config, CtStats, NoMemory, ZoneLimit};
 use crate::counters::{Counter, CounterSet};
 use crate::entry::{Entry, Event, EventKind};
@@ -267,6 +267,11 @@ impl Conntrack {
     /// Sets the limit for zones without one of their own; zero is none.
     pub fn set_default_zone_limit(&self, limit: u32) {
         self.limits.set_default_zone(limit);
+    }
+
+    /// The first connection from place `at` on that another has announced and that has not come, and the next place.
+    pub fn expectation(&self, at: usize, now: Now) -> Option<(Expectation, usize)> {
+        self.algs.nth_expected(at, now.mono.as_millis())
     }
 
     /// The limit that applies to `zone`, and how many connections it has.

@@ -13,6 +13,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use wire::ip;
 
+use crate::alg::Expectation;
 use crate::entry::{Counters, Entry, TcpInfo, TcpState};
 use crate::tuple::Tuple;
 
@@ -91,6 +92,24 @@ impl Display for EntryText<'_> {
             write!(f, ",parent=({})", Addresses(parent))?;
         }
         Ok(())
+    }
+}
+
+impl Display for Expectation {
+    /// As `dpctl/dump-conntrack-exp` lists it.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        protocol(f, self.tuple.proto)?;
+        write!(f, ",orig=({})", Addresses(&self.tuple))?;
+        if self.tuple.zone != 0 {
+            write!(f, ",zone={}", self.tuple.zone)?;
+        }
+        if self.mark != 0 {
+            write!(f, ",mark={}", self.mark)?;
+        }
+        if self.label != 0 {
+            write!(f, ",labels={:#x}", self.label)?;
+        }
+        write!(f, ",parent=({})", Addresses(&self.parent))
     }
 }
 

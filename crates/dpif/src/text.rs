@@ -5,7 +5,7 @@
 use std::fmt::{self, Display, Write};
 
 use datapath::{FlowInfo, FlowStats};
-use odp::text::{ActionList, FlowText};
+use odp::text::{Extent, FlowDump, NamedActions, Names};
 
 use crate::{Dpif, PortStats};
 
@@ -102,9 +102,36 @@ pub struct FlowLine<'a> {
 
 impl Display for FlowLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FlowInfo { matched, actions, stats, .. } = self.flow;
+        let FlowLine { flow, now_ms } = *self;
+        DetailedFlow { flow, now_ms, extent: Extent::Matched, names: None }.fmt(f)
+    }
+}
+
+/// The same as it is asked for by options: `-m` says its identifier and what it does not match as well, `--names` has ports'
+/// names.
+pub struct DetailedFlow<'a> {
+    /// The megaflow.
+    pub flow: &'a FlowInfo,
+    /// The time.
+    pub now_ms: u64,
+    /// How much of it.
+    pub extent: Extent,
+    /// Names of ports, if they are wanted.
+    pub names: Option<Names<'a>>,
+}
+
+impl Display for DetailedFlow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FlowInfo { ufid, matched, actions, stats, .. } = self.flow;
+        let (extent, names) = (self.extent, self.names);
         let stats = StatsText { stats, now_ms: self.now_ms };
-        write!(f, "{}, {stats}, actions:{}", FlowText(matched), ActionList(actions))
+        let is_whole = extent == Extent::Everything;
+        if is_whole {
+            write!(f, "ufid:{ufid}, ")?;
+        }
+        write!(f, "{}, {stats}", FlowDump { matched, extent, names })?;
+        let layer = if is_whole { ", dp:ovs" } else { "" };
+        write!(f, "{layer}, actions:{}", NamedActions { actions, names })
     }
 }
 

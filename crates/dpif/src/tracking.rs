@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use conntrack::{Conntrack, FragmentStatus, Setting, TimeoutPolicy, Waiting, ZoneLimit};
+use conntrack::{Conntrack, Expectation, FragmentStatus, Setting, TimeoutPolicy, Waiting, ZoneLimit};
 use packet::Now;
 
 /// Limits of zones.
@@ -65,6 +65,11 @@ pub trait Tracking {
 
     /// Calls `each` with every datagram of which fragments are missing.
     fn for_each_waiting(&self, each: &mut dyn FnMut(&Waiting)) -> Result<(), TrackingError>;
+
+    /// Calls `each` with every connection that another has announced and that has not come.
+    fn for_each_expected(&self, _now: Now, _each: &mut dyn FnMut(&Expectation)) -> Result<(), TrackingError> {
+        Err(TrackingError::NotSupported)
+    }
 }
 
 impl Tracking for Conntrack {
@@ -112,6 +117,15 @@ impl Tracking for Conntrack {
         let mut at = 0;
         while let Some((waiting, next)) = Conntrack::fragments(self).waiting(at) {
             each(&waiting);
+            at = next;
+        }
+        Ok(())
+    }
+
+    fn for_each_expected(&self, now: Now, each: &mut dyn FnMut(&Expectation)) -> Result<(), TrackingError> {
+        let mut at = 0;
+        while let Some((expectation, next)) = self.expectation(at, now) {
+            each(&expectation);
             at = next;
         }
         Ok(())

@@ -17,11 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::Setting;
 use daemon::unixctl::{Call, Commands};
-use datapath::{Command, DropCounts, Stats};
-use dpif::text::{Counters, FlowLine, show};
+use datapath::{Command, DropCounts, FlowInfo, Stats};
+use dpif::text::{Counters, DetailedFlow, show};
 use dpif::{Dpif, Tracking, TrackingError};
 use odp::Ufid;
-use packet::{DropReason, Instant, Now};
+use odp::text::Extent;
+use packet::{DropReason, Instant, Now, OdpPort};
 use switch::Waker;
 
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
@@ -52,6 +53,9 @@ pub enum LimitedBy {
 pub type Millis = Rc<dyn Fn() -> u64>;
 
 const INVALID: &str = "Invalid argument";
+
+/// Types of datapaths, as in `TYPE@NAME`.
+const TYPES: [&str; 3] = ["dummy", "netdev", "system"];
 
 fn now(now_ms: &Millis) -> Now {
     Now { mono: Instant::from_millis(now_ms()), wall_ms: 0 }
@@ -131,12 +135,23 @@ impl Datapaths {
         self.all().by_name.keys().cloned().collect()
     }
 
-    /// The datapath that users call `name`: with its type, or without.
+    /// The datapath that users call `name`; without a type it is of type `system`.
     fn named(&self, name: &str) -> Option<Arc<dyn Dpif>> {
-        let all = &self.all().by_name;
-        let by_short_name =
-            || all.iter().find(|(full, _)| full.split_once('@').is_some_and(|(_, n)| n == name));
-        all.get(name).or_else(|| by_short_name().map(|(_, dpif)| dpif)).cloned()
+        let full = if name.contains('@') { name.to_owned() } else { format!("system@{name}") };
+        self.all().by_name.get(&full).cloned()
+    }
+
+    /// The same, or why there is none.
+    fn open(&self, name: &str) -> Result<Arc<dyn Dpif>, &'static str> {
+        let why = || match name.split_once('@') {
+            Some((kind, _)) if !TYPES.contains(&kind) => "Address family not supported by protocol",
+            // One of another type has the name.
+            None if self.names().iter().any(|full| full.split_once('@').is_some_and(|(_, n)| n == name)) => {
+                INVALID
+            }
+            _ => "No such device",
+        };
+        self.named(name).ok_or_else(why)
     }
 
     /// The datapath that the first of `args` names, or the only one; and the other arguments.
@@ -181,7 +196,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     add("dpctl/dump-dps", "", 0, |dps, _, _| Ok(dps.names().iter().map(|n| format!("{n}\n")).collect()));
     add("dpctl/show", "[-s] [dp...]", usize::MAX, show_datapaths);
     add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump_flows);
-    add("dpctl/get-flow", "[dp] ufid", 2, get_flow);
+    add("dpctl/get-flow", "[dp] ufid", 4, get_flow);
     add("dpctl/add-flow", "[dp] flow actions", 4, flows::add);
     add("dpctl/mod-flow", "[dp] flow actions", 6, flows::modify);
     add("dpctl/del-flow", "[dp] flow", 3, flows::del);
@@ -191,6 +206,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     add("dpctl/parse-actions", "actions", usize::MAX, flows::parse);
     add("dpctl/show-drops", "[dp]", 1, show_drops);
     add("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 4, connections::dump);
+    add("dpctl/dump-conntrack-exp", "[dp] [zone=N]", 2, connections::dump_expected);
     add("dpctl/ct-stats-show", "[dp] [zone=N]", 3, connections::stats);
     add("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 4, connections::flush);
     register_conntrack(commands, datapaths);
@@ -209,23 +225,54 @@ fn show_datapaths(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String
     let names = if names.is_empty() { dps.names() } else { names.into_iter().cloned().collect() };
     let mut out = String::new();
     for name in names {
-        let dpif = dps.named(&name);
-        let dpif =
-            dpif.ok_or_else(|| failed(&format!("opening datapath {name} failed"), "No such device"))?;
+        let dpif = dps.open(&name).map_err(|why| failed(&format!("opening datapath {name} failed"), why))?;
         out.push_str(&show(&*dpif, counters));
     }
     Ok(out)
 }
 
-fn dump_flows(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
-    let plain: Vec<String> = args.iter().filter(|a| !a.starts_with('-')).cloned().collect();
-    if let Some(unknown) = args.iter().find(|a| a.starts_with('-')) {
-        return Err(failed(&format!("option {unknown} is not supported yet"), INVALID));
+/// How dumps are to be written: `-m`, `--names`, `--no-names`.
+struct Dumped {
+    extent: Extent,
+    /// Ports' names, if they are wanted.
+    names: Option<BTreeMap<OdpPort, String>>,
+}
+
+impl Dumped {
+    /// Takes the options out of the arguments.
+    fn parse(args: &[String]) -> Result<(Extent, Option<bool>, Vec<String>), String> {
+        let (mut extent, mut named, mut rest) = (Extent::Matched, None, Vec::new());
+        for arg in args {
+            match arg.as_str() {
+                "-m" | "--more" => extent = Extent::Everything,
+                "--names" => named = Some(true),
+                "--no-names" => named = Some(false),
+                "-s" | "--statistics" => {}
+                other if other.starts_with('-') => return Err(format!("Unrecognized option {other}\n")),
+                _ => rest.push(arg.clone()),
+            }
+        }
+        Ok((extent, named, rest))
     }
-    let dpif = dps.only(&plain)?;
-    let now_ms = now_ms();
+
+    /// With names if they were asked for, or everything was.
+    fn of(dpif: &dyn Dpif, extent: Extent, named: Option<bool>) -> Dumped {
+        let wanted = named.unwrap_or(extent == Extent::Everything);
+        let names = || dpif.ports().into_iter().map(|port| (port.number, port.name)).collect();
+        Dumped { extent, names: wanted.then(names) }
+    }
+
+    fn line(&self, flow: &FlowInfo, now_ms: u64) -> String {
+        format!("{}\n", DetailedFlow { flow, now_ms, extent: self.extent, names: self.names.as_ref() })
+    }
+}
+
+fn dump_flows(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
+    let (extent, named, rest) = Dumped::parse(args)?;
+    let dpif = dps.only(&rest)?;
+    let (now_ms, dumped) = (now_ms(), Dumped::of(&*dpif, extent, named));
     let mut lines = Vec::new();
-    dpif.for_each_flow(&mut |flow| lines.push(format!("{}\n", FlowLine { flow: &flow, now_ms })));
+    dpif.for_each_flow(&mut |flow| lines.push(dumped.line(&flow, now_ms)));
     if lines.is_empty() {
         return Ok(String::new());
     }
@@ -241,12 +288,13 @@ fn parse_ufid(text: &str) -> Option<Ufid> {
 }
 
 fn get_flow(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
+    let (extent, named, args) = Dumped::parse(args)?;
     let (ufid, name) = args.split_last().ok_or_else(|| failed("parsing flow ufid", INVALID))?;
     let dpif = dps.only(name)?;
     let ufid = parse_ufid(ufid).ok_or_else(|| failed("parsing flow ufid", INVALID))?;
     let reply = dpif.apply(Command::GetFlow(ufid)).map_err(|e| failed("getting flow", &e.to_string()))?;
     let flow = reply.into_flow().ok_or_else(|| failed("getting flow", "No such file or directory"))?;
-    Ok(format!("{}\n", FlowLine { flow: &flow, now_ms: now_ms() }))
+    Ok(Dumped::of(&*dpif, extent, named).line(&flow, now_ms()))
 }
 
 /// Every reason that has dropped packets, altogether and of each port; ours, not Open vSwitch's.
@@ -312,6 +360,21 @@ fn register_conntrack(commands: &Commands, datapaths: &Datapaths) {
         let max = max.parse().map_err(|_| failed("maxconns missing or malformed", INVALID))?;
         tracking(&*dpif)?.set(Setting::MaxConns, max).map_err(unreachable)?;
         Ok("setting maxconns successful\n".to_owned())
+    });
+    add("dpctl/ct-get-sweep-interval", "[dp]", 1, |dps, args| {
+        Ok(format!("{}\n", setting(dps, args, Setting::SweepMs)?))
+    });
+    add("dpctl/ct-set-sweep-interval", "[dp] interval", 2, |dps, args| {
+        let (interval, name) = args.split_last().ok_or_else(|| failed("sweep interval missing", INVALID))?;
+        let dpif = dps.only(name)?;
+        let interval =
+            interval.parse().map_err(|_| failed("sweep interval missing or malformed", INVALID))?;
+        let done = tracking(&*dpif)?.set(Setting::SweepMs, interval);
+        done.map_err(|why| match why {
+            TrackingError::Refused => failed("failed to set sweep interval", INVALID),
+            why => unreachable(why),
+        })?;
+        Ok("setting sweep interval successful\n".to_owned())
     });
     add("dpctl/ct-get-tcp-seq-chk", "[dp]", 1, |dps, args| {
         let on = setting(dps, args, Setting::TcpSeqCheck)? != 0;

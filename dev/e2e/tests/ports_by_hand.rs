@@ -6,7 +6,7 @@ use testkit::{Suite, oracle};
 const PORTS: &str = "-- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1";
 
 /// Commands after `dpctl/`, in order; what fails fails in both. DP stands for the datapath.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 41] = [
     "add-if",
     "add-if DP",
     "add-if nosuch q1",
@@ -30,6 +30,15 @@ const COMMANDS: [&str; 32] = [
     "set-if DP p1,port_no=-1",
     "set-if DP zz p1,port_no=10 p1,type=a,port_no=4 p1,port_no=7,type=a",
     "set-if DP ,type=dummy",
+    "set-if DP ,",
+    "set-if DP , p1,type=a zz",
+    "set-if ovs-dummy p1",
+    "add-if ovs-dummy q1",
+    "del-if ovs-dummy q1",
+    "show ovs-dummy",
+    "show nosuch",
+    "show nosuch@ovs-dummy",
+    "ct-get-nconns ovs-dummy",
     "del-if",
     "del-if nosuch q1",
     "del-if DP 9 zz 77",

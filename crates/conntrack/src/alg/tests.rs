@@ -72,6 +72,9 @@ fn what_is_expected_is_bounded_and_ends() {
     assert!(algs.expected(&data(0), 0).is_none());
     let last = 2 * MAX_EXPECTED as u128 - 1;
     assert_eq!(algs.expected(&data(last), 3000).unwrap().parent.src, last);
+    let mut listed =
+        std::iter::successors(algs.nth_expected(0, 3000), |(_, next)| algs.nth_expected(*next, 3000));
+    assert!(listed.any(|(e, _)| e.parent.src == last && e.tuple.src_port == 0), "the last is listed");
     assert!(algs.expected(&data(last), last as u64 + EXPECT_MS).is_none());
     assert!(algs.expected(&Tuple { dst_port: 5001, ..data(last) }, 3000).is_none());
     algs.arrived(&data(last), (ConnRef::from_number(7), 3), &data(1), 3000);

@@ -7,28 +7,50 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use wire::eth;
 
-use super::{Parts, TUNNEL_FLAGS, flags};
+use super::{Names, Parts, TUNNEL_FLAGS, flags, port};
 use crate::{Action, Cookie, CtAction, HashAlg, Header, Nat, NatKind, Userspace};
 
 /// A list of actions; the empty one is `drop`.
 pub struct ActionList<'a>(pub &'a [Action]);
 
+/// A list of actions with ports by their names, where those are known.
+pub struct NamedActions<'a> {
+    /// The actions.
+    pub actions: &'a [Action],
+    /// Names of ports, if they are wanted.
+    pub names: Option<Names<'a>>,
+}
+
 impl fmt::Display for ActionList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NamedActions { actions: self.0, names: None }.fmt(f)
+    }
+}
+
+impl fmt::Display for NamedActions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sep = "";
-        for action in self.0 {
-            write!(f, "{sep}{action}")?;
+        for action in self.actions {
+            f.write_str(sep)?;
+            action.show(f, self.names)?;
             sep = ",";
         }
-        if self.0.is_empty() { f.write_str("drop") } else { Ok(()) }
+        if self.actions.is_empty() { f.write_str("drop") } else { Ok(()) }
     }
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, None)
+    }
+}
+
+impl Action {
+    fn show(&self, f: &mut fmt::Formatter<'_>, names: Option<Names<'_>>) -> fmt::Result {
+        let list = |actions| NamedActions { actions, names };
         match self {
-            Action::Output(port) => write!(f, "{port}"),
-            Action::Userspace(u) => userspace(f, u),
+            Action::Output(number) => port(f, *number, names),
+            Action::Userspace(u) => userspace(f, u, names),
             Action::Set(header) => {
                 f.write_str("set(")?;
                 show(f, header, None)?;
@@ -41,17 +63,17 @@ impl fmt::Display for Action {
             }
             Action::PushVlan { tpid, tci } => push_vlan(f, *tpid, *tci),
             Action::PopVlan => f.write_str("pop_vlan"),
-            Action::Sample { probability, actions } => sample(f, *probability, actions),
+            Action::Sample { probability, actions } => sample(f, *probability, &list(actions)),
             Action::Recirc(id) => write!(f, "recirc({id:#x})"),
             Action::Hash { alg: HashAlg::L4, basis } => write!(f, "hash(hash_l4({basis}))"),
             Action::Hash { alg: HashAlg::SymL4, basis } => write!(f, "hash(sym_l4({basis}))"),
             Action::Trunc(len) => write!(f, "trunc({len})"),
             Action::Ct(ct) => conntrack(f, ct),
             Action::CtClear => f.write_str("ct_clear"),
-            Action::Clone(list) => write!(f, "clone({})", ActionList(list)),
+            Action::Clone(actions) => write!(f, "clone({})", list(actions)),
             Action::Meter(id) => write!(f, "meter({id})"),
             Action::CheckPktLen { len, if_greater, if_less_equal } => {
-                let (gt, le) = (ActionList(if_greater), ActionList(if_less_equal));
+                let (gt, le) = (list(if_greater), list(if_less_equal));
                 write!(f, "check_pkt_len(size={len},gt({gt}),le({le}))")
             }
             Action::Drop(_) => f.write_str("drop"),
@@ -62,7 +84,7 @@ impl fmt::Display for Action {
             Action::PopEth => f.write_str("pop_eth"),
             Action::PushNsh(push) => push_nsh(f, push),
             Action::PopNsh => f.write_str("pop_nsh()"),
-            Action::DecTtl(list) => write!(f, "dec_ttl(le_1({}))", ActionList(list)),
+            Action::DecTtl(actions) => write!(f, "dec_ttl(le_1({}))", list(actions)),
             Action::Psample(p) => {
                 write!(f, "psample(group={}", p.group)?;
                 if let Some((last, _)) = p.cookie.split_last() {
@@ -73,14 +95,18 @@ impl fmt::Display for Action {
                 }
                 f.write_str(")")
             }
-            Action::TnlPush(push) => write!(f, "{}", super::tunnel::PushText(push)),
-            Action::TnlPop(port) => write!(f, "tnl_pop({port})"),
+            Action::TnlPush(push) => super::tunnel::push(f, push, names),
+            Action::TnlPop(number) => {
+                f.write_str("tnl_pop(")?;
+                port(f, *number, names)?;
+                f.write_str(")")
+            }
             Action::LbOutput(bond) => write!(f, "lb_output({bond})"),
         }
     }
 }
 
-fn userspace(f: &mut fmt::Formatter<'_>, u: &Userspace) -> fmt::Result {
+fn userspace(f: &mut fmt::Formatter<'_>, u: &Userspace, names: Option<Names<'_>>) -> fmt::Result {
     write!(f, "userspace(pid={}", u.pid)?;
     match Cookie::decode(&u.userdata) {
         Some(cookie) => write!(f, ",{cookie}")?,
@@ -94,8 +120,9 @@ fn userspace(f: &mut fmt::Formatter<'_>, u: &Userspace) -> fmt::Result {
     if u.actions {
         f.write_str(",actions")?;
     }
-    if let Some(port) = u.tunnel_out_port {
-        write!(f, ",tunnel_out_port={port}")?;
+    if let Some(number) = u.tunnel_out_port {
+        f.write_str(",tunnel_out_port=")?;
+        port(f, number, names)?;
     }
     f.write_str(")")
 }
@@ -136,9 +163,9 @@ fn push_vlan(f: &mut fmt::Formatter<'_>, tpid: u16, tci: u16) -> fmt::Result {
 }
 
 /// The probability in tenths of a percent, rounded to nearest.
-fn sample(f: &mut fmt::Formatter<'_>, probability: u32, actions: &[Action]) -> fmt::Result {
+fn sample(f: &mut fmt::Formatter<'_>, probability: u32, actions: &NamedActions<'_>) -> fmt::Result {
     let tenths = (u64::from(probability) * 1000 + u64::from(u32::MAX / 2)) / u64::from(u32::MAX);
-    write!(f, "sample(sample={}.{}%,actions({}))", tenths / 10, tenths % 10, ActionList(actions))
+    write!(f, "sample(sample={}.{}%,actions({actions}))", tenths / 10, tenths % 10)
 }
 
 /// A hexadecimal number as C's `%#x` has it: zero without prefix.
@@ -251,21 +278,21 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             let ((src, dst), m) = pairs!(Ethernet { src, dst });
             let (ms, md) = m.unwrap_or((wire::EthAddr::BROADCAST, wire::EthAddr::BROADCAST));
             open(f, "eth")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.eth("src", (src, ms))?;
             p.eth("dst", (dst, md))?;
         }
         Header::Vlan { tci } => {
             let mask = if let Some(Header::Vlan { tci }) = mask { *tci } else { 0xffff };
             open(f, "vlan")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.dec("vid", (u64::from(tci & 0xfff), u64::from(mask & 0xfff)), 0xfff)?;
             p.dec("pcp", (u64::from(tci >> 13), u64::from(mask >> 13)), 7)?;
         }
         Header::Mpls { lse } => {
             let mask = if let Some(Header::Mpls { lse }) = mask { *lse } else { u32::MAX };
             open(f, "mpls")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             for (name, shift, max) in [("label", 12, 0xfffff), ("tc", 9, 7), ("ttl", 0, 0xff), ("bos", 8, 1)]
             {
                 p.dec(name, (u64::from(lse >> shift & max), u64::from(mask >> shift & max)), u64::from(max))?;
@@ -275,7 +302,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             let ((src, dst, proto, tos, ttl, frag), m) = pairs!(Ipv4 { src, dst, proto, tos, ttl, frag });
             let m = m.unwrap_or((u32::MAX, u32::MAX, 0xff, 0xff, 0xff, 0xff));
             open(f, "ipv4")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.ipv4("src", (src, m.0))?;
             p.ipv4("dst", (dst, m.1))?;
             p.dec("proto", (proto.into(), m.2.into()), 0xff)?;
@@ -288,7 +315,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
                 pairs!(Ipv6 { src, dst, label, proto, tclass, hlimit, frag });
             let m = m.unwrap_or((u128::MAX, u128::MAX, 0xfffff, 0xff, 0xff, 0xff, 0xff));
             open(f, "ipv6")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.ipv6("src", (src, m.0))?;
             p.ipv6("dst", (dst, m.1))?;
             p.bare_hex("label", (label.into(), m.2.into()), 0xfffff)?;
@@ -307,7 +334,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
                 _ => ("sctp", None),
             };
             open(f, name)?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.dec("src", wide((*src).into(), m.map(|m| m.0.into()), 0xffff), 0xffff)?;
             p.dec("dst", wide((*dst).into(), m.map(|m| m.1.into()), 0xffff), 0xffff)?;
         }
@@ -317,7 +344,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
                 _ => None,
             };
             open(f, if matches!(value, Header::Icmp { .. }) { "icmp" } else { "icmpv6" })?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.dec("type", wide((*kind).into(), m.map(|m| m.0.into()), 0xff), 0xff)?;
             p.dec("code", wide((*code).into(), m.map(|m| m.1.into()), 0xff), 0xff)?;
         }
@@ -326,7 +353,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             let all = wire::EthAddr::BROADCAST;
             let m = m.unwrap_or((u32::MAX, u32::MAX, 0xffff, all, all));
             open(f, "arp")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.ipv4("sip", (sip, m.0))?;
             p.ipv4("tip", (tip, m.1))?;
             p.dec("op", (op.into(), m.2.into()), 0xffff)?;
@@ -338,7 +365,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
             let all = wire::EthAddr::BROADCAST;
             let m = m.unwrap_or((u128::MAX, all, all));
             open(f, "nd")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.ipv6("target", (target, m.0))?;
             p.eth("sll", (sll, m.1))?;
             p.eth("tll", (tll, m.2))?;
@@ -346,7 +373,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
         Header::Nsh(v) => {
             let m = if let Some(Header::Nsh(m)) = mask { *m } else { crate::NshFields::ALL };
             open(f, "nsh")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.dec("flags", (v.flags.into(), m.flags.into()), 3)?;
             p.dec("ttl", (v.ttl.into(), m.ttl.into()), 0x3f)?;
             p.dec("mdtype", (v.md_type.into(), m.md_type.into()), 0xff)?;
@@ -363,7 +390,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
                 _ => (u32::MAX, 0xff),
             };
             open(f, "nd_ext")?;
-            let mut p = Parts { f, sep: "" };
+            let mut p = Parts::new(f);
             p.hex("nd_reserved", ((*reserved).into(), m.0.into()), 0xffff_ffff)?;
             p.dec("nd_options_type", ((*kind).into(), m.1.into()), 0xff)?;
         }
@@ -373,7 +400,7 @@ fn show(f: &mut fmt::Formatter<'_>, value: &Header, mask: Option<&Header>) -> fm
 
 fn tunnel(f: &mut fmt::Formatter<'_>, t: &packet::TunnelKey) -> fmt::Result {
     f.write_str("tunnel(")?;
-    let mut p = Parts { f, sep: "" };
+    let mut p = Parts::new(f);
     if t.flags & packet::TunnelKey::KEY != 0 {
         p.hex("tun_id", (t.id, u64::MAX), u64::MAX)?;
     }

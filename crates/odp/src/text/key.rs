@@ -8,9 +8,11 @@
 use core::fmt;
 
 use flow::{FlowKey, Match, Slot, Wildcards, slot};
+use packet::OdpPort;
 use wire::{eth, mpls};
 
-use super::{Parts, TCP_FLAGS, TUNNEL_FLAGS, flags};
+use super::actions::Hex;
+use super::{Names, Parts, TCP_FLAGS, TUNNEL_FLAGS, flags};
 
 /// A key without mask: every group that the packet has.
 pub struct KeyText<'a>(pub &'a FlowKey);
@@ -18,21 +20,50 @@ pub struct KeyText<'a>(pub &'a FlowKey);
 /// A megaflow: only what it matches, `recirc_id` always.
 pub struct FlowText<'a>(pub &'a Match);
 
+/// How much of a megaflow is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// What it matches.
+    #[default]
+    Matched,
+    /// What it does not match as well, with a mask of zero.
+    Everything,
+}
+
+/// A megaflow as dumps are asked for it.
+pub struct FlowDump<'a> {
+    /// The megaflow.
+    pub matched: &'a Match,
+    /// How much of it.
+    pub extent: Extent,
+    /// Names of ports, if they are wanted.
+    pub names: Option<Names<'a>>,
+}
+
 impl fmt::Display for KeyText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Groups { key: self.0, wc: None, f, sep: "" }.all()
+        Groups { key: self.0, wc: None, extent: Extent::Matched, names: None, f, sep: "" }.all()
     }
 }
 
 impl fmt::Display for FlowText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Groups { key: &self.0.key, wc: Some(&self.0.wc), f, sep: "" }.all()
+        FlowDump { matched: self.0, extent: Extent::Matched, names: None }.fmt(f)
+    }
+}
+
+impl fmt::Display for FlowDump<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FlowDump { matched, extent, names } = *self;
+        Groups { key: &matched.key, wc: Some(&matched.wc), extent, names, f, sep: "" }.all()
     }
 }
 
 struct Groups<'a, 'f> {
     key: &'a FlowKey,
     wc: Option<&'a Wildcards>,
+    extent: Extent,
+    names: Option<Names<'a>>,
     f: &'a mut fmt::Formatter<'f>,
     sep: &'static str,
 }
@@ -52,8 +83,12 @@ impl Groups<'_, '_> {
         (wire::EthAddr::from_u64(v), wire::EthAddr::from_u64(m))
     }
 
+    fn is_whole(&self) -> bool {
+        self.extent == Extent::Everything
+    }
+
     fn matched(&self, slots: &[Slot]) -> bool {
-        self.wc.is_none_or(|wc| slots.iter().any(|s| wc.get(*s) != 0))
+        self.is_whole() || self.wc.is_none_or(|wc| slots.iter().any(|s| wc.get(*s) != 0))
     }
 
     fn open(&mut self, name: &str) -> fmt::Result {
@@ -68,13 +103,13 @@ impl Groups<'_, '_> {
     /// A group with one hexadecimal number.
     fn number(&mut self, name: &str, s: Slot) -> fmt::Result {
         let (v, m) = self.get128(s);
-        if m == 0 {
+        if m == 0 && !self.is_whole() {
             return Ok(());
         }
         self.open(name)?;
-        write!(self.f, "{v:#x}")?;
+        write!(self.f, "{}", Hex(v))?;
         if m & s.max() != s.max() {
-            write!(self.f, "/{:#x}", m & s.max())?;
+            write!(self.f, "/{}", Hex(m & s.max()))?;
         }
         self.close()
     }
@@ -82,7 +117,8 @@ impl Groups<'_, '_> {
     /// A group of parts.
     fn parts(&mut self, name: &str, write: impl FnOnce(&mut Parts<'_, '_>) -> fmt::Result) -> fmt::Result {
         self.open(name)?;
-        write(&mut Parts { f: self.f, sep: "" })?;
+        let all = self.is_whole();
+        write(&mut Parts { f: self.f, sep: "", all })?;
         self.close()
     }
 
@@ -156,7 +192,7 @@ impl Groups<'_, '_> {
         let (port, mask) = self.get(slot::in_port);
         if mask != 0 {
             self.open("in_port")?;
-            write!(self.f, "{port}")?;
+            super::port(self.f, OdpPort(port as u32), self.names)?;
             self.close()?;
         }
         if self.wc.is_some() || self.key.pkt_mark() != 0 {
@@ -178,6 +214,10 @@ impl Groups<'_, '_> {
         if mask != 0 && !untracked {
             self.open("ct_state")?;
             flags(self.f, &flow::ct_state::NAMES, state, self.wc.map(|_| mask))?;
+            self.close()?;
+        } else if self.is_whole() {
+            self.open("ct_state")?;
+            self.f.write_str("0/0")?;
             self.close()?;
         }
         if untracked {
@@ -465,12 +505,7 @@ fn extensions(p: &mut Parts<'_, '_>, key: &FlowKey, wc: Option<&Wildcards>) -> f
     let all = |slots: &[Slot]| slots.iter().any(|s| key.get(*s) & mask(*s) != 0);
     if all(&[slot::tun_gbp_id, slot::tun_gbp_flags]) {
         p.sep()?;
-        write!(
-            p.f,
-            "vxlan(gbp(id={},flags={}))",
-            key.tun_gbp_id(),
-            super::actions::Hex(key.tun_gbp_flags().into())
-        )?;
+        write!(p.f, "vxlan(gbp(id={},flags={}))", key.tun_gbp_id(), Hex(key.tun_gbp_flags().into()))?;
     }
     if all(&[slot::tun_opts_len]) {
         let words = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3].map(|s| key.get(s));

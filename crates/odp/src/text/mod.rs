@@ -14,29 +14,49 @@ mod set;
 mod headers;
 mod list;
 
-pub use actions::ActionList;
-pub use key::{FlowText, KeyText};
+pub use actions::{ActionList, NamedActions};
+pub use key::{Extent, FlowDump, FlowText, KeyText};
 pub use list::{ActionSyntax, parse_actions};
 pub use read::{KeySyntax, PortOf, parse_key, parse_match};
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use packet::OdpPort;
 use wire::EthAddr;
+
+/// Names of ports by number, for whoever wants them in place of numbers.
+pub type Names<'a> = &'a BTreeMap<OdpPort, String>;
+
+/// A port, by its name if that is wanted and known.
+fn port(f: &mut fmt::Formatter<'_>, number: OdpPort, names: Option<Names<'_>>) -> fmt::Result {
+    match names.and_then(|names| names.get(&number)) {
+        Some(name) => f.write_str(name),
+        None => write!(f, "{number}"),
+    }
+}
 
 /// Writes `name=value[/mask]` parts of a group, comma-separated.
 struct Parts<'a, 'f> {
     f: &'a mut fmt::Formatter<'f>,
     sep: &'static str,
+    /// What does not matter as well.
+    all: bool,
 }
 
-impl Parts<'_, '_> {
+impl<'a, 'f> Parts<'a, 'f> {
     fn sep(&mut self) -> fmt::Result {
         let sep = core::mem::replace(&mut self.sep, ",");
         self.f.write_str(sep)
     }
 
-    /// A part that is left out if `mask` is zero and printed with it if it is neither zero nor `exact`.
+    fn new(f: &'a mut fmt::Formatter<'f>) -> Self {
+        Parts { f, sep: "", all: false }
+    }
+
+    /// A part that is left out if `mask` is zero, unless everything is wanted, and printed with it if it is neither zero nor `exact`.
     fn part<T: PartialEq + Copy>(
         &mut self,
         name: &str,
@@ -45,7 +65,7 @@ impl Parts<'_, '_> {
         show: impl Fn(&mut fmt::Formatter<'_>, T) -> fmt::Result,
         show_mask: impl Fn(&mut fmt::Formatter<'_>, T) -> fmt::Result,
     ) -> fmt::Result {
-        if mask == zero {
+        if mask == zero && !self.all {
             return Ok(());
         }
         self.sep()?;
@@ -75,12 +95,24 @@ impl Parts<'_, '_> {
 
     /// A decimal number of `exact`'s width with a hexadecimal mask.
     fn dec(&mut self, name: &str, vm: (u64, u64), exact: u64) -> fmt::Result {
-        self.part(name, vm, (0, exact), |f, v| write!(f, "{v}"), |f, m| write!(f, "{m:#x}"))
+        self.part(
+            name,
+            vm,
+            (0, exact),
+            |f, v| write!(f, "{v}"),
+            |f, m| write!(f, "{}", actions::Hex(m.into())),
+        )
     }
 
     /// A hexadecimal number with a hexadecimal mask.
     fn hex(&mut self, name: &str, vm: (u64, u64), exact: u64) -> fmt::Result {
-        self.part(name, vm, (0, exact), |f, v| write!(f, "{v:#x}"), |f, m| write!(f, "{m:#x}"))
+        self.part(
+            name,
+            vm,
+            (0, exact),
+            |f, v| write!(f, "{v:#x}"),
+            |f, m| write!(f, "{}", actions::Hex(m.into())),
+        )
     }
 
     /// A hexadecimal number, zero without prefix, with a mask of the same form.

@@ -10,26 +10,20 @@ use wire::tunnel::{erspan, geneve, gre, srh, stt, vni_at};
 use wire::{EthAddr, bytes, eth, ip, ipv4, ipv6, tcp, udp};
 
 use super::actions::Hex;
+use super::{Names, port};
 use crate::{TnlPush, TunnelKind};
 
 /// A `tnl_push` action.
-pub(super) struct PushText<'a>(pub &'a TnlPush);
-
-impl fmt::Display for PushText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let p = self.0;
-        write!(
-            f,
-            "tnl_push(tnl_port({}),header(size={},type={},",
-            p.tnl_port,
-            p.header.len(),
-            p.kind as u32
-        )?;
-        let header = Headers { bytes: &p.header, kind: p.kind };
-        let l3 = header.ethernet(f)?;
-        header.network(f, l3)?;
-        write!(f, "),out_port({}))", p.out_port)
-    }
+pub(super) fn push(f: &mut fmt::Formatter<'_>, p: &TnlPush, names: Option<Names<'_>>) -> fmt::Result {
+    f.write_str("tnl_push(tnl_port(")?;
+    port(f, p.tnl_port, names)?;
+    write!(f, "),header(size={},type={},", p.header.len(), p.kind as u32)?;
+    let header = Headers { bytes: &p.header, kind: p.kind };
+    let l3 = header.ethernet(f)?;
+    header.network(f, l3)?;
+    f.write_str("),out_port(")?;
+    port(f, p.out_port, names)?;
+    f.write_str("))")
 }
 
 struct Headers<'a> {
@@ -191,7 +185,8 @@ mod tests {
         let digits: Vec<u8> =
             hex.bytes().filter_map(|b| char::from(b).to_digit(16)).map(|d| d as u8).collect();
         let header = digits.chunks(2).map(|d| d[0] << 4 | d[1]).collect();
-        PushText(&TnlPush { tnl_port: OdpPort(4), out_port: OdpPort(100), kind, header }).to_string()
+        crate::Action::TnlPush(TnlPush { tnl_port: OdpPort(4), out_port: OdpPort(100), kind, header }.into())
+            .to_string()
     }
 
     #[test]

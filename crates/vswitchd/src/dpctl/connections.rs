@@ -1,10 +1,10 @@
-//! `dpctl/dump-conntrack`, `flush-conntrack` and `ct-stats-show`: the connections of a datapath, as text.
+//! `dpctl/dump-conntrack`, `dump-conntrack-exp`, `flush-conntrack` and `ct-stats-show`: the connections of a datapath, as text.
 //!
 //! Where it sits: registered beside the other `dpctl` commands; reads the table through `dpif`, in parts.
 
-use conntrack::{Detail, Entry, EntryText, Extent, ProtocolCounts, TupleMatch};
+use conntrack::{Detail, Entry, EntryText, Expectation, Extent, ProtocolCounts, TupleMatch};
 
-use super::{Datapaths, INVALID, Millis, failed, now};
+use super::{Datapaths, INVALID, Millis, failed, now, tracking};
 
 /// Takes `-m`, `-s` and `-ms` out of the arguments.
 fn detail(args: &[String]) -> Result<(Detail, Vec<String>), String> {
@@ -41,6 +41,24 @@ pub(super) fn dump(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<
     }
     let mut out = String::new();
     dpif.for_each_connection(now(now_ms), zone, &mut |e| out += &format!("{}\n", EntryText(e, detail)));
+    Ok(out)
+}
+
+/// `dpctl/dump-conntrack-exp [DP] [zone=N]`.
+pub(super) fn dump_expected(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
+    let (dpif, args) = dps.choose(args)?;
+    let (zone, rest) = zone(args)?;
+    if !rest.is_empty() {
+        return Err(failed("datapath not found", INVALID));
+    }
+    let mut out = String::new();
+    let mut each = |e: &Expectation| {
+        if zone.is_none_or(|zone| zone == e.tuple.zone) {
+            out += &format!("{e}\n");
+        }
+    };
+    let listed = tracking(&*dpif)?.for_each_expected(now(now_ms), &mut each);
+    listed.map_err(|why| failed("dumping conntrack expectation entry", &why.to_string()))?;
     Ok(out)
 }
 

@@ -7,7 +7,6 @@
 //! Spec: ovs-dpctl(8).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use daemon::unixctl::{Call, Commands};
 use dpif::{Dpif, DpifError, Port};
@@ -17,38 +16,53 @@ use super::{Datapaths, INVALID, failed};
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Types of datapaths, as in `TYPE@NAME`.
-const TYPES: [&str; 3] = ["dummy", "netdev", "system"];
+/// Why a command did not do what it was asked for a port.
+enum Failure {
+    /// It fails.
+    Fails(String),
+    /// It says so, and succeeds: `set-if` of what is no name.
+    Tells(String),
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure::Fails(text)
+    }
+}
+
+type Done = std::result::Result<(), Failure>;
 
 /// Registers the commands.
 pub(super) fn register(commands: &Commands, datapaths: &Datapaths) {
-    let add = |name: &str, run: fn(&dyn Dpif, &str) -> Result<()>| {
+    let add = |name: &str, run: fn(&dyn Dpif, &str) -> Done| {
         let datapaths = datapaths.clone();
         commands.register(name, "dp iface...", 2..=usize::MAX, move |call: Call| {
             match each(&datapaths, &call.args, run) {
-                Ok(()) => call.reply(String::new()),
+                Ok(text) => call.reply(text),
                 Err(text) => call.error(text),
             }
         });
     };
-    add("dpctl/add-if", add_port);
+    add("dpctl/add-if", |dpif, text| add_port(dpif, text).map_err(Failure::Fails));
     add("dpctl/set-if", set_port);
-    add("dpctl/del-if", del_port);
+    add("dpctl/del-if", |dpif, text| del_port(dpif, text).map_err(Failure::Fails));
 }
 
 /// Runs a command for each of its ports; fails with every failure's line.
-fn each(datapaths: &Datapaths, args: &[String], run: fn(&dyn Dpif, &str) -> Result<()>) -> Result<()> {
+fn each(datapaths: &Datapaths, args: &[String], run: fn(&dyn Dpif, &str) -> Done) -> Result<String> {
     let Some((name, ports)) = args.split_first() else { return Err(failed("opening datapath", INVALID)) };
-    let dpif = open(datapaths, name)?;
-    let failures: String = ports.iter().filter_map(|port| run(&*dpif, port).err()).collect();
+    let dpif = datapaths.open(name).map_err(|why| failed("opening datapath", why))?;
+    let (mut told, mut fails) = (String::new(), false);
+    for failure in ports.iter().filter_map(|port| run(&*dpif, port).err()) {
+        let (text, one_fails) = match failure {
+            Failure::Fails(text) => (text, true),
+            Failure::Tells(text) => (text, false),
+        };
+        told += &text;
+        fails |= one_fails;
+    }
     datapaths.note_ports_changed();
-    if failures.is_empty() { Ok(()) } else { Err(failures) }
-}
-
-fn open(datapaths: &Datapaths, name: &str) -> Result<Arc<dyn Dpif>> {
-    let known = name.split_once('@').is_none_or(|(kind, _)| TYPES.contains(&kind));
-    let why = if known { "No such device" } else { "Address family not supported by protocol" };
-    datapaths.named(name).ok_or_else(|| failed("opening datapath", why))
+    if fails { Err(told) } else { Ok(told) }
 }
 
 /// `NETDEV[,OPTION]...`.
@@ -101,8 +115,8 @@ fn add_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
     configure(dpif, name, number, &BTreeMap::new(), &options)
 }
 
-fn set_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
-    let Wanted { name, kind, number, options } = Wanted::parse(text)?;
+fn set_port(dpif: &dyn Dpif, text: &str) -> Done {
+    let Wanted { name, kind, number, options } = Wanted::parse(text).map_err(Failure::Tells)?;
     let absent = || {
         let what = format!("{name}: failed to query port in {}", dpif.name());
         failed(&what, &DpifError::NoPort.to_string())
@@ -120,9 +134,9 @@ fn set_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
     let type_first = text.find(",type=") < text.find(",port_no=");
     let (first, second) = if type_first { (other_kind, other_number) } else { (other_number, other_kind) };
     if let Some(refusal) = first.or(second) {
-        return Err(refusal);
+        return Err(refusal.into());
     }
-    configure(dpif, name, own, &config.into_iter().collect(), &options)
+    Ok(configure(dpif, name, own, &config.into_iter().collect(), &options)?)
 }
 
 /// Gives a device its options: those that it has, with `changes`; one without a value goes.

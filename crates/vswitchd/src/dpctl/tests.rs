@@ -53,7 +53,7 @@ fn datapaths_and_their_ports() {
     check(&commands, "dpctl/dump-dps", Ok("dummy@ovs-dummy\n"));
     let shown = "dummy@ovs-dummy:\n  lookups: hit:0 missed:0 lost:0\n  flows: 0\n  port 0: ovs-dummy (dummy-internal)\n  port 1: p1 (dummy)\n";
     check(&commands, "dpctl/show", Ok(shown));
-    check(&commands, "dpctl/show ovs-dummy", Ok(shown));
+    check(&commands, "dpctl/show dummy@ovs-dummy", Ok(shown));
     check(&commands, "dpctl/show foo", Err("ovs-vswitchd: opening datapath foo failed (No such device)\n"));
     check(&commands, "dpctl/dump-flows foo", Err("ovs-vswitchd: datapath not found (Invalid argument)\n"));
 }
@@ -91,7 +91,7 @@ fn megaflows_by_hand() {
     check(&commands, "dpctl/dump-flows", Ok(&dump("set(ipv4(ttl=5)),2")));
     let exists = "ovs-vswitchd: updating flow table (File exists)\n";
     check(&commands, &format!("dpctl/add-flow {FLOW} 2"), Err(exists));
-    check(&commands, &format!("dpctl/add-flow ovs-dummy {FLOW} 2"), Err(exists));
+    check(&commands, &format!("dpctl/add-flow dummy@ovs-dummy {FLOW} 2"), Err(exists));
     check(&commands, &format!("dpctl/mod-flow -s {FLOW} 3,p1"), Ok(&format!("{never}\n")));
     check(&commands, "dpctl/dump-flows", Ok(&dump("3,1")));
     let absent = "ovs-vswitchd: updating flow table (No such file or directory)\n";
@@ -202,10 +202,23 @@ fn connection_tracking_settings() {
         "dpctl/ct-set-maxconns x",
         Err("ovs-vswitchd: maxconns missing or malformed (Invalid argument)\n"),
     );
+    check(&commands, "dpctl/ct-get-sweep-interval", Ok(&format!("{}\n", conntrack::DEFAULT_SWEEP_MS)));
+    check(
+        &commands,
+        "dpctl/ct-set-sweep-interval dummy@ovs-dummy 250",
+        Ok("setting sweep interval successful\n"),
+    );
+    check(&commands, "dpctl/ct-get-sweep-interval", Ok("250\n"));
+    check(
+        &commands,
+        "dpctl/ct-set-sweep-interval 0",
+        Err("ovs-vswitchd: failed to set sweep interval (Invalid argument)\n"),
+    );
+    check(&commands, "dpctl/dump-conntrack-exp zone=7", Ok(""));
     check(&commands, "dpctl/ct-get-tcp-seq-chk", Ok("TCP sequence checking: enabled\n"));
     check(
         &commands,
-        "dpctl/ct-disable-tcp-seq-chk ovs-dummy",
+        "dpctl/ct-disable-tcp-seq-chk dummy@ovs-dummy",
         Ok("disabling TCP sequence checking successful\n"),
     );
     check(&commands, "dpctl/ct-get-tcp-seq-chk", Ok("TCP sequence checking: disabled\n"));
