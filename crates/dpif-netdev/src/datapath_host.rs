@@ -155,7 +155,14 @@ impl Shared {
 
     /// Has a port's packets waited for, if it is one that waits.
     fn wait_for(&self, port: &PortEntry) -> io::Result<()> {
-        if port.has_fd { self.poller_of(port.number).add(port) } else { Ok(()) }
+        let queues = if port.has_fd { port.counts().rx as usize } else { 0 };
+        (0..queues).try_for_each(|queue| self.poller_of(port.number, queue).add(port, queue))
+    }
+
+    /// Has nobody wait for a port's packets any more.
+    fn leave(&self, port: &PortEntry) {
+        (0..port.counts().rx as usize)
+            .for_each(|queue| self.poller_of(port.number, queue).remove(port, queue));
     }
 
     /// Installs a megaflow; returns what it matches. The handler is told of one that made way for it.
@@ -181,9 +188,9 @@ impl Shared {
         Duration::from_nanos(self.patience.load(Ordering::Relaxed))
     }
 
-    /// The thread that waits for a port's packets.
-    pub(crate) fn poller_of(&self, port: OdpPort) -> &Poller {
-        &self.pollers[port.0 as usize % self.pollers.len()].0
+    /// The thread that waits for the packets of a port's queue.
+    pub(crate) fn poller_of(&self, port: OdpPort, queue: usize) -> &Poller {
+        &self.pollers[(port.0 as usize + queue) % self.pollers.len()].0
     }
 
     /// The counters of everybody but poll-mode threads.
@@ -354,7 +361,7 @@ impl DpifNetdev {
             {
                 continue;
             }
-            self.shared.poller_of(*number).remove(port);
+            self.shared.leave(port);
             port.close();
             let Some(fresh) = PortEntry::new(*number, &**device, port.settings()).map(Arc::new) else {
                 continue;
@@ -501,7 +508,7 @@ impl Dpif for DpifNetdev {
         self.shared.ports.change(|table| {
             table.remove(&number);
         });
-        self.shared.poller_of(number).remove(&port);
+        self.shared.leave(&port);
         port.close();
         if port.polling == Polling::Dedicated {
             lock(&self.shared.control).mark();

@@ -1,7 +1,7 @@
 //! The polling thread: sleeps in epoll until a port has packets, and pumps them.
 //!
 //! Where it sits: started by `datapath_host`, one or a few; ports register their descriptors from outside, each at the
-//! thread that its number says.
+//! thread that its port's and its queue's numbers say.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -43,25 +43,20 @@ impl Poller {
         Ok(Poller { epoll, wake, stop: AtomicBool::new(false) })
     }
 
-    /// Waits for a port's packets from now on, if it does not yet: whoever adds a port shows it first, and the thread may be
-    /// woken in between.
-    pub(crate) fn add(&self, port: &PortEntry) -> io::Result<()> {
-        for queue in 0..port.counts().rx as usize {
-            let data = EventData::new_u64(u64::from(port.number.0) << QUEUE_BITS | queue as u64);
-            match port.with_fd(queue, |fd| epoll::add(&self.epoll, fd, data, EventFlags::IN)) {
-                Some(Err(e)) if e != Errno::EXIST => return Err(e.into()),
-                _ => {}
-            }
+    /// Waits for the packets of a port's queue from now on, if it does not yet: whoever adds a port shows it first, and the
+    /// thread may be woken in between.
+    pub(crate) fn add(&self, port: &PortEntry, queue: usize) -> io::Result<()> {
+        let data = EventData::new_u64(u64::from(port.number.0) << QUEUE_BITS | queue as u64);
+        match port.with_fd(queue, |fd| epoll::add(&self.epoll, fd, data, EventFlags::IN)) {
+            Some(Err(e)) if e != Errno::EXIST => Err(e.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Does not wait for a port's packets any more; its descriptor may outlive the port in other hands.
-    pub(crate) fn remove(&self, port: &PortEntry) {
+    /// Does not wait for a queue's packets any more; its descriptor may outlive the port in other hands.
+    pub(crate) fn remove(&self, port: &PortEntry, queue: usize) {
         // A descriptor that is not registered any more is none the less not waited for.
-        for queue in 0..port.counts().rx as usize {
-            port.with_fd(queue, |fd| epoll::delete(&self.epoll, fd).ok());
-        }
+        port.with_fd(queue, |fd| epoll::delete(&self.epoll, fd).ok());
     }
 
     /// Makes the thread look at every port once: a device may have returned under a port's name.
@@ -113,12 +108,13 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
             let (data, flags) = (event.data.u64(), event.flags);
             if data == WAKE {
                 poller.woken();
-                for port in table.values().filter(|p| p.has_fd && shared.poller_of(p.number) == poller) {
-                    for queue in 0..port.counts().rx as usize {
+                for port in table.values().filter(|p| p.has_fd) {
+                    let queues = 0..port.counts().rx as usize;
+                    for queue in queues.filter(|queue| shared.poller_of(port.number, *queue) == poller) {
                         pump.poll(shared, port, queue, perf);
+                        // It may have been given up. What cannot be waited for now is tried again when we are woken again.
+                        let _ = poller.add(port, queue);
                     }
-                    // It may have been given up. What cannot be waited for now is tried again when we are woken again.
-                    let _ = poller.add(port);
                 }
                 continue;
             }
@@ -129,7 +125,7 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
             if got == 0 && flags.intersects(EventFlags::ERR | EventFlags::HUP) {
                 // Its device is gone. A descriptor that reports nothing else would keep us awake; a change of links
                 // wakes us to try again.
-                poller.remove(port);
+                poller.remove(port, queue);
             }
         }
         pump.flush_due(shared, perf);

@@ -405,9 +405,9 @@ fn who_waits_for_a_port_already_may_be_told_again() {
     assert!(port.with_fd(0, |_| ()).is_some());
     let poller = Poller::new().unwrap();
     // The thread, woken by a change of links, may come before whoever adds the port.
-    poller.add(&port).unwrap();
-    poller.add(&port).unwrap();
-    poller.remove(&port);
-    poller.remove(&port);
-    poller.add(&port).unwrap();
+    poller.add(&port, 0).unwrap();
+    poller.add(&port, 0).unwrap();
+    poller.remove(&port, 0);
+    poller.remove(&port, 0);
+    poller.add(&port, 0).unwrap();
 }

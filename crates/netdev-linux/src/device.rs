@@ -185,14 +185,18 @@ impl Netdev for LinuxNetdev {
         match &self.io {
             Io::Packet(port) => port.queues(),
             Io::Xdp(port) => port.queues(),
-            Io::Tap(tap) => tap.queues(),
+            Io::Tap(tap) => tap.queues(self.link().ok().map(|_| self.name.as_str())),
             Io::Veth(pair) => pair.port().queues(),
             Io::Elsewhere => None,
         }
     }
 
     fn wanted_queues(&self) -> QueueCounts {
-        self.xdp().map_or(QueueCounts::default(), |port| port.counts())
+        match &self.io {
+            Io::Xdp(port) => port.counts(),
+            Io::Tap(tap) => tap.counts(),
+            _ => QueueCounts::default(),
+        }
     }
 
     fn queues_are_stale(&self) -> bool {
@@ -204,7 +208,11 @@ impl Netdev for LinuxNetdev {
     }
 
     fn config(&self) -> Options {
-        self.xdp().map_or_else(Options::new, |port| port.config())
+        match &self.io {
+            Io::Xdp(port) => port.config(),
+            Io::Tap(tap) => tap.config(),
+            _ => Options::new(),
+        }
     }
 
     fn mac(&self) -> Result<EthAddr, NetdevError> {
@@ -274,7 +282,11 @@ impl Netdev for LinuxNetdev {
     }
 
     fn set_options(&self, options: &Options) -> Result<(), NetdevError> {
-        self.xdp().map_or(Ok(()), |port| port.set_options(options))
+        match &self.io {
+            Io::Xdp(port) => port.set_options(options),
+            Io::Tap(tap) => tap.set_options(options),
+            _ => Ok(()),
+        }
     }
 
     fn change_seq(&self) -> u64 {

@@ -27,11 +27,12 @@ const TX_QUEUES: u32 = 8;
 const ADDRESSES: usize = 12;
 const TAG: usize = 4;
 
-/// The socket of a port, and what it is bound to.
+/// The sockets of a port, and what they are bound to.
 pub(crate) struct PacketPort {
     name: String,
     links: Arc<Links>,
     socket: PacketSocket,
+    sender: PacketSocket,
     /// The device's number, zero while there is none.
     bound: AtomicU32,
     /// The device has a carrier. Without one the kernel says that it has sent what it throws away.
@@ -64,10 +65,13 @@ impl PacketPort {
     ) -> io::Result<Arc<PacketPort>> {
         let socket = given.map_or_else(PacketSocket::open, |fd| Ok(PacketSocket::of(fd)))?;
         socket.bind(ifindex)?;
+        let sender = PacketSocket::open_sender()?;
+        sender.bind_sender(ifindex)?;
         Ok(Arc::new(PacketPort {
             name: name.to_owned(),
             links,
             socket,
+            sender,
             bound: AtomicU32::new(ifindex),
             sends: AtomicBool::new(true),
             taken: AtomicBool::new(false),
@@ -111,14 +115,15 @@ impl PacketPort {
         }
     }
 
-    /// Binds the socket to the device that has the name now.
+    /// Binds the sockets to the device that has the name now.
     fn follow(&self) {
         let link = self.links.find(&self.name);
         let ifindex = link.as_ref().map_or(0, |l| l.info.index);
         self.sends.store(link.is_some_and(|l| l.info.sends()), Ordering::Relaxed);
         if ifindex != self.bound.load(Ordering::Relaxed) {
             // While there is no device, or it goes away again, the next change of links brings us here again.
-            let now = if ifindex != 0 && self.socket.bind(ifindex).is_ok() { ifindex } else { 0 };
+            let bound = || self.socket.bind(ifindex).and_then(|()| self.sender.bind_sender(ifindex));
+            let now = if ifindex != 0 && bound().is_ok() { ifindex } else { 0 };
             self.bound.store(now, Ordering::Relaxed);
         }
     }
@@ -261,11 +266,11 @@ impl TxQueue for Tx {
                     Err(SegmentError::NoMemory) => drops.memory += 1,
                 }
             }
-            self.send(&cut, pool, &mut drops);
+            self.send(&mut cut, pool, &mut drops);
             cut.drain(..).for_each(|f| pool.give(f));
             self.cut = cut;
         } else {
-            self.send(&frames, pool, &mut drops);
+            self.send(&mut frames, pool, &mut drops);
         }
         frames.drain(..).for_each(|f| pool.give(f));
         self.frames = frames;
@@ -290,10 +295,10 @@ impl Tx {
     }
 
     /// Sends all, past those that the kernel refuses.
-    fn send(&mut self, frames: &[Frame], pool: &mut BufferPool, drops: &mut TxDrops) {
+    fn send(&mut self, frames: &mut [Frame], pool: &mut BufferPool, drops: &mut TxDrops) {
         let mut at = 0;
-        while let Some(rest) = frames.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.port.socket.send(rest) {
+        while let Some(rest) = frames.get_mut(at..).filter(|rest| !rest.is_empty()) {
+            match self.port.sender.send(rest) {
                 Ok(n) => at += n.max(1),
                 Err(e) => match verdict(&e) {
                     Verdict::Retry => {}
@@ -324,7 +329,7 @@ impl Tx {
             Some(Err(SegmentError::Malformed)) => drops.failed += 1,
             Some(Err(SegmentError::NoMemory)) | None => drops.memory += 1,
         }
-        self.send(&cut, pool, drops);
+        self.send(&mut cut, pool, drops);
         cut.into_iter().for_each(|f| pool.give(f));
     }
 }

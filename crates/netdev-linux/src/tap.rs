@@ -1,20 +1,24 @@
 //! TAP devices: ports that the host's own stack, or a virtual machine, uses.
 //!
-//! Where it sits: made by `device` for ports of type internal and tap; polled by a host's thread. The device exists
+//! Where it sits: made by `device` for ports of type internal and tap; polled by a host's threads. The device exists
 //! as long as its port does.
+//!
+//! A device has as many receive queues as `options:n_rxq` says, each an open file of its own. The kernel puts packets of a flow into the
+//! queue by which packets of that flow came to it last, so that each thread gets the answers to what it sent.
 //!
 //! Spec: the kernel's networking/tuntap.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
 use netdev::{
-    BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Queues, RxDrops, RxQueue, TxDrops, TxQueue,
+    BufferPool, Frame, FrameBatch, NetdevError, NetdevStats, Options, QueueCounts, Queues, RxDrops, RxQueue,
+    TxDrops, TxQueue,
 };
 use packet::{BATCH, OdpPort, PacketBuf};
 
@@ -25,9 +29,14 @@ use crate::vnet;
 const TUN: &str = "/dev/net/tun";
 /// Transmit queues: threads may write to one descriptor side by side.
 const TX_QUEUES: usize = 8;
+/// Receive queues at most.
+const MAX_QUEUES: u32 = 64;
 const IFF_TAP: i32 = 0x0002;
 const IFF_NO_PI: i32 = 0x1000;
 const IFF_VNET_HDR: i32 = 0x4000;
+const IFF_MULTI_QUEUE: i32 = 0x0100;
+/// What we ask of a device.
+const FLAGS: i32 = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 
 /// Checksums, and TCP over IPv4 and IPv6 with ECN.
 const OFFLOAD_TCP: u32 = 0x01 | 0x02 | 0x04 | 0x08;
@@ -47,12 +56,18 @@ struct Counters {
 
 /// An open TAP device.
 pub(crate) struct Tap {
-    file: File,
+    /// The first queue; with it the device goes.
+    file: Arc<File>,
+    /// The device can have several queues.
+    is_multiqueue: bool,
+    /// How many receive queues there are to be.
+    wanted: AtomicU32,
     /// The kernel takes UDP super-packets.
     uso: bool,
     counters: Counters,
     losses: Losses,
-    taken: AtomicBool,
+    /// Receive queues that somebody has.
+    live: AtomicUsize,
 }
 
 impl Tap {
@@ -70,34 +85,97 @@ impl Tap {
 
     /// Makes the device `name`, or attaches to it if it is persistent.
     pub(crate) fn open(name: &str, file: File) -> Result<Arc<Tap>, NetdevError> {
-        sys::tun_attach(file.as_fd(), name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).map_err(|e| {
+        let attach = |flags| sys::tun_attach(file.as_fd(), name, flags);
+        let many = match attach(FLAGS | IFF_MULTI_QUEUE) {
+            // One that somebody else has made with a single queue.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => attach(FLAGS).map(|()| false),
+            attached => attached.map(|()| true),
+        };
+        let many = many.map_err(|e| {
             let why = NetdevError::from(e);
             log::warn!(target: "netdev_linux", "{name}: creating tap device failed: {why}");
             why
         })?;
         sys::tun_set_header_size(file.as_fd(), VNET_LEN)?;
-        Tap::of(file)
+        Tap::with(file, many)
     }
 
     /// The device that an open file is attached to, with headers of our size.
     pub(crate) fn of(file: File) -> Result<Arc<Tap>, NetdevError> {
+        Tap::with(file, false)
+    }
+
+    fn with(file: File, is_multiqueue: bool) -> Result<Arc<Tap>, NetdevError> {
         let uso = sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP | OFFLOAD_UDP).is_ok();
         if !uso {
             sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP)?;
         }
-        let (counters, losses, taken) = (Counters::default(), Losses::default(), AtomicBool::new(false));
-        Ok(Arc::new(Tap { file, uso, counters, losses, taken }))
+        let (file, wanted, live) = (Arc::new(file), AtomicU32::new(1), AtomicUsize::new(0));
+        let (counters, losses) = (Counters::default(), Losses::default());
+        Ok(Arc::new(Tap { file, is_multiqueue, wanted, uso, counters, losses, live }))
     }
 
-    /// Both queues; `None` while somebody has them.
-    pub(crate) fn queues(self: &Arc<Self>) -> Option<Queues> {
-        if self.taken.swap(true, Ordering::AcqRel) {
+    /// How many queues there are to be.
+    pub(crate) fn counts(&self) -> QueueCounts {
+        QueueCounts { rx: self.wanted.load(Ordering::Relaxed), tx: TX_QUEUES as u32 }
+    }
+
+    /// What was asked for, if it is not the usual.
+    pub(crate) fn config(&self) -> Options {
+        let queues = Some(self.counts().rx).filter(|n| *n != 1);
+        queues.map(|n| ("n_rxq".to_owned(), n.to_string())).into_iter().collect()
+    }
+
+    /// Takes over `options:n_rxq`.
+    pub(crate) fn set_options(&self, options: &Options) -> Result<(), NetdevError> {
+        let queues = match options.get("n_rxq").map(|n| n.parse::<u32>()) {
+            None => 1,
+            Some(Ok(n @ 1..=MAX_QUEUES)) => n,
+            Some(_) => return Err(NetdevError::Options(format!("n_rxq is a number from 1 to {MAX_QUEUES}"))),
+        };
+        if queues != 1 && !self.is_multiqueue {
+            return Err(NetdevError::Options("n_rxq: the device was made with one queue".to_owned()));
+        }
+        self.wanted.store(queues, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One more queue of the device.
+    fn open_queue(name: &str) -> io::Result<File> {
+        let file = Tap::maker()?;
+        sys::tun_attach(file.as_fd(), name, FLAGS | IFF_MULTI_QUEUE)?;
+        Ok(file)
+    }
+
+    /// All queues; `None` while somebody has them. `name` is the device's in this namespace: while it is in another there is no
+    /// name by which further queues are opened, as a device of our own would be made.
+    pub(crate) fn queues(self: &Arc<Self>, name: Option<&str>) -> Option<Queues> {
+        if self.live.load(Ordering::Acquire) != 0 {
             return None;
         }
-        let tx = |_| Box::new(Tx(self.clone())) as Box<dyn TxQueue>;
+        let mut files = vec![self.file.clone()];
+        for _ in 1..self.counts().rx {
+            match name.map(Tap::open_queue) {
+                Some(Ok(file)) => files.push(Arc::new(file)),
+                Some(Err(e)) => {
+                    let (n, why) = (files.len(), NetdevError::from(e));
+                    log::warn!(target: "netdev_linux", "more than {n} queues of a tap device cannot be opened: {why}");
+                    self.wanted.store(n as u32, Ordering::Relaxed);
+                    break;
+                }
+                None => break,
+            }
+        }
+        self.live.store(files.len(), Ordering::Release);
+        let rx = |file: &Arc<File>| {
+            Box::new(Rx { tap: self.clone(), file: file.clone(), drops: RxDrops::default() })
+                as Box<dyn RxQueue>
+        };
+        let tx =
+            |file: &Arc<File>| Box::new(Tx { tap: self.clone(), file: file.clone() }) as Box<dyn TxQueue>;
         Some(Queues {
-            rx: vec![Box::new(Rx { tap: self.clone(), drops: RxDrops::default() })],
-            tx: (0..TX_QUEUES).map(tx).collect(),
+            rx: files.iter().map(rx).collect(),
+            tx: files.iter().cycle().take(TX_QUEUES.max(files.len())).map(tx).collect(),
         })
     }
 
@@ -142,13 +220,14 @@ fn failure(e: &io::Error) -> Failure {
 
 struct Rx {
     tap: Arc<Tap>,
+    file: Arc<File>,
     /// What was lost since somebody asked.
     drops: RxDrops,
 }
 
 impl Drop for Rx {
     fn drop(&mut self) {
-        self.tap.taken.store(false, Ordering::Release);
+        self.tap.live.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -157,11 +236,11 @@ impl RxQueue for Rx {
         let mut slots = pool.take_slots(1);
         let (mut packets, mut bytes, mut drops, mut errors) = (0, 0, RxDrops::default(), 0);
         while let Some(slot) = slots.first_mut().filter(|_| !out.is_full()) {
-            let mut header = [0; VNET_LEN];
-            let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(slot.spare())];
-            match (&self.tap.file).read_vectored(&mut parts) {
-                Ok(n) if n > VNET_LEN => slot.extend(n - VNET_LEN),
-                Ok(_) => break,
+            let read = (&*self.file).read(vnet::room(slot));
+            let header = vnet::received(slot, *read.as_ref().unwrap_or(&0));
+            let header = match read.map(|_| header) {
+                Ok(Some(header)) => header,
+                Ok(None) => break,
                 Err(e) => match failure(&e) {
                     Failure::Retry => continue,
                     Failure::NotNow | Failure::Down => break,
@@ -173,7 +252,7 @@ impl RxQueue for Rx {
                     }
                     Failure::Other => break,
                 },
-            }
+            };
             let len = slot.len() as u64;
             let Ok(offload) = vnet::decode(&header) else {
                 drops.unknown += 1;
@@ -201,19 +280,22 @@ impl RxQueue for Rx {
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.tap.file.as_fd())
+        Some(self.file.as_fd())
     }
 }
 
-struct Tx(Arc<Tap>);
+struct Tx {
+    tap: Arc<Tap>,
+    file: Arc<File>,
+}
 
 impl TxQueue for Tx {
     fn transmit(&mut self, pool: &mut BufferPool, batch: &mut FrameBatch) -> TxDrops {
         let mut drops = TxDrops::default();
-        let can = TxCapabilities { checksum: true, tso: true, uso: self.0.uso };
+        let can = TxCapabilities { checksum: true, tso: true, uso: self.tap.uso };
         for (_, frame) in batch.drain() {
-            let done = deliver(frame, can, pool, |frame, pool| {
-                self.send(&frame, &mut drops);
+            let done = deliver(frame, can, pool, |mut frame, pool| {
+                self.send(&mut frame, &mut drops);
                 pool.give(frame);
             });
             match done {
@@ -222,21 +304,28 @@ impl TxQueue for Tx {
                 Err(SegmentError::NoMemory) => drops.memory += 1,
             }
         }
-        self.0.counters.tx_down.fetch_add(drops.down.into(), Ordering::Relaxed);
-        self.0.losses.sent(&TxDrops { down: 0, ..drops });
+        self.tap.counters.tx_down.fetch_add(drops.down.into(), Ordering::Relaxed);
+        self.tap.losses.sent(&TxDrops { down: 0, ..drops });
         drops
     }
 }
 
 impl Tx {
-    fn send(&self, frame: &Frame, drops: &mut TxDrops) {
+    fn send(&self, frame: &mut Frame, drops: &mut TxDrops) {
+        let len = frame.len() as u64;
         let header = vnet::encode(frame);
-        let parts = [IoSlice::new(&header), IoSlice::new(frame.frame())];
+        // One that has no room for its header is sent in two pieces.
+        let is_whole = vnet::put_on(frame);
         loop {
-            match (&self.0.file).write_vectored(&parts) {
+            let written = if is_whole {
+                (&*self.file).write(frame.frame())
+            } else {
+                (&*self.file).write_vectored(&[IoSlice::new(&header), IoSlice::new(frame.frame())])
+            };
+            match written {
                 Ok(_) => {
-                    self.0.counters.tx_packets.fetch_add(1, Ordering::Relaxed);
-                    self.0.counters.tx_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                    self.tap.counters.tx_packets.fetch_add(1, Ordering::Relaxed);
+                    self.tap.counters.tx_bytes.fetch_add(len, Ordering::Relaxed);
                 }
                 Err(e) => match failure(&e) {
                     Failure::Retry => continue,

@@ -7,6 +7,8 @@
 //! | flags| gso type| hdr len  | gso size | csum start | csum offset |   in the machine's byte order
 //! ~~~
 //!
+//! A frame and its header travel in one piece, the header in the frame's headroom: the kernel looks at each piece of a packet apart.
+//!
 //! Spec: virtio 1.1 §5.1.6 (without the number of buffers).
 
 use netdev::Frame;
@@ -78,6 +80,37 @@ pub(crate) fn encode(frame: &Frame) -> [u8; VNET_LEN] {
     h
 }
 
+/// The memory of `slot` for a header and a frame behind it; what is written there is taken in by [`received`].
+pub(crate) fn room(slot: &mut Frame) -> &mut [u8] {
+    slot.reset(Frame::HEADROOM - VNET_LEN);
+    slot.spare()
+}
+
+/// Takes in `n` bytes that were written to [`room`], none if nothing was: `slot` is the frame, with its usual headroom; its
+/// header is the result, `None` if there is no frame.
+pub(crate) fn received(slot: &mut Frame, n: usize) -> Option<[u8; VNET_LEN]> {
+    slot.extend(n);
+    let mut header = [0; VNET_LEN];
+    slot.copy_out(0, &mut header);
+    if n > VNET_LEN && slot.pull_front(VNET_LEN) {
+        return Some(header);
+    }
+    slot.reset(Frame::HEADROOM);
+    None
+}
+
+/// Writes a frame's header before it; false, and no change, if it has no headroom for that.
+pub(crate) fn put_on(frame: &mut Frame) -> bool {
+    let header = encode(frame);
+    frame.push_front(VNET_LEN).map(|room| room.copy_from_slice(&header)).is_some()
+}
+
+/// Undoes [`put_on`].
+pub(crate) fn take_off(frame: &mut Frame) {
+    // It is there.
+    let _ = frame.pull_front(VNET_LEN);
+}
+
 /// Bytes of all headers: what the kernel keeps in one piece.
 fn header_len(frame: &Frame, offload: &Offload) -> u16 {
     let (L4Checksum::Partial { start, .. }, Some(s)) = (offload.l4, offload.segment) else { return 0 };
@@ -128,6 +161,27 @@ mod tests {
                 prop_assert!(offload.segment.is_none_or(|s| s.size != 0));
             }
         }
+    }
+
+    #[test]
+    fn a_frame_travels_behind_its_header() {
+        let mut slot = Frame::try_with_capacity(100, Frame::HEADROOM).unwrap();
+        let mut sent = Frame::try_from_frame(&[7; 60]).unwrap();
+        sent.offload_mut().l4 = L4Checksum::Partial { start: 34, offset: 6 };
+        let before = sent.clone();
+        assert!(put_on(&mut sent) && sent.len() == VNET_LEN + 60);
+        room(&mut slot)[..VNET_LEN + 60].copy_from_slice(sent.frame());
+        let header = received(&mut slot, VNET_LEN + 60).unwrap();
+        assert_eq!((decode(&header), slot.frame()), (Ok(*before.offload()), before.frame()));
+        take_off(&mut sent);
+        assert_eq!((sent.frame(), sent.offload()), (before.frame(), before.offload()));
+        // A header alone is no frame, and the slot is as it was.
+        for n in [VNET_LEN, 3, 0] {
+            room(&mut slot);
+            assert_eq!((received(&mut slot, n), slot.len()), (None, 0));
+        }
+        assert!(slot.push_front(Frame::HEADROOM).is_some(), "with its headroom");
+        assert!(!put_on(&mut slot), "without");
     }
 
     #[test]

@@ -23,11 +23,14 @@ use netdev::{
     RxQueue, TxDrops, TxQueue,
 };
 use packet::{BATCH, L4Checksum, OdpPort, PacketBuf};
+use rustix::process::{Resource, getrlimit};
 
 use crate::losses::Losses;
 use crate::packet_port::PacketPort;
 use crate::rtnl::Links;
-use crate::sys::xdp::{Attach, Bind, Counters, FRAME_MAX, Program, Statistics, XdpRx, XdpTx, open};
+use crate::sys::xdp::{
+    Attach, Bind, Counters, FRAME_MAX, PACKET_MEMORY, Program, Statistics, XdpRx, XdpTx, open,
+};
 
 /// Receive queues of a port at most.
 const MAX_QUEUES: u32 = 64;
@@ -257,7 +260,7 @@ impl XdpPort {
         for mode in modes {
             match self.open_in(mode, ifindex, wanted.queues, state) {
                 Ok(queues) => return Ok((mode, queues)),
-                Err(e) => errors.push(format!("{}: {}", mode.name(), NetdevError::from(e))),
+                Err(e) => errors.push(format!("{}: {}", mode.name(), reason(e, wanted.queues))),
             }
         }
         Err(errors.join(", "))
@@ -288,6 +291,20 @@ impl XdpPort {
     fn release(&self) {
         let mut state = lock(&self.state);
         state.live = state.live.saturating_sub(1);
+    }
+}
+
+/// Why there are no queues. Of all limits that of locked memory is the one whose error says least.
+fn reason(e: io::Error, queues: u32) -> String {
+    let (errno, why) = (e.raw_os_error(), NetdevError::from(e));
+    let limit = getrlimit(Resource::Memlock).current;
+    match (errno, limit) {
+        (Some(libc::ENOBUFS), Some(bytes)) => format!(
+            "{why}: each of {queues} queues locks {} kB of memory, of which RLIMIT_MEMLOCK allows {} kB in all",
+            PACKET_MEMORY >> 10,
+            bytes >> 10
+        ),
+        _ => why.to_string(),
     }
 }
 

@@ -404,3 +404,77 @@ fn state_is_the_kernels_and_follows_it() {
     let names: Vec<String> = va.stats().unwrap().iter().map(|(name, _)| name.to_owned()).collect();
     assert!(names.iter().any(|n| n == "rx_missed_errors") && names.len() == 13, "{names:?}");
 }
+
+/// A datagram from a UDP port, as far as its headers go.
+fn datagram(port: u16) -> Vec<u8> {
+    let ip = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    let udp = [&port.to_be_bytes()[..], &[0, 7, 0, 8, 0, 0]].concat();
+    [&[0xff; 6][..], &[2, 0, 0, 0, 0, 9, 8, 0], &ip, &udp].concat()
+}
+
+#[test]
+fn a_tap_has_as_many_queues_as_it_is_told() {
+    const FLOWS: u16 = 256;
+    sandboxed!();
+    if let Err(e) = File::options().read(true).write(true).open("/dev/net/tun") {
+        skip!("no TAP device here: {e}");
+    }
+    run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1");
+    let d = devices();
+    let tap = d.internal().open("tap0").unwrap();
+    let ask = |n: &str| tap.set_options(&[("n_rxq".to_owned(), n.to_owned())].into());
+    assert!(ask("0").is_err() && ask("65").is_err() && ask("x").is_err());
+    assert_eq!((tap.wanted_queues().rx, tap.config().len()), (1, 0));
+    ask("3").unwrap();
+    assert_eq!((tap.wanted_queues().rx, &tap.config()["n_rxq"]), (3, &"3".to_owned()));
+    let mut queues = tap.queues().unwrap();
+    assert_eq!(queues.rx.len(), 3);
+    assert!(tap.queues().is_none(), "they are taken");
+    tap.set_admin_state(AdminState::Up).unwrap();
+    let mut sender = devices().system().open("tap0").unwrap().queues().unwrap();
+    let (mut pool, mut batch) = (BufferPool::new(), FrameBatch::default());
+    for port in 0..FLOWS {
+        batch.push(PacketMeta::default(), pool.copy_of(&datagram(port)).unwrap()).unwrap();
+        assert_eq!(sender.tx[0].transmit(&mut pool, &mut batch).total(), 0);
+    }
+    let mut got = [0; 3];
+    for (rx, got) in queues.rx.iter_mut().zip(&mut got) {
+        while rx.receive(&mut pool, &mut batch) != 0 {
+            let frames = batch.drain().map(|(_, frame)| frame).collect::<Vec<_>>();
+            *got += frames.iter().filter(|f| f.frame().get(12..14) == Some(&[8, 0])).count();
+        }
+    }
+    assert_eq!(got.iter().sum::<usize>(), FLOWS.into(), "{got:?}");
+    assert!(got.iter().all(|n| *n > 0), "{got:?}");
+    // The device stays when all of its queues are given back, and has one again.
+    drop(queues);
+    ask("1").unwrap();
+    assert_eq!(tap.queues().unwrap().rx.len(), 1);
+}
+
+#[test]
+fn without_locked_memory_a_ring_is_refused_and_said_why() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    let d = devices();
+    let status = || {
+        let va = d.afxdp_nonpmd().open("va").unwrap();
+        let _queues = va.queues().unwrap();
+        va.status()
+    };
+    if let Some(why) = status().get("xdp-error") {
+        skip!("no AF_XDP here: {why}");
+    }
+    // Who may lock as much as he likes has no limit.
+    let mut own = capabilities(None).unwrap();
+    own.effective.remove(CapabilitySet::IPC_LOCK);
+    set_capabilities(None, own).unwrap();
+    let maximum = getrlimit(Resource::Memlock).maximum;
+    setrlimit(Resource::Memlock, Rlimit { current: Some(64 << 10), maximum }).unwrap();
+    let refused = status();
+    assert_eq!(refused["xdp-mode"], "af-packet");
+    let why = "each of 1 queues locks 8192 kB of memory, of which RLIMIT_MEMLOCK allows 64 kB in all";
+    assert!(refused["xdp-error"].contains(why), "{refused:?}");
+}

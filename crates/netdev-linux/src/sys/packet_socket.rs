@@ -52,6 +52,24 @@ struct Control([u8; CONTROL_LEN]);
 impl PacketSocket {
     /// A socket that sees nothing until it is bound.
     pub(crate) fn open() -> io::Result<PacketSocket> {
+        let socket = PacketSocket::unbound()?;
+        let on: c_int = 1;
+        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
+        socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &on)?;
+        socket.reserve(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
+        Ok(socket)
+    }
+
+    /// A socket that sends, and receives nothing.
+    ///
+    /// It is not the one that is waited for: the kernel would tell whoever waits of each packet that has left.
+    pub(crate) fn open_sender() -> io::Result<PacketSocket> {
+        let socket = PacketSocket::unbound()?;
+        socket.reserve(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
+        Ok(socket)
+    }
+
+    fn unbound() -> io::Result<PacketSocket> {
         // SAFETY: socket(2) takes no pointers; protocol zero receives nothing before bind.
         let fd = unsafe {
             libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0)
@@ -62,17 +80,14 @@ impl PacketSocket {
         // SAFETY: fd was returned by socket(2) just now and nobody else has it.
         let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
         let on: c_int = 1;
-        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
         socket.set(libc::SOL_PACKET, PACKET_VNET_HDR, &on)?;
-        socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &on)?;
-        for (forced, plain) in
-            [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
-        {
-            if socket.set(libc::SOL_SOCKET, forced, &SOCKET_BUFFER).is_err() {
-                socket.set(libc::SOL_SOCKET, plain, &SOCKET_BUFFER)?;
-            }
-        }
         Ok(socket)
+    }
+
+    /// Has the kernel hold much for us, beyond the system's limit where that is allowed.
+    fn reserve(&self, forced: c_int, plain: c_int) -> io::Result<()> {
+        self.set(libc::SOL_SOCKET, forced, &SOCKET_BUFFER)
+            .or_else(|_| self.set(libc::SOL_SOCKET, plain, &SOCKET_BUFFER))
     }
 
     /// A socket that another process has opened.
@@ -89,19 +104,26 @@ impl PacketSocket {
         if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Receives what the device `ifindex` receives, whoever it is for, and sends by it from now on.
-    pub(crate) fn bind(&self, ifindex: u32) -> io::Result<()> {
+    /// Sends by the device `ifindex` from now on, and receives nothing.
+    pub(crate) fn bind_sender(&self, ifindex: u32) -> io::Result<()> {
+        self.bind_to(ifindex, 0)
+    }
+
+    fn bind_to(&self, ifindex: u32, protocol: u16) -> io::Result<()> {
         // SAFETY: sockaddr_ll is integers only; zero is a value of each.
         let mut addr: libc::sockaddr_ll = unsafe { zeroed() };
         addr.sll_family = libc::AF_PACKET as u16;
-        addr.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        addr.sll_protocol = protocol.to_be();
         addr.sll_ifindex = ifindex as c_int;
         let len = size_of_val(&addr) as socklen_t;
         // SAFETY: the kernel reads `len` bytes of `addr`, which lives over the call.
         let rc = unsafe { libc::bind(self.fd.as_raw_fd(), std::ptr::from_ref(&addr).cast(), len) };
-        if rc < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Receives what the device `ifindex` receives, whoever it is for, from now on.
+    pub(crate) fn bind(&self, ifindex: u32) -> io::Result<()> {
+        self.bind_to(ifindex, libc::ETH_P_ALL as u16)?;
         // SAFETY: packet_mreq is integers only; zero is a value of each.
         let mut promiscuous: libc::packet_mreq = unsafe { zeroed() };
         promiscuous.mr_ifindex = ifindex as c_int;
@@ -132,61 +154,89 @@ impl PacketSocket {
     pub(crate) fn receive(&self, slots: &mut [Frame], received: &mut [Received; BATCH]) -> io::Result<usize> {
         let n = slots.len().min(BATCH);
         let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
-        let mut iovecs = [const { MaybeUninit::<[iovec; 2]>::uninit() }; BATCH];
+        let mut iovecs = [const { MaybeUninit::<iovec>::uninit() }; BATCH];
         let mut messages = [const { MaybeUninit::<mmsghdr>::uninit() }; BATCH];
-        let parts = slots.iter_mut().zip(received.iter_mut()).zip(&mut controls).zip(&mut iovecs);
-        for ((((slot, out), control), iov), message) in parts.zip(&mut messages) {
-            let room = slot.spare();
-            let header = iovec { iov_base: out.vnet.as_mut_ptr().cast(), iov_len: VNET_LEN };
-            let iov = iov.write([header, iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() }]);
+        let parts = slots.iter_mut().zip(&mut controls).zip(&mut iovecs).zip(&mut messages);
+        for (((slot, control), iov), message) in parts {
+            let room = vnet::room(slot);
+            let iov = iov.write(iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() });
             // SAFETY: mmsghdr is pointers and integers; zero (null) is a value of each.
             let message = message.write(unsafe { zeroed() });
-            message.msg_hdr.msg_iov = iov.as_mut_ptr();
-            message.msg_hdr.msg_iovlen = 2;
+            message.msg_hdr.msg_iov = iov;
+            message.msg_hdr.msg_iovlen = 1;
             message.msg_hdr.msg_control = control.as_mut_ptr().cast::<c_void>();
             message.msg_hdr.msg_controllen = CONTROL_LEN as _;
         }
-        // SAFETY: the first `n` messages were initialised above and point to headers, slots, controls and iovecs that are
-        // borrowed or live over the call and have the lengths given; the kernel only writes into the memory they name.
+        // SAFETY: the first `n` messages were initialised above and point to slots, controls and iovecs that are borrowed or
+        // live over the call and have the lengths given; the kernel only writes into the memory they name.
         let got = unsafe {
             libc::recvmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr().cast(), n as _, 0, null_mut())
         };
-        if got < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let got = (got as usize).min(n);
-        for ((message, slot), out) in messages.iter().zip(slots).zip(received).take(got) {
+        let error = (got < 0).then(io::Error::last_os_error);
+        let got = usize::try_from(got).unwrap_or(0).min(n);
+        for (at, (slot, out)) in slots.iter_mut().zip(received).take(n).enumerate() {
+            let Some(message) = messages.get(at).filter(|_| at < got) else {
+                slot.reset(Frame::HEADROOM);
+                continue;
+            };
             // SAFETY: the first `n` messages, of which these are, were initialised above.
             let message = unsafe { message.assume_init_ref() };
-            slot.extend((message.msg_len as usize).saturating_sub(VNET_LEN));
+            out.vnet = vnet::received(slot, message.msg_len as usize).unwrap_or_default();
             out.vlan = stripped_vlan(&message.msg_hdr);
             out.truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
-        Ok(got)
+        error.map_or(Ok(got), Err)
     }
 
-    /// Sends frames, each behind its header, in order; returns how many the kernel took, at least one.
-    pub(crate) fn send(&self, frames: &[Frame]) -> io::Result<usize> {
+    /// Sends frames, each behind its header, in order; returns how many the kernel took, at least one. Those that it did not
+    /// take are as they were.
+    pub(crate) fn send(&self, frames: &mut [Frame]) -> io::Result<usize> {
         let n = frames.len().min(BATCH);
+        let frames = frames.get_mut(..n).unwrap_or_default();
+        let mut dressed = [false; BATCH];
+        dressed.iter_mut().zip(frames.iter_mut()).for_each(|(is, frame)| *is = vnet::put_on(frame));
+        let sent = match &*frames {
+            [one] if dressed[0] => self.send_one(one.frame()),
+            all => self.send_all(all, &dressed),
+        };
+        let taken = sent.as_ref().map_or(0, |n| *n);
+        let left = frames.iter_mut().zip(dressed).skip(taken);
+        left.filter(|(_, is)| *is).for_each(|(frame, _)| vnet::take_off(frame));
+        sent
+    }
+
+    /// A frame behind its header: what a message has to say of it is nothing.
+    fn send_one(&self, bytes: &[u8]) -> io::Result<usize> {
+        // SAFETY: the kernel reads the bytes of `bytes`, which are borrowed over the call.
+        let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(1) }
+    }
+
+    /// Frames, `dressed` with their headers; one that had no room for its own is sent in two pieces.
+    fn send_all(&self, frames: &[Frame], dressed: &[bool; BATCH]) -> io::Result<usize> {
         let mut headers = [const { MaybeUninit::<[u8; VNET_LEN]>::uninit() }; BATCH];
         let mut iovecs = [const { MaybeUninit::<[iovec; 2]>::uninit() }; BATCH];
         let mut messages = [const { MaybeUninit::<mmsghdr>::uninit() }; BATCH];
-        let parts = frames.iter().zip(&mut headers).zip(&mut iovecs).zip(&mut messages);
-        for (((frame, header), iov), message) in parts {
-            let header = header.write(vnet::encode(frame));
-            let frame = frame.frame();
+        let parts = frames.iter().zip(dressed).zip(&mut headers).zip(&mut iovecs).zip(&mut messages);
+        for ((((frame, dressed), header), iov), message) in parts {
+            let header = header.write(if *dressed { [0; VNET_LEN] } else { vnet::encode(frame) });
+            let bytes = frame.frame();
             let iov = iov.write([
                 iovec { iov_base: header.as_mut_ptr().cast(), iov_len: VNET_LEN },
-                iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() },
+                iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() },
             ]);
+            let pieces = iov.get_mut(usize::from(*dressed)..).unwrap_or_default();
             // SAFETY: mmsghdr is pointers and integers; zero (null) is a value of each.
             let message = message.write(unsafe { zeroed() });
-            message.msg_hdr.msg_iov = iov.as_mut_ptr();
-            message.msg_hdr.msg_iovlen = 2;
+            message.msg_hdr.msg_iov = pieces.as_mut_ptr();
+            message.msg_hdr.msg_iovlen = pieces.len() as _;
         }
-        // SAFETY: the first `n` messages were initialised above and point to headers and iovecs above and to frames
-        // borrowed over the call; sendmmsg only reads those (the cast to mut is for iovec's type), and writes msg_len.
-        let sent = unsafe { libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr().cast(), n as _, 0) };
+        // SAFETY: the first `frames.len()` messages (at most BATCH, as `send` sees to) were initialised above and point to
+        // headers and iovecs above and to frames borrowed over the call; sendmmsg only reads those (the cast to mut is for
+        // iovec's type), and writes msg_len.
+        let sent = unsafe {
+            libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr().cast(), frames.len().min(BATCH) as _, 0)
+        };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     }
 }

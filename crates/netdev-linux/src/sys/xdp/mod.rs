@@ -11,7 +11,7 @@ mod ring;
 mod socket;
 
 pub(crate) use program::{Attach, Program};
-pub(crate) use socket::{Bind, Counters, FRAME_MAX, Statistics, XdpRx, XdpTx, open};
+pub(crate) use socket::{Bind, Counters, FRAME_MAX, PACKET_MEMORY, Statistics, XdpRx, XdpTx, open};
 
 fn check(rc: i32) -> std::io::Result<i32> {
     if rc < 0 { Err(std::io::Error::last_os_error()) } else { Ok(rc) }

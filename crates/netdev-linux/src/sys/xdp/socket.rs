@@ -26,6 +26,8 @@ use super::ring::{Offsets, Ring};
 const RING: u32 = 1024;
 /// Bytes of a frame's memory: a page, the most that is possible.
 const CHUNK: u64 = 4096;
+/// Bytes of a socket's packet memory, which stays in place: it counts as locked.
+pub(crate) const PACKET_MEMORY: usize = 2 * RING as usize * CHUNK as usize;
 /// Bytes of the largest packet: the kernel keeps 256 in front of a received one, and some behind for its own use.
 pub(crate) const FRAME_MAX: usize = CHUNK as usize - 256 - 320;
 /// Packets handled at once.
@@ -175,7 +177,7 @@ pub(crate) fn open(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, X
     let fd = check(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: fd was returned by socket(2) just now and nobody else has it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let memory = Mapping::anonymous((2 * u64::from(RING) * CHUNK) as usize)?;
+    let memory = Mapping::anonymous(PACKET_MEMORY)?;
     let shared = Shared { fd, memory };
     let umem = UmemReg {
         address: shared.memory.address(),
