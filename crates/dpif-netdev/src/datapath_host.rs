@@ -243,16 +243,33 @@ impl DpifNetdev {
         Ok(dpif)
     }
 
+    /// Makes a datapath under a name of its own, `TYPE@DEVICE`; the device is its local port.
+    pub fn open_as(setup: Setup, name: &str) -> Result<DpifNetdev, OpenError> {
+        let dpif = DpifNetdev::named(setup, name.to_owned())?;
+        let local = name.split_once('@').map_or(name, |(_, device)| device);
+        dpif.add_port(local, "internal", Some(OdpPort::LOCAL)).map_err(|e| match e {
+            DpifError::Device { errno, .. } => OpenError::Os(io::Error::from_raw_os_error(errno)),
+            _ => OpenError::Os(io::ErrorKind::AlreadyExists.into()),
+        })?;
+        dpif.start()?;
+        Ok(dpif)
+    }
+
     /// Makes a datapath that is to take over the ports of another, the local one among them; [`DpifNetdev::start`] has it
     /// look at them.
     pub fn without_ports(setup: Setup) -> Result<DpifNetdev, OpenError> {
+        let name = format!("{}@{}", setup.class.name(), setup.class.local());
+        DpifNetdev::named(setup, name)
+    }
+
+    fn named(setup: Setup, name: String) -> Result<DpifNetdev, OpenError> {
         let Setup { class, registry, clock, config, cores } = setup;
         // Half of the cores: guests and applications, whose packets these are, need the others.
         let pollers = (cores.count() / 2).clamp(1, MAX_POLLERS);
         let pollers = (0..pollers).map(|_| Ok((Arc::new(Poller::new()?), Arc::default())));
         let shared = Arc::new(Shared {
             class,
-            name: format!("{}@{}", class.name(), class.local()),
+            name,
             registry,
             clock,
             seed: config.seed,

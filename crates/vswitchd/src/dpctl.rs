@@ -9,6 +9,7 @@ mod connections;
 mod flows;
 mod fragments;
 mod limits;
+mod made;
 mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,9 @@ use odp::text::Extent;
 use packet::{DropReason, Instant, Now, OdpPort};
 use switch::Waker;
 
+/// Makes a datapath of a name, `TYPE@NAME`; or says why it does not.
+pub type Maker = Arc<dyn Fn(&str) -> Result<Arc<dyn Dpif>, String> + Send + Sync>;
+
 /// The datapaths of the daemon, by name as `dpctl/dump-dps` prints it.
 #[derive(Clone, Default)]
 pub struct Datapaths(Arc<Mutex<All>>);
@@ -34,6 +38,10 @@ struct All {
     by_name: BTreeMap<String, Arc<dyn Dpif>>,
     /// Those of which the database limits the zones.
     limited: BTreeSet<String>,
+    /// Those that commands have made: no bridge is in them.
+    made: BTreeSet<String>,
+    /// Makes more.
+    maker: Option<Maker>,
     /// Somebody changed ports by hand, and the engine has not looked since.
     ports_changed: bool,
     /// Has the engine look.
@@ -56,6 +64,11 @@ const INVALID: &str = "Invalid argument";
 
 /// Types of datapaths, as in `TYPE@NAME`.
 const TYPES: [&str; 3] = ["dummy", "netdev", "system"];
+
+/// A name with its type.
+fn full_name(name: &str) -> String {
+    if name.contains('@') { name.to_owned() } else { format!("system@{name}") }
+}
 
 fn now(now_ms: &Millis) -> Now {
     Now { mono: Instant::from_millis(now_ms()), wall_ms: 0 }
@@ -95,6 +108,39 @@ impl Datapaths {
             source(reason.name(), Box::new(|stats| stats.drops.get(*reason)));
         }
         source("datapath_flow_evicted", Box::new(|stats| stats.evicted));
+    }
+
+    /// Has commands make datapaths by `maker`.
+    pub fn set_maker(&self, maker: Maker) {
+        self.all().maker = Some(maker);
+    }
+
+    /// Makes a datapath that no bridge is in.
+    fn make(&self, name: &str) -> Result<Arc<dyn Dpif>, String> {
+        match self.open(name) {
+            Ok(_) => return Err("File exists".to_owned()),
+            Err("No such device") => {}
+            Err(why) => return Err(why.to_owned()),
+        }
+        let full = full_name(name);
+        let same =
+            |known: &String| known.split_once('@').map(|(_, n)| n) == full.split_once('@').map(|(_, n)| n);
+        if self.names().iter().any(same) {
+            return Err(INVALID.to_owned());
+        }
+        // The process behind the device has one.
+        let is_elsewhere = |(known, dpif): (&String, &Arc<dyn Dpif>)| {
+            known.starts_with("system@") && dpif.conntrack().is_none()
+        };
+        if full.starts_with("system@") && self.all().by_name.iter().any(is_elsewhere) {
+            return Err("Operation not supported".to_owned());
+        }
+        let maker = self.all().maker.clone().ok_or("Operation not supported")?;
+        let made = maker(&full)?;
+        let mut all = self.all();
+        all.made.insert(full.clone());
+        all.by_name.insert(full, made.clone());
+        Ok(made)
     }
 
     /// Adds a datapath under its own name.
@@ -137,8 +183,7 @@ impl Datapaths {
 
     /// The datapath that users call `name`; without a type it is of type `system`.
     fn named(&self, name: &str) -> Option<Arc<dyn Dpif>> {
-        let full = if name.contains('@') { name.to_owned() } else { format!("system@{name}") };
-        self.all().by_name.get(&full).cloned()
+        self.all().by_name.get(&full_name(name)).cloned()
     }
 
     /// The same, or why there is none.
@@ -165,7 +210,11 @@ impl Datapaths {
         let mut each = all.values();
         match (each.next(), each.next()) {
             (Some(only), None) => Ok((only.clone(), args)),
-            _ => Err(failed("datapath not found", INVALID)),
+            (Some(_), Some(_)) => Err(format!(
+                "ovs-vswitchd: multiple datapaths, specify one\n{}",
+                failed("datapath not found", INVALID)
+            )),
+            (None, _) => Err(failed("datapath not found", INVALID)),
         }
     }
 
@@ -194,6 +243,7 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     };
     datapaths.cover();
     add("dpctl/dump-dps", "", 0, |dps, _, _| Ok(dps.names().iter().map(|n| format!("{n}\n")).collect()));
+    made::register(commands, datapaths);
     add("dpctl/show", "[-s] [dp...]", usize::MAX, show_datapaths);
     add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump_flows);
     add("dpctl/get-flow", "[dp] ufid", 4, get_flow);

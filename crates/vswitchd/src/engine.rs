@@ -30,7 +30,7 @@ use wire::EthAddr;
 use xlate::{Sampling, VlanMode};
 
 use crate::config::{Bridge, Config, FailMode, Vlan};
-use crate::dpctl::{Datapaths, LimitedBy};
+use crate::dpctl::{Datapaths, LimitedBy, Maker};
 pub use host::Host;
 use system::{Kind, System};
 
@@ -105,6 +105,43 @@ pub struct Engine {
     restoring: Option<bool>,
 }
 
+/// What a datapath of this process is made from.
+fn setup(
+    class: Class,
+    registry: &Arc<Registry>,
+    clock: &dpif_netdev::Clock,
+    cores: &Arc<Cores>,
+    seed: u64,
+) -> Setup {
+    let config = datapath::Config {
+        seed,
+        conntrack: conntrack::Config::with_seed([seed, seed.rotate_left(17)]),
+        ..datapath::Config::default()
+    };
+    Setup { class, registry: registry.clone(), clock: clock.clone(), config, cores: cores.clone() }
+}
+
+/// Makes datapaths that no bridge is in, for commands.
+fn maker(
+    dummy: DummyLevel,
+    registry: &Arc<Registry>,
+    clock: &dpif_netdev::Clock,
+    cores: &Arc<Cores>,
+    seed: u64,
+) -> Maker {
+    let (registry, clock, cores) = (registry.clone(), clock.clone(), cores.clone());
+    Arc::new(move |name| {
+        let class = match (dummy, name.split_once('@').map_or("", |(kind, _)| kind)) {
+            (DummyLevel::Override, _) | (DummyLevel::System, "system") => Class::Dummy,
+            (DummyLevel::None, "dummy") => return Err("Address family not supported by protocol".to_owned()),
+            (_, "dummy") => Class::Dummy,
+            _ => Class::Netdev,
+        };
+        let made = DpifNetdev::open_as(setup(class, &registry, &clock, &cores, seed), name);
+        made.map(|dpif| -> Arc<dyn Dpif> { Arc::new(dpif) }).map_err(|e| e.to_string())
+    })
+}
+
 /// The engine, shared by the main loop and commands.
 pub type Shared = Rc<RefCell<Engine>>;
 
@@ -115,6 +152,8 @@ impl Engine {
         let of_wall = clock.clone();
         let dummies = DummyDevices::new(Arc::new(move || of_wall().wall_ms));
         let registry = Arc::new(registry(dummy, &dummies, linux.as_ref()));
+        let datapaths = Datapaths::with_waker(waker.clone());
+        datapaths.set_maker(maker(dummy, &registry, &clock, &cores, seed));
         Engine {
             dummy,
             registry,
@@ -126,7 +165,7 @@ impl Engine {
             planes: BTreeMap::new(),
             zones: BTreeMap::new(),
             bridges: BTreeMap::new(),
-            datapaths: Datapaths::with_waker(waker.clone()),
+            datapaths,
             links: 0,
             routes: None,
             routes_seen: 0,
@@ -279,13 +318,7 @@ impl Engine {
     }
 
     fn setup(&self, class: Class) -> Setup {
-        let config = datapath::Config {
-            seed: self.seed,
-            conntrack: conntrack::Config::with_seed([self.seed, self.seed.rotate_left(17)]),
-            ..datapath::Config::default()
-        };
-        let (registry, clock, cores) = (self.registry.clone(), self.clock.clone(), self.cores.clone());
-        Setup { class, registry, clock, config, cores }
+        setup(class, &self.registry, &self.clock, &self.cores, self.seed)
     }
 
     /// Carries the configuration out.

@@ -6,7 +6,7 @@ use testkit::{Suite, oracle};
 const PORTS: &str = "-- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1";
 
 /// Commands after `dpctl/`, in order; what fails fails in both. DP stands for the datapath.
-const COMMANDS: [&str; 41] = [
+const COMMANDS: [&str; 56] = [
     "add-if",
     "add-if DP",
     "add-if nosuch q1",
@@ -48,7 +48,35 @@ const COMMANDS: [&str; 41] = [
     "del-if DP p1",
     "add-if DP p1,type=dummy",
     "del-if DP br0",
+    "add-dp",
+    "add-dp dummy@foo q9,type=dummy q9,type=dummy",
+    "add-dp dummy@foo",
+    "add-dp foo",
+    "add-dp x@y",
+    "add-dp bar q20,type=dummy",
+    "add-dp dummy@ok ,",
+    "ct-get-nconns",
+    "add-if dummy@foo q10,type=dummy",
+    "del-dp",
+    "del-dp nosuch",
+    "del-dp x@y",
+    "del-dp foo",
+    "del-dp dummy@foo",
+    "del-dp DP",
 ];
+
+/// What is said of each datapath, in the order of their names.
+fn sorted(shown: &str) -> String {
+    let mut each: Vec<String> = Vec::new();
+    for line in shown.lines() {
+        match each.last_mut().filter(|_| line.starts_with(' ')) {
+            Some(last) => *last += &format!("{line}\n"),
+            None => each.push(format!("{line}\n")),
+        }
+    }
+    each.sort();
+    each.concat()
+}
 
 /// What each command says, and which ports there are after it.
 fn answers(suite: &Suite) -> Vec<(String, String)> {
@@ -58,8 +86,8 @@ fn answers(suite: &Suite) -> Vec<(String, String)> {
         let ran = pair.run(suite, "ovs-appctl", &words.split(' ').collect::<Vec<_>>());
         // The last line names the socket.
         let stderr: Vec<&str> = ran.stderr.lines().filter(|l| !l.contains("server returned")).collect();
-        let ports =
-            pair.ok(suite, "ovs-appctl", &["dpctl/show"]) + &pair.ok(suite, "ovs-appctl", &["dpif/show"]);
+        let ports = sorted(&pair.ok(suite, "ovs-appctl", &["dpctl/show"]))
+            + &pair.ok(suite, "ovs-appctl", &["dpif/show"]);
         let said = format!("{:?} {}{}\n{ports}", ran.status, ran.stdout, stderr.join("\n"));
         ((*line).to_owned(), said)
     };

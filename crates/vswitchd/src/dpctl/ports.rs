@@ -17,7 +17,7 @@ use super::{Datapaths, INVALID, failed};
 type Result<T> = std::result::Result<T, String>;
 
 /// Why a command did not do what it was asked for a port.
-enum Failure {
+pub(super) enum Failure {
     /// It fails.
     Fails(String),
     /// It says so, and succeeds: `set-if` of what is no name.
@@ -52,8 +52,15 @@ pub(super) fn register(commands: &Commands, datapaths: &Datapaths) {
 fn each(datapaths: &Datapaths, args: &[String], run: fn(&dyn Dpif, &str) -> Done) -> Result<String> {
     let Some((name, ports)) = args.split_first() else { return Err(failed("opening datapath", INVALID)) };
     let dpif = datapaths.open(name).map_err(|why| failed("opening datapath", why))?;
+    let told = each_of(&*dpif, ports, run);
+    datapaths.note_ports_changed();
+    told
+}
+
+/// The same in a datapath that is open.
+pub(super) fn each_of(dpif: &dyn Dpif, ports: &[String], run: fn(&dyn Dpif, &str) -> Done) -> Result<String> {
     let (mut told, mut fails) = (String::new(), false);
-    for failure in ports.iter().filter_map(|port| run(&*dpif, port).err()) {
+    for failure in ports.iter().filter_map(|port| run(dpif, port).err()) {
         let (text, one_fails) = match failure {
             Failure::Fails(text) => (text, true),
             Failure::Tells(text) => (text, false),
@@ -61,7 +68,6 @@ fn each(datapaths: &Datapaths, args: &[String], run: fn(&dyn Dpif, &str) -> Done
         told += &text;
         fails |= one_fails;
     }
-    datapaths.note_ports_changed();
     if fails { Err(told) } else { Ok(told) }
 }
 
@@ -99,7 +105,7 @@ fn leading_number(text: &str) -> u32 {
     if digits.len() == text.len() { value } else { value.wrapping_neg() }
 }
 
-fn add_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
+pub(super) fn add_port(dpif: &dyn Dpif, text: &str) -> Result<()> {
     let Wanted { name, kind, number, options } = Wanted::parse(text)?;
     let kind = kind.filter(|kind| !kind.is_empty()).unwrap_or("system");
     let not_opened = |why: &str| failed(&format!("{name}: failed to open network device"), why);
