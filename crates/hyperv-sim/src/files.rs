@@ -18,6 +18,7 @@ use ndis_sys::*;
 
 use crate::fault::{Fault, goes_wrong};
 use crate::kernel::{at_most, exports, handle};
+use crate::packets::in_the_driver;
 use crate::processors::{level, reschedule, set_level, wait_until};
 use crate::world::{broken, rule, with};
 
@@ -123,7 +124,7 @@ impl Request {
         let Some(function) = function else { broken("a request at a device that is gone") };
         rule(level() == PASSIVE_LEVEL, "a request of user space above PASSIVE_LEVEL");
         // SAFETY: the driver's function, and a whole request.
-        let status = unsafe { function(ADDRESS, &mut *self.irp) };
+        let status = in_the_driver(|| unsafe { function(ADDRESS, &mut *self.irp) });
         rule(level() == PASSIVE_LEVEL, "a dispatch function returns at another IRQL");
         let record = with(|w| {
             let record = w.ledger.irps.get_mut(&id).expect("it was sent");

@@ -278,9 +278,9 @@ pub(crate) fn to_driver(packets: &[(NicId, Frames, OutOfBand)]) {
 
 /// Calls the driver: what runs in here is its own, but for functions of the kernel.
 #[inline(never)]
-fn in_the_driver(f: impl FnOnce()) {
+pub(crate) fn in_the_driver<R>(f: impl FnOnce() -> R) -> R {
     let _inside = stopwatch::inside();
-    f();
+    f()
 }
 
 /// Ends the run unless `holds`, from where the world is locked.

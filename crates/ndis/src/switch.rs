@@ -165,20 +165,19 @@ impl Switch {
     }
 
     /// Commits destinations; false, and none is committed, if memory is short.
-    pub fn add_destinations(&self, nbl: &mut Nbl, to: &[PortNic]) -> bool {
-        match to {
-            [] => true,
-            [one] => {
-                let mut destination = destination(*one);
-                // SAFETY: the packet is ours and has a forwarding context, as all packets in a switch do.
-                let status = unsafe { (self.functions.add)(self.context, nbl.as_ptr(), &mut destination) };
-                status == NDIS_STATUS_SUCCESS
-            }
-            many => self.add_many(nbl, many),
+    pub fn add_destinations(&self, nbl: &mut Nbl, mut to: impl ExactSizeIterator<Item = PortNic>) -> bool {
+        if to.len() > 1 {
+            return self.add_many(nbl, to);
         }
+        to.next().is_none_or(|one| {
+            let mut destination = destination(one);
+            // SAFETY: the packet is ours and has a forwarding context, as all packets in a switch do.
+            let status = unsafe { (self.functions.add)(self.context, nbl.as_ptr(), &mut destination) };
+            status == NDIS_STATUS_SUCCESS
+        })
     }
 
-    fn add_many(&self, nbl: &mut Nbl, to: &[PortNic]) -> bool {
+    fn add_many(&self, nbl: &mut Nbl, to: impl ExactSizeIterator<Item = PortNic>) -> bool {
         let n = to.len() as u32;
         let mut array: *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY = ptr::null_mut();
         // SAFETY: the packet is ours and has a forwarding context; the out pointer is to a local.
@@ -202,7 +201,7 @@ impl Switch {
             // SAFETY: `index` is below NumElements, and elements are ElementSize apart and at least as large as ours.
             unsafe {
                 let element = header.FirstElement.cast::<u8>().add(index * header.ElementSize as usize);
-                element.cast::<NDIS_SWITCH_PORT_DESTINATION>().write(destination(*to));
+                element.cast::<NDIS_SWITCH_PORT_DESTINATION>().write(destination(to));
             }
         }
         // SAFETY: n elements behind those that count were written.

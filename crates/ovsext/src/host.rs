@@ -165,16 +165,7 @@ impl Platform for SwitchHost {
     }
 
     fn add_destinations(&self, nbl: &mut ndis::Nbl, to: &[Destination]) -> bool {
-        /// Destinations that are translated at once.
-        const PART: usize = 64;
-        let mut part = [PortNic { port: 0, nic: 0 }; PART];
-        for some in to.chunks(PART) {
-            part.iter_mut().zip(some).for_each(|(to, from)| *to = port_nic(from.0));
-            if !self.switch.add_destinations(nbl, part.get(..some.len()).unwrap_or_default()) {
-                return false;
-            }
-        }
-        true
+        self.switch.add_destinations(nbl, to.iter().map(|to| port_nic(to.0)))
     }
 
     fn set_outcome(&self, nbl: &mut ndis::Nbl, outcome: Outcome) {

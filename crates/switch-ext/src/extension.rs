@@ -23,7 +23,7 @@ use crate::life::{Event, Life, Pause, State};
 use crate::oid::{After, Decision, Oid, Veto};
 use crate::plan::Plan;
 use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
-use crate::ports::Ports;
+use crate::ports::{Ports, Reader};
 use crate::ways::{End, NoHop, Way, Ways};
 
 /// Connections looked at in one turn of housekeeping, and when their table is short of room.
@@ -411,7 +411,8 @@ impl<P: Platform> Extension<P> {
         let at = self.platform.processor() % self.lanes.len().max(1);
         if let Some(lane) = self.lanes.get(at) {
             let mut lane = lane.lock();
-            let ports = self.ports.read();
+            let table = self.ports.read();
+            let ports = Reader::new(&table);
             let Extension { platform, datapath, life, .. } = self;
             f(&mut lane, &Pass { extension: self, platform, datapath, ports: &ports, life, now }, &mut plan);
         }

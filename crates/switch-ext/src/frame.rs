@@ -25,7 +25,7 @@ use crate::platform::{Block, Platform, View};
 /// Room in front of the head for headers that are pushed.
 pub(crate) const HEADROOM: u32 = 256;
 /// The frame of no packet in hand.
-pub(crate) const NO_ORIGIN: u16 = u16::MAX;
+pub(crate) const NO_ORIGIN: u8 = u8::MAX;
 const TAG: usize = eth::VLAN_LEN;
 const ADDRESSES: usize = 12;
 const IPV6_HEADER: usize = 40;
@@ -54,11 +54,13 @@ pub struct Frame<P: Platform> {
     end: u32,
     offload: Offload,
     /// Which of the lane's received packets it belongs to.
-    pub(crate) origin: u16,
+    pub(crate) origin: u8,
     /// The checksum of its IPv4 header is left to hardware.
     pub(crate) lacks_ip_sum: bool,
     /// Nothing of what the packet left to hardware is left: only what the offload says.
     pub(crate) finished: bool,
+    /// Its head may have been written to.
+    written: bool,
 }
 
 impl<P: Platform> core::fmt::Debug for Frame<P> {
@@ -79,13 +81,13 @@ impl<P: Platform> Frame<P> {
     /// The same with `start` bytes of room in front.
     pub(crate) fn empty_at(block: P::Block, start: u32) -> Frame<P> {
         let offload = Offload::default();
-        let (lacks_ip_sum, finished) = (false, false);
-        Frame { block, rest: None, start, end: start, offload, origin: NO_ORIGIN, lacks_ip_sum, finished }
+        let (origin, lacks_ip_sum, finished, written) = (NO_ORIGIN, false, false, false);
+        Frame { block, rest: None, start, end: start, offload, origin, lacks_ip_sum, finished, written }
     }
 
     /// A frame of a packet in hand, with its first bytes; `None` if they cannot be read for want of memory. What is beside the
     /// frame has to be put into them.
-    pub(crate) fn of_view(block: P::Block, view: P::View, origin: u16) -> Option<Frame<P>> {
+    pub(crate) fn of_view(block: P::Block, view: P::View, origin: u8) -> Option<Frame<P>> {
         let len = u32::try_from(view.len()).unwrap_or(0);
         let mut frame = Frame { origin, ..Frame::empty(block) };
         frame.rest = Some(Rest { view, skip: 0, len });
@@ -129,19 +131,27 @@ impl<P: Platform> Frame<P> {
 
     /// Takes the outermost 802.1Q tag off, and returns it.
     pub(crate) fn strip_tag(&mut self) -> Option<u16> {
-        let head = self.head_mut();
+        let head = self.head();
         if head.get(ADDRESSES..ADDRESSES + 2)? != [0x81, 0x00] {
             return None;
         }
         let tci = bytes::u16_at(head, ADDRESSES + 2)?;
+        let head = self.head_mut();
         head.copy_within(0..ADDRESSES, TAG);
         self.pull_front(TAG).then_some(tci)
     }
 
-    /// True if the frame has exactly the bytes that `view` shows.
-    pub(crate) fn equals(&self, view: &P::View) -> bool {
-        let aligned = self.rest.as_ref().is_none_or(|rest| rest.skip as usize == self.head().len());
-        aligned && self.len() == view.len() && view.starts_with(self.head())
+    /// True if the frame has exactly the bytes with which it came; what was written to is compared.
+    pub(crate) fn is_as_it_came(&self) -> bool {
+        self.rest.as_ref().is_some_and(|Rest { view, skip, .. }| {
+            let whole = *skip as usize == self.head_len() && self.len() == view.len();
+            whole && (!self.written || view.starts_with(self.head()))
+        })
+    }
+
+    /// The block, without what was in it.
+    pub(crate) fn into_block(self) -> P::Block {
+        self.block
     }
 
     /// Bytes of its block.
@@ -256,8 +266,8 @@ impl<P: Platform> Frame<P> {
         let whole = self.len();
         let Some((at, ip)) = self.length_field() else { return false };
         let length = u16::try_from(whole.saturating_sub(ip)).unwrap_or(u16::MAX);
-        let head = self.head_mut();
-        bytes::u16_at(head, at) == Some(0) && bytes::put(head, at, &length.to_be_bytes()).is_some()
+        bytes::u16_at(self.head(), at) == Some(0)
+            && bytes::put(self.head_mut(), at, &length.to_be_bytes()).is_some()
     }
 
     /// Takes the length out of an IP header again.
@@ -320,6 +330,7 @@ impl<P: Platform> PacketBuf for Frame<P> {
     }
 
     fn head_mut(&mut self) -> &mut [u8] {
+        self.written = true;
         let range = self.range();
         self.block.bytes_mut().get_mut(range).unwrap_or_default()
     }
@@ -345,6 +356,7 @@ impl<P: Platform> PacketBuf for Frame<P> {
     #[inline(never)]
     fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
         self.start = self.start.checked_sub(u32::try_from(n).ok()?)?;
+        self.written = true;
         self.offload.shift(i32::try_from(n).ok()?);
         let start = self.start as usize;
         self.block.bytes_mut().get_mut(start..start.checked_add(n)?)

@@ -26,8 +26,8 @@ use crate::frame::{Frame, HEADROOM};
 use crate::info::{Info, asks, l4_offset};
 use crate::plan::{Group, Plan};
 use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
-use crate::ports::Ports;
-use crate::{Extension, Life, NicId};
+use crate::ports::{Reader, Source, To};
+use crate::{Extension, Life, NicId, NicKind};
 
 /// Blocks of a packet of ours: more than the largest packet has.
 const PIECES: usize = 64;
@@ -41,7 +41,7 @@ pub(crate) struct Pass<'a, P: Platform> {
     pub extension: &'a Extension<P>,
     pub platform: &'a P,
     pub datapath: &'a Datapath,
-    pub ports: &'a Ports,
+    pub ports: &'a Reader<'a>,
     pub life: &'a Life,
     pub now: Now,
 }
@@ -50,9 +50,9 @@ pub(crate) struct Pass<'a, P: Platform> {
 struct Held<P: Platform> {
     nbl: P::Nbl,
     from: From,
-    /// Its frame, if it is one that may be sent on as it is.
-    view: Option<P::View>,
     facts: Facts,
+    /// It came from outside: what is beside it are findings, not requests.
+    external: bool,
     /// Work on it when it came.
     offload: Offload,
     /// Its IP header came without a length, as that of a large send may.
@@ -93,6 +93,10 @@ struct Hand<P: Platform> {
     /// Destinations of each packet in hand.
     to: Vec<Vec<Destination>>,
     pieces: Vec<(P::Block, Range<usize>)>,
+    /// Blocks of frames that were sent on as they came, for the next.
+    spare: Vec<P::Block>,
+    /// Bytes of such a block.
+    usual: usize,
     /// Packets of tunnels that have come to the host, and each one's port.
     arrived: Vec<(Frame<P>, OdpPort)>,
 }
@@ -146,23 +150,38 @@ impl<P: Platform> Hand<P> {
             to.push(list(DESTINATIONS)?);
         }
         let (batch, held, pieces, arrived) = (Batch::try_new()?, list(BATCH)?, list(PIECES)?, list(BATCH)?);
-        Some(Hand { batch, held, to, pieces, arrived })
+        Some(Hand { batch, held, to, pieces, spare: list(BATCH)?, usual: 0, arrived })
+    }
+
+    /// A block for a frame's first bytes.
+    fn block(&mut self, platform: &P) -> Option<P::Block> {
+        self.spare.pop().or_else(|| {
+            let block = platform.block()?;
+            self.usual = block.bytes().len();
+            Some(block)
+        })
+    }
+
+    /// Keeps a block for the next frame, if it is one of those and there is room.
+    fn keep(&mut self, block: P::Block) {
+        if block.bytes().len() == self.usual && self.spare.len() < self.spare.capacity() {
+            self.spare.push(block);
+        }
     }
 
     /// Puts one frame of the last packet into the batch.
-    fn take_frame(&mut self, pass: &Pass<'_, P>, origin: u16, index: u16, number: OdpPort, external: bool) {
+    fn take_frame(&mut self, pass: &Pass<'_, P>, source: &Source, (origin, index): (u8, u16)) {
+        let block = self.block(pass.platform);
         let Some(held) = self.held.last_mut() else { return };
-        let read =
-            pass.platform.view(&held.nbl, index).zip(pass.platform.block()).and_then(|(view, block)| {
-                pass.ports.count_rx(held.facts.source, view.len() as u64);
-                held.view = (held.facts.frames == 1).then(|| view.clone());
-                Frame::of_view(block, view, origin)
-            });
+        let read = pass.platform.view(&held.nbl, index).zip(block).and_then(|(view, block)| {
+            pass.ports.count_rx(source, view.len());
+            Frame::of_view(block, view, origin)
+        });
         let Some(mut frame) = read else {
             held.end = End::NoMemory;
             return pass.datapath.count_drops(DropReason::NoMemory, 1);
         };
-        if !external {
+        if !held.external {
             frame.lacks_ip_sum = held.facts.info.wants_ip_checksum();
             held.offload = held.facts.info.offload_to_do(l4_offset(frame.head()));
         }
@@ -172,7 +191,7 @@ impl<P: Platform> Hand<P> {
             // A frame too short for a tag is too short for the core, which says so.
             let _ = frame.insert_tag(tci);
         }
-        let meta = PacketMeta { in_port: number, ..PacketMeta::default() };
+        let meta = PacketMeta { in_port: source.number, ..PacketMeta::default() };
         // The batch is not full: the caller looked.
         let _ = self.batch.push(meta, frame);
     }
@@ -204,12 +223,13 @@ impl<P: Platform> Hand<P> {
             pass.platform.free(nbl);
             return None;
         };
-        let source = pass.ports.destination(in_port).unwrap_or_default();
-        let facts = Facts { source, frames: 1, ..Facts::default() };
+        let to = pass.ports.destination(in_port);
+        let external = to.is_some_and(|to| to.kind == NicKind::External);
+        let facts = Facts { source: to.map(|to| to.nic).unwrap_or_default(), frames: 1, ..Facts::default() };
         // It is complete: nothing was left to hardware.
         let (offload, end, from) = (Offload::default(), End::Dropped, From::UserSpace);
         let (lacks_length, copies) = (false, Group::default());
-        self.held.push(Held { nbl, from, view: None, facts, offload, lacks_length, end, copies });
+        self.held.push(Held { nbl, from, facts, external, offload, lacks_length, end, copies });
         Some(frame)
     }
 
@@ -244,17 +264,19 @@ impl<P: Platform> Lane<P> {
             return plan.done.push(nbl, facts.source, &[]);
         };
         let hand = &mut self.hand;
-        let origin = hand.held.len() as u16;
+        // A batch of packets at most: fewer than a byte has numbers.
+        let origin = hand.held.len() as u8;
         let offload = if source.external { facts.info.offload_done() } else { Offload::default() };
         let (end, from) = (End::Dropped, From::Switch);
         // There is room: a full lane was emptied.
         let (lacks_length, copies) = (false, Group::default());
-        hand.held.push(Held { nbl, from, view: None, facts, offload, lacks_length, end, copies });
+        let external = source.external;
+        hand.held.push(Held { nbl, from, facts, external, offload, lacks_length, end, copies });
         for index in 0..facts.frames {
             if self.hand.batch.is_full() {
                 self.run(pass);
             }
-            self.hand.take_frame(pass, origin, index, source.number, source.external);
+            self.hand.take_frame(pass, &source, (origin, index));
         }
         if self.hand.batch.is_full() || self.hand.held.len() >= BATCH {
             self.flush(pass, plan);
@@ -327,7 +349,7 @@ fn take_upcalls<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, 
 #[inline(never)]
 fn to_user_space<P: Platform>(pass: &Pass<'_, P>, upcall: &mut Upcall<Frame<P>>, held: &mut [Held<P>]) {
     if let Some(held) = held.get_mut(usize::from(upcall.packet.origin)) {
-        if !pass.ports.is_external(held.facts.source) && held.facts.info.wants_ip_checksum() {
+        if !held.external && held.facts.info.wants_ip_checksum() {
             upcall.packet.complete_ip();
         }
         if held.end != End::Copied {
@@ -349,7 +371,7 @@ fn take_transmits<P: Platform>(
 ) {
     for (number, frame) in worker.egress().transmits() {
         let to = pass.ports.destination(number);
-        if may_end_tunnels && let Some(tunnel) = to.and_then(|nic| tunnel_ending(pass, hand, &frame, nic)) {
+        if may_end_tunnels && let Some(tunnel) = to.and_then(|to| tunnel_ending(pass, hand, &frame, &to)) {
             if hand.arrived.len() < hand.arrived.capacity() {
                 hand.arrived.push((frame, tunnel));
             } else {
@@ -358,7 +380,7 @@ fn take_transmits<P: Platform>(
             continue;
         }
         match to {
-            Some(nic) => Output { pass, hand }.transmit(frame, Destination(nic)),
+            Some(to) => Output { pass, hand }.transmit(frame, &to),
             None => pass.datapath.count_drops(DropReason::InvalidPort, 1),
         }
     }
@@ -369,10 +391,9 @@ fn tunnel_ending<P: Platform>(
     pass: &Pass<'_, P>,
     hand: &Hand<P>,
     frame: &Frame<P>,
-    nic: NicId,
+    to: &To,
 ) -> Option<OdpPort> {
-    let from = hand.held.get(usize::from(frame.origin))?.facts.source;
-    if !pass.ports.is_internal(nic) || !pass.ports.is_external(from) {
+    if to.kind != NicKind::Internal || !hand.held.get(usize::from(frame.origin))?.external {
         return None;
     }
     let (tunnel, to) = pass.ports.tunnel_of(frame.head())?;
@@ -381,9 +402,7 @@ fn tunnel_ending<P: Platform>(
 
 #[inline(never)]
 fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>, to: &[Destination]) {
-    let Held { mut nbl, from, view, facts, end, copies, .. } = held;
-    // Nothing may look at the packet when it goes.
-    drop(view);
+    let Held { mut nbl, from, facts, end, copies, .. } = held;
     plan.send.append(copies);
     if from == From::UserSpace {
         return pass.platform.free(nbl);
@@ -410,11 +429,7 @@ fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>
 
 /// Where a packet of ours with the frame's bytes comes from, and what is left to hardware; `None` if that cannot be said.
 #[inline(never)]
-fn sent_as<P: Platform>(
-    pass: &Pass<'_, P>,
-    held: &Held<P>,
-    frame: &mut Frame<P>,
-) -> Option<(Option<NicId>, Info)> {
+fn sent_as<P: Platform>(held: &Held<P>, frame: &mut Frame<P>) -> Option<(Option<NicId>, Info)> {
     let source = Some(held.facts.source).filter(|source| source.port != 0);
     // A tunnel's headers have requests of their own; so has what came inside STT's, whose packets have none.
     let is_own = frame.finished || !asks(&held.offload) && asks(frame.offload());
@@ -426,7 +441,7 @@ fn sent_as<P: Platform>(
     }
     let info = Info::to_do(frame.offload(), frame.is_ipv6());
     // Beside packets from outside are findings, no requests: with such it is the extension's own.
-    Some((source.filter(|id| info == Info::default() || !pass.ports.is_external(*id)), info))
+    Some((source.filter(|_| info == Info::default() || !held.external), info))
 }
 
 /// Where one output of the worker goes.
@@ -436,37 +451,39 @@ struct Output<'a, 'p, P: Platform> {
 }
 
 impl<P: Platform> Output<'_, '_, P> {
-    fn transmit(&mut self, mut frame: Frame<P>, destination: Destination) {
-        let len = frame.len() as u64;
+    fn transmit(&mut self, mut frame: Frame<P>, to: &To) {
+        let (len, destination) = (frame.len(), Destination(to.nic));
         let tci = frame.strip_tag();
         let origin = usize::from(frame.origin);
         if !frame.finished && self.hand.held.get(origin).is_some_and(|held| held.lacks_length) {
             frame.clear_length();
         }
         if self.is_unchanged(&frame, tci)
-            && let Some(to) = self.hand.to.get_mut(origin).filter(|to| !to.contains(&destination))
-            && to.try_reserve(1).is_ok()
+            && let Some(all) = self.hand.to.get_mut(origin).filter(|all| !all.contains(&destination))
+            && all.try_reserve(1).is_ok()
         {
-            to.push(destination);
+            all.push(destination);
+            self.hand.keep(frame.into_block());
         } else if !self.copy(frame, tci, destination) {
             return self.pass.datapath.count_drops(DropReason::NoMemory, 1);
         }
-        self.pass.ports.count_tx(destination.0, len);
+        self.pass.ports.count_tx(to, len);
     }
 
     /// True if the received packet itself can go where this frame is to go.
     fn is_unchanged(&self, frame: &Frame<P>, tci: Option<u16>) -> bool {
         let Some(held) = self.hand.held.get(usize::from(frame.origin)) else { return false };
-        let Some(view) = &held.view else { return false };
         let safe = held.facts.safe_size.is_none_or(|n| usize::from(n) >= frame.head_len());
-        safe && tci == held.facts.info.tci() && *frame.offload() == held.offload && frame.equals(view)
+        let is_alone = held.facts.frames == 1 && held.from == From::Switch;
+        let same = tci == held.facts.info.tci() && *frame.offload() == held.offload;
+        is_alone && safe && same && frame.is_as_it_came()
     }
 
     /// Sends a packet of our own with the frame's bytes; false if memory is short.
     fn copy(&mut self, mut frame: Frame<P>, tci: Option<u16>, destination: Destination) -> bool {
         let (pass, hand) = (self.pass, &mut *self.hand);
         let Some(held) = hand.held.get_mut(usize::from(frame.origin)) else { return false };
-        let Some((source, info)) = sent_as(pass, held, &mut frame) else { return false };
+        let Some((source, info)) = sent_as(held, &mut frame) else { return false };
         if !frame.into_pieces(pass.platform, &mut hand.pieces) {
             return false;
         }

@@ -10,6 +10,8 @@
 //! I2  Packets pass only adapters that are connected and bound.
 //! I3  Lists are sorted; lookups are binary searches, which is enough for the few hundred ports of a host.
 
+mod reader;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,6 +21,8 @@ use packet::OdpPort;
 use wire::EthAddr;
 
 use crate::Address;
+
+pub(crate) use reader::Reader;
 
 /// An adapter: its port, and its index there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,6 +174,17 @@ pub enum VportError {
 pub(crate) struct Source {
     pub number: OdpPort,
     pub external: bool,
+    /// Where the table has the adapter.
+    at: usize,
+}
+
+/// The adapter behind a datapath port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct To {
+    pub nic: NicId,
+    pub kind: NicKind,
+    /// Where the table has it.
+    at: usize,
 }
 
 /// Memory was short; nothing changed.
@@ -200,7 +215,11 @@ impl Ports {
     }
 
     fn nic_at(&self, id: NicId) -> Option<&HvNic> {
-        self.nics.get(self.nics.binary_search_by_key(&id, |n| n.info.id).ok()?)
+        self.nics.get(self.nic_index(id)?)
+    }
+
+    fn nic_index(&self, id: NicId) -> Option<usize> {
+        self.nics.binary_search_by_key(&id, |n| n.info.id).ok()
     }
 
     fn nic(&mut self, id: NicId) -> Option<&mut HvNic> {
@@ -430,7 +449,7 @@ impl Ports {
     /// Bytes of an IP packet that a datapath port takes in one piece.
     pub(crate) fn mtu(&self, number: OdpPort) -> u16 {
         const USUAL: u16 = 1500;
-        let nic = self.destination(number).and_then(|id| self.nic_at(id));
+        let nic = self.destination(number).and_then(|to| self.nics.get(to.at));
         nic.and_then(|nic| u16::try_from(nic.info.mtu).ok()).filter(|mtu| *mtu != 0).unwrap_or(USUAL)
     }
 
@@ -485,39 +504,22 @@ impl Ports {
 
     /// Where packets of an adapter enter, if they may.
     pub(crate) fn source(&self, id: NicId) -> Option<Source> {
-        let nic = self.nic_at(id).filter(|n| n.stage == Stage::Connected)?;
-        Some(Source { number: nic.vport?, external: nic.info.kind == NicKind::External })
+        let at = self.nic_index(id)?;
+        let nic = self.nics.get(at).filter(|n| n.stage == Stage::Connected)?;
+        Some(Source { number: nic.vport?, external: nic.info.kind == NicKind::External, at })
     }
 
     /// The adapter behind a datapath port, if packets may be sent to it.
-    pub(crate) fn destination(&self, number: OdpPort) -> Option<NicId> {
+    pub(crate) fn destination(&self, number: OdpPort) -> Option<To> {
         let at = self.bound.binary_search_by_key(&number, |b| b.number).ok()?;
-        let id = self.bound.get(at)?.nic?;
-        self.nic_at(id).filter(|n| n.stage == Stage::Connected).map(|n| n.info.id)
-    }
-
-    /// True if packets of this adapter have receive-side metadata.
-    pub(crate) fn is_external(&self, id: NicId) -> bool {
-        self.nic_at(id).is_some_and(|n| n.info.kind == NicKind::External)
-    }
-
-    /// Counts a packet that came from an adapter.
-    pub(crate) fn count_rx(&self, id: NicId, bytes: u64) {
-        if let Some(nic) = self.nic_at(id) {
-            count(&nic.counters.rx, bytes);
-        }
-    }
-
-    /// Counts a packet that was sent to an adapter.
-    pub(crate) fn count_tx(&self, id: NicId, bytes: u64) {
-        if let Some(nic) = self.nic_at(id) {
-            count(&nic.counters.tx, bytes);
-        }
+        let at = self.nic_index(self.bound.get(at)?.nic?)?;
+        let nic = self.nics.get(at).filter(|n| n.stage == Stage::Connected)?;
+        Some(To { nic: nic.info.id, kind: nic.info.kind, at })
     }
 }
 
-fn count([packets, total]: &[AtomicU64; 2], bytes: u64) {
-    packets.fetch_add(1, Relaxed);
+fn count([packets, total]: &[AtomicU64; 2], more: u64, bytes: u64) {
+    packets.fetch_add(more, Relaxed);
     total.fetch_add(bytes, Relaxed);
 }
 
