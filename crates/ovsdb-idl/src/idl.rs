@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ovsdb::json::Json;
 use ovsdb::schema::FIRST_COLUMN;
-use ovsdb::{DbSchema, Error, ShortStr, TableSchema, Uuid};
+use ovsdb::{DbSchema, Error, SmolStr, TableSchema, Uuid};
 
 use crate::cluster::{Fitness, Member};
 use crate::conditions::Conditions;
@@ -35,7 +35,7 @@ pub enum Incoming {
     /// A notification.
     Notification {
         /// The method.
-        method: ShortStr,
+        method: SmolStr,
         /// Its arguments.
         params: Vec<Json>,
     },
@@ -486,10 +486,15 @@ impl Idl {
         Ok(())
     }
 
-    /// Sends a transaction; [`Idl::take_outcome`] gives its outcome under the returned number.
+    /// Sends a transaction; [`Idl::take_outcome`] gives its outcome under the returned number. Without the lock, where one was asked
+    /// for, nothing is sent.
     pub fn commit(&mut self, txn: Txn) -> i64 {
         self.next_id += 1;
         let id = self.next_id;
+        if self.lock.is_some() && !self.has_lock() {
+            self.outcomes.insert(id, Outcome::NotLocked);
+            return id;
+        }
         match txn.into_request(&self.database, self.lock.as_deref()) {
             Request::Nothing => {
                 self.outcomes.insert(id, Outcome::Unchanged);

@@ -42,10 +42,11 @@ def column_out(row, column):
 
 
 class Replica:
-    def __init__(self, remote, schema, indexes):
+    def __init__(self, remote, schema, indexes, lock):
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
         helper.register_all()
         self.idl = ovs.db.idl.Idl(remote, helper)
+        self.idl.set_lock(lock)
         for table, columns in indexes.items():
             index = self.idl.index_create(table, "by")
             for column in columns:
@@ -61,12 +62,14 @@ class Replica:
         for table, clauses in tables.items():
             self.idl.cond_change(table, clauses)
 
-    def until(self, marker):
-        """Waits until the row of the table Marker has this number, and conditions are in force."""
+    def until(self, marker, locked):
+        """Waits until the row of the table Marker has this number, conditions are in force, and the lock is had, or not."""
 
         def done():
             tables = self.idl.tables
             in_force = all(t.condition_state.acked == t.condition_state.latest for t in tables.values())
+            if locked not in (None, self.idl.has_lock):
+                return False
             return in_force and [row.n for row in tables["Marker"].rows.values()] == [marker]
 
         end = time.time() + PATIENCE
@@ -116,6 +119,7 @@ class Replica:
     def compose(self, steps):
         """Prepares a transaction of [method, table, row, column, value], of which the last ones may be missing."""
         self.new = {}
+        self.increments = any(step[0] == "increment" for step in steps)
         self.txn = ovs.db.idl.Transaction(self.idl)
         for method, table, identity, *rest in steps:
             table = self.idl.tables[table]
@@ -130,11 +134,12 @@ class Replica:
 
     def commit(self):
         status = self.txn.commit_block()
-        inserted = {}
+        inserted, incremented = {}, None
         if status == ovs.db.idl.Transaction.SUCCESS:
             made = {given: self.txn.get_insert_uuid(own) for given, own in self.new.items()}
             inserted = {given: str(stored) for given, stored in made.items() if stored}
-        return [status, inserted, self.txn.get_error()]
+            incremented = self.txn.get_increment_new_value() if self.increments else None
+        return [status, inserted, incremented, self.txn.get_error()]
 
 
 def answer(order):

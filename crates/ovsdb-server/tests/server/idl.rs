@@ -53,18 +53,21 @@ impl Python {
         only(answer.unwrap_or_else(broken))
     }
 
-    /// Opens a replica of the whole database.
-    fn open(&mut self, server: &Server, schema: &str, indexes: &Indexes) {
+    /// Opens a replica of the whole database, which asks for `lock`.
+    fn open(&mut self, server: &Server, schema: &str, indexes: &Indexes, lock: Option<&str>) {
         let indexes = Json::object(
             indexes
                 .iter()
                 .map(|(table, columns)| (table.clone(), Json::array(columns.iter().map(String::as_str)))),
         );
-        self.call("open", &format!("\"unix:{}\",{schema},{indexes}", server.socket().display()));
+        let lock = lock.map_or(Json::Null, Json::string);
+        self.call("open", &format!("\"unix:{}\",{schema},{indexes},{lock}", server.socket().display()));
     }
 
-    fn until(&mut self, marker: i64, context: &str) {
-        let vain = self.call("until", &marker.to_string());
+    /// Waits for the marker, and for the lock to be had or not.
+    fn until(&mut self, marker: i64, locked: Option<bool>, context: &str) {
+        let locked = locked.map_or(Json::Null, Json::Bool);
+        let vain = self.call("until", &format!("{marker},{locked}"));
         assert_eq!(vain, Json::Null, "python\n{context}");
     }
 }
@@ -132,7 +135,7 @@ impl<'p> Case<'p> {
             idl.with_index(table, &columns.iter().map(String::as_str).collect::<Vec<_>>())
         });
         let ours = Follower::of(vec![format!("unix:{}", server.socket().display())], idl);
-        python.open(&server, &text, &indexes);
+        python.open(&server, &text, &indexes, None);
         let past = vec![format!("seed {seed}\n{text}")];
         Case { dice, schema, indexes, server, writer, ours, python, marker: 0, seen: Seen::new(), past }
     }
@@ -205,7 +208,7 @@ impl<'p> Case<'p> {
         self.writer.transact("D", &update).unwrap();
         self.ours.until("the marker", |db| has_marker(db, n) && db.idl().conditions_hold());
         let context = self.context();
-        self.python.until(n, &context);
+        self.python.until(n, None, &context);
         let theirs = self.python.call("rows", "");
         for table in self.ours.db.idl().replica().tables() {
             let schema = &table.schema;

@@ -29,6 +29,8 @@ struct Twins<'p> {
     /// What rows of ours that replicas inserted are called on python's server.
     translated: BTreeMap<Uuid, Uuid>,
     marker: i64,
+    /// The other client has taken the lock.
+    stolen: bool,
     /// Ends that transactions met.
     seen: Seen,
     past: Vec<String>,
@@ -40,7 +42,12 @@ enum Step {
     Set(String, Uuid, String, Datum),
     Verify(String, Uuid, String),
     Delete(String, Uuid),
+    /// Of the marker.
+    Increment(Uuid),
 }
+
+/// The lock that both replicas ask for.
+const LOCK: &str = "l";
 
 /// Two servers of the same rows, which a client of one of them has made.
 fn servers(dice: &mut Dice, schema: &Schema, text: &str, past: &mut Vec<String>) -> [Server; 2] {
@@ -79,8 +86,8 @@ impl<'p> Twins<'p> {
         let mut past = vec![format!("seed {seed}\n{text}")];
         let servers = servers(&mut dice, &schema, &text, &mut past);
         let remote = format!("unix:{}", servers[0].socket().display());
-        let ours = Follower::of(vec![remote], Idl::new("D", Wanted::Everything));
-        python.open(&servers[1], &text, &Indexes::new());
+        let ours = Follower::of(vec![remote], Idl::new("D", Wanted::Everything).with_lock(LOCK));
+        python.open(&servers[1], &text, &Indexes::new(), Some(LOCK));
         let writers = [servers[0].connect(), servers[1].connect()];
         let translated = BTreeMap::new();
         Twins {
@@ -92,6 +99,7 @@ impl<'p> Twins<'p> {
             python,
             translated,
             marker: 0,
+            stolen: false,
             seen: Seen::new(),
             past,
         }
@@ -109,14 +117,26 @@ impl<'p> Twins<'p> {
         self.past.push(operations.to_owned());
     }
 
+    /// The other client takes the lock on both servers, or lets go of it.
+    fn lock_or_unlock(&mut self) {
+        let method = if self.stolen { "unlock" } else { "steal" };
+        for writer in &mut self.writers {
+            writer.call(method, &format!("[\"{LOCK}\"]"));
+        }
+        self.stolen = !self.stolen;
+        self.past.push(method.to_owned());
+    }
+
     /// Waits until both replicas have seen everything; both servers have the same rows then.
     fn settle(&mut self) {
-        self.marker += 1;
+        // Further than increments can have brought it.
+        self.marker += 10;
         let n = self.marker;
         self.both(&format!(r#"{{"op":"update","table":"Marker","where":[],"row":{{"n":{n}}}}}"#));
-        self.ours.until("the marker", |db| has_marker(db, n));
+        let stolen = self.stolen;
+        self.ours.until("the marker", |db| has_marker(db, n) && db.idl().has_lock() != stolen);
         let context = self.context();
-        self.python.until(n, &context);
+        self.python.until(n, Some(!stolen), &context);
         let schemas: Vec<_> = self.ours.db.idl().replica().tables().map(|t| t.schema.clone()).collect();
         for schema in schemas.iter().filter(|schema| schema.name != "Marker") {
             let [ours, theirs] = self.writers.each_mut().map(|writer| stored(writer, schema));
@@ -157,9 +177,12 @@ impl<'p> Twins<'p> {
             let operations = operations(&mut self.dice, &self.schema);
             self.both(&operations);
         }
+        if self.dice.one_in(8) {
+            self.lock_or_unlock();
+        }
         let ours = self.ours.runtime.block_on(self.ours.db.commit(txn));
         let reply = self.python.call("commit", "");
-        let [status, inserted, error] = reply.as_array().unwrap() else { panic!("{reply}") };
+        let [status, inserted, incremented, error] = reply.as_array().unwrap() else { panic!("{reply}") };
         let expected = match &ours {
             Outcome::Unchanged => "unchanged",
             Outcome::Committed { .. } => "success",
@@ -170,7 +193,9 @@ impl<'p> Twins<'p> {
         let context = format!("{}\nours {ours:?}, python's {status} {error}", self.context());
         assert_eq!(Some(expected), status.as_str(), "{context}");
         self.seen.insert(expected);
-        if let Outcome::Committed { inserted: made, .. } = ours {
+        if let Outcome::Committed { inserted: made, incremented: ours } = ours {
+            assert_eq!(ours, incremented.as_i64(), "{context}");
+            self.seen.extend(ours.map(|_| "incremented"));
             assert_eq!(made.len(), inserted.as_object().unwrap().len(), "{context}");
             for (provisional, own) in made {
                 let name =
@@ -186,6 +211,7 @@ impl<'p> Twins<'p> {
             Step::Insert(table, new) => format!(r#"["insert","{table}","{new}"]"#),
             Step::Verify(table, row, column) => format!(r#"["verify","{table}","{}","{column}"]"#, at(row)),
             Step::Delete(table, row) => format!(r#"["delete","{table}","{}"]"#, at(row)),
+            Step::Increment(row) => format!(r#"["increment","Marker","{row}","n"]"#),
             Step::Set(table, row, column, value) => {
                 let schema = &self.ours.db.idl().replica().table(table).unwrap().schema;
                 let value = self.translate(value).to_json(&schema.column(column).unwrap().kind);
@@ -201,6 +227,7 @@ impl Step {
             Step::Insert(table, new) => txn.insert(table, *new),
             Step::Verify(table, row, column) => txn.verify(table, *row, column),
             Step::Delete(table, row) => txn.delete(table, *row),
+            Step::Increment(row) => txn.increment("Marker", *row, "n"),
             Step::Set(table, row, column, value) => txn.set(table, *row, column, value.clone()),
         }
     }
@@ -226,6 +253,10 @@ impl Twins<'_> {
         };
         let rows = self.schema.tables.iter().map(rows).collect();
         let mut draw = Draw { dice: &mut self.dice, replica: &replica, rows, steps: Vec::new() };
+        if draw.dice.one_in(4) {
+            let marker = replica.table("Marker").unwrap().rows().next().unwrap();
+            draw.steps.push(Step::Increment(marker.uuid()));
+        }
         if draw.dice.one_in(8) {
             draw.change_nothing(&self.schema);
             return draw.steps;
@@ -325,6 +356,9 @@ fn play(seed: u64, python: &mut Python, turns: u64) -> Seen {
     twins.settle();
     for _ in 0..turns {
         twins.transact();
+        if twins.dice.one_in(if twins.stolen { 2 } else { 8 }) {
+            twins.lock_or_unlock();
+        }
         twins.settle();
     }
     twins.python.call("close", "");
@@ -334,5 +368,6 @@ fn play(seed: u64, python: &mut Python, turns: u64) -> Seen {
 #[test]
 fn transactions_end_as_those_of_python() {
     let turns = if is_long() { 40 } else { 20 };
-    play_all(24, &["success", "unchanged", "try again", "error"], |seed, python| play(seed, python, turns));
+    let ends = ["success", "unchanged", "try again", "error", "not locked", "incremented"];
+    play_all(24, &ends, |seed, python| play(seed, python, turns));
 }
