@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         }
     }
     let daemon = Daemon::start(&options).unwrap_or_else(|error| program::exit_with(&error.to_string()));
-    daemon.run(async |handle| {
+    daemon.run(async move |handle| {
         let exit = Exit::register_with_cleanup(handle.commands());
         handle.commands().register("greet", "[NAME]", 0..=1, move |call| {
             let text = format!("{greeting}, {}", call.arg(0).unwrap_or("world"));

@@ -185,27 +185,37 @@ impl Daemon {
     }
 
     /// Runs `main` until it returns, serving the control socket. `main` may use `tokio::task::spawn_local`.
-    pub fn run<F: Future>(self, main: impl FnOnce(Handle) -> F) -> F::Output {
+    pub fn run<F>(self, main: impl FnOnce(Handle) -> F + 'static) -> F::Output
+    where
+        F: Future<Output: 'static> + 'static,
+    {
         let Daemon { runtime, server, handle } = self;
         let local = LocalSet::new();
-        let output = local.block_on(&runtime, async {
-            let main = main(handle.clone());
-            if let Some(server) = server {
-                tokio::task::spawn_local(server.run(handle.commands().clone(), handle.clock().clone()));
+        let whole = {
+            let handle = handle.clone();
+            async move {
+                let mut main = pin!(main(handle.clone()));
+                if let Some(server) = server {
+                    tokio::task::spawn_local(server.run(handle.commands().clone(), handle.clock().clone()));
+                }
+                tokio::task::spawn_local(housekeeping(handle.clone()));
+                let output = tokio::select! {
+                    output = &mut main => output,
+                    signal = ending_signal() => handle.end_by_signal(signal),
+                };
+                handle.farewell().await;
+                output
             }
-            tokio::task::spawn_local(housekeeping(handle.clone()));
-            let mut main = pin!(main);
-            let output = tokio::select! {
-                output = &mut main => output,
-                signal = ending_signal() => handle.end_by_signal(signal),
-            };
-            handle.farewell().await;
-            output
-        });
+        };
+        // A task like the others: what `block_on` is given itself is polled whenever any task is.
+        let output = local.block_on(&runtime, async { tokio::task::spawn_local(whole).await });
         // Commands may hold the handle that holds them.
         handle.release_pidfile();
         drop(local);
-        output
+        match output {
+            Ok(output) => output,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
     }
 }
 

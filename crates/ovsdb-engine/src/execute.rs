@@ -18,7 +18,7 @@ use std::fmt;
 
 use ovsdb::json::{Json, Object};
 use ovsdb::members::{Kinds, Members};
-use ovsdb::{BaseType, Error, Names, Result, ShortStr, Uuid};
+use ovsdb::{BaseType, Error, Names, Result, SmolStr, Uuid};
 
 use crate::database::Database;
 use crate::operations;
@@ -87,7 +87,7 @@ impl From<Error> for Stop {
 /// Rows that were given names, for the time of one request.
 #[derive(Default)]
 pub(crate) struct Symbols {
-    pub table: HashMap<ShortStr, Symbol>,
+    pub table: HashMap<SmolStr, Symbol>,
 }
 
 /// What a name stands for.

@@ -15,8 +15,8 @@ use crate::base_type::BaseType;
 use crate::error::{Error, Result};
 use crate::json::{Json, write_number, write_quoted};
 use crate::members::is_id;
-use crate::short::ShortStr;
 use crate::uuid::Uuid;
+use smol_str::SmolStr;
 
 /// The types an atom can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ pub enum Atom {
     /// A boolean.
     Boolean(bool),
     /// A string.
-    String(ShortStr),
+    String(SmolStr),
     /// A UUID.
     Uuid(Uuid),
 }

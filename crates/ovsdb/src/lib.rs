@@ -3,7 +3,7 @@
 //! Where it sits: shared by the server (`ovsdb-engine`, `ovsdb-server`), the replica (`ovsdb-idl`) and the tools. It holds no
 //! rows, knows no transport and does no I/O.
 //!
-//! Reading order: `atom` the smallest value (`short` its strings), `base_type` and `column_type` what a schema says about it,
+//! Reading order: `atom` the smallest value, `base_type` and `column_type` what a schema says about it,
 //! `datum` sets and maps, `schema` tables and columns, `condition` and `mutation` what operations do with them, `text` how people
 //! write values, `table` how tools print them.
 
@@ -17,7 +17,6 @@ pub mod json;
 pub mod members;
 pub mod mutation;
 pub mod schema;
-mod short;
 pub mod table;
 pub mod text;
 pub mod uuid;
@@ -30,5 +29,5 @@ pub use datum::Datum;
 pub use error::{Error, Result};
 pub use mutation::{Mutation, Mutator};
 pub use schema::{ColumnSchema, DbSchema, TableSchema};
-pub use short::ShortStr;
+pub use smol_str::SmolStr;
 pub use uuid::Uuid;

@@ -47,7 +47,7 @@ impl Kinds {
             Json::Bool(_) => 1,
             Json::Integer(_) => 2,
             Json::Real(_) => 4,
-            Json::String(s) => 8 | if is_id(s) { 16 } else { 0 },
+            Json::String(s) => 8 | if self.0 & 16 != 0 && is_id(s) { 16 } else { 0 },
             Json::Array(_) => 32,
             Json::Object(_) => 64,
         };

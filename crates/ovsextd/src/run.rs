@@ -26,7 +26,7 @@ pub fn main() -> ExitCode {
     daemon::init();
     let options = options::read();
     let daemon = Daemon::start(&options.daemon).unwrap_or_else(|e| program::exit_with(&e.to_string()));
-    daemon.run(async |handle| match serve(&handle, &options).await {
+    daemon.run(async move |handle| match serve(&handle, &options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!(target: "ovsextd", "{error}");

@@ -7,6 +7,8 @@
 //!     the process ends by a signal.
 //! I2  Unix paths that do not fit a socket address go through the folder's descriptor in /proc.
 
+mod unix;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -18,6 +20,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use unix::UnixIo;
 
 use crate::name::{Active, Passive};
 use crate::tls::{self, PeerId, TlsIo};
@@ -66,7 +69,7 @@ impl Stream {
         match target {
             Active::Unix(path) => {
                 let reachable = ReachablePath::new(path)?;
-                let io = UnixStream::connect(reachable.path()).await?;
+                let io = UnixIo::new(UnixStream::connect(reachable.path()).await?)?;
                 Ok(Stream { name: name.to_owned(), io: Box::new(io), addresses: None, peer: None })
             }
             Active::Tcp(host, port) => {
@@ -203,7 +206,7 @@ impl Listener {
                     Some(path) => format!("unix:{}", path.display()),
                     None => format!("unix#{}", next_unix_number()),
                 };
-                Ok(Stream { name, io: Box::new(io), addresses: None, peer: None })
+                Ok(Stream { name, io: Box::new(UnixIo::new(io)?), addresses: None, peer: None })
             }
             ListeningSocket::Tcp(listener) => {
                 let (io, peer) = listener.accept().await?;

@@ -105,7 +105,7 @@ fn contents(at: &SwitchUnderTest) -> BTreeMap<String, Vec<String>> {
 fn canonical(json: &Json) -> String {
     match json {
         Json::Object(members) => {
-            let member = |(name, value): (&ovsdb::ShortStr, &Json)| match name.as_str() {
+            let member = |(name, value): (&ovsdb::SmolStr, &Json)| match name.as_str() {
                 "_date" => "_date".to_owned(),
                 _ => format!("{}: {}", without_identities(name), canonical(value)),
             };

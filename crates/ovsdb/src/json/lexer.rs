@@ -7,7 +7,7 @@ use super::error::{ErrorKind, ParseError, Word};
 use super::number::parse_number;
 use super::unescape::unescape;
 use super::value::Json;
-use crate::short::ShortStr;
+use smol_str::SmolStr;
 
 /// A piece of JSON syntax.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub(super) enum Token {
     /// One of `{ } [ ] : ,`.
     Punctuation(u8),
     /// A string.
-    String(ShortStr),
+    String(SmolStr),
     /// A number, `true`, `false` or `null`.
     Scalar(Json),
 }
@@ -38,13 +38,16 @@ pub(super) struct Lexer {
     line: u32,
     column: u64,
     byte: u64,
-    /// Bytes that one message may have.
-    limit: u64,
 }
 
 impl Lexer {
-    pub(super) fn new(limit: u64) -> Lexer {
-        Lexer { state: State::Between, text: Vec::new(), line: 0, column: 0, byte: 0, limit }
+    pub(super) fn new() -> Lexer {
+        Lexer { state: State::Between, text: Vec::new(), line: 0, column: 0, byte: 0 }
+    }
+
+    /// Bytes of the message so far.
+    pub(super) fn byte(&self) -> u64 {
+        self.byte
     }
 
     /// Starts counting positions anew, for the next message.
@@ -60,36 +63,28 @@ impl Lexer {
     /// token's last byte (or behind it, for words and numbers) until `advance_past_token`.
     pub(super) fn next_token(&mut self, input: &mut &[u8]) -> Result<Option<(Token, bool)>, ParseError> {
         while let Some((&byte, rest)) = input.split_first() {
-            if self.byte >= self.limit {
-                return Err(self.error(ErrorKind::TooLong));
-            }
             match self.state {
                 State::Between => {
-                    if let Some(token) = self.begin(byte)? {
+                    if let b'{' | b'}' | b'[' | b']' | b':' | b',' = byte {
                         *input = rest;
-                        return Ok(Some((token, true)));
+                        return Ok(Some((Token::Punctuation(byte), true)));
                     }
-                    self.step(byte);
-                    *input = rest;
+                    self.begin(byte, input)?;
                 }
-                State::Word if byte.is_ascii_alphabetic() => {
-                    self.keep(byte);
-                    *input = rest;
+                State::Word | State::Number => {
+                    if let Some(scalar) = self.scalar(input)? {
+                        return Ok(Some((scalar, false)));
+                    }
                 }
-                State::Number if is_number_byte(byte) => {
-                    self.keep(byte);
-                    *input = rest;
-                }
-                State::Word | State::Number => return self.finish_scalar().map(|token| Some((token, false))),
                 State::Quoted => {
-                    if let Some(token) = self.quoted(input)? {
-                        return Ok(Some((token, true)));
+                    if let Some(string) = self.quoted(input)? {
+                        return Ok(Some((string, true)));
                     }
                 }
                 State::Escaped => {
-                    self.keep(byte);
+                    self.text.push(byte);
+                    self.step(byte, input);
                     self.state = State::Quoted;
-                    *input = rest;
                 }
             }
         }
@@ -116,93 +111,110 @@ impl Lexer {
         self.state == State::Between
     }
 
-    fn begin(&mut self, byte: u8) -> Result<Option<Token>, ParseError> {
+    /// Takes `byte`, the first of `input`, where it stands between tokens or opens a string.
+    fn begin(&mut self, byte: u8, input: &mut &[u8]) -> Result<(), ParseError> {
         match byte {
-            b'{' | b'}' | b'[' | b']' | b':' | b',' => return Ok(Some(Token::Punctuation(byte))),
-            b' ' | b'\t' | b'\r' | b'\n' => {}
             b'"' => self.state = State::Quoted,
-            b'a'..=b'z' => {
-                self.state = State::Word;
-                self.text.push(byte);
-            }
-            b'0'..=b'9' | b'-' => {
-                self.state = State::Number;
-                self.text.push(byte);
-            }
+            b' ' | b'\t' | b'\r' | b'\n' => {}
+            b'a'..=b'z' => return self.enter(State::Word),
+            b'0'..=b'9' | b'-' => return self.enter(State::Number),
             _ => return Err(self.error(ErrorKind::InvalidCharacter(byte))),
         }
-        Ok(None)
+        self.step(byte, input);
+        Ok(())
     }
 
-    /// Takes a run of a string's bytes at once; the token when its closing quote is among them.
+    fn enter(&mut self, state: State) -> Result<(), ParseError> {
+        self.state = state;
+        Ok(())
+    }
+
+    /// Takes the bytes of a word or number; the token when there is a byte behind it.
+    fn scalar(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ParseError> {
+        let goes_on = if self.state == State::Number { is_number_byte } else { is_word_byte };
+        let end = input.iter().position(|&byte| !goes_on(byte));
+        let run = self.consume(end.unwrap_or(input.len()), input);
+        if end.is_none() || !self.text.is_empty() {
+            self.text.extend_from_slice(run);
+            return end.map(|_| self.finish_scalar()).transpose();
+        }
+        // In one piece, as nearly all are: read where it stands.
+        self.read_scalar(run).map(Some)
+    }
+
+    /// Takes a run of a string's bytes at once; the token when its closing quote is behind them.
     fn quoted(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ParseError> {
         let special = |&c: &u8| c == b'"' || c == b'\\' || c < 0x20;
-        let room = usize::try_from(self.limit - self.byte).unwrap_or(usize::MAX).min(input.len());
-        let end = input[..room].iter().position(special).unwrap_or(room);
-        let (plain, rest) = input.split_at(end);
-        self.column += plain.len() as u64;
-        self.byte += plain.len() as u64;
-        *input = rest;
-        // A string in one piece, as nearly all are, is read where it stands: a run has no escapes.
-        if let (Some((b'"', rest)), true) = (rest.split_first(), self.text.is_empty() && end < room) {
-            let string = std::str::from_utf8(plain).map_err(|_| self.error(ErrorKind::InvalidUtf8))?;
-            self.state = State::Between;
-            *input = rest;
-            return Ok(Some(Token::String(string.into())));
-        }
-        self.text.extend_from_slice(plain);
-        if end == room {
-            return Ok(None);
-        }
-        match rest.split_first() {
+        let end = input.iter().position(special).unwrap_or(input.len());
+        let run = self.consume(end, input);
+        match input.split_first() {
             Some((b'"', rest)) => {
-                let string = unescape(&self.text).map_err(|kind| self.error(kind))?;
-                self.text.clear();
+                // A string in one piece, as nearly all are, is read where it stands: a run has no escapes.
+                let string = if self.text.is_empty() {
+                    std::str::from_utf8(run).map(SmolStr::from).map_err(|_| ErrorKind::InvalidUtf8)
+                } else {
+                    self.text.extend_from_slice(run);
+                    unescape(&std::mem::take(&mut self.text)).map(SmolStr::from)
+                };
+                let string = string.map_err(|kind| self.error(kind))?;
                 self.state = State::Between;
                 *input = rest;
-                Ok(Some(Token::String(string.into())))
+                Ok(Some(Token::String(string)))
             }
-            Some((b'\\', rest)) => {
-                self.keep(b'\\');
+            Some((b'\\', _)) => {
+                self.text.extend_from_slice(run);
+                self.text.push(b'\\');
+                self.consume(1, input);
                 self.state = State::Escaped;
-                *input = rest;
                 Ok(None)
             }
             Some((&control, _)) => Err(self.error(ErrorKind::UnescapedControl(control))),
-            None => Ok(None),
+            None => {
+                self.text.extend_from_slice(run);
+                Ok(None)
+            }
         }
     }
 
+    /// The token that `text` is.
     fn finish_scalar(&mut self) -> Result<Token, ParseError> {
-        let scalar = if self.state == State::Number {
-            parse_number(&self.text)
-        } else {
-            match self.text.as_slice() {
-                b"true" => Ok(Json::Bool(true)),
-                b"false" => Ok(Json::Bool(false)),
-                b"null" => Ok(Json::Null),
-                word => Err(ErrorKind::InvalidKeyword(Word::new(word))),
-            }
+        let text = std::mem::take(&mut self.text);
+        self.read_scalar(&text)
+    }
+
+    fn read_scalar(&mut self, text: &[u8]) -> Result<Token, ParseError> {
+        let scalar = match (self.state, text) {
+            (State::Number, number) => parse_number(number),
+            (_, b"true") => Ok(Json::Bool(true)),
+            (_, b"false") => Ok(Json::Bool(false)),
+            (_, b"null") => Ok(Json::Null),
+            (_, word) => Err(ErrorKind::InvalidKeyword(Word::new(word))),
         };
         self.state = State::Between;
-        self.text.clear();
         scalar.map(Token::Scalar).map_err(|kind| self.error(kind))
     }
 
-    fn keep(&mut self, byte: u8) {
-        self.text.push(byte);
-        self.step(byte);
-    }
-
-    fn step(&mut self, byte: u8) {
-        self.byte += 1;
+    /// Cuts `byte`, its first, off `input`.
+    fn step(&mut self, byte: u8, input: &mut &[u8]) {
+        self.consume(1, input);
         if byte == b'\n' {
             self.line += 1;
             self.column = 0;
-        } else {
-            self.column += 1;
         }
     }
+
+    /// Cuts `count` bytes, no newline among them, off `input`.
+    fn consume<'a>(&mut self, count: usize, input: &mut &'a [u8]) -> &'a [u8] {
+        let (run, rest) = input.split_at(count);
+        *input = rest;
+        self.column += count as u64;
+        self.byte += count as u64;
+        run
+    }
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphabetic()
 }
 
 fn is_number_byte(byte: u8) -> bool {

@@ -6,11 +6,11 @@
 //! I2  Collecting costs one sort, whatever the order; `insert` out of order moves what comes behind, so large objects are collected.
 
 use super::value::Json;
-use crate::short::ShortStr;
+use smol_str::SmolStr;
 
 /// Members of an object, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object(Vec<(ShortStr, Json)>);
+pub struct Object(Vec<(SmolStr, Json)>);
 
 impl Object {
     /// No members.
@@ -50,7 +50,7 @@ impl Object {
     }
 
     /// Sets a member; gives the value that it had.
-    pub fn insert(&mut self, name: impl Into<ShortStr>, value: Json) -> Option<Json> {
+    pub fn insert(&mut self, name: impl Into<SmolStr>, value: Json) -> Option<Json> {
         let name = name.into();
         if self.0.last().is_none_or(|(last, _)| *last < name) {
             self.0.push((name, value));
@@ -72,17 +72,17 @@ impl Object {
     }
 
     /// Keeps the members that `keep` accepts.
-    pub fn retain(&mut self, mut keep: impl FnMut(&ShortStr, &mut Json) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&SmolStr, &mut Json) -> bool) {
         self.0.retain_mut(|(name, value)| keep(name, value));
     }
 
     /// Names and values, in the order of names.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&ShortStr, &Json)> + ExactSizeIterator + Clone {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&SmolStr, &Json)> + ExactSizeIterator + Clone {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
     /// The names, in order.
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &ShortStr> + ExactSizeIterator + Clone {
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &SmolStr> + ExactSizeIterator + Clone {
         self.0.iter().map(|(name, _)| name)
     }
 
@@ -92,12 +92,12 @@ impl Object {
     }
 
     /// The names, taken.
-    pub fn into_keys(self) -> impl Iterator<Item = ShortStr> {
+    pub fn into_keys(self) -> impl Iterator<Item = SmolStr> {
         self.0.into_iter().map(|(name, _)| name)
     }
 }
 
-impl<K: Into<ShortStr>> FromIterator<(K, Json)> for Object {
+impl<K: Into<SmolStr>> FromIterator<(K, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, Json)>>(members: I) -> Object {
         let mut members: Vec<_> = members.into_iter().map(|(name, value)| (name.into(), value)).collect();
         if !members.is_sorted_by(|(a, _), (b, _)| a < b) {
@@ -114,15 +114,15 @@ impl<K: Into<ShortStr>> FromIterator<(K, Json)> for Object {
     }
 }
 
-impl<K: Into<ShortStr>, const N: usize> From<[(K, Json); N]> for Object {
+impl<K: Into<SmolStr>, const N: usize> From<[(K, Json); N]> for Object {
     fn from(members: [(K, Json); N]) -> Object {
         members.into_iter().collect()
     }
 }
 
 impl IntoIterator for Object {
-    type Item = (ShortStr, Json);
-    type IntoIter = std::vec::IntoIter<(ShortStr, Json)>;
+    type Item = (SmolStr, Json);
+    type IntoIter = std::vec::IntoIter<(SmolStr, Json)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -130,10 +130,10 @@ impl IntoIterator for Object {
 }
 
 impl<'a> IntoIterator for &'a Object {
-    type Item = (&'a ShortStr, &'a Json);
+    type Item = (&'a SmolStr, &'a Json);
     type IntoIter = std::iter::Map<
-        std::slice::Iter<'a, (ShortStr, Json)>,
-        fn(&'a (ShortStr, Json)) -> (&'a ShortStr, &'a Json),
+        std::slice::Iter<'a, (SmolStr, Json)>,
+        fn(&'a (SmolStr, Json)) -> (&'a SmolStr, &'a Json),
     >;
 
     fn into_iter(self) -> Self::IntoIter {

@@ -8,19 +8,20 @@ use std::str::FromStr;
 
 use super::error::{ErrorKind, ParseError};
 use super::lexer::{Lexer, Token};
-use super::object::Object;
 use super::value::Json;
-use crate::short::ShortStr;
+use smol_str::SmolStr;
 
 /// How deeply arrays and objects may nest.
 pub const MAX_DEPTH: usize = 1000;
 
-/// An array or object that is still open.
-#[derive(Debug)]
+/// Room for elements and members that a parser keeps from one message to the next.
+const KEPT: usize = 256;
+
+/// An array or object that is still open, and how much of `Parser::elements` or `Parser::members` belongs to those around it.
+#[derive(Clone, Copy, Debug)]
 enum Open {
-    Array(Vec<Json>),
-    /// Its members, and the name of the member whose value comes next.
-    Object(Vec<(ShortStr, Json)>, ShortStr),
+    Array(usize),
+    Object(usize),
 }
 
 /// What the next token must be.
@@ -50,8 +51,14 @@ enum Expect {
 pub struct Parser {
     lexer: Lexer,
     stack: Vec<Open>,
+    /// What open arrays hold so far, outer ones first: a closed one takes its own, in memory of just their size.
+    elements: Vec<Json>,
+    /// The same for open objects; a member whose value is still to come has none.
+    members: Vec<(SmolStr, Json)>,
     expect: Expect,
     complete: Option<Json>,
+    /// Bytes that one message may have.
+    limit: u64,
 }
 
 impl Default for Parser {
@@ -68,20 +75,35 @@ impl Parser {
 
     /// A parser that refuses messages of more than `bytes` bytes.
     pub fn with_limit(bytes: u64) -> Parser {
-        Parser { lexer: Lexer::new(bytes), stack: Vec::new(), expect: Expect::Start, complete: None }
+        Parser {
+            lexer: Lexer::new(),
+            stack: Vec::new(),
+            elements: Vec::new(),
+            members: Vec::new(),
+            expect: Expect::Start,
+            complete: None,
+            limit: bytes,
+        }
     }
 
     /// Takes bytes up to the end of the message in progress: how many were taken, and the message if it is complete. The
     /// parser is then ready for the next one. After an error the stream has no meaning any more.
     pub fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<Json>), ParseError> {
-        let mut rest = input;
+        let room = usize::try_from(self.limit - self.lexer.byte()).unwrap_or(usize::MAX).min(input.len());
+        let mut rest = &input[..room];
         self.run(&mut rest)?;
+        let taken = room - rest.len();
         let message = self.complete.take();
+        if message.is_none() && room < input.len() {
+            return Err(self.lexer.error(ErrorKind::TooLong));
+        }
         if message.is_some() {
             self.expect = Expect::Start;
             self.lexer.restart();
+            self.elements.shrink_to(KEPT);
+            self.members.shrink_to(KEPT);
         }
-        Ok((input.len() - rest.len(), message))
+        Ok((taken, message))
     }
 
     /// Whether no message has begun: the peer may close here without having cut one in half.
@@ -102,37 +124,48 @@ impl Parser {
     }
 
     fn accept(&mut self, token: Token) -> Result<(), ErrorKind> {
-        match self.expect {
-            Expect::Start => match token {
-                Token::Punctuation(b'{' | b'[') => self.accept_value(token),
-                _ => Err(ErrorKind::BadStart),
-            },
-            Expect::End => Err(ErrorKind::TrailingGarbage),
-            Expect::FirstElement if token == Token::Punctuation(b']') => self.close(),
-            Expect::FirstElement | Expect::Element | Expect::MemberValue => self.accept_value(token),
-            Expect::ElementEnd => match token {
-                Token::Punctuation(b',') => self.then(Expect::Element),
-                Token::Punctuation(b']') => self.close(),
-                _ => Err(ErrorKind::ExpectedArrayEnd),
-            },
-            Expect::FirstName if token == Token::Punctuation(b'}') => self.close(),
-            Expect::FirstName | Expect::Name => {
-                let (Token::String(string), Some(Open::Object(_, name))) = (token, self.stack.last_mut())
-                else {
-                    return Err(ErrorKind::ExpectedName);
-                };
-                *name = string;
+        match token {
+            Token::Punctuation(byte) => self.accept_punctuation(byte),
+            Token::String(name) if matches!(self.expect, Expect::FirstName | Expect::Name) => {
+                self.members.push((name, Json::Null));
                 self.then(Expect::Colon)
             }
-            Expect::Colon => match token {
-                Token::Punctuation(b':') => self.then(Expect::MemberValue),
-                _ => Err(ErrorKind::ExpectedColon),
-            },
-            Expect::MemberEnd => match token {
-                Token::Punctuation(b',') => self.then(Expect::Name),
-                Token::Punctuation(b'}') => self.close(),
-                _ => Err(ErrorKind::ExpectedObjectEnd),
-            },
+            Token::String(string) => self.accept_value(Json::String(string)),
+            Token::Scalar(scalar) => self.accept_value(scalar),
+        }
+    }
+
+    fn accept_punctuation(&mut self, byte: u8) -> Result<(), ErrorKind> {
+        match (byte, self.expect) {
+            (b'{' | b'[', Expect::Start) => self.open(byte),
+            (b'{' | b'[', _) if self.expects_value() => self.open(byte),
+            (b',', Expect::ElementEnd) => self.then(Expect::Element),
+            (b',', Expect::MemberEnd) => self.then(Expect::Name),
+            (b':', Expect::Colon) => self.then(Expect::MemberValue),
+            (b']', Expect::FirstElement | Expect::ElementEnd) => self.close(),
+            (b'}', Expect::FirstName | Expect::MemberEnd) => self.close(),
+            _ => Err(self.expectation()),
+        }
+    }
+
+    fn accept_value(&mut self, value: Json) -> Result<(), ErrorKind> {
+        if self.expects_value() { self.put(value) } else { Err(self.expectation()) }
+    }
+
+    fn expects_value(&self) -> bool {
+        matches!(self.expect, Expect::FirstElement | Expect::Element | Expect::MemberValue)
+    }
+
+    /// What is wrong with a token that is not the expected one.
+    fn expectation(&self) -> ErrorKind {
+        match self.expect {
+            Expect::Start => ErrorKind::BadStart,
+            Expect::End => ErrorKind::TrailingGarbage,
+            Expect::FirstElement | Expect::Element | Expect::MemberValue => ErrorKind::ExpectedValue,
+            Expect::ElementEnd => ErrorKind::ExpectedArrayEnd,
+            Expect::FirstName | Expect::Name => ErrorKind::ExpectedName,
+            Expect::Colon => ErrorKind::ExpectedColon,
+            Expect::MemberEnd => ErrorKind::ExpectedObjectEnd,
         }
     }
 
@@ -141,48 +174,41 @@ impl Parser {
         Ok(())
     }
 
-    fn accept_value(&mut self, token: Token) -> Result<(), ErrorKind> {
-        match token {
-            Token::Punctuation(b'{') => {
-                self.open(Open::Object(Vec::new(), ShortStr::default()), Expect::FirstName)
-            }
-            Token::Punctuation(b'[') => self.open(Open::Array(Vec::new()), Expect::FirstElement),
-            Token::Punctuation(_) => Err(ErrorKind::ExpectedValue),
-            Token::String(string) => self.put(Json::String(string)),
-            Token::Scalar(scalar) => self.put(scalar),
-        }
-    }
-
-    fn open(&mut self, open: Open, expect: Expect) -> Result<(), ErrorKind> {
+    fn open(&mut self, bracket: u8) -> Result<(), ErrorKind> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(ErrorKind::TooDeep);
         }
+        let (open, expect) = match bracket {
+            b'{' => (Open::Object(self.members.len()), Expect::FirstName),
+            _ => (Open::Array(self.elements.len()), Expect::FirstElement),
+        };
         self.stack.push(open);
         self.then(expect)
     }
 
     fn close(&mut self) -> Result<(), ErrorKind> {
-        match self.stack.pop() {
-            Some(Open::Array(elements)) => self.put(Json::Array(elements)),
-            Some(Open::Object(members, _)) => self.put(Json::Object(Object::from_iter(members))),
-            None => Err(ErrorKind::BadStart),
-        }
+        let value = match self.stack.pop() {
+            Some(Open::Array(outer)) => Json::Array(self.elements.drain(outer..).collect()),
+            Some(Open::Object(outer)) => Json::Object(self.members.drain(outer..).collect()),
+            None => return Err(ErrorKind::BadStart),
+        };
+        self.put(value)
     }
 
     /// Puts a finished value into what is open around it.
     fn put(&mut self, value: Json) -> Result<(), ErrorKind> {
-        match self.stack.last_mut() {
-            Some(Open::Array(elements)) => {
-                elements.push(value);
-                self.then(Expect::ElementEnd)
-            }
-            Some(Open::Object(members, name)) => {
-                members.push((std::mem::take(name), value));
-                self.then(Expect::MemberEnd)
-            }
-            None => {
+        match (self.stack.last(), self.members.last_mut()) {
+            (None, _) => {
                 self.complete = Some(value);
                 self.then(Expect::End)
+            }
+            (Some(Open::Object(_)), Some((_, member))) => {
+                *member = value;
+                self.then(Expect::MemberEnd)
+            }
+            _ => {
+                self.elements.push(value);
+                self.then(Expect::ElementEnd)
             }
         }
     }

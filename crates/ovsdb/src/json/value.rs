@@ -3,7 +3,7 @@
 //! Where it sits: made by the parser and by whoever composes a message; printed by the writer.
 
 use super::object::Object;
-use crate::short::ShortStr;
+use smol_str::SmolStr;
 
 /// One JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +18,7 @@ pub enum Json {
     /// Any other number; finite.
     Real(f64),
     /// A string.
-    String(ShortStr),
+    String(SmolStr),
     /// An array.
     Array(Vec<Json>),
     /// An object.
@@ -27,7 +27,7 @@ pub enum Json {
 
 impl Json {
     /// An object from its members.
-    pub fn object<K: Into<ShortStr>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
+    pub fn object<K: Into<SmolStr>>(members: impl IntoIterator<Item = (K, Json)>) -> Json {
         Json::Object(members.into_iter().collect())
     }
 
@@ -37,7 +37,7 @@ impl Json {
     }
 
     /// A string.
-    pub fn string(text: impl Into<ShortStr>) -> Json {
+    pub fn string(text: impl Into<SmolStr>) -> Json {
         Json::String(text.into())
     }
 

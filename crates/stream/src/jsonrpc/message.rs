@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use ovsdb::ShortStr;
+use ovsdb::SmolStr;
 use ovsdb::json::{Json, write_quoted};
 
 /// One message.
@@ -15,14 +15,14 @@ pub enum Message {
         /// Any JSON but null.
         id: Json,
         /// What is asked.
-        method: ShortStr,
+        method: SmolStr,
         /// Its arguments.
         params: Vec<Json>,
     },
     /// Tells; nothing is answered.
     Notification {
         /// What is told.
-        method: ShortStr,
+        method: SmolStr,
         /// Its arguments.
         params: Vec<Json>,
     },
@@ -56,7 +56,7 @@ pub enum BadMessage {
     ParamsNotArray,
     /// A member that no message has.
     #[error("message has unexpected member \"{0}\"")]
-    UnexpectedMember(ShortStr),
+    UnexpectedMember(SmolStr),
     /// A member that this kind of message must have.
     #[error("{0} must have \"{1}\"")]
     Missing(&'static str, &'static str),
@@ -67,12 +67,12 @@ pub enum BadMessage {
 
 impl Message {
     /// A request.
-    pub fn request(id: impl Into<Json>, method: impl Into<ShortStr>, params: Vec<Json>) -> Message {
+    pub fn request(id: impl Into<Json>, method: impl Into<SmolStr>, params: Vec<Json>) -> Message {
         Message::Request { id: id.into(), method: method.into(), params }
     }
 
     /// A notification.
-    pub fn notification(method: impl Into<ShortStr>, params: Vec<Json>) -> Message {
+    pub fn notification(method: impl Into<SmolStr>, params: Vec<Json>) -> Message {
         Message::Notification { method: method.into(), params }
     }
 
@@ -168,7 +168,7 @@ impl fmt::Display for Message {
 
 /// A message's members before it is known which kind it is.
 struct Parts {
-    method: Option<ShortStr>,
+    method: Option<SmolStr>,
     params: Option<Vec<Json>>,
     result: Option<Json>,
     error: Option<Json>,

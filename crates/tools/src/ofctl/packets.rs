@@ -229,14 +229,15 @@ pub fn run(cx: &Context, command: &str, args: &[String]) -> Result<(), Fatal> {
     let output = std::io::stderr().as_fd().try_clone_to_owned();
     let output = File::from(output.map_err(|e| fatal(stream::error_text(&e)))?);
     let daemon = Daemon::start(&cx.daemon).map_err(|e| fatal(e.to_string()))?;
-    daemon.run(async |handle| {
+    let (cx, command, args) = (cx.clone(), command.to_owned(), args.to_vec());
+    daemon.run(async move |handle| {
         let timeout = (cx.timeout_secs > 0).then(|| handle.clock().now_ms() + cx.timeout_secs * 1000);
         let clock = handle.clock().clone();
         let stay = Stay { handle, output };
         let work = async {
-            match command {
-                "monitor" => monitor(cx, args, stay).await,
-                _ => snoop(cx, args, stay).await,
+            match command.as_str() {
+                "monitor" => monitor(&cx, &args, stay).await,
+                _ => snoop(&cx, &args, stay).await,
             }
         };
         tokio::select! {
