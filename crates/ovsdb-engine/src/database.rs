@@ -7,12 +7,11 @@
 //! I2  `incoming` counts strong references to a row and remembers which rows refer to it weakly; rows nobody refers to have no entry.
 //! I3  Tables are addressed by their position in name order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ovsdb::{BaseType, Datum, DbSchema, RefType, TableSchema, Uuid};
+use ovsdb::{BaseType, Datum, DbSchema, HashMap, RefType, TableSchema, Uuid};
 
-use crate::by_uuid::ByUuid;
 use crate::row::Row;
 
 /// One table.
@@ -21,11 +20,11 @@ pub struct Table {
     /// Its schema.
     pub schema: Arc<TableSchema>,
     /// Its rows.
-    pub rows: ByUuid<Arc<Row>>,
+    pub rows: HashMap<Uuid, Arc<Row>>,
     /// For each index of the schema, which row has which values.
     pub(crate) indexes: Vec<HashMap<KeyOf, Uuid>>,
     /// Who refers to the rows.
-    pub(crate) incoming: ByUuid<Incoming>,
+    pub(crate) incoming: HashMap<Uuid, Incoming>,
     /// The columns that refer to rows.
     pub(crate) references: Vec<ReferenceColumn>,
     /// What a row holds when nobody set anything.
@@ -130,9 +129,9 @@ impl Database {
                 defaults: table.columns.iter().map(|column| Datum::default_for(&column.kind)).collect(),
                 demanding: demanding.map(|(column, _)| column).collect(),
                 schema: table.clone(),
-                rows: ByUuid::default(),
-                indexes: vec![HashMap::new(); table.indexes.len()],
-                incoming: ByUuid::default(),
+                rows: HashMap::default(),
+                indexes: vec![HashMap::default(); table.indexes.len()],
+                incoming: HashMap::default(),
                 references: references.filter(|r| r.key.is_some() || r.value.is_some()).collect(),
             }
         });

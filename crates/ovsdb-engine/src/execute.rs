@@ -13,12 +13,11 @@
 //!
 //! Spec: RFC 7047 section 4.1.3 and 5.2.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use ovsdb::json::{Json, Object};
 use ovsdb::members::{Kinds, Members};
-use ovsdb::{BaseType, Error, Names, Result, SmolStr, Uuid};
+use ovsdb::{BaseType, Error, HashMap, Names, Result, SmolStr, Uuid};
 
 use crate::database::Database;
 use crate::operations;

@@ -11,10 +11,10 @@
 //!
 //! Spec: RFC 7047 section 3.2 (refType, isRoot, maxRows, indexes).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ovsdb::{ColumnType, Datum, Error, RefType, Result, Uuid};
+use ovsdb::{ColumnType, Datum, Error, HashMap, RefType, Result, Uuid};
 
 use crate::database::{Database, KeyOf, Table, Target, index_key, references};
 use crate::row::{Change, Row};
@@ -282,7 +282,7 @@ impl<'t, 'a> Integrity<'t, 'a> {
         for (&table, changes) in &self.txn.changes {
             let place = &self.txn.db.tables[table];
             for (number, columns) in place.schema.indexes.iter().enumerate() {
-                let mut added: HashMap<KeyOf, Uuid> = HashMap::new();
+                let mut added: HashMap<KeyOf, Uuid> = HashMap::default();
                 let alone = changes.len() == 1;
                 for (&uuid, change) in changes {
                     let key = |row: &Arc<Row>| index_key(columns, row);

@@ -6,7 +6,6 @@
 //! Reading order: `row`, `database`, `transaction`, `integrity`, `execute`, `operations`, `query`, then what follows a commit:
 //! `record` and `log` (disk), `monitor` and `history` (clients), `mirror` (copies of other servers); `lock` and `rbac` stand alone.
 
-mod by_uuid;
 pub mod database;
 pub mod entropy;
 pub mod execute;

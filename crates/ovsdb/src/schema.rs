@@ -10,12 +10,13 @@
 //!
 //! Spec: RFC 7047 section 3.2, ovsdb-server(7) section 3.2.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base_type::RefType;
 use crate::column_type::ColumnType;
 use crate::error::{Error, Result};
+use crate::hash::HashMap;
 use crate::json::{Json, Object};
 use crate::members::{Kinds, Members, is_id};
 
