@@ -10,12 +10,12 @@
 //! Spec: ovsdb(5) "Standalone Format".
 
 use std::collections::hash_map::Entry;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use ovsdb::json::{Json, write_quoted};
 use ovsdb::schema::ColumnSchema;
 use ovsdb::schema::UUID_COLUMN;
+use ovsdb::uuid::TEXT_LEN;
 use ovsdb::{Datum, Error, Result, TableSchema, Uuid};
 
 use crate::database::{Database, Table};
@@ -161,9 +161,9 @@ impl Composer {
         let first = self.text.len();
         for (uuid, old, new) in rows {
             let before = self.text.len();
-            let separator = if before == first { "" } else { "," };
-            // Writing to a string cannot fail.
-            let _ = write!(self.text, "{separator}\"{uuid}\":");
+            self.text.push_str(if before == first { "\"" } else { ",\"" });
+            self.text.push_str(uuid.encode(&mut [0; TEXT_LEN]));
+            self.text.push_str("\":");
             if !self.row(schema, old, new, columns) {
                 self.text.truncate(before);
             }

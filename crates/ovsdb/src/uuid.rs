@@ -51,14 +51,13 @@ impl Uuid {
 
     /// The 36-character form, in `text`.
     pub fn encode(self, text: &mut [u8; TEXT_LEN]) -> &str {
-        let mut rest = self.0;
-        for (at, digit) in text.iter_mut().enumerate() {
-            if matches!(at, 8 | 13 | 18 | 23) {
-                *digit = b'-';
-            } else {
-                rest = rest.rotate_left(4);
-                *digit = b"0123456789abcdef"[(rest & 0xf) as usize];
-            }
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        /// Where the digits of each byte are.
+        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+        text.fill(b'-');
+        for (place, byte) in PLACES.into_iter().zip(self.0.to_be_bytes()) {
+            text[place] = DIGITS[usize::from(byte >> 4)];
+            text[place + 1] = DIGITS[usize::from(byte & 0xf)];
         }
         std::str::from_utf8(text).expect("digits and dashes")
     }
