@@ -201,7 +201,7 @@ fn update(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let n = rows.len();
     if let Some(permission) = permission(context, &schema) {
         let indexes: Vec<usize> = columns.iter().map(|(index, _)| *index).collect();
-        rows.iter().try_for_each(|row| permission.update(&schema, row, &indexes))?;
+        permission.update(&schema, &rows, &indexes)?;
     }
     for row in rows {
         if columns.iter().all(|(index, new)| row.fields[*index] == *new) {
@@ -228,7 +228,7 @@ fn mutate(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let rows = find_rows(context.txn, table, &filter);
     let n = rows.len();
     if let Some(permission) = permission(context, &schema) {
-        rows.iter().try_for_each(|row| permission.mutate(&schema, row, &mutations))?;
+        permission.mutate(&schema, &rows, &mutations)?;
     }
     for row in rows {
         let mut changed = Row::clone(&row);
@@ -249,7 +249,7 @@ fn delete(context: &mut Context<'_, '_>, members: &mut Members<'_>) -> Outcome {
     let rows = find_rows(context.txn, table, &filter);
     let n = rows.len();
     if let Some(permission) = permission(context, &schema) {
-        rows.iter().try_for_each(|row| permission.delete(&schema, row))?;
+        permission.delete(&schema, &rows)?;
     }
     for row in rows {
         context.txn.delete(table, row.uuid);

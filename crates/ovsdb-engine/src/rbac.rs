@@ -8,6 +8,8 @@
 //!
 //! Spec: ovsdb-server(7) sections 3.2 and 4.1.3.
 
+use std::sync::Arc;
+
 use ovsdb::mutation::{Mutation, Mutator};
 use ovsdb::{Atom, Error, Result, TableSchema};
 
@@ -19,8 +21,8 @@ use crate::row::Row;
 pub struct Role {
     /// The role's name; empty for clients without.
     pub name: String,
-    /// The client's name, from its certificate.
-    pub client: String,
+    /// The client's name, from its certificate. One without a name owns no row, and may change none.
+    pub client: Option<String>,
 }
 
 /// What a role may do to one table.
@@ -40,6 +42,11 @@ struct Grant {
 }
 
 impl Role {
+    /// What errors call the client.
+    pub fn client_name(&self) -> &str {
+        self.client.as_deref().unwrap_or("(null)")
+    }
+
     /// What this role may do to `table`; `None` where nothing restricts it.
     pub(crate) fn permission<'r>(&'r self, db: &Database, table: &TableSchema) -> Option<Permission<'r>> {
         let roles = db.table("RBAC_Role").filter(|_| !self.name.is_empty())?;
@@ -76,13 +83,56 @@ impl Permission<'_> {
     fn refuse(&self, what: &str) -> Error {
         let details = format!(
             "RBAC rules for client \"{}\" role \"{}\" prohibit {what} table \"{}\".",
-            self.role.client, self.role.name, self.table
+            self.role.client_name(),
+            self.role.name,
+            self.table
         );
         Error::new("permission error", details)
     }
 
-    fn owns(&self, grant: &Grant, schema: &TableSchema, row: &Row) -> bool {
-        grant.authorization.iter().any(|place| {
+    /// Judges a change of `rows` that the grant must `allow`, also where there is no row.
+    fn judge<'r>(
+        &self,
+        schema: &TableSchema,
+        rows: impl IntoIterator<Item = &'r Row>,
+        what: &str,
+        allow: impl Fn(&Grant) -> bool,
+    ) -> Result<()> {
+        let may = self.grant.as_ref().zip(self.role.client.as_deref()).is_some_and(|(grant, client)| {
+            allow(grant) && rows.into_iter().all(|row| grant.makes_owner(client, schema, row))
+        });
+        if may { Ok(()) } else { Err(self.refuse(what)) }
+    }
+
+    pub(crate) fn insert(&self, schema: &TableSchema, row: &Row) -> Result<()> {
+        self.judge(schema, [row], "row insertion into", |grant| grant.insert_delete)
+    }
+
+    pub(crate) fn delete(&self, schema: &TableSchema, rows: &[Arc<Row>]) -> Result<()> {
+        self.judge(schema, rows.iter().map(Arc::as_ref), "row deletion from", |grant| grant.insert_delete)
+    }
+
+    pub(crate) fn update(&self, schema: &TableSchema, rows: &[Arc<Row>], columns: &[usize]) -> Result<()> {
+        let listed =
+            |grant: &Grant| columns.iter().all(|column| grant.update.contains(&schema.columns[*column].name));
+        self.judge(schema, rows.iter().map(Arc::as_ref), "modification of", listed)
+    }
+
+    pub(crate) fn mutate(
+        &self,
+        schema: &TableSchema,
+        rows: &[Arc<Row>],
+        mutations: &[Mutation],
+    ) -> Result<()> {
+        let listed = |grant: &Grant| mutations.iter().all(|mutation| may_mutate(grant, schema, mutation));
+        self.judge(schema, rows.iter().map(Arc::as_ref), "mutate operation on", listed)
+    }
+}
+
+impl Grant {
+    /// Whether a row is the client's: one of the places for its owner's name holds its own, or is everybody's.
+    fn makes_owner(&self, client: &str, schema: &TableSchema, row: &Row) -> bool {
+        self.authorization.iter().any(|place| {
             if place.is_empty() {
                 return true;
             }
@@ -90,33 +140,10 @@ impl Permission<'_> {
             let Some(index) = schema.column_index(column) else { return false };
             let field = &row.fields[index];
             match key {
-                Some(key) => field.get_str(key) == Some(self.role.client.as_str()),
-                None => field.keys().iter().any(|atom| atom.as_str() == Some(self.role.client.as_str())),
+                Some(key) => field.get_str(key) == Some(client),
+                None => field.keys().iter().any(|atom| atom.as_str() == Some(client)),
             }
         })
-    }
-
-    pub(crate) fn insert(&self, schema: &TableSchema, row: &Row) -> Result<()> {
-        let may = self.grant.as_ref().is_some_and(|g| g.insert_delete && self.owns(g, schema, row));
-        if may { Ok(()) } else { Err(self.refuse("row insertion into")) }
-    }
-
-    pub(crate) fn delete(&self, schema: &TableSchema, row: &Row) -> Result<()> {
-        let may = self.grant.as_ref().is_some_and(|g| g.insert_delete && self.owns(g, schema, row));
-        if may { Ok(()) } else { Err(self.refuse("row deletion from")) }
-    }
-
-    pub(crate) fn update(&self, schema: &TableSchema, row: &Row, columns: &[usize]) -> Result<()> {
-        let listed =
-            |g: &Grant| columns.iter().all(|column| g.update.contains(&schema.columns[*column].name));
-        let may = self.grant.as_ref().is_some_and(|g| listed(g) && self.owns(g, schema, row));
-        if may { Ok(()) } else { Err(self.refuse("modification of")) }
-    }
-
-    pub(crate) fn mutate(&self, schema: &TableSchema, row: &Row, mutations: &[Mutation]) -> Result<()> {
-        let listed = |g: &Grant| mutations.iter().all(|mutation| may_mutate(g, schema, mutation));
-        let may = self.grant.as_ref().is_some_and(|g| listed(g) && self.owns(g, schema, row));
-        if may { Ok(()) } else { Err(self.refuse("mutate operation on")) }
     }
 }
 
@@ -183,7 +210,7 @@ mod tests {
             {"op":"insert","table":"RBAC_Role","row":{"name":"ctl","permissions":["map",[["Chassis",["named-uuid","p"]]]]}},
             {"op":"insert","table":"Chassis","row":{"name":"a"}},{"op":"insert","table":"Chassis","row":{"name":"b"}}"#;
         assert_eq!(run(&mut db, &root, set_up), "");
-        let a = Role { name: "ctl".into(), client: "a".into() };
+        let a = Role { name: "ctl".into(), client: Some("a".into()) };
         let refused = |what: &str| {
             format!("RBAC rules for client \"a\" role \"ctl\" prohibit {what} table \"Chassis\".")
         };
@@ -191,7 +218,11 @@ mod tests {
             (r#""op":"update","where":[["name","==","a"]],"row":{"ip":"1"}"#, String::new()),
             (r#""op":"update","where":[["name","==","b"]],"row":{"ip":"1"}"#, refused("modification of")),
             (r#""op":"update","where":[["name","==","a"]],"row":{"other":1}"#, refused("modification of")),
-            (r#""op":"update","where":[["name","==","nobody"]],"row":{"other":1}"#, String::new()),
+            (
+                r#""op":"update","where":[["name","==","nobody"]],"row":{"other":1}"#,
+                refused("modification of"),
+            ),
+            (r#""op":"update","where":[["name","==","nobody"]],"row":{"ip":"1"}"#, String::new()),
             (
                 r#""op":"mutate","where":[["name","==","a"]],"mutations":[["ids","insert",["map",[["a","1"]]]]]"#,
                 String::new(),
@@ -213,7 +244,10 @@ mod tests {
             let operation = format!("{{\"table\":\"Chassis\",{operation}}}");
             assert_eq!(run(&mut db, &a, &operation), expected, "{operation}");
         }
-        let stranger = Role { name: "other".into(), client: "a".into() };
+        let nameless = Role { name: "ctl".into(), client: None };
+        let insert = r#"{"op":"insert","table":"Chassis","row":{"name":""}}"#;
+        assert!(run(&mut db, &nameless, insert).starts_with("RBAC rules for client \"(null)\" role \"ctl\""));
+        let stranger = Role { name: "other".into(), client: Some("a".into()) };
         let insert = r#"{"op":"insert","table":"Chassis","row":{"name":"a"}}"#;
         assert!(run(&mut db, &stranger, insert).contains("prohibit row insertion"));
         let roles = r#"{"op":"delete","table":"RBAC_Role","where":[]}"#;

@@ -92,6 +92,19 @@ pub fn snapshot(db: &Database, comment: &str, date_ms: i64) -> Option<String> {
     Frozen::new(db).compose(comment, date_ms)
 }
 
+/// The same, with the ephemeral columns, for the rows' way to another schema.
+pub fn whole(db: &Database) -> String {
+    let mut record = Composer { ephemeral: true, ..Composer::default() };
+    for table in db.tables.iter().filter(|table| !table.rows.is_empty()) {
+        record.table(
+            &table.schema,
+            table.rows.values().map(|row| (row.uuid, None, Some(row))),
+            Columns::Whole,
+        );
+    }
+    record.finish("", 0)
+}
+
 /// All rows of a database at one moment. Taking it copies no row; it can go to another thread.
 pub struct Frozen {
     tables: Vec<(Arc<TableSchema>, Vec<Arc<Row>>)>,
@@ -120,6 +133,8 @@ impl Frozen {
 #[derive(Default)]
 struct Composer {
     text: String,
+    /// Whether ephemeral columns are written too.
+    ephemeral: bool,
 }
 
 impl Composer {
@@ -187,8 +202,8 @@ impl Composer {
             self.text.push_str("null");
             return true;
         };
-        let mut separator = '{';
-        for (index, column) in schema.own_columns().filter(|(_, column)| column.persistent) {
+        let (mut separator, ephemeral) = ('{', self.ephemeral);
+        for (index, column) in schema.own_columns().filter(|(_, column)| column.persistent || ephemeral) {
             let (value, kind) = (&new.fields[index], &column.kind);
             let mut difference = None;
             match old.map(|old| &old.fields[index]) {

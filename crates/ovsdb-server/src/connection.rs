@@ -38,7 +38,7 @@ struct Open {
 
 impl Open {
     fn new(server: &Shared, options: &RemoteOptions, connections: &Rc<Cell<usize>>) -> Open {
-        let role = Role { name: options.role.clone(), client: String::new() };
+        let role = Role { name: options.role.clone(), client: None };
         let (id, mailbox) = server.borrow_mut().open_session(options.access, role);
         connections.set(connections.get() + 1);
         Open { server: server.clone(), id, mailbox, connections: connections.clone() }

@@ -112,11 +112,11 @@ impl Remotes {
     }
 }
 
-fn session_options(options: &RemoteOptions, quiet: bool) -> Options {
+/// `name` is the remote's: a process at the other end of a unix socket cannot vanish unseen, so it is probed only where that is asked for.
+fn session_options(name: &str, options: &RemoteOptions, quiet: bool) -> Options {
     let mut session = if quiet { Options::quiet() } else { Options::default() };
-    if let Some(ms) = options.probe_interval {
-        session.reconnect.probe_interval = ms;
-    }
+    let default = name::needs_probes(name).then_some(session.reconnect.probe_interval);
+    session.reconnect.probe_interval = options.probe_interval.or(default).unwrap_or(0);
     if let Some(ms) = options.max_backoff {
         session.reconnect.max_backoff = ms.max(1000);
     }
@@ -141,7 +141,7 @@ fn start(server: &Shared, name: &str, options: RemoteOptions) -> Option<Running>
         running.tasks.push(tokio::task::spawn_local(task));
     } else {
         let clock = server.borrow().clock.clone();
-        let session = Session::dial(vec![name.to_owned()], session_options(&options, false), &clock);
+        let session = Session::dial(vec![name.to_owned()], session_options(name, &options, false), &clock);
         let task = connection::serve(server.clone(), session, options, connections);
         running.tasks.push(tokio::task::spawn_local(task));
     }
@@ -161,7 +161,7 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let session = Session::accepted(stream, session_options(&options, true), &clock);
+                let session = Session::accepted(stream, session_options(&name, &options, true), &clock);
                 clients.spawn_local(connection::serve(
                     server.clone(),
                     session,
@@ -241,4 +241,24 @@ fn remote_row(schema: &TableSchema, row: &Row) -> Option<(String, RemoteOptions)
         role: text("role"),
     };
     Some((target.to_owned(), options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A silent client in the same machine is left alone, unless its remote's row says otherwise.
+    #[test]
+    fn unix_sockets_are_probed_on_demand() {
+        let told = RemoteOptions { probe_interval: Some(7000), ..RemoteOptions::default() };
+        for (name, options, expected) in [
+            ("ptcp:1", RemoteOptions::default(), 5000),
+            ("punix:s", RemoteOptions::default(), 0),
+            ("unix:s", RemoteOptions::default(), 0),
+            ("punix:s", told.clone(), 7000),
+            ("pssl:1", told, 7000),
+        ] {
+            assert_eq!(session_options(name, &options, true).reconnect.probe_interval, expected, "{name}");
+        }
+    }
 }

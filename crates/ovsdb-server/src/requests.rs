@@ -12,7 +12,9 @@ use ovsdb_engine::monitor::Version;
 use ovsdb_engine::{Access, Monitor};
 use stream::jsonrpc::Message;
 
+use crate::served::Role as ServedRole;
 use crate::server::{SERVER_DB, Server, Watching, bad_params, notification};
+use crate::source::Forwarded;
 
 /// What a method answers.
 enum Answer {
@@ -81,7 +83,7 @@ impl Server {
             "monitor_cancel" => Ok(self.monitor_cancel(session, params_slice)),
             "lock" | "steal" | "unlock" => self.lock_request(session, method, params_slice),
             "set_db_change_aware" => self.set_db_change_aware(session, params_slice),
-            "convert" => self.convert_request(session, params_slice),
+            "convert" => self.convert_request(session, id, params_slice),
             _ => Ok(Answer::Word("unknown method")),
         }
     }
@@ -91,11 +93,20 @@ impl Server {
         let Some(name) = params.first().and_then(Json::as_str) else {
             return Err(bad_params(params, format!("{method} request params must begin with <db-name>")));
         };
-        if !self.databases.contains_key(name) {
-            let details = format!("{method} request specifies unknown database {name}");
-            return Err(Error::tagged_syntax("unknown database", &Json::Array(params.to_vec()), details));
+        match self.databases.get(name) {
+            None => {
+                let details = format!("{method} request specifies unknown database {name}");
+                Err(Error::tagged_syntax("unknown database", &Json::Array(params.to_vec()), details))
+            }
+            Some(served) if !served.is_known() => {
+                let details = format!(
+                    "{method} request specifies database {name} which is not yet available because it has not completed \
+                     joining its cluster"
+                );
+                Err(Error::new("database not available", details))
+            }
+            Some(_) => Ok(name.to_owned()),
         }
-        Ok(name.to_owned())
     }
 
     fn transact_request(&mut self, session: SessionId, id: &Json, mut params: Vec<Json>) -> Outcome {
@@ -231,12 +242,17 @@ impl Server {
         files.peek().is_some() && files.all(|served| served.role.is_backup())
     }
 
-    fn convert_request(&mut self, session: SessionId, params: &[Json]) -> Outcome {
+    fn convert_request(&mut self, session: SessionId, id: &Json, params: &[Json]) -> Outcome {
         let name = self.database_name("convert", params)?;
         let [_, schema] = params else {
             return Err(bad_params(params, "array expected"));
         };
         self.may_convert(session, &name)?;
+        if let Some(ServedRole::Relay(_, outbox)) = self.databases.get(&name).map(|served| &served.role) {
+            let params = vec![schema.clone()];
+            outbox.put(Forwarded { session, id: id.clone(), method: "convert", params });
+            return Ok(Answer::Elsewhere);
+        }
         let schema = DbSchema::from_json(schema)?;
         if schema.name != name {
             let details = format!("new schema name ({}) does not match database name ({name})", schema.name);
@@ -254,11 +270,12 @@ impl Server {
             let details = format!(
                 "RBAC rules for client \"{}\" role \"{}\" prohibit \"convert\" of database {name} (only the root role \
                  may convert databases)",
-                client.role.client, client.role.name
+                client.role.client_name(),
+                client.role.name
             );
             return Err(Error::new("permission error", details));
         }
-        let copies = self.databases.get(name).is_some_and(|served| served.role.follows().is_some());
+        let copies = self.databases.get(name).is_some_and(|served| served.role.is_backup());
         if name == SERVER_DB {
             refused(&format!("on reserved database {name}"))
         } else if client.access == Access::ReadOnly || copies {

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use ovsdb::json::Json;
-use ovsdb::{DbSchema, Error, Result};
+use ovsdb::{DbSchema, Result};
 use ovsdb_engine::mirror::{self, Extent};
 use ovsdb_engine::record::{self, Columns, Unknown};
 use ovsdb_engine::storage::{self, Compaction, Mode};
@@ -93,6 +93,11 @@ pub struct Now {
 }
 
 impl Served {
+    /// Whether it can be told what the database is like: a relay that has never reached its source has no schema.
+    pub fn is_known(&self) -> bool {
+        !matches!(self.role, Role::Relay(..)) || !self.db.tables.is_empty()
+    }
+
     /// Opens a database file. A damaged end is reported in the log and otherwise ignored, as after a power failure.
     pub fn open(name: &str, columns: Columns, now: Now) -> Result<Served> {
         let (storage, loaded) = Storage::open(name, Mode::ReadWrite, Unknown::Refuse)?;
@@ -215,10 +220,7 @@ impl Served {
     /// Moves the database to another schema of the same name.
     pub fn convert(&mut self, schema: DbSchema, now: Now) -> Result<()> {
         let date = now.wall_ms as i64;
-        let Some(contents) = record::snapshot(&self.db, "converted by ovsdb-server", date) else {
-            return Err(Error::new("internal error", "no snapshot"));
-        };
-        let db = converted(&contents, &schema)?;
+        let db = converted(&record::whole(&self.db), &schema)?;
         if let Some(storage) = &mut self.storage {
             let contents = record::snapshot(&db, "converted by ovsdb-server", date);
             storage.replace(&schema, contents.as_ref())?;

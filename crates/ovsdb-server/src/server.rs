@@ -252,8 +252,8 @@ impl Server {
 
     /// Notes a client's name, which TLS tells only after the handshake.
     pub fn name_session(&mut self, id: SessionId, client: &str) {
-        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.role.client.is_empty()) {
-            session.role.client = client.to_owned();
+        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.role.client.is_none()) {
+            session.role.client = Some(client.to_owned());
         }
     }
 
@@ -351,7 +351,7 @@ impl Server {
             && changes_rows(&request.operations)
         {
             let WaitingRequest { session, id, operations, .. } = request;
-            outbox.put(Forwarded { session, id, operations });
+            outbox.put(Forwarded { session, id, method: "transact", params: operations });
             return false;
         }
         let role = Some(&client.role);

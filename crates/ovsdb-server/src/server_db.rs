@@ -35,9 +35,7 @@ impl Entry {
         let relay = matches!(served.role, Role::Relay(..));
         let connected = !relay || served.link == Link::Following;
         let schema = served.db.schema.to_json().to_string();
-        // A relay that has never reached its source has no schema.
-        let known = !relay || !served.db.tables.is_empty();
-        let schema = if known { Json::string(schema) } else { EMPTY_SET.clone() };
+        let schema = if served.is_known() { Json::string(schema) } else { EMPTY_SET.clone() };
         let columns = vec![
             ("connected", Json::Bool(connected)),
             ("leader", Json::Bool(!relay)),

@@ -72,7 +72,9 @@ pub struct Forwarded {
     /// The client's name for it.
     pub id: Json,
     /// What is asked.
-    pub operations: Vec<Json>,
+    pub method: &'static str,
+    /// Its parameters behind the database's name.
+    pub params: Vec<Json>,
 }
 
 /// Requests that wait for a relay's task.
@@ -166,8 +168,8 @@ impl Follower {
         while let Some(request) = outbox.0.0.borrow_mut().pop_front() {
             self.next_id += 1;
             let mut params = vec![Json::string(&*self.database)];
-            params.extend(request.operations.iter().cloned());
-            session.send(&Message::request(self.next_id, "transact", params));
+            params.extend(request.params.iter().cloned());
+            session.send(&Message::request(self.next_id, request.method, params));
             self.sent.insert(self.next_id, request);
         }
     }

@@ -74,6 +74,11 @@ pub fn is_passive(name: &str) -> bool {
     matches!(name.split_once(':'), Some(("punix" | "ptcp" | "pssl", _)))
 }
 
+/// Whether a peer by this name can go away without the kernel's telling: not where both ends are in one machine.
+pub fn needs_probes(name: &str) -> bool {
+    !matches!(name.split_once(':'), Some(("unix" | "punix", _)))
+}
+
 impl Active {
     /// Parses an active name; `default_port` is for TCP names without one.
     pub fn parse(name: &str, default_port: u16) -> Result<Active, NameError> {

@@ -85,6 +85,55 @@ fn c_backup_follows_ours() {
     sees(&backup, r#"{"n":2}"#);
 }
 
+/// A relay that has not reached its source says so, whatever is asked of its database.
+#[test]
+fn a_relay_without_its_source_has_no_database_yet() {
+    let argument = ["relay:D:unix:nobody.sock"];
+    let Some(oracle) = testkit::oracle() else { testkit::skip!("no C programs to compare with") };
+    let servers = [None, Some(&oracle)].map(|suite| start(suite, Scratch::new(), &argument));
+    let [mut ours, mut theirs] = servers.each_ref().map(Server::connect);
+    for (method, params) in [
+        ("get_schema", r#"["D"]"#),
+        ("transact", r#"["D"]"#),
+        ("monitor", r#"["D",null,{}]"#),
+        ("monitor_cond_since", r#"["D",null,{}]"#),
+        ("convert", r#"["D",{"name":"D","tables":{}}]"#),
+        ("get_schema", r#"["E"]"#),
+        ("list_dbs", "[]"),
+    ] {
+        assert_eq!(
+            ours.call(method, params).to_string(),
+            theirs.call(method, params).to_string(),
+            "{method}"
+        );
+    }
+}
+
+/// Ephemeral columns have no place in the file, but keep their values through a conversion.
+#[test]
+fn a_conversion_keeps_what_is_not_on_disk() {
+    let folder = Scratch::new();
+    let schema = r#"{"name":"D","version":"1.0.0","tables":{"T":{"columns":{"n":{"type":"integer"},
+        "e":{"type":"integer","ephemeral":true}},"isRoot":true}}}"#;
+    create(&folder.join("db"), schema);
+    let mut server = start(None, folder, &["db"]);
+    let mut client = server.connect();
+    client.call("set_db_change_aware", "[true]");
+    client.transact("D", r#"{"op":"insert","table":"T","row":{"n":1,"e":2}}"#).unwrap();
+    client.call("convert", &format!("[\"D\",{}]", schema.replace("1.0.0", "1.0.1")));
+    let rows = |client: &mut crate::support::Client| {
+        let select = r#"{"op":"select","table":"T","where":[],"columns":["n","e"]}"#;
+        client.transact("D", select).unwrap().to_string()
+    };
+    assert_eq!(rows(&mut client), r#"[{"rows":[{"e":2,"n":1}]}]"#);
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let folder = std::mem::replace(&mut server.folder, Scratch::new());
+    std::fs::remove_file(folder.join("s")).unwrap();
+    let server = start(None, folder, &["db"]);
+    assert_eq!(rows(&mut server.connect()), r#"[{"rows":[{"e":0,"n":1}]}]"#);
+}
+
 /// Relays, ours and C's, of servers, ours and C's.
 #[test]
 fn relay_reads_and_writes() {
@@ -126,6 +175,16 @@ fn relay_reads_and_writes() {
                 .then_some(())
             });
         };
+        connected(true);
+        // A conversion is the source's business too.
+        let wider =
+            SCHEMA.replace("\"tables\":{", "\"tables\":{\"V\":{\"columns\":{\"n\":{\"type\":\"integer\"}}},");
+        let reply = relay.connect().call("convert", &format!("[\"D\",{wider}]"));
+        assert!(reply.get("error").is_none_or(|error| error.is_null()), "{reply}");
+        wait_for("the new schema", || {
+            let schema = relay.connect().try_call("get_schema", "[\"D\"]")?;
+            schema.to_string().contains("\"V\"").then_some(())
+        });
         connected(true);
         source.child.kill().unwrap();
         // C gives its source half a minute before it says so.

@@ -115,6 +115,14 @@ fn bootstrapping_both_ways() {
         reply.contains("\"n\":5").then_some(())
     });
     assert!(same_certificate(&learned.join("dial.pem"), Path::new(&pki.authority())));
+    // A client of C's learns from our server, which presents its authority unasked. C gives up the first connection.
+    let (_server, port) = serve(None, &pki.trusting(Peer::Server), &[]);
+    let mut client = pki.trusting(Peer::Client);
+    client[2] = format!("--bootstrap-ca-cert={}", learned.join("client.pem").display());
+    list_dbs(&oracle, port, &client);
+    let out = list_dbs(&oracle, port, &client);
+    assert!(out.status.success(), "{}", said(&out));
+    assert!(same_certificate(&learned.join("client.pem"), Path::new(&pki.authority())));
 }
 
 /// The files hold the same certificate, whatever text is around it.

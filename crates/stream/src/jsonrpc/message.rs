@@ -151,8 +151,11 @@ impl Message {
 fn write_answer(out: &mut String, id: &Json, result: &Json, error: &Json) {
     out.push_str("{\"id\":");
     id.write_to(out);
-    out.push_str(",\"result\":");
-    result.write_to(out);
+    // Errors have no result, as Open vSwitch's have none.
+    if error.is_null() {
+        out.push_str(",\"result\":");
+        result.write_to(out);
+    }
     out.push_str(",\"error\":");
     error.write_to(out);
     out.push('}');
@@ -231,7 +234,8 @@ mod tests {
             (r#"{"method":"m","params":[],"id":null}"#, r#"{"id":null,"method":"m","params":[]}"#),
             (r#"{"method":"m","params":[]}"#, r#"{"id":null,"method":"m","params":[]}"#),
             (r#"{"id":"x","result":[],"error":null}"#, r#"{"id":"x","result":[],"error":null}"#),
-            (r#"{"id":1,"error":"x"}"#, r#"{"id":1,"result":null,"error":"x"}"#),
+            (r#"{"id":1,"error":"x"}"#, r#"{"id":1,"error":"x"}"#),
+            (r#"{"id":1,"result":null,"error":"x"}"#, r#"{"id":1,"error":"x"}"#),
             ("[1]", "message is not a JSON object"),
             ("{}", "notification must have \"method\""),
             (r#"{"method":"echo"}"#, "notification must have \"params\""),

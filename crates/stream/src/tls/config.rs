@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::{ClientConfig, ServerConfig};
 
 use super::verify::Peers;
-use super::{Authority, Bootstrap, Settings, ciphers};
+use super::{Authority, Bootstrap, Settings, ciphers, der};
 
 /// Why TLS cannot be used. The texts are those that Open vSwitch logs, as far as it has them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -70,6 +70,7 @@ pub(super) fn build(settings: &Settings) -> Result<Pair, TlsError> {
     let provider = Arc::new(provider(settings));
     let versions = ciphers::versions(settings.protocols.as_deref());
     let (roots, bootstrap) = authority(&settings.authority)?;
+    complete(&mut chain, roots.as_deref().unwrap_or_default());
     let peers = Arc::new(Peers::new(roots, &provider)?);
     let client = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions)
@@ -109,6 +110,19 @@ fn authority(authority: &Authority) -> Result<(Roots, Bootstrap), TlsError> {
         Authority::File(file) | Authority::Bootstrap(file) => {
             Ok((Some(certificates("SSL_CTX_load_verify_locations", file)?), None))
         }
+    }
+}
+
+/// Adds to a chain who signed its end, as far as these authorities go: a peer that bootstraps learns its own from it.
+fn complete(chain: &mut Vec<CertificateDer<'static>>, authorities: &[CertificateDer<'static>]) {
+    for _ in authorities {
+        let Some(end) = chain.last().and_then(|end| der::names(end)) else { return };
+        let signed = |authority: &&CertificateDer<'_>| {
+            der::names(authority).is_some_and(|names| names.subject == end.issuer)
+        };
+        let signer = authorities.iter().find(signed).filter(|_| end.issuer != end.subject).cloned();
+        let Some(signer) = signer else { return };
+        chain.push(signer);
     }
 }
 

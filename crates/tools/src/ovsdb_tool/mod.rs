@@ -23,7 +23,7 @@ use ovsdb::{DbSchema, Error, Uuid};
 use ovsdb_engine::log::{self, Kind};
 use ovsdb_engine::record::{self, Columns, Unknown};
 use ovsdb_engine::storage::{self, Mode, io_reason};
-use ovsdb_engine::{Access, Outcome, Request, Storage, UuidSource, Waiting, execute};
+use ovsdb_engine::{Access, Outcome, Request, Role, Storage, UuidSource, Waiting, execute_as};
 use stream::{Clock, dirs};
 
 const OPTIONS: &[Opt] = &[
@@ -80,6 +80,8 @@ struct Call {
     name: String,
     args: Vec<String>,
     verbosity: usize,
+    /// Of `--rbac-role`: what a client of no name may do in it.
+    role: Role,
 }
 
 impl Call {
@@ -114,10 +116,11 @@ fn parse() -> Call {
     let table = [OPTIONS, vlog::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let mut verbosity = 0;
+    let mut role = Role::default();
     loop {
         match getopt.next() {
             Ok(Some(("more", _))) => verbosity += 1,
-            Ok(Some(("rbac-role", _))) => {}
+            Ok(Some(("rbac-role", name))) => role.name = name.unwrap_or_default(),
             Ok(Some(("cid", value))) => check_cid(&value.unwrap_or_default()),
             Ok(Some(("election-timer", value))) => check_election_timer(&value.unwrap_or_default()),
             Ok(Some(("help", _))) => {
@@ -141,7 +144,7 @@ fn parse() -> Call {
     if args.is_empty() {
         program::exit_with("missing command name; use --help for help");
     }
-    Call { name: args.remove(0), args, verbosity }
+    Call { name: args.remove(0), args, verbosity, role }
 }
 
 /// Ends the program unless `text` can identify a cluster.
@@ -327,7 +330,7 @@ fn transact(call: &Call, mode: Mode) -> Result<ExitCode, String> {
         owns_lock: &|_| false,
     };
     let mut uuids = UuidSource::open().map_err(|error| format!("/dev/urandom: {error}"))?;
-    let outcome = execute(&mut loaded.db, &request, &mut || uuids.next_uuid());
+    let outcome = execute_as(&mut loaded.db, &request, Some(&call.role), &mut || uuids.next_uuid());
     let Outcome::Done { mut results, prepared } = outcome else { return Ok(ExitCode::SUCCESS) };
     if let Some(prepared) = prepared.filter(|_| mode == Mode::ReadWrite) {
         let date = Clock::new().wall_ms() as i64;
