@@ -19,6 +19,14 @@ const SCHEMA: &str = r#"{"name":"X","version":"1.2.3","cksum":"12345 67","tables
         "u":{"type":{"key":{"type":"uuid","refTable":"U"},"min":0,"max":1}}}},
     "U":{"columns":{"m":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}}}}"#;
 
+const RBAC_SCHEMA: &str = r#"{"name":"R","version":"1.0.0","tables":{
+    "T":{"isRoot":true,"columns":{"s":{"type":"string"},"n":{"type":"integer"}}},
+    "RBAC_Role":{"isRoot":true,"columns":{"name":{"type":"string"},"permissions":{"type":{"key":"string",
+        "value":{"type":"uuid","refTable":"RBAC_Permission"},"min":0,"max":"unlimited"}}}},
+    "RBAC_Permission":{"isRoot":true,"columns":{"table":{"type":"string"},"insert_delete":{"type":"boolean"},
+        "authorization":{"type":{"key":"string","min":0,"max":"unlimited"}},
+        "update":{"type":{"key":"string","min":0,"max":"unlimited"}}}}}}"#;
+
 /// What a member of a cluster wrote after the first record of its file.
 const MEMBER: [&str; 12] = [
     r#"{"term":2,"vote":"11111111-2222-3333-4444-555555555555"}"#,
@@ -49,6 +57,7 @@ fn prepare(theirs: &Suite, at: &SwitchUnderTest) -> Vec<(String, Vec<u8>)> {
     write("z.ovsschema", &SCHEMA.replace(r#""type":"string"},"r""#, r#""type":"integer"},"r""#));
     write("bare.ovsschema", r#"{"name":"Bare","tables":{"T":{"columns":{"a":{"type":"string"}}}}}"#);
     write("broken.ovsschema", r#"{"name":"X","tables":{"T":{"columns":{"a":{"type":"nosuch"}}}}}"#);
+    write("rbac.ovsschema", RBAC_SCHEMA);
     write("text", "no database\n");
     write("empty", "");
     let tool = |args: &[&str]| at.ok(theirs, "ovsdb-tool", args);

@@ -98,13 +98,17 @@ pub fn set(cx: &mut Context<'_>, table: &TableSchema, row: Uuid, arg: &str) -> R
     Ok(())
 }
 
-/// An error for a column that cannot change any more.
+/// An error for a column that cannot change any more, or never could.
 pub fn check_mutable(
     cx: &Context<'_>,
     table: &TableSchema,
     row: Uuid,
     column: &ColumnSchema,
 ) -> Result<(), Failure> {
+    if column.name == "_uuid" {
+        let (table, name) = (&table.name, &column.name);
+        return Err(format!("{table} does not contain a column whose name matches \"{name}\"").into());
+    }
     let existing = cx.txn.replica().table(&table.name).is_some_and(|t| t.row(row).is_some());
     if column.mutable || !existing {
         return Ok(());

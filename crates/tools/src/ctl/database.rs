@@ -298,6 +298,9 @@ fn destroy(cx: &mut Context<'_>) -> Done {
         rows.into_iter().for_each(|row| cx.txn.delete(&table.name, row));
         return Ok(());
     }
+    if cx.call.args.len() < 2 {
+        log::warn!(target: "db_ctl_base", "either --all or records argument should be specified");
+    }
     for id in &cx.call.args[1..] {
         match record::find(cx, &table, id)? {
             Some(row) => cx.txn.delete(&table.name, row),

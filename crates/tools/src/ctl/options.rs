@@ -131,8 +131,8 @@ impl Options {
             "shuffle-remotes" => self.shuffle = true,
             "no-shuffle-remotes" => self.shuffle = false,
             "timeout" => match text.parse() {
-                Ok(seconds) => self.timeout = seconds,
-                Err(_) => fatal(&format!("value {text} on -t or --timeout is invalid")),
+                Ok(seconds) if seconds > 0 => self.timeout = seconds,
+                _ => fatal(&format!("value {text} on -t or --timeout is invalid")),
             },
             "help" => exit_printing(&usage::<P>()),
             "version" => {

@@ -61,7 +61,7 @@ async fn carry_out<P: Program>(options: &Options, commands: &[Invocation]) -> Re
     let clock = Clock::new();
     let mut session = jsonrpc::Options::default();
     session.reconnect.probe_interval = 0;
-    if !options.retry && options.remotes.iter().all(|r| stream::name::is_active(r)) {
+    if !options.retry && !options.remotes.iter().any(|r| stream::name::is_passive(r)) {
         session.reconnect.tries = Some(options.remotes.len() as u32);
     }
     let dial = |wanted| {
@@ -73,7 +73,11 @@ async fn carry_out<P: Program>(options: &Options, commands: &[Invocation]) -> Re
     };
     let mut db = dial(Wanted::Columns(needed::<P>(options, commands)));
     let args: Vec<String> = std::env::args().collect();
-    log::info!(target: P::LOG, "Called as {}", args.join(" "));
+    let level = match commands.iter().any(|command| command.syntax.access == Access::ReadWrite) {
+        true => log::Level::Info,
+        false => log::Level::Debug,
+    };
+    log::log!(target: P::LOG, level, "Called as {}", args.join(" "));
     loop {
         synced(&mut db, options).await?;
         let seqno = db.idl().seqno();
@@ -196,9 +200,8 @@ fn print(options: &Options, outputs: Vec<Output>, inserted: &std::collections::B
             output.text.push_str(&format!("{uuid}\n"));
         }
         if let Some(table) = &output.table {
-            output.text.push_str(&printer.print(table));
-        }
-        if options.oneline {
+            print!("{}{}", output.text, printer.print(table));
+        } else if options.oneline {
             let text = output.text.strip_suffix('\n').unwrap_or(&output.text);
             println!("{}", text.replace('\\', "\\\\").replace('\n', "\\n"));
         } else {

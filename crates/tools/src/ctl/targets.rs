@@ -33,7 +33,7 @@ pub fn warn_of_typos(log: &str, targets: &[String]) {
         let kind = target.split(':').next().unwrap_or_default();
         let known = ["tcp", "ssl", "unix", "ptcp", "pssl", "punix"];
         if !target.contains(':') || !known.contains(&kind) {
-            log::warn!(target: log, "target type \"{kind}\" is possibly erroneous");
+            log::warn!(target: log, "target type \"{target}\" is possibly erroneous");
         }
     }
 }

@@ -50,6 +50,9 @@ pub(super) fn detach(cx: &mut Context<'_>, bridge: Uuid, port: Uuid) {
 
 pub(super) fn add_br(cx: &mut Context<'_>) -> Done {
     let (name, parent) = (cx.arg(0).to_owned(), cx.arg(1).to_owned());
+    if name.is_empty() {
+        return Err("bridge name must not be empty string".into());
+    }
     let vlan = match cx.call.args.len() {
         1 => None,
         3 => match cx.arg(2).parse::<i64>() {
@@ -164,7 +167,7 @@ fn delete(cx: &mut Context<'_>, model: &Model, at: usize) {
 pub(super) fn list_br(cx: &mut Context<'_>) -> Done {
     let model = Model::read(cx);
     let (real, fake) = (cx.call.has("--real"), cx.call.has("--fake"));
-    let wanted = |b: &&Bridge| if real { b.fake.is_none() } else { !fake || b.fake.is_some() };
+    let wanted = |b: &&Bridge| real == fake || fake == b.fake.is_some();
     let mut names: Vec<&str> = model.bridges.iter().filter(wanted).map(|b| b.name.as_str()).collect();
     names.sort_unstable();
     names.into_iter().for_each(|name| cx.line(name));
@@ -227,10 +230,7 @@ pub(super) fn br_get_external_id(cx: &mut Context<'_>) -> Done {
         .filter_map(|(k, v)| Some((k.as_str()?.strip_prefix(prefix)?.to_owned(), v.as_str()?.to_owned())))
         .collect();
     match cx.call.args.get(1) {
-        Some(key) => {
-            let value = own.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
-            cx.line(value);
-        }
+        Some(key) => own.iter().filter(|(k, _)| k == key).for_each(|(_, v)| cx.line(v)),
         None => own.iter().for_each(|(k, v)| cx.line(format!("{k}={v}"))),
     }
     Ok(())

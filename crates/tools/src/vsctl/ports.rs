@@ -47,6 +47,9 @@ pub(super) fn add_bond(cx: &mut Context<'_>) -> Done {
 }
 
 fn add(cx: &mut Context<'_>, bridge: &str, name: &str, ifaces: &[String], settings: &[String]) -> Done {
+    if name.is_empty() {
+        return Err("port name must not be empty string".into());
+    }
     let model = Model::read(cx);
     if cx.call.has("--may-exist")
         && let Some(existing) = model.find_port(name)
@@ -96,8 +99,7 @@ fn may_exist(
     actual: usize,
 ) -> Done {
     let line = cx.command_line();
-    let wanted = model.bridge(bridge)?;
-    if wanted != actual {
+    if model.find_bridge(bridge) != Some(actual) {
         let actual = &model.bridges[actual].name;
         return Err(format!("\"{line}\" but {name} is actually attached to bridge {actual}").into());
     }
