@@ -272,11 +272,11 @@ fn bad_requests_are_refused_and_answers_come_as_json_if_wanted() {
     let error = |method: &str, args: &[&str]| folder.ask(method, args);
     assert_eq!(
         error("nosuch", &[]),
-        r#"{"id":0,"result":null,"error":"\"nosuch\" is not a valid command (use \"list-commands\" to see a list of valid commands)"}"#
+        r#"{"id":0,"error":"\"nosuch\" is not a valid command (use \"list-commands\" to see a list of valid commands)"}"#
     );
     assert_eq!(
         error("greet", &["a", "b"]),
-        r#"{"id":0,"result":null,"error":"\"greet\" command takes at most 1 arguments"}"#
+        r#"{"id":0,"error":"\"greet\" command takes at most 1 arguments"}"#
     );
     let pid = folder.pid().unwrap();
     let mut stream =
@@ -293,7 +293,7 @@ fn bad_requests_are_refused_and_answers_come_as_json_if_wanted() {
     let expected = concat!(
         r#"{"id":1,"result":"","error":null}"#,
         r#"{"id":2,"result":{"reply":"hello, world","reply-format":"plain"},"error":null}"#,
-        r#"{"id":3,"result":null,"error":"\"greet\" command has non-string argument"}"#
+        r#"{"id":3,"error":"\"greet\" command has non-string argument"}"#
     );
     assert_eq!(replies, expected);
     assert!(folder.log().contains("|jsonrpc|WARN|"), "{}", folder.log());

@@ -24,10 +24,10 @@ pub enum Subject {
     DatapathInside,
     /// The Windows driver in the simulated switch.
     HyperV,
-    /// The database server.
-    Ovsdb,
+    /// The database server; its short cases alone, or all.
+    Ovsdb(ovsdb::Extent),
     /// The same, told where everything is.
-    OvsdbInside,
+    OvsdbInside(ovsdb::Extent),
     /// Two machines over veth: streams, round trips, connections, small packets.
     Veth,
     /// The same, in the sandbox that `Veth` entered.
@@ -44,14 +44,16 @@ impl FromStr for Subject {
             "datapath" => Ok(Self::Datapath),
             "datapath-inside" => Ok(Self::DatapathInside),
             "hyperv" => Ok(Self::HyperV),
-            "ovsdb" => Ok(Self::Ovsdb),
-            "ovsdb-inside" => Ok(Self::OvsdbInside),
+            "ovsdb" => Ok(Self::Ovsdb(ovsdb::Extent::All)),
+            "ovsdb-short" => Ok(Self::Ovsdb(ovsdb::Extent::Short)),
+            "ovsdb-inside" => Ok(Self::OvsdbInside(ovsdb::Extent::All)),
+            "ovsdb-short-inside" => Ok(Self::OvsdbInside(ovsdb::Extent::Short)),
             "veth" => Ok(Self::Veth),
             "veth-inside" => Ok(Self::VethInside),
             other if other.starts_with("veth-end=") => Ok(Self::VethEnd(other.replacen("veth-end=", "", 1))),
-            other => {
-                Err(format!("no measurement is called '{other}'; there are: datapath, hyperv, ovsdb, veth"))
-            }
+            other => Err(format!(
+                "no measurement is called '{other}'; there are: datapath, hyperv, ovsdb, ovsdb-short, veth"
+            )),
         }
     }
 }
@@ -62,8 +64,8 @@ pub fn run(subject: Subject) -> Result<ExitCode> {
         Subject::Datapath => datapath::outside(),
         Subject::DatapathInside => datapath::inside().map(|()| ExitCode::SUCCESS),
         Subject::HyperV => hyperv::run(),
-        Subject::Ovsdb => ovsdb::outside(),
-        Subject::OvsdbInside => ovsdb::inside().map(|()| ExitCode::SUCCESS),
+        Subject::Ovsdb(extent) => ovsdb::outside(extent),
+        Subject::OvsdbInside(extent) => ovsdb::inside(extent).map(|()| ExitCode::SUCCESS),
         Subject::Veth => veth::outside(),
         Subject::VethInside => veth::inside().map(|()| ExitCode::SUCCESS),
         Subject::VethEnd(what) => veth::end(&what).map(|()| ExitCode::SUCCESS),

@@ -31,6 +31,15 @@ const ROWS_SCHEMA: &str = r#"{"name":"R","version":"1.0.0","tables":{"T":{"colum
  "group":{"type":"integer"},"n":{"type":"integer"},
  "ids":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}},"isRoot":true,"indexes":[["name"]]}}}"#;
 
+/// Which cases are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Transactions and ports: a minute, not a quarter of an hour.
+    Short,
+    /// All.
+    All,
+}
+
 /// What one server did.
 struct Sample {
     case: &'static str,
@@ -39,19 +48,20 @@ struct Sample {
 }
 
 /// Builds, and measures in a process that knows where both suites are.
-pub(super) fn outside() -> Result<ExitCode> {
+pub(super) fn outside(extent: Extent) -> Result<ExitCode> {
     for missing in needs::for_tests() {
         eprintln!("{}", missing.reason);
     }
     announce("building ovsdb-server");
     check(cargo().args(["build", "--release", "--quiet", "-p", "ovsdb-server"]))?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["bench", "ovsdb-inside"]).env("OXVS_ORACLE", oracle::folder());
+    let inside = if extent == Extent::Short { "ovsdb-short-inside" } else { "ovsdb-inside" };
+    command.args(["bench", inside]).env("OXVS_ORACLE", oracle::folder());
     Ok(if command.status()?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Measures and prints.
-pub(super) fn inside() -> Result<()> {
+pub(super) fn inside(extent: Extent) -> Result<()> {
     let ours = target_dir().join("release/ovsdb-server");
     let theirs = testkit::oracle().context("this measurement is part of 'bench ovsdb'")?;
     let mut samples: [Vec<Sample>; 2] = Default::default();
@@ -59,7 +69,7 @@ pub(super) fn inside() -> Result<()> {
         for (samples, suite) in samples.iter_mut().zip([None, Some(&theirs)]) {
             announce(&format!("round {round}: {}", if suite.is_some() { "C Open vSwitch" } else { "oxvs" }));
             let bench = Bench { program: &ours, suite, tool: &theirs };
-            samples.extend(bench.all()?);
+            samples.extend(bench.measure(extent)?);
         }
     }
     print_table(&samples);
@@ -89,9 +99,11 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn all(&self) -> Result<Vec<Sample>> {
+    fn measure(&self, extent: Extent) -> Result<Vec<Sample>> {
         let mut all = Vec::new();
-        for group in [Self::transactions, Self::ports, Self::monitors, Self::memory, Self::startup] {
+        let groups = [Self::transactions, Self::ports, Self::monitors, Self::memory, Self::startup];
+        let count = if extent == Extent::Short { 2 } else { groups.len() };
+        for group in groups.into_iter().take(count) {
             let samples = group(self)?;
             for Sample { case, unit, value } in &samples {
                 println!("  {case}: {value:.2} {unit}");

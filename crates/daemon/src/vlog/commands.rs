@@ -44,10 +44,11 @@ fn finish(call: Call, result: Result<(), String>) {
 /// Switches rate limits of the modules named, or of all.
 fn limit(call: Call, limited: bool) {
     let result = modules_mut(|modules| {
-        if call.args.is_empty() {
+        let is_any = |name: &String| name.eq_ignore_ascii_case("any");
+        if call.args.is_empty() || call.args.iter().any(is_any) {
             modules.set_rate_limited(None, limited);
         }
-        for name in &call.args {
+        for name in call.args.iter().filter(|name| !is_any(name)) {
             let module = modules.find(name).ok_or("unknown module")?.to_owned();
             modules.set_rate_limited(Some(&module), limited);
         }

@@ -76,14 +76,17 @@ fn set_levels(spec: &str) -> Result<(), String> {
             if word.eq_ignore_ascii_case("any") {
                 continue;
             }
-            if let Some(found) = Destination::parse(word) {
-                destination = Some(found);
+            let again = if let Some(found) = Destination::parse(word) {
+                destination.replace(found).map(|_| "destinations")
             } else if let Some(found) = Level::parse(word) {
-                level = Some(found);
+                level.replace(found).map(|_| "levels")
             } else if let Some(found) = modules.find(word) {
-                module = Some(found.to_owned());
+                module.replace(found.to_owned()).map(|_| "modules")
             } else {
                 return Err(format!("no destination, level, or module \"{word}\""));
+            };
+            if let Some(kind) = again {
+                return Err(format!("cannot specify multiple {kind}"));
             }
         }
         modules.set(module.as_deref(), destination, level.unwrap_or(Level::Dbg));
