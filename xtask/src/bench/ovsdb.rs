@@ -92,18 +92,21 @@ fn print_table(samples: &[Vec<Sample>; 2]) {
     }
 }
 
+/// Cases that are measured together.
+type Group<'a> = fn(&Bench<'a>) -> Result<Vec<Sample>>;
+
 struct Bench<'a> {
     program: &'a Path,
     suite: Option<&'a Suite>,
     tool: &'a Suite,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
     fn measure(&self, extent: Extent) -> Result<Vec<Sample>> {
         let mut all = Vec::new();
-        let groups = [Self::transactions, Self::ports, Self::monitors, Self::memory, Self::startup];
-        let count = if extent == Extent::Short { 2 } else { groups.len() };
-        for group in groups.into_iter().take(count) {
+        let short: &[Group<'a>] = &[Self::transactions, Self::ports];
+        let long: &[Group<'a>] = &[Self::monitors, Self::memory, Self::startup];
+        for group in short.iter().chain(long.iter().filter(|_| extent == Extent::All)) {
             let samples = group(self)?;
             for Sample { case, unit, value } in &samples {
                 println!("  {case}: {value:.2} {unit}");

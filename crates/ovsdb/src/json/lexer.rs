@@ -116,16 +116,14 @@ impl Lexer {
         match byte {
             b'"' => self.state = State::Quoted,
             b' ' | b'\t' | b'\r' | b'\n' => {}
-            b'a'..=b'z' => return self.enter(State::Word),
-            b'0'..=b'9' | b'-' => return self.enter(State::Number),
+            // Their first byte is read with the others.
+            b'a'..=b'z' => self.state = State::Word,
+            b'0'..=b'9' | b'-' => self.state = State::Number,
             _ => return Err(self.error(ErrorKind::InvalidCharacter(byte))),
         }
-        self.step(byte, input);
-        Ok(())
-    }
-
-    fn enter(&mut self, state: State) -> Result<(), ParseError> {
-        self.state = state;
+        if matches!(self.state, State::Between | State::Quoted) {
+            self.step(byte, input);
+        }
         Ok(())
     }
 

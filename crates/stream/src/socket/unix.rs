@@ -47,17 +47,20 @@ impl AsyncRead for UnixIo {
 
 impl AsyncWrite for UnixIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.room.is_none() {
-            match rustix::net::send(&self.socket, buf, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Err(Errno::AGAIN) => {}
-                sent => return Poll::Ready(sent.map_err(io::Error::from)),
+        let UnixIo { socket, room: waiting } = &mut *self;
+        let room = match waiting {
+            Some(room) => room,
+            None => {
+                match rustix::net::send(&*socket, buf, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                    Err(Errno::AGAIN) => {}
+                    sent => return Poll::Ready(sent.map_err(io::Error::from)),
+                }
+                let socket = socket.as_fd().try_clone_to_owned()?;
+                waiting.insert(Sender::from_owned_fd_unchecked(socket)?)
             }
-            let socket = self.socket.as_fd().try_clone_to_owned()?;
-            self.room = Some(Sender::from_owned_fd_unchecked(socket)?);
-        }
-        let Some(room) = &mut self.room else { return Poll::Ready(Ok(0)) };
+        };
         let written = ready!(Pin::new(room).poll_write(cx, buf));
-        self.room = None;
+        *waiting = None;
         Poll::Ready(written)
     }
 

@@ -73,10 +73,8 @@ async fn carry_out<P: Program>(options: &Options, commands: &[Invocation]) -> Re
     };
     let mut db = dial(Wanted::Columns(needed::<P>(options, commands)));
     let args: Vec<String> = std::env::args().collect();
-    let level = match commands.iter().any(|command| command.syntax.access == Access::ReadWrite) {
-        true => log::Level::Info,
-        false => log::Level::Debug,
-    };
+    let may_change = commands.iter().any(|command| command.syntax.access == Access::ReadWrite);
+    let level = if may_change { log::Level::Info } else { log::Level::Debug };
     log::log!(target: P::LOG, level, "Called as {}", args.join(" "));
     loop {
         synced(&mut db, options).await?;
