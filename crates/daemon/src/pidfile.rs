@@ -3,13 +3,14 @@
 //! Where it sits: `start` makes one; tools that look for a daemon read one.
 //!
 //! I1  A pid file that nobody has locked names no running process, whatever it says.
-//! I2  The file appears under its name complete and locked.
+//! I2  The file appears under its name complete and locked, and is gone when the process is, however it ends by itself.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
+use stream::files::OwnFile;
 use stream::{dirs, error_text};
 
 use crate::{program, sys};
@@ -30,7 +31,8 @@ pub fn read(path: &Path) -> io::Result<i32> {
 /// A pid file of this process; dropping it removes the file.
 #[derive(Debug)]
 pub struct Pidfile {
-    path: PathBuf,
+    // Removed before the lock goes: fields drop in order.
+    _file: OwnFile,
     _locked: File,
 }
 
@@ -86,7 +88,7 @@ impl Pidfile {
         locked.map_err(|error| io("fcntl(F_SETLK)", &temporary, error.into()))?;
         writeln!(file, "{}", std::process::id()).map_err(|error| io("write", &temporary, error))?;
         std::fs::rename(&temporary, path).map_err(|error| io("rename", path, error))?;
-        Ok(Pidfile { path: path.to_owned(), _locked: file })
+        Ok(Pidfile { _file: OwnFile::new(path), _locked: file })
     }
 }
 
@@ -95,12 +97,6 @@ fn check_not_running(path: &Path) -> Result<(), PidfileError> {
     match sys::lock_holder(&file) {
         Ok(Some(pid)) => Err(PidfileError::Running { path: path.to_owned(), pid }),
         _ => Ok(()),
-    }
-}
-
-impl Drop for Pidfile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 

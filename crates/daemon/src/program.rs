@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use stream::Clock;
 
+use crate::sys;
+
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 
 struct Program {
@@ -44,8 +46,16 @@ pub fn fatal(module: &str, text: &str) -> ! {
     exit_with(text)
 }
 
-/// Prints `PROGRAM: TEXT` on standard error and exits with status 1.
+/// Prints `PROGRAM: TEXT` on standard error and exits with status 1; pid file and sockets are removed.
 pub fn exit_with(text: &str) -> ! {
     eprintln!("{}: {text}", name());
+    stream::files::remove_own();
     std::process::exit(1)
+}
+
+/// Ends as if nobody had caught `signal`, but for a word in the log, and without leaving pid file and sockets.
+pub(crate) fn end_by_signal(signal: i32) -> ! {
+    log::warn!(target: "fatal_signal", "terminating with signal {signal} ({})", sys::signal_name(signal));
+    stream::files::remove_own();
+    sys::die_by_signal(signal)
 }

@@ -25,7 +25,7 @@ use crate::memory::Memory;
 use crate::pidfile::{self, Existing, Pidfile, PidfileError};
 use crate::unixctl::{Commands, Server};
 use crate::user::User;
-use crate::{coverage, program, sys, time_commands, version, vlog};
+use crate::{coverage, program, time_commands, version, vlog};
 
 /// Real time that clients have to take their last replies.
 const FAREWELL_MS: u64 = 1000;
@@ -201,7 +201,7 @@ impl Daemon {
                 tokio::task::spawn_local(housekeeping(handle.clone()));
                 let output = tokio::select! {
                     output = &mut main => output,
-                    signal = ending_signal() => handle.end_by_signal(signal),
+                    signal = ending_signal() => program::end_by_signal(signal),
                 };
                 handle.farewell().await;
                 output
@@ -278,13 +278,6 @@ impl Handle {
         if dummy {
             time_commands::register(commands, self.clock());
         }
-    }
-
-    fn end_by_signal(&self, number: i32) -> ! {
-        log::warn!(target: "fatal_signal", "terminating with signal {number} ({})", sys::signal_name(number));
-        stream::socket::unlink_bound_sockets();
-        drop(self.0.pidfile.borrow_mut().take());
-        sys::die_by_signal(number)
     }
 
     /// Lets clients of the control socket take their last replies.

@@ -5,8 +5,8 @@
 use stream::Clock;
 use tokio::task::LocalSet;
 
+use crate::program;
 use crate::start::ending_signal;
-use crate::{program, sys};
 
 /// Runs `main` to its end. After `timeout_secs` seconds of real time (0: never) the process dies of SIGALRM.
 pub fn run<F: Future>(timeout_secs: u64, main: F) -> F::Output {
@@ -17,14 +17,8 @@ pub fn run<F: Future>(timeout_secs: u64, main: F) -> F::Output {
     LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             output = main => output,
-            () = clock.sleep_until_some(deadline) => die(libc::SIGALRM),
-            signal = ending_signal() => die(signal),
+            () = clock.sleep_until_some(deadline) => program::end_by_signal(libc::SIGALRM),
+            signal = ending_signal() => program::end_by_signal(signal),
         }
     })
-}
-
-fn die(signal: i32) -> ! {
-    log::warn!(target: "fatal_signal", "terminating with signal {signal} ({})", sys::signal_name(signal));
-    stream::socket::unlink_bound_sockets();
-    sys::die_by_signal(signal)
 }

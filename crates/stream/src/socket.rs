@@ -3,8 +3,7 @@
 //! Where it sits: `link` and servers call it with parsed names; it is the only place of the project's sessions that touches sockets.
 //! New kinds (Windows named pipes) become another `Duplex`.
 //!
-//! I1  A unix socket file that this process bound is removed when its listener is dropped, or by `unlink_bound_sockets` when
-//!     the process ends by a signal.
+//! I1  A unix socket file that this process bound is removed when its listener is dropped, or with the process (`files`).
 //! I2  Unix paths that do not fit a socket address go through the folder's descriptor in /proc.
 
 mod unix;
@@ -14,7 +13,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -22,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use unix::UnixIo;
 
+use crate::files::OwnFile;
 use crate::name::{Active, Passive};
 use crate::tls::{self, PeerId, TlsIo};
 
@@ -132,7 +131,7 @@ pub struct Listener {
     socket: ListeningSocket,
     /// The port in use, for TCP.
     port: Option<u16>,
-    _file: Option<BoundFile>,
+    _file: Option<OwnFile>,
 }
 
 #[derive(Debug)]
@@ -229,14 +228,14 @@ fn next_unix_number() -> u64 {
 fn listen_unix(
     path: &Path,
     reachable: &ReachablePath,
-) -> io::Result<(std::os::unix::net::UnixListener, BoundFile)> {
+) -> io::Result<(std::os::unix::net::UnixListener, OwnFile)> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // On Linux the file that bind makes takes the socket's own mode, so there is no moment with a wider one.
     rustix::fs::fchmod(socket.as_fd(), SOCKET_MODE)?;
     bind(&socket, &SocketAddrUnix::new(reachable.path())?)?;
-    let file = BoundFile::new(path);
+    let file = OwnFile::new(path);
     listen(&socket, BACKLOG)?;
     Ok((socket.into(), file))
 }
@@ -267,38 +266,6 @@ impl ReachablePath {
 
     fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-/// Socket files that this process bound and has not removed.
-static BOUND: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-/// Removes a bound file when dropped.
-#[derive(Debug)]
-struct BoundFile(PathBuf);
-
-impl BoundFile {
-    fn new(path: &Path) -> BoundFile {
-        BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
-        BoundFile(path.to_owned())
-    }
-}
-
-impl Drop for BoundFile {
-    fn drop(&mut self) {
-        let mut bound = BOUND.lock().unwrap_or_else(PoisonError::into_inner);
-        // After `unlink_bound_sockets` the file, if there is one of that name, is somebody else's.
-        if let Some(at) = bound.iter().position(|path| *path == self.0) {
-            bound.swap_remove(at);
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
-}
-
-/// Removes the socket files that this process bound: for the end by a signal, where nothing is dropped.
-pub fn unlink_bound_sockets() {
-    for path in BOUND.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -88,6 +88,26 @@ fn files_that_cannot_be_served_are_refused_plainly() {
     }
 }
 
+/// A start that fails late leaves neither pid file nor socket, in the foreground or behind.
+#[test]
+fn a_failed_start_leaves_nothing() {
+    for suite in [None, testkit::oracle()] {
+        for detach in [None, Some("--detach")] {
+            let folder = Scratch::new();
+            create(&folder.join("db"), SCHEMA);
+            let mut start = command(suite.as_ref(), folder.path());
+            start.args(["--pidfile=pid", "--remote=punix:s", "--remote=db:D,T,nosuch", "db"]).args(detach);
+            let out = start.args(["--no-chdir", "-vsyslog:off"]).output().unwrap();
+            assert_eq!(out.status.code(), Some(1), "{out:?}");
+            let entries = std::fs::read_dir(folder.path()).unwrap();
+            let mut left: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            left.retain(|name| name != ".db.~lock~");
+            left.sort();
+            assert_eq!(left, ["db", "log"], "{detach:?}");
+        }
+    }
+}
+
 /// A database that may be read and not written is not served, and C says the same.
 #[test]
 fn read_only_file_is_refused() {
