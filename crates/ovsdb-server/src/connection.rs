@@ -6,7 +6,7 @@
 //!     session's limit, past which the session cuts the client and says so in the log. A client that takes nothing for a minute is cut too.
 //! I2  Ending the task, however it happens, ends the session in the server.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use ovsdb_engine::Role;
@@ -14,7 +14,7 @@ use ovsdb_engine::lock::SessionId;
 use stream::jsonrpc::{Event, Session};
 
 use crate::mailbox::Mailbox;
-use crate::remotes::RemoteOptions;
+use crate::remotes::{RemoteOptions, Standing};
 use crate::requests::Unexpected;
 use crate::server::Server;
 
@@ -33,32 +33,29 @@ struct Open {
     server: Shared,
     id: SessionId,
     mailbox: Mailbox,
-    connections: Rc<Cell<usize>>,
+    standing: Rc<Standing>,
 }
 
 impl Open {
-    fn new(server: &Shared, options: &RemoteOptions, connections: &Rc<Cell<usize>>) -> Open {
+    fn new(server: &Shared, options: &RemoteOptions, standing: &Rc<Standing>) -> Open {
         let role = Role { name: options.role.clone(), client: None };
         let (id, mailbox) = server.borrow_mut().open_session(options.access, role);
-        connections.set(connections.get() + 1);
-        Open { server: server.clone(), id, mailbox, connections: connections.clone() }
+        standing.connections.set(standing.connections.get() + 1);
+        standing.session.set(id);
+        Open { server: server.clone(), id, mailbox, standing: standing.clone() }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.connections.set(self.connections.get().saturating_sub(1));
+        let connections = &self.standing.connections;
+        connections.set(connections.get().saturating_sub(1));
         self.server.borrow_mut().close_session(self.id);
     }
 }
 
-/// Serves a connection until it is over; a dialled one is dialled again. `connections` counts those that stand.
-pub async fn serve(
-    server: Shared,
-    mut session: Session,
-    options: RemoteOptions,
-    connections: Rc<Cell<usize>>,
-) {
+/// Serves a connection until it is over; a dialled one is dialled again. `standing` tells of it.
+pub async fn serve(server: Shared, mut session: Session, options: RemoteOptions, standing: Rc<Standing>) {
     let clock = server.borrow().clock.clone();
     let mut open: Option<Open> = None;
     loop {
@@ -86,7 +83,7 @@ pub async fn serve(
             tokio::select! {
                 event = session.next() => match event {
                     None => break,
-                    Some(Event::Connected) => open = Some(Open::new(&server, &options, &connections)),
+                    Some(Event::Connected) => open = Some(Open::new(&server, &options, &standing)),
                     Some(Event::Disconnected) => open = None,
                     Some(Event::Message(message)) => {
                         if let Some(open) = &open {

@@ -16,9 +16,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ovsdb::{Atom, AtomicType, TableSchema};
+use ovsdb_engine::lock::SessionId;
 use ovsdb_engine::{Access, Database, Row};
 use stream::jsonrpc::{Options, Session};
 use stream::name::{self, OVSDB_PORT, Passive};
+use stream::reconnect::{State, Stats};
 use stream::{Listener, error_text};
 use tokio::task::JoinHandle;
 
@@ -49,10 +51,22 @@ impl Default for RemoteOptions {
     }
 }
 
+/// How a remote that runs stands.
+#[derive(Default)]
+pub struct Standing {
+    /// Clients that are connected.
+    pub(crate) connections: Cell<usize>,
+    /// The session of the last of them.
+    pub(crate) session: Cell<SessionId>,
+    /// The connection of one that is dialled.
+    pub(crate) dialled: Cell<Option<(State, Stats)>>,
+    /// The TCP port of one that listens.
+    pub(crate) port: Cell<Option<u16>>,
+}
+
 struct Running {
     options: RemoteOptions,
-    connections: Rc<Cell<usize>>,
-    port: Option<u16>,
+    standing: Rc<Standing>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -106,9 +120,9 @@ impl Remotes {
         result
     }
 
-    /// Whether somebody is connected, how many, and the port in use, of a remote that runs.
-    pub fn status(&self, name: &str) -> Option<(usize, Option<u16>)> {
-        self.running.get(name).map(|running| (running.connections.get(), running.port))
+    /// How a remote stands, if it runs.
+    pub fn standing(&self, name: &str) -> Option<&Standing> {
+        Some(&self.running.get(name)?.standing)
     }
 }
 
@@ -124,9 +138,8 @@ fn session_options(name: &str, options: &RemoteOptions, quiet: bool) -> Options 
 }
 
 fn start(server: &Shared, name: &str, options: RemoteOptions) -> Option<Running> {
-    let connections = Rc::new(Cell::new(0));
-    let mut running =
-        Running { options: options.clone(), connections: connections.clone(), port: None, tasks: Vec::new() };
+    let standing = Rc::new(Standing::default());
+    let mut running = Running { options: options.clone(), standing: standing.clone(), tasks: Vec::new() };
     if name::is_passive(name) {
         let bound = Passive::parse(name, OVSDB_PORT).map_err(Into::into).and_then(|t| Listener::bind(&t));
         let listener = match bound {
@@ -136,13 +149,18 @@ fn start(server: &Shared, name: &str, options: RemoteOptions) -> Option<Running>
                 return None;
             }
         };
-        running.port = listener.port();
-        let task = accept(server.clone(), name.to_owned(), listener, options, connections);
+        standing.port.set(listener.port());
+        let task = accept(server.clone(), name.to_owned(), listener, options, standing);
         running.tasks.push(tokio::task::spawn_local(task));
     } else {
         let clock = server.borrow().clock.clone();
-        let session = Session::dial(vec![name.to_owned()], session_options(name, &options, false), &clock);
-        let task = connection::serve(server.clone(), session, options, connections);
+        let mut session =
+            Session::dial(vec![name.to_owned()], session_options(name, &options, false), &clock);
+        let told = standing.clone();
+        session.link_mut().observe(Box::new(move |machine| {
+            told.dialled.set(Some((machine.state(), machine.stats())));
+        }));
+        let task = connection::serve(server.clone(), session, options, standing);
         running.tasks.push(tokio::task::spawn_local(task));
     }
     Some(running)
@@ -154,7 +172,7 @@ async fn accept(
     name: String,
     listener: Listener,
     options: RemoteOptions,
-    connections: Rc<Cell<usize>>,
+    standing: Rc<Standing>,
 ) {
     let clock = server.borrow().clock.clone();
     let mut clients = tokio::task::JoinSet::new();
@@ -166,7 +184,7 @@ async fn accept(
                     server.clone(),
                     session,
                     options.clone(),
-                    connections.clone(),
+                    standing.clone(),
                 ));
             }
             Err(error) => {

@@ -1,12 +1,17 @@
-//! Writes into the database whether the remotes that it defines are connected.
+//! Writes into the database how the remotes that it defines stand.
 //!
 //! Where it sits: run every few seconds by `run`; the columns `is_connected` and `status` are ephemeral, so nothing goes to disk.
+//!
+//! Spec: ovs-vswitchd.conf.db(5), "Manager TABLE", "Status".
 
 use ovsdb::json::Json;
 use ovsdb::{Atom, Datum};
+use stream::name::{OVSDB_PORT, Passive};
+use stream::reconnect::{State, Stats};
 
 use crate::connection::Shared;
-use crate::remotes::{Remotes, resolve};
+use crate::remotes::{Remotes, Standing, resolve};
+use crate::server::Server;
 
 /// Updates the rows of all `db:` remotes.
 pub fn update(server: &Shared, remotes: &Remotes) {
@@ -30,13 +35,15 @@ fn operations(server: &Shared, remotes: &Remotes, name: &str) -> Option<(String,
     let mut operations = Vec::new();
     for row in uuids.filter_map(|uuid| target.rows.get(&uuid)) {
         let name = row.fields[target_column].single().and_then(Atom::as_str).unwrap_or_default();
-        let (clients, port) = remotes.status(name).unwrap_or((0, None));
-        let mut new = vec![("is_connected", Datum::scalar(clients > 0), connected)];
+        let standing = remotes.standing(name);
+        let is_connected = standing.is_some_and(|standing| standing.connections.get() > 0);
+        let mut new = vec![("is_connected", Datum::scalar(is_connected), connected)];
         if let Some(column) = status {
-            let mut pairs = Vec::new();
-            pairs.extend(port.map(|port| ("bound_port", port.to_string())));
-            pairs.extend((clients > 1).then(|| ("n_connections", clients.to_string())));
-            pairs.push(("state", if clients > 0 { "ACTIVE" } else { "IDLE" }.to_owned()));
+            let pairs = match standing.and_then(|standing| Some((standing, standing.dialled.get()?))) {
+                Some((standing, (state, stats))) => of_dialled(&server, standing, state, stats),
+                None if Passive::parse(name, OVSDB_PORT).is_ok() => of_listening(standing),
+                None => vec![("state", State::Backoff.to_string())],
+            };
             new.push(("status", Datum::string_map(pairs), column));
         }
         let differs = new.iter().any(|(name, datum, _)| {
@@ -53,4 +60,37 @@ fn operations(server: &Shared, remotes: &Remotes, name: &str) -> Option<(String,
         }
     }
     Some((db.schema.name.clone(), operations))
+}
+
+/// What is told of a remote that listens: of its clients nothing but their number.
+fn of_listening(standing: Option<&Standing>) -> Vec<(&'static str, String)> {
+    let mut pairs = Vec::new();
+    if let Some(standing) = standing {
+        let clients = standing.connections.get();
+        pairs.extend(standing.port.get().map(|port| ("bound_port", port.to_string())));
+        pairs.extend((clients > 1).then(|| ("n_connections", clients.to_string())));
+    }
+    pairs.extend(["sec_since_connect", "sec_since_disconnect"].map(|name| (name, "0".to_owned())));
+    pairs
+}
+
+/// What is told of a remote that is dialled.
+fn of_dialled(
+    server: &Server,
+    standing: &Standing,
+    state: State,
+    stats: Stats,
+) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![("state", state.to_string())];
+    let seconds = |at: u64| (server.clock.now_ms().saturating_sub(at) / 1000).to_string();
+    pairs.extend(stats.last_connected.map(|at| ("sec_since_connect", seconds(at))));
+    pairs.extend(stats.last_disconnected.map(|at| ("sec_since_disconnect", seconds(at))));
+    if standing.connections.get() > 0 {
+        let claims = server.locks.claims(standing.session.get());
+        let lists =
+            [("locks_held", claims.held), ("locks_waiting", claims.waiting), ("locks_lost", claims.lost)];
+        let some = lists.into_iter().filter(|(_, names)| !names.is_empty());
+        pairs.extend(some.map(|(name, names)| (name, names.join(" "))));
+    }
+    pairs
 }

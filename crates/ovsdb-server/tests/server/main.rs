@@ -12,6 +12,7 @@ mod idl;
 mod kill;
 mod messages;
 mod python;
+mod remotes;
 mod replicas;
 mod schema;
 mod support;

@@ -166,7 +166,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(stream: Box<dyn Duplex>) -> Client {
+    pub fn new(stream: Box<dyn Duplex>) -> Client {
         Client { stream, parser: Parser::new(), input: Vec::new(), heard: Vec::new(), next_id: 0 }
     }
 
