@@ -47,7 +47,7 @@
 //! State that commands and the main loop share lives in an `Rc<RefCell<…>>`: everything runs in one thread. A handler may also keep
 //! its `Call` and answer later, or send it to another thread.
 //!
-//! Reading order: `start`, `detach`, `pidfile`, `vlog`, `unixctl`, `coverage`, `memory`, `getopt`, `tls`, `tool`.
+//! Reading order: `start`, `detach`, `pidfile`, `vlog`, `unixctl`, `coverage`, `memory`, `getopt`, `tls`, `usage`, `tool`.
 
 pub mod coverage;
 mod detach;
@@ -62,13 +62,14 @@ mod time_commands;
 pub mod tls;
 pub mod tool;
 pub mod unixctl;
+pub mod usage;
 mod user;
 pub mod version;
 pub mod vlog;
 
 pub use exit::Exit;
 pub use rustix::thread::CapabilitySet;
-pub use start::{Daemon, Handle, OPTIONS, Options, StartError, USAGE};
+pub use start::{Daemon, Handle, OPTIONS, Options, StartError};
 pub use stream::Clock;
 pub use stream::dirs;
 

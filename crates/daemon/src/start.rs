@@ -44,22 +44,6 @@ pub const OPTIONS: &[Opt] = &[
     Opt::required("unixctl"),
 ];
 
-/// The options of daemons as usage texts show them.
-pub const USAGE: &str = "\
-Daemon options:
-  --detach                run in background as daemon
-  --monitor               creates a process to monitor this daemon
-  --user=USER[:GROUP]     run as this user, with the capabilities that are needed
-  --no-chdir              do not chdir to '/'
-  --pidfile[=FILE]        create pidfile
-  --overwrite-pidfile     with --pidfile, start even if already running
-
-Logging options:
-  -vSPEC, --verbose=SPEC   set logging levels
-  -v, --verbose            set maximum verbosity level
-  --log-file[=FILE]        enable logging to specified FILE
-";
-
 /// How a daemon is to be started.
 #[derive(Clone, Debug)]
 pub struct Options {

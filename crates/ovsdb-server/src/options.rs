@@ -5,7 +5,7 @@
 //! Spec: ovsdb-server(1) "Options".
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, tls, version, vlog};
+use daemon::{program, tls, usage, version, vlog};
 use stream::dirs;
 
 use crate::control::Replication;
@@ -131,7 +131,6 @@ impl Settings {
 fn usage() -> String {
     let name = program::name();
     let default = dirs::dbdir().join("conf.db");
-    let tls = tls::USAGE;
     format!(
         "{name}: Open vSwitch database server\n\
          usage: {name} [OPTIONS] [DATABASE...]\n\
@@ -141,18 +140,9 @@ fn usage() -> String {
          JSON-RPC options (may be specified any number of times):\n  \
          --remote=REMOTE         connect or listen to REMOTE\n\
          \n\
-         Active JSON-RPC connection methods:\n  \
-         tcp:HOST:PORT           PORT at remote HOST\n  \
-         ssl:HOST:PORT           SSL/TLS PORT at remote HOST\n  \
-         unix:FILE               Unix domain socket named FILE\n\
-         Passive JSON-RPC connection methods:\n  \
-         ptcp:PORT[:IP]          listen to TCP PORT on IP\n  \
-         pssl:PORT[:IP]          listen for SSL/TLS on PORT on IP\n  \
-         punix:FILE              listen on Unix domain socket FILE\n\
-         {tls}\
-         \n\
-         {}\
-         \n\
+         {}{}{}\n\
+         {}\n\
+         {}\n\
          Syncing options:\n  \
          --sync-from=SERVER      sync DATABASE from active SERVER and start in\n                          \
          backup mode (except with --active)\n  \
@@ -172,6 +162,10 @@ fn usage() -> String {
          -h, --help              display this help message\n  \
          -V, --version           display version information\n",
         default.display(),
-        daemon::USAGE
+        usage::active_connections("JSON-RPC"),
+        usage::passive_connections("JSON-RPC"),
+        tls::USAGE,
+        usage::daemon(),
+        usage::logging(),
     )
 }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{CapabilitySet, dirs, program, version, vlog};
+use daemon::{CapabilitySet, dirs, program, usage, version, vlog};
 
 /// What the user asked for.
 pub(crate) struct Options {
@@ -84,8 +84,21 @@ impl Options {
 fn usage() -> String {
     let name = program::name();
     format!(
-        "{name}: Open vSwitch datapath daemon\nusage: {name} [OPTIONS]\n\nDatapath options:\n  --device=PATH           socket of the datapath's device\n      (default: \"{}\")\n\n{}\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
+        "{name}: Open vSwitch datapath daemon\n\
+         usage: {name} [OPTIONS]\n\
+         \n\
+         Datapath options:\n  \
+         --device=PATH           socket of the datapath's device\n      \
+         (default: \"{}\")\n\
+         \n\
+         {}\n\
+         {}\n\
+         Other options:\n  \
+         --unixctl=SOCKET        override default control socket name\n  \
+         -h, --help              display this help message\n  \
+         -V, --version           display version information\n",
         default_device().display(),
-        daemon::USAGE
+        usage::daemon(),
+        usage::logging(),
     )
 }

@@ -117,6 +117,42 @@ fn options_of_the_manuals_are_taken_as_in_c() {
     assert!(faults.is_empty(), "{} differ:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// Commands and options of a help text, each with what stands for its arguments: what is in capitals or brackets.
+fn offers(help: &str) -> Vec<String> {
+    let entries =
+        help.lines().filter_map(|line| line.strip_prefix("  ").filter(|entry| !entry.starts_with(' ')));
+    let parts = entries.map(|entry| {
+        let entry = entry.split("  ").next().unwrap_or_default().replace("SSL/TLS", "SSL");
+        let words = entry.split(' ').enumerate();
+        let is_argument =
+            |word: &str| word.starts_with('[') || word.contains(|c: char| c.is_ascii_uppercase());
+        let told = words.take_while(|(n, word)| *n == 0 || entry.starts_with('[') || is_argument(word));
+        told.map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+    });
+    parts.collect()
+}
+
+/// What C's help names, ours does, with other words about it.
+#[test]
+fn help_tells_of_everything_that_it_tells_of_in_c() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let Some(own) = ours(&PAGES.map(|(program, ..)| program)) else { return };
+    let at = without_database(&theirs);
+    for (program, ..) in PAGES {
+        let [c, own] = [&theirs, &own].map(|suite| offers(&at.ok(suite, program, &["--help"])));
+        let there = |offer: &&String| own.iter().any(|own| own.starts_with(offer.as_str()));
+        let later = |offer: &&String| {
+            DIFFERENT.iter().any(|(p, option, _)| *p == program && offer.starts_with(&format!("--{option}")))
+        };
+        let clusters = |offer: &&String| program == "ovsdb-tool" && offer.contains("-cluster ");
+        let missing: Vec<&String> =
+            c.iter().filter(|offer| !there(offer) && !later(offer) && !clusters(offer)).collect();
+        assert!(c.len() > 25 && missing.is_empty(), "{program}: {missing:?}\n{own:?}");
+    }
+    let help = |args: &[&str]| at.ok(&own, "ovsdb-client", args);
+    assert_eq!(help(&["help"]), help(&["--help"]));
+}
+
 /// The commands that a running ovsdb-server lists.
 fn commands_of_server(suite: &Suite) -> BTreeSet<String> {
     let mut at = SwitchUnderTest::new(suite);

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{CapabilitySet, dirs, program, tls, version, vlog};
+use daemon::{CapabilitySet, dirs, program, tls, usage, version, vlog};
 
 use crate::engine::DummyLevel;
 
@@ -111,9 +111,22 @@ impl Options {
 fn usage() -> String {
     let name = program::name();
     format!(
-        "{name}: Open vSwitch daemon\nusage: {name} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}\").\n\n{}\n{}\nOther options:\n  --unixctl=SOCKET        override default control socket name\n  -h, --help              display this help message\n  -V, --version           display version information\n",
+        "{name}: Open vSwitch daemon\n\
+         usage: {name} [OPTIONS] [DATABASE]\n\
+         where DATABASE is a socket on which ovsdb-server is listening\n      \
+         (default: \"unix:{}\").\n\
+         \n\
+         {}{}\n\
+         {}\n\
+         {}\n\
+         Other options:\n  \
+         --unixctl=SOCKET        override default control socket name\n  \
+         -h, --help              display this help message\n  \
+         -V, --version           display version information\n",
         dirs::rundir().join("db.sock").display(),
+        usage::active_connections("DATABASE"),
         tls::USAGE,
-        daemon::USAGE
+        usage::daemon(),
+        usage::logging(),
     )
 }

@@ -9,7 +9,7 @@
 //! A command reads and changes the database through the transaction alone. If what it relied on has changed by the time
 //! of the commit, everything is run again; so output is collected and printed only at the end.
 //!
-//! Reading order: `program`, `options`, `run`, `command`, `context`, `record`, `column`, `database`, `needs`, `targets`, `show`.
+//! Reading order: `program`, `options`, `usage`, `run`, `command`, `context`, `record`, `column`, `database`, `needs`, `targets`, `show`.
 
 pub mod column;
 pub mod command;
@@ -22,6 +22,7 @@ pub mod record;
 pub mod run;
 pub mod show;
 pub mod targets;
+mod usage;
 
 pub use command::{Access, Invocation, Syntax};
 pub use context::{Context, Failure};

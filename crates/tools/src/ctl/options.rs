@@ -11,6 +11,7 @@ use super::command::{Syntax, options_of};
 use super::context::random_uuid;
 use super::database;
 use super::program::Program;
+use super::usage;
 
 /// What the user asked for.
 pub struct Options {
@@ -134,10 +135,10 @@ impl Options {
                 Ok(seconds) if seconds > 0 => self.timeout = seconds,
                 _ => fatal(&format!("value {text} on -t or --timeout is invalid")),
             },
-            "help" => exit_printing(&usage::<P>()),
+            "help" => exit_printing(&usage::text::<P>()),
             "version" => {
                 let banner = version::banner(program::name());
-                exit_printing(&format!("{banner}\nDB Schema {}\n", P::SCHEMA_VERSION))
+                exit_printing(&format!("{banner}\nDB Schema {}\n", usage::schema::<P>().version))
             }
             "commands" => exit_printing(&list_commands(commands)),
             "options" => exit_printing(&list_options(table)),
@@ -213,38 +214,4 @@ fn list_options(table: &[Opt]) -> String {
         }
     }
     lines
-}
-
-fn usage<P: Program>() -> String {
-    let mut text = format!(
-        "{0}: {1}\nusage: {0} [OPTIONS] COMMAND [ARG...]\n\nCommands:\n",
-        program::name(),
-        P::PURPOSE
-    );
-    for command in all_commands::<P>() {
-        let options: String = command.options.iter().map(|o| format!("[{o}] ")).collect();
-        let line = format!("  {options}{} {}", command.name, command.arguments);
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.push_str(&format!(
-        "\nOptions:
-  --db=DATABASE               connect to DATABASE
-                              (default: unix:{}/db.sock)
-{}  -t, --timeout=SECS          wait at most SECS seconds
-  --dry-run                   do not commit changes to database
-  --oneline                   print exactly one line of output per command
-  -f, --format=FORMAT         table, list, html, csv or json
-  -d, --data=FORMAT           string, bare or json
-  --no-headings               omit table heading row
-  --pretty                    pretty-print JSON in output
-  --bare                      equivalent to \"--format=list --data=bare --no-headings\"
-  -h, --help                  display this help message
-  -V, --version               display version information
-",
-        dirs::rundir().display(),
-        P::OPTIONS_HELP,
-    ));
-    text.push_str(tls::USAGE);
-    text
 }

@@ -17,8 +17,8 @@ use super::record::Identity;
 pub trait Program {
     /// The database that it works on.
     const DATABASE: &'static str;
-    /// The version of the database's schema that `--version` tells.
-    const SCHEMA_VERSION: &'static str;
+    /// The schema of that database which this version of the program was made for, as JSON.
+    const SCHEMA: &'static str;
     /// Its name in the log.
     const LOG: &'static str;
     /// What it is, for the first line of its usage.
@@ -27,6 +27,8 @@ pub trait Program {
     const OPTIONS: &'static [Opt];
     /// What `--help` says of them.
     const OPTIONS_HELP: &'static str;
+    /// What `--help` says of its own commands.
+    const COMMANDS_HELP: &'static str;
     /// How records are named.
     const IDENTITIES: &'static [Identity];
 

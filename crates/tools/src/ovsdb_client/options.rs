@@ -6,7 +6,7 @@
 //! if the server offers a database of that name, or more arguments are there than the command can use.
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, tls, version, vlog};
+use daemon::{program, tls, usage, version, vlog};
 use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
 use stream::name::{is_active, is_passive};
 use stream::{Clock, dirs};
@@ -103,6 +103,9 @@ pub(super) fn parse() -> Parsed {
         program::exit_with("missing command name; use --help for help");
     }
     parsed.command = parsed.args.remove(0);
+    if parsed.command == "help" {
+        help();
+    }
     parsed
 }
 
@@ -133,10 +136,7 @@ fn accept(parsed: &mut Parsed, name: &str, value: Option<&str>) {
         },
         // Standalone databases, which are all that is served, have no other leader than their server.
         "db-change-aware" | "no-db-change-aware" | "leader-only" | "no-leader-only" => {}
-        "help" => {
-            print!("{}", usage());
-            std::process::exit(0);
-        }
+        "help" => help(),
         "version" => {
             println!("{}", version::banner(program::name()));
             std::process::exit(0);
@@ -209,53 +209,49 @@ async fn take_database(context: &mut Context, min: usize) -> Result<(), String> 
     Ok(())
 }
 
+fn help() -> ! {
+    print!("{}", usage());
+    std::process::exit(0)
+}
+
 fn usage() -> String {
     let name = program::name();
-    format!(
-        "{name}: Open vSwitch database JSON-RPC client\n\
-         usage: {name} [OPTIONS] COMMAND [ARG...]\n\
-         \n\
-         Valid commands are:\n\
-         \n  \
-         list-dbs [SERVER]\n  \
-         get-schema [SERVER] [DATABASE]\n  \
-         get-schema-version [SERVER] [DATABASE]\n  \
-         get-schema-cksum [SERVER] [DATABASE]\n  \
-         list-tables [SERVER] [DATABASE]\n  \
-         list-columns [SERVER] [DATABASE] [TABLE]\n  \
-         transact [SERVER] TRANSACTION\n  \
-         query [SERVER] TRANSACTION\n  \
-         monitor [SERVER] [DATABASE] TABLE [COLUMN,...]...\n  \
-         monitor [SERVER] [DATABASE] ALL\n  \
-         monitor-cond [SERVER] [DATABASE] CONDITION TABLE [COLUMN,...]\n  \
-         monitor-cond-since [SERVER] [DATABASE] [LASTID] CONDITION TABLE [COLUMN,...]\n  \
-         convert [SERVER] SCHEMA\n  \
-         needs-conversion [SERVER] SCHEMA\n  \
-         wait [SERVER] DATABASE STATE\n  \
-         dump [SERVER] [DATABASE] [TABLE [COLUMN]...]\n  \
-         backup [SERVER] [DATABASE] > SNAPSHOT\n  \
-         [--force] restore [SERVER] [DATABASE] < SNAPSHOT\n  \
-         lock [SERVER] LOCK\n  \
-         steal [SERVER] LOCK\n  \
-         unlock [SERVER] LOCK\n\
-         \n\
-         The default SERVER is unix:{}.\n\
-         The default DATABASE is Open_vSwitch.\n\
-         \n\
-         Output formatting options:\n  \
-         -f, --format=FORMAT         set output formatting to FORMAT\n                              \
-         (\"table\", \"html\", \"csv\", or \"json\")\n  \
-         -d, --data=FORMAT           set table cell output formatting to\n                              \
-         FORMAT (\"string\", \"bare\", or \"json\")\n  \
-         --no-headings               omit table heading row\n  \
-         --pretty                    pretty-print JSON in output\n  \
-         --bare                      equivalent to \"--format=list --data=bare --no-headings\"\n  \
-         --timestamp                 timestamp \"monitor\" output\n\
-         \n\
-         Other options:\n  \
-         -t, --timeout=SECS          give up after SECS seconds\n  \
-         -h, --help                  display this help message\n  \
-         -V, --version               display version information\n",
-        dirs::rundir().join("db.sock").display()
-    )
+    let parts = [
+        format!(
+            "{name}: Open vSwitch database JSON-RPC client\nusage: {name} [OPTIONS] COMMAND [ARG...]\n\n"
+        ),
+        include_str!("help.txt").to_owned(),
+        format!("The default SERVER is unix:{}.\n", dirs::rundir().join("db.sock").display()),
+        "The default DATABASE is Open_vSwitch.\n\n".to_owned(),
+        usage::active_connections("SERVER"),
+        usage::passive_connections("SERVER"),
+        tls::USAGE.to_owned(),
+        OPTIONS_HELP.to_owned(),
+        format!("{}\n{}", usage::daemon(), usage::logging()),
+        "\nOther options:
+  -t, --timeout=SECS          give up after SECS seconds
+  -h, --help                  display this help message
+  -V, --version               display version information
+"
+        .to_owned(),
+    ];
+    parts.concat()
 }
+
+/// What `--help` says of the options that are this program's own.
+const OPTIONS_HELP: &str = "
+Output formatting options:
+  -f, --format=FORMAT         set output formatting to FORMAT
+                              (\"table\", \"list\", \"html\", \"csv\", or \"json\")
+  -d, --data=FORMAT           set table cell output formatting to
+                              FORMAT (\"string\", \"bare\", or \"json\")
+  --no-headings               omit table heading row
+  --pretty                    pretty-print JSON in output
+  --bare                      equivalent to \"--format=list --data=bare --no-headings\"
+  --max-column-width=N        cut what is longer than N characters in tables
+  --timestamp                 timestamp \"monitor\" output
+
+Server options:
+  --no-leader-only            take any server of a cluster, not only its leader
+  --no-db-change-aware        be cut when the server's databases change
+";

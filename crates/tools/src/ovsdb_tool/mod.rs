@@ -16,7 +16,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, version, vlog};
+use daemon::{program, usage, version, vlog};
 use ovsdb::json::{self, Json};
 use ovsdb::schema::parse_version;
 use ovsdb::{DbSchema, Error, Uuid};
@@ -373,11 +373,7 @@ fn usage() -> String {
          The default DB is {}.\n\
          The default SCHEMA is {}.\n\
          \n\
-         Logging options:\n  \
-         -vSPEC, --verbose=SPEC   set logging levels\n  \
-         -v, --verbose            set maximum verbosity level\n  \
-         --log-file[=FILE]        enable logging to specified FILE\n\
-         \n\
+         {}\n\
          Other options:\n  \
          -m, --more                  increase show-log verbosity\n  \
          --rbac-role=ROLE            RBAC role for transact and query commands\n  \
@@ -385,5 +381,6 @@ fn usage() -> String {
          -V, --version               display version information\n",
         dirs::dbdir().join("conf.db").display(),
         dirs::pkgdatadir().join("vswitch.ovsschema").display(),
+        usage::logging(),
     )
 }

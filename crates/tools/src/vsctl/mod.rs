@@ -36,7 +36,8 @@ struct Vsctl;
 
 impl Program for Vsctl {
     const DATABASE: &'static str = "Open_vSwitch";
-    const SCHEMA_VERSION: &'static str = "8.8.0";
+    const SCHEMA: &'static str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ovsdb-server/schema/vswitch.ovsschema"));
     const LOG: &'static str = "vsctl";
     const PURPOSE: &'static str = "ovs-vswitchd management utility";
     const OPTIONS: &'static [Opt] = &[
@@ -52,9 +53,10 @@ impl Program for Vsctl {
     const OPTIONS_HELP: &'static str =
         "  --no-wait                   do not wait for ovs-vswitchd to reconfigure
   --retry                     keep trying to connect to server forever
-  --no-leader-only            accept any cluster member, not just the leader
-  --no-shuffle-remotes        do not shuffle the order of remotes
+  --no-leader-only            take any server of a cluster, not only its leader
+  --no-shuffle-remotes        try remotes in the order of --db
 ";
+    const COMMANDS_HELP: &'static str = include_str!("help.txt");
     const IDENTITIES: &'static [Identity] = IDENTITIES;
 
     fn commands() -> &'static [Syntax] {

@@ -33,11 +33,13 @@ struct Vtep;
 
 impl Program for Vtep {
     const DATABASE: &'static str = "hardware_vtep";
-    const SCHEMA_VERSION: &'static str = "1.7.0";
+    const SCHEMA: &'static str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ovsdb-server/schema/vtep.ovsschema"));
     const LOG: &'static str = "vtep_ctl";
     const PURPOSE: &'static str = "VTEP configuration utility";
     const OPTIONS: &'static [Opt] = &[];
     const OPTIONS_HELP: &'static str = "";
+    const COMMANDS_HELP: &'static str = include_str!("help.txt");
     const IDENTITIES: &'static [Identity] = IDENTITIES;
 
     fn commands() -> &'static [Syntax] {
