@@ -13,6 +13,7 @@ use switch_ext::NicId;
 
 use crate::fault::{Fault, goes_wrong};
 use crate::filter;
+use crate::policies::{self, Policies};
 use crate::processors::wait_until;
 use crate::requests;
 use crate::scenario::Place;
@@ -36,6 +37,7 @@ pub(crate) struct Port {
     pub name: String,
     /// Only policies are tried on it: no adapter ever connects.
     pub validates: bool,
+    pub policies: Policies,
     pub nics: BTreeMap<u16, (i32, String, [u8; 6], Plug)>,
 }
 
@@ -152,6 +154,7 @@ pub(crate) fn nic_parameters(
         Plug::Disconnected => NdisSwitchNicStateDisconnected,
     };
     p.CurrentMacAddress[..6].copy_from_slice(mac);
+    p.VMMacAddress[..6].copy_from_slice(mac);
     if *kind == NdisSwitchNicTypeInternal {
         p.NetCfgInstanceId = crate::netio::guid_of(nic.port);
     }
@@ -212,7 +215,11 @@ pub(crate) fn method(oid: u32, bytes: &mut [u8]) -> (i32, u32, Reached) {
 
 /// Asks the driver, and through it whoever is below, to agree to a change.
 fn set<T>(oid: u32, parameters: &T) -> i32 {
-    let mut bytes = bytes_of(parameters);
+    set_whole(oid, bytes_of(parameters))
+}
+
+/// The same, with all bytes of the parameters.
+pub(crate) fn set_whole(oid: u32, mut bytes: Vec<u8>) -> i32 {
     let len = bytes.len();
     let (status, reached) = set_bytes(oid, &mut bytes, len);
     let forwarded = reached == Reached::Switch;
@@ -246,13 +253,15 @@ fn tell(oid: u32, nic: NicId, what: &(i32, String, [u8; 6], Plug), refused: &str
 
 /// PORT_CREATE; true if everybody agreed.
 pub(crate) fn create_port(id: u32, kind: i32, name: &str) -> bool {
-    add_port(id, Port { kind, name: name.into(), validates: false, nics: BTreeMap::new() })
+    let (name, policies, nics) = (name.into(), Policies::default(), BTreeMap::new());
+    add_port(id, Port { kind, name, validates: false, policies, nics })
 }
 
 /// PORT_CREATE of a validation port (rule 37); true if everybody agreed.
 pub(crate) fn create_validation_port(id: u32, name: &str) -> bool {
     let kind = NdisSwitchPortTypeSynthetic;
-    add_port(id, Port { kind, name: name.into(), validates: true, nics: BTreeMap::new() })
+    let (name, policies, nics) = (name.into(), Policies::default(), BTreeMap::new());
+    add_port(id, Port { kind, name, validates: true, policies, nics })
 }
 
 fn add_port(id: u32, port: Port) -> bool {
@@ -287,7 +296,8 @@ pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
 pub(crate) fn has_always_been(place: &Place<'_>, mac: [u8; 6]) {
     let nic = (place.nic_kind, place.name.to_owned(), mac, Plug::Connected);
     let nics = [(place.index, nic)].into();
-    let port = Port { kind: place.port_kind, name: place.name.into(), validates: false, nics };
+    let policies = with(|w| policies::wanted(w, place.name));
+    let port = Port { kind: place.port_kind, name: place.name.into(), validates: false, policies, nics };
     with(|w| w.administrator.as_mut().expect("running").ports.insert(place.port, port));
 }
 
@@ -332,15 +342,6 @@ pub(crate) fn nic_request(oid: u32) -> (i32, u32) {
     (status, written)
 }
 
-/// PORT_PROPERTY_ADD of a VLAN; the status.
-pub(crate) fn add_vlan_policy(port: u32) -> i32 {
-    // SAFETY: zeros are a valid value.
-    let mut p: NDIS_SWITCH_PORT_PROPERTY_PARAMETERS = unsafe { std::mem::zeroed() };
-    p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_PARAMETERS_REVISION_1);
-    (p.PortId, p.PropertyType) = (port, NdisSwitchPortPropertyTypeVlan);
-    set(OID_SWITCH_PORT_PROPERTY_ADD, &p)
-}
-
 /// NIC_CONNECT and NIC_DISCONNECT have come through to the switch.
 fn take_effect(oid: u32, nic: NicId) {
     let to = if oid == OID_SWITCH_NIC_CONNECT { Plug::Connected } else { Plug::Disconnected };
@@ -369,7 +370,13 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
                     let p = &*data.InformationBuffer.cast::<NDIS_SWITCH_NIC_PARAMETERS>();
                     take_effect(data.Oid, NicId { port: p.PortId, index: p.NicIndex });
                 }
-                let create = matches!(data.Oid, OID_SWITCH_PORT_CREATE | OID_SWITCH_NIC_CREATE);
+                let create = matches!(
+                    data.Oid,
+                    OID_SWITCH_PORT_CREATE
+                        | OID_SWITCH_NIC_CREATE
+                        | OID_SWITCH_PORT_PROPERTY_ADD
+                        | OID_SWITCH_PORT_PROPERTY_UPDATE
+                );
                 // Somebody below may refuse.
                 if is_whole && create && with(|w| w.random.once_in(10)) {
                     NDIS_STATUS_DATA_NOT_ACCEPTED
@@ -377,6 +384,7 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
                     NDIS_STATUS_SUCCESS
                 }
             }
+            _ if data.Oid == OID_SWITCH_PORT_PROPERTY_ENUM => answer_enumeration(request),
             _ => {
                 let data = &mut (*request).DATA.Method;
                 data.BytesWritten = match data.Oid {
@@ -389,7 +397,32 @@ pub(crate) unsafe fn answer(request: *mut NDIS_OID_REQUEST) -> i32 {
     }
 }
 
-/// The request has the parameters of a port or an adapter.
+/// Policies of a port, if there is memory for them.
+unsafe fn answer_enumeration(request: *mut NDIS_OID_REQUEST) -> i32 {
+    if with(|w| w.fails()) {
+        return NDIS_STATUS_RESOURCES;
+    }
+    // SAFETY: the caller's promise; the length says how much of the buffer is there.
+    unsafe {
+        let data = &mut (*request).DATA.Method;
+        let whole =
+            data.OutputBufferLength as usize >= size_of::<NDIS_SWITCH_PORT_PROPERTY_ENUM_PARAMETERS>();
+        rule(whole, "policies are asked for without parameters (rule 35)");
+        let parameters = data.InformationBuffer.cast::<NDIS_SWITCH_PORT_PROPERTY_ENUM_PARAMETERS>();
+        let parameters = parameters.read_unaligned();
+        let bytes = with(|w| policies::enumerate(w, &parameters, data.InputBufferLength))
+            .unwrap_or_else(|e| crate::world::broken(e));
+        if (data.OutputBufferLength as usize) < bytes.len() {
+            data.BytesNeeded = bytes.len() as u32;
+            return NDIS_STATUS_BUFFER_TOO_SHORT;
+        }
+        ptr::copy_nonoverlapping(bytes.as_ptr(), data.InformationBuffer.cast(), bytes.len());
+        data.BytesWritten = bytes.len() as u32;
+    }
+    NDIS_STATUS_SUCCESS
+}
+
+/// The request has the parameters of a port, an adapter or a policy.
 unsafe fn is_whole(data: &REQUEST_SET) -> bool {
     let bytes = data.InformationBuffer.cast::<u8>();
     // SAFETY: the request's buffer has as many bytes as it says.
@@ -400,7 +433,7 @@ unsafe fn is_whole(data: &REQUEST_SET) -> bool {
         (*bytes, u16::from_le_bytes([*bytes.add(2), *bytes.add(3)]))
     };
     kind == NDIS_OBJECT_TYPE_DEFAULT
-        && size >= NDIS_SIZEOF_NDIS_SWITCH_PORT_PARAMETERS_REVISION_1
+        && size >= NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_PARAMETERS_REVISION_1
         && data.InformationBufferLength >= u32::from(size)
 }
 

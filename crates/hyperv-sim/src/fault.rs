@@ -55,6 +55,8 @@ faults! {
     WithholdAConnection = "withhold-a-connection",
     /// The driver is not told that an adapter is disconnected.
     WithholdADisconnection = "withhold-a-disconnection",
+    /// The driver is not told of a port's policy, or of its end.
+    WithholdAPolicy = "withhold-a-policy",
     /// The driver is not told that the switch is active.
     WithholdTheActivation = "withhold-the-activation",
     /// A pause that waits for packets is completed before they are back.

@@ -191,7 +191,12 @@ pub(crate) fn detach() {
         w.module.stage = Stage::Detached;
         w.module.context = 0;
         let l = &w.ledger;
-        let of_the_module = l.packets.len() + l.mdls.len() + l.pools.len() + l.timers.len() + l.clones.len();
+        let of_the_module = l.packets.len()
+            + l.mdls.len()
+            + l.pools.len()
+            + l.timers.len()
+            + l.clones.len()
+            + l.port_references.len();
         of_the_module + w.net.leaks().len()
     });
     rule(left == 0, "FilterDetach leaves something behind (rule 3)");

@@ -17,6 +17,7 @@ use switch_ext::NicId;
 
 use crate::large_send;
 use crate::packets::{Frames, OutOfBand, to_driver};
+use crate::policies;
 use crate::world::{Random, World, rule, with};
 
 const ECHO: u16 = 7;
@@ -101,6 +102,10 @@ fn address(n: u8) -> Ipv4Address {
     Ipv4Address::new(10, 0, 0, n)
 }
 
+fn mac_of(n: u8) -> [u8; 6] {
+    [2, 0, 0, 0, 0, n]
+}
+
 fn socket() -> tcp::Socket<'static> {
     let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
     tcp::Socket::new(buffer(), buffer())
@@ -113,7 +118,7 @@ fn pattern(at: usize) -> u8 {
 impl Guest {
     /// Guest number `n` at `nic`.
     pub fn new(n: u8, name: &str, nic: NicId, is_external: bool) -> Guest {
-        let mac = [2, 0, 0, 0, 0, n];
+        let mac = mac_of(n);
         let mut wire = Wire::default();
         let mut config = Config::new(EthernetAddress(mac).into());
         config.random_seed = u64::from(n);
@@ -139,6 +144,10 @@ impl Guest {
             next_port: 40_000 + u16::from(n) * 100,
             due: Some(0),
         }
+    }
+
+    fn mac(&self) -> [u8; 6] {
+        mac_of(self.number)
     }
 
     /// Starts anew: its connections are gone, and what it wanted it wants again.
@@ -282,14 +291,19 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     let mut random = Random::new(w.random.next());
     let Some(guest) = w.guests.get_mut(n) else { return Vec::new() };
     let (mut frames, done) = guest.run(now, size);
-    let (nic, external) = (guest.nic, guest.is_external);
+    let (nic, mac, external) = (guest.nic, guest.mac(), guest.is_external);
     if let Some(far) = w.far.as_mut().filter(|_| external) {
         frames = far.encapsulate(frames, &mut random);
     }
     let vlan = w.vlan.filter(|_| external).map_or(0, |id| u64::from(id) << 4);
     w.counts.tcp_bytes += done as u64;
     let packets = grouped(w, frames, external, &mut random).into_iter();
-    packets.map(|(frames, oob)| (nic, frames, OutOfBand { vlan, ..oob })).collect()
+    let mut packets: Vec<_> = packets.map(|(frames, oob)| (nic, frames, OutOfBand { vlan, ..oob })).collect();
+    if !external && !packets.is_empty() {
+        let hostile = policies::hostile(w, nic, mac, &mut random);
+        packets.extend(hostile.map(|(frames, oob)| (nic, frames, oob)));
+    }
+    packets
 }
 
 /// Frames as packets: some of one flow together, some with work left to hardware.

@@ -51,6 +51,8 @@ pub(crate) struct Ledger {
     pub from_pool: BTreeMap<usize, usize>,
     pub timers: BTreeMap<usize, crate::kernel::TimerRecord>,
     pub clones: BTreeMap<usize, usize>,
+    /// References to ports.
+    pub port_references: BTreeMap<u32, usize>,
     /// The device object.
     pub device: Option<crate::files::DeviceRecord>,
     /// Requests of user space that are not read back yet.
@@ -75,6 +77,7 @@ impl Ledger {
         say("packet pools", self.pools.len());
         say("timers", self.timers.len());
         say("cloned requests", self.clones.len());
+        say("ports with references", self.port_references.len());
         say("devices", usize::from(self.device.is_some()));
         say("requests of user space", self.irps.len());
         say("pool blocks", self.blocks.len());

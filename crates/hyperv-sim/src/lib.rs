@@ -21,7 +21,7 @@
 //! I2  What the driver may not do ends the run with the rule's name and the seed.
 //! I3  Time is virtual: it passes when nobody has anything to do.
 //!
-//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `requests.rs`, `guest.rs`, `scenario.rs`, `dialogue.rs`; `host.rs`, where it runs in real
+//! Next: `processors.rs`, `world.rs`, `packets.rs`, `filter.rs`, `netio.rs`, `files.rs`, `user_space.rs`, `administrator.rs`, `policies.rs`, `requests.rs`, `guest.rs`, `scenario.rs`, `dialogue.rs`; `host.rs`, where it runs in real
 //! time; `load.rs`, which measures the driver.
 #![allow(unsafe_code, reason = "a kernel's functions, called with pointers")]
 #![allow(non_snake_case, non_upper_case_globals, reason = "Windows' own names")]
@@ -34,6 +34,7 @@ mod filter;
 mod kernel;
 mod ledger;
 mod packets;
+mod policies;
 mod requests;
 mod switch_functions;
 

@@ -17,6 +17,7 @@ use crate::fault::{Fault, goes_wrong};
 use crate::filter::{Stage, at_level, callbacks, context, is_filter};
 use crate::kernel::{at_most, exports, handle};
 use crate::ledger::{Owner, PacketRecord};
+use crate::policies;
 use crate::processors::{level, reschedule};
 use crate::stopwatch;
 use crate::world::{World, broken, rule, with};
@@ -317,11 +318,13 @@ pub(crate) fn deliver() {
                     continue;
                 }
                 let Some(guest) = w.guest_at(nic) else { continue };
-                // The wire has tags, all others have none.
-                let wanted = w.vlan.filter(|_| w.guests[guest].is_external);
                 for frame in &frames {
-                    let as_wanted = wanted.map_or(0, |id| u64::from(id) << 4) == vlan;
-                    rule_of(w, as_wanted, "a tag on the wrong side of the bridge");
+                    let held = policies::check(w, (source, nic), (frame, vlan), since);
+                    held.unwrap_or_else(|text| rule_of(w, false, text));
+                    w.counts.strangers += u64::from(policies::is_strange(frame));
+                    if w.guests[guest].is_external && !policies::is_heard(w, vlan) {
+                        continue;
+                    }
                     let whole = match large_send {
                         0 => vec![crate::guest::finished(frame, checksum, outside)],
                         word => crate::large_send::cut(frame, word),

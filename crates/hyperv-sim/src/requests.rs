@@ -14,7 +14,7 @@ use crate::administrator::{
 use crate::world::{rule, with};
 
 /// Requests about ports and adapters that are sets.
-const KNOWN: [u32; 9] = [
+const KNOWN: [u32; 12] = [
     OID_SWITCH_PORT_CREATE,
     OID_SWITCH_PORT_UPDATED,
     OID_SWITCH_PORT_TEARDOWN,
@@ -24,6 +24,9 @@ const KNOWN: [u32; 9] = [
     OID_SWITCH_NIC_UPDATED,
     OID_SWITCH_NIC_DISCONNECT,
     OID_SWITCH_NIC_DELETE,
+    OID_SWITCH_PORT_PROPERTY_ADD,
+    OID_SWITCH_PORT_PROPERTY_UPDATE,
+    OID_SWITCH_PORT_PROPERTY_DELETE,
 ];
 /// NIC_SUSPEND, NIC_RESUME and what came later.
 const UNKNOWN: [u32; 5] = [0x10297, 0x10298, 0x10299, 0x1029a, 0x102ff];
@@ -66,6 +69,9 @@ fn whole(nic: NicId, oid: u32) -> Vec<u8> {
         | OID_SWITCH_PORT_UPDATED
         | OID_SWITCH_PORT_TEARDOWN
         | OID_SWITCH_PORT_DELETE => crate::administrator::bytes_of(&port_parameters(nic.port, &port)),
+        OID_SWITCH_PORT_PROPERTY_ADD | OID_SWITCH_PORT_PROPERTY_UPDATE | OID_SWITCH_PORT_PROPERTY_DELETE => {
+            crate::policies::bare(nic.port, oid)
+        }
         _ => crate::administrator::bytes_of(&nic_parameters(nic, &port.nics[&nic.index])),
     }
 }
@@ -91,10 +97,7 @@ fn change(kind: Odd, bytes: &mut Vec<u8>) -> usize {
 /// Policies are tried on a port that is there for nothing else, and has the name of a machine's.
 pub(crate) fn try_policies(id: u32, name: &str) {
     while !crate::administrator::create_validation_port(id, name) {}
-    rule(
-        crate::administrator::add_vlan_policy(id) != NDIS_STATUS_SUCCESS,
-        "a VLAN policy that is refused was accepted of a validation port (rule 37)",
-    );
+    crate::policies::try_all(id);
     delete_port(id);
 }
 

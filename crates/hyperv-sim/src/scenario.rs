@@ -12,8 +12,8 @@ use odp::netlink::ids::cmd;
 use switch_ext::NicId;
 
 use crate::administrator::{
-    Administrator, METHOD_WRITES, add_vlan_policy, create_port, delete_port, has_always_been, nic_request,
-    plug_in, sleep, unplug,
+    Administrator, METHOD_WRITES, create_port, delete_port, has_always_been, nic_request, plug_in, sleep,
+    unplug,
 };
 use crate::channel::Failure;
 use crate::far::{Ends, Far};
@@ -21,6 +21,7 @@ use crate::fault::Fault;
 use crate::filter;
 use crate::guest::Guest;
 use crate::netio::{self, Route};
+use crate::policies;
 use crate::processors::{self, wait_until};
 use crate::requests;
 use crate::user_space::UserSpace;
@@ -224,6 +225,7 @@ pub(crate) fn plug(place: &Place<'_>, mac: [u8; 6]) {
     let is_new = with(|w| !w.administrator.as_ref().expect("running").ports.contains_key(&place.port));
     if is_new {
         insist(|| create_port(place.port, place.port_kind, place.name));
+        policies::give(place.port, place.name);
     }
     if is_new && place.index != 0 {
         let own = NicId { port: place.port, index: 0 };
@@ -273,6 +275,10 @@ fn script() {
     attach_until_it_works();
     // Half of the ports are there before the switch is active and the driver knows; the others come later.
     let (early, found) = with(|w| (w.random.once_in(2), w.random.once_in(2)));
+    with(|w| {
+        w.vlan = w.random.once_in(2).then_some(policies::HOME);
+        (w.by_policy, w.is_guarded) = (w.vlan.is_some() && w.random.once_in(2), w.random.once_in(2));
+    });
     if early {
         with(|w| w.administrator.as_mut().expect("running").active = true);
     }
@@ -317,10 +323,7 @@ fn converse() {
     told.sort();
     there.sort();
     rule(told.iter().map(|(c, n)| (*c, n.as_str())).eq(there), "adapters that are there are not told");
-    let vlan = with(|w| {
-        w.vlan = w.random.once_in(2).then_some(5);
-        w.vlan
-    });
+    let vlan = with(|w| w.vlan);
     for place in places() {
         rule(user_space.add_port(place.name, vlan), "an adapter that is there cannot be added to the bridge");
     }
@@ -339,7 +342,6 @@ fn converse() {
     give_the_host_its_network();
     make_guests();
     with(|w| w.transfer_size = 2000 + w.random.below(30_000));
-    rule(add_vlan_policy(PLACES[0].port) != NDIS_STATUS_SUCCESS, "a VLAN policy was accepted");
     const ALLOCATE_VF: u32 = 0x0001_0245;
     const STATISTICS: u32 = 0x0002_0106;
     rule(nic_request(ALLOCATE_VF).0 != NDIS_STATUS_SUCCESS, "packets may pass by the extension (VF)");

@@ -291,8 +291,29 @@ functions! {
         broken("a reference to an adapter: nothing here needs one")
     }
 
-    fn NdisSwitchReferencePort(_switch: NDIS_HANDLE, _port: u32) -> NDIS_STATUS {
-        broken("a reference to a port: nothing here needs one")
+    fn NdisSwitchReferencePort(switch: NDIS_HANDLE, port: u32) -> NDIS_STATUS {
+        is_switch(switch, "ReferenceSwitchPort");
+        with(|w| {
+            if w.administrator.as_ref().is_none_or(|a| !a.ports.contains_key(&port)) {
+                return NDIS_STATUS_INVALID_PARAMETER;
+            }
+            *w.ledger.port_references.entry(port).or_default() += 1;
+            NDIS_STATUS_SUCCESS
+        })
+    }
+
+    fn NdisSwitchDereferencePort(switch: NDIS_HANDLE, port: u32) -> NDIS_STATUS {
+        is_switch(switch, "DereferenceSwitchPort");
+        let left = with(|w| {
+            let references = w.ledger.port_references.get_mut(&port)?;
+            *references -= 1;
+            Some(*references)
+        });
+        rule(left.is_some(), "a reference to a port is given back that was not taken (rule 29)");
+        if left == Some(0) {
+            with(|w| w.ledger.port_references.remove(&port));
+        }
+        NDIS_STATUS_SUCCESS
     }
 }
 
@@ -325,7 +346,7 @@ exports! {
         h.ReferenceSwitchNic = Some(NdisSwitchReferenceNic);
         h.DereferenceSwitchNic = Some(NdisSwitchReferenceNic);
         h.ReferenceSwitchPort = Some(NdisSwitchReferencePort);
-        h.DereferenceSwitchPort = Some(NdisSwitchReferencePort);
+        h.DereferenceSwitchPort = Some(NdisSwitchDereferencePort);
         h.ReportFilteredNetBufferLists = Some(NdisSwitchReportFilteredNetBufferLists);
         NDIS_STATUS_SUCCESS
     }

@@ -25,6 +25,7 @@ use crate::channel::{Channel, Failure, READ_EVENT, READ_PACKET};
 use crate::far;
 use crate::files::Pending;
 use crate::over_device::{OverDevice, upcall_of};
+use crate::policies;
 use crate::scenario::Tunnel as Joint;
 use crate::world::{rule, with};
 
@@ -141,8 +142,8 @@ impl UserSpace {
         }
     }
 
-    /// Adds the adapter called `name` to the bridge; true if it is there. With a VLAN the way out is a trunk, and all others
-    /// are its access ports.
+    /// Adds the adapter called `name` to the bridge; true if it is there. With a VLAN the way out is a trunk, and so are adapters
+    /// that policies put into the VLAN; all others are its access ports.
     pub fn add_port(&self, name: &str, vlan: Option<u16>) -> bool {
         let is_hosts = name.contains("Ethernet");
         let bridge = if self.tunnel.is_some() && is_hosts { UNDERLAY } else { BRIDGE };
@@ -193,7 +194,7 @@ impl UserSpace {
         let added = self.switch.add_port(bridge, config, now()).is_ok();
         let ports = self.switch.ports(bridge);
         let bundle = |name: &str| match vlan {
-            Some(tag) if !name.starts_with("Ethernet") => {
+            Some(tag) if !name.starts_with("Ethernet") && !with(|w| policies::are_for(w, name)) => {
                 BundleConfig { mode: xlate::VlanMode::Access, tag, ..BundleConfig::trunk(name) }
             }
             _ => BundleConfig::trunk(name),

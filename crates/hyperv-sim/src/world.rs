@@ -141,6 +141,10 @@ pub(crate) struct World {
     pub driver: Driver,
     /// The VLAN in which everybody talks; on the wire it is a tag.
     pub vlan: Option<u16>,
+    /// Policies of ports say in which VLAN machines are, not the bridge.
+    pub by_policy: bool,
+    /// Policies of ports say that machines may have their own addresses only.
+    pub is_guarded: bool,
     /// Packets are made in the plainest way, not in the most awkward, and nothing comes in between.
     pub is_plain: bool,
     /// What goes wrong, if anything.
@@ -170,6 +174,10 @@ pub struct Counts {
     pub switches: u64,
     /// Bytes that guests' TCP connections carried whole.
     pub tcp_bytes: u64,
+    /// Frames that guests sent though a policy forbids it.
+    pub forbidden: u64,
+    /// Frames from addresses that are not their senders', which nothing forbade and which arrived.
+    pub strangers: u64,
     /// Frames that came out of a tunnel at the other end of the wire.
     pub tunnelled: u64,
     /// Large sends that went through a tunnel whole.
@@ -258,6 +266,8 @@ impl World {
             transfer_size: 0,
             driver,
             vlan: None,
+            by_policy: false,
+            is_guarded: false,
             is_plain: false,
             fault: None,
             wanted_failures: 0,

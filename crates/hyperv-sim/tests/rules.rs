@@ -7,7 +7,7 @@ use std::process::Command;
 use hyperv_sim::Fault;
 
 /// Every fault with what the simulator says of it: one of these, by what comes first.
-const FOUND: [(&str, &[&str]); 25] = [
+const FOUND: [(&str, &[&str]); 26] = [
     ("lose-a-completion", &["a wait does not end"]),
     ("complete-twice", &["no such packet"]),
     ("change-a-received-packet", &["changed"]),
@@ -25,6 +25,7 @@ const FOUND: [(&str, &[&str]); 25] = [
     ("keep-the-hosts-changes", &["changes are not noticed"]),
     ("withhold-a-connection", &["guests do not get through", "not told"]),
     ("withhold-a-disconnection", &["disconnected (rules 28, 30, 46)", "not told"]),
+    ("withhold-a-policy", &["(rule 47)", "a tag on the wrong side of the bridge"]),
     ("withhold-the-activation", &["adapters that are there are not told"]),
     ("end-a-pause-early", &["a pause ended while packets of the driver were out", "(rule 4)"]),
     ("forget-a-restart", &["a packet ends as during a pause, and there is none"]),

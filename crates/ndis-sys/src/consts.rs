@@ -34,6 +34,12 @@ consts! {
     NDIS_SIZEOF_NDIS_SWITCH_NIC_PARAMETERS_REVISION_1: u16 = 0x89F;
     NDIS_SIZEOF_NDIS_SWITCH_NIC_ARRAY_REVISION_1: u16 = 0x14;
     NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_PARAMETERS_REVISION_1: u16 = 0x40;
+    NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_DELETE_PARAMETERS_REVISION_1: u16 = 0x30;
+    NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_ENUM_PARAMETERS_REVISION_1: u16 = 0x2E;
+    NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_ENUM_INFO_REVISION_1: u16 = 0x28;
+    NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_SECURITY_REVISION_1: u16 = 0x11;
+    NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_VLAN_REVISION_1: u16 = 0x418;
+    NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_ISOLATION_REVISION_1: u16 = 0x14;
     NDIS_SIZEOF_NDIS_SWITCH_NIC_OID_REQUEST_REVISION_1: u16 = 0x20;
     NDIS_SIZEOF_NDIS_SWITCH_NIC_SAVE_STATE_REVISION_1: u16 = 0x238;
     NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1: u16 = 0xA4;
@@ -86,6 +92,7 @@ consts! {
     OID_SWITCH_PROPERTY_DELETE: u32 = 0x10265;
     OID_SWITCH_PROPERTY_ENUM: u32 = 0x10266;
     OID_SWITCH_PROPERTY_UPDATE: u32 = 0x10264;
+    NDIS_SWITCH_OBJECT_SERIALIZATION_VERSION_1: u16 = 0x1;
     NDIS_SEND_FLAGS_DISPATCH_LEVEL: u32 = 0x1;
     NDIS_SEND_FLAGS_SWITCH_DESTINATION_GROUP: u32 = 0x10;
     NDIS_SEND_FLAGS_SWITCH_SINGLE_SOURCE: u32 = 0x20;
@@ -126,7 +133,7 @@ consts! {
     NdisMedium802_3: i32 = 0x0;
 }
 
-// NDIS_SWITCH_PORT_TYPE, NDIS_SWITCH_NIC_TYPE (numbered differently), NDIS_SWITCH_PORT_PROPERTY_TYPE
+// NDIS_SWITCH_PORT_TYPE, NDIS_SWITCH_NIC_TYPE (numbered differently), NDIS_SWITCH_PORT_PROPERTY_TYPE and what policies say
 consts! {
     NdisSwitchPortTypeGeneric: i32 = 0x0;
     NdisSwitchPortTypeExternal: i32 = 0x1;
@@ -140,7 +147,18 @@ consts! {
     NdisSwitchNicStateCreated: i32 = 0x1;
     NdisSwitchNicStateConnected: i32 = 0x2;
     NdisSwitchNicStateDisconnected: i32 = 0x3;
+    NdisSwitchPortPropertyTypeSecurity: i32 = 0x2;
     NdisSwitchPortPropertyTypeVlan: i32 = 0x3;
+    NdisSwitchPortPropertyTypeIsolation: i32 = 0x5;
+    NdisSwitchPortPropertyTypeRoutingDomain: i32 = 0x6;
+    NdisSwitchPortVlanModeAccess: i32 = 0x1;
+    NdisSwitchPortVlanModeTrunk: i32 = 0x2;
+    NdisSwitchPortVlanModePrivate: i32 = 0x3;
+    NdisSwitchPortPvlanModeIsolated: i32 = 0x1;
+    NdisSwitchPortPvlanModeCommunity: i32 = 0x2;
+    NdisSwitchPortPvlanModePromiscuous: i32 = 0x3;
+    NdisSwitchPortIsolationModeNone: i32 = 0x0;
+    NdisSwitchPortIsolationModeNativeVirtualSubnet: i32 = 0x1;
 }
 
 // ADDRESS_FAMILY; NL_NEIGHBOR_STATE: what is at least this has an address to send to; NL_DAD_STATE: what is at least this

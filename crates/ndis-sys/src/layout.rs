@@ -6,6 +6,7 @@
 use core::mem::{align_of, offset_of, size_of};
 
 use crate::netio::*;
+use crate::policies::*;
 use crate::structs::*;
 
 macro_rules! size {
@@ -337,6 +338,67 @@ layouts! {
         PropertyBufferLength = 52,
         PropertyBufferOffset = 56,
         Reserved = 60
+    }
+    NDIS_SWITCH_PORT_PROPERTY_DELETE_PARAMETERS (size 48, align 4) {
+        Header = 0,
+        Flags = 4,
+        PortId = 8,
+        PropertyType = 12,
+        PropertyId = 16,
+        PropertyInstanceId = 32
+    }
+    NDIS_SWITCH_PORT_PROPERTY_ENUM_PARAMETERS (size 48, align 4) {
+        Header = 0,
+        Flags = 4,
+        PortId = 8,
+        PropertyType = 12,
+        PropertyId = 16,
+        SerializationVersion = 32,
+        FirstPropertyOffset = 36,
+        NumProperties = 40,
+        Reserved = 44
+    }
+    NDIS_SWITCH_PORT_PROPERTY_ENUM_INFO (size 40, align 4) {
+        Header = 0,
+        Flags = 4,
+        PropertyVersion = 8,
+        PropertyInstanceId = 12,
+        QwordAlignedPropertyBufferLength = 28,
+        PropertyBufferLength = 32,
+        PropertyBufferOffset = 36
+    }
+    NDIS_SWITCH_PORT_PROPERTY_SECURITY (size 24, align 4) {
+        Header = 0,
+        Flags = 4,
+        AllowMacSpoofing = 8,
+        AllowIeeePriorityTag = 9,
+        VirtualSubnetId = 12,
+        AllowTeaming = 16,
+        DynamicIPAddressLimit = 20
+    }
+    NDIS_SWITCH_PORT_PROPERTY_VLAN (size 1048, align 8) {
+        Header = 0,
+        Flags = 4,
+        OperationMode = 8,
+        AccessVlanId as "VlanProperties.AccessVlanId" = 16,
+        NativeVlanId as "VlanProperties.NativeVlanId" = 18,
+        PruneVlanIdArray as "VlanProperties.PruneVlanIdArray" = 24,
+        TrunkVlanIdArray as "VlanProperties.TrunkVlanIdArray" = 536
+    }
+    NDIS_SWITCH_PORT_PROPERTY_PVLAN (size _, align 8) {
+        Header = 0,
+        Flags = 4,
+        OperationMode = 8,
+        PvlanMode as "PvlanProperties.PvlanMode" = 16,
+        PrimaryVlanId as "PvlanProperties.PrimaryVlanId" = 20,
+        SecondaryVlanIdArray as "PvlanProperties.SecondaryVlanIdArray" = 24
+    }
+    NDIS_SWITCH_PORT_PROPERTY_ISOLATION (size 20, align 4) {
+        Header = 0,
+        Flags = 4,
+        IsolationMode = 8,
+        AllowUntaggedTraffic = 12,
+        DefaultIsolationId = 16
     }
     NDIS_SWITCH_NIC_SAVE_STATE (size 572, align 4) {
         Header = 0,

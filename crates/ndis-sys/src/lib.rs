@@ -28,10 +28,12 @@ mod consts;
 mod functions;
 mod layout;
 mod netio;
+mod policies;
 mod structs;
 
 pub use bits::*;
 pub use consts::*;
 pub use functions::*;
 pub use netio::*;
+pub use policies::*;
 pub use structs::*;

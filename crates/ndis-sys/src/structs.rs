@@ -555,23 +555,6 @@ pub struct NDIS_SWITCH_NIC_OID_REQUEST {
     pub OidRequest: *mut NDIS_OID_REQUEST,
 }
 
-/// A policy of a port.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct NDIS_SWITCH_PORT_PROPERTY_PARAMETERS {
-    pub Header: NDIS_OBJECT_HEADER,
-    pub Flags: u32,
-    pub PortId: u32,
-    pub PropertyType: i32,
-    pub PropertyId: GUID,
-    pub PropertyVersion: u16,
-    pub SerializationVersion: u16,
-    pub PropertyInstanceId: GUID,
-    pub PropertyBufferLength: u32,
-    pub PropertyBufferOffset: u32,
-    pub Reserved: u32,
-}
-
 /// What an extension saves of an adapter.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -10,7 +10,10 @@ const LAYOUT: &str = include_str!("../src/layout.rs");
 const CONSTS: &str = include_str!("../src/consts.rs");
 
 /// C's own name where it differs from the one under which a structure is known.
-const C_NAMES: [(&str, &str); 1] = [("IF_COUNTED_STRING", "IF_COUNTED_STRING_LH")];
+const C_NAMES: [(&str, &str); 2] = [
+    ("IF_COUNTED_STRING", "IF_COUNTED_STRING_LH"),
+    ("NDIS_SWITCH_PORT_PROPERTY_PVLAN", "NDIS_SWITCH_PORT_PROPERTY_VLAN"),
+];
 
 fn table(name: &str) -> Option<String> {
     let top = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));

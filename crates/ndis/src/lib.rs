@@ -39,7 +39,7 @@ pub use host::{HostWatch, IpAddress, NextHop, NoHop, addresses, interface, next_
 pub use irp::{Irp, Waiting};
 pub use level::{Level, interrupt_time, pause, processor, processors, system_time};
 pub use memory::{KernelPool, TAG};
-pub use oid::{OidKind, OidRequest, Query, SpareRequest, forward_oid, oid_answered, query};
+pub use oid::{Answer, Ask, OidKind, OidRequest, SpareRequest, ask, forward_oid, oid_answered};
 pub use packet::{Chain, Nbl, View};
 pub use switch::{PortNic, Switch, SwitchError};
 pub use text::{Utf16, unicode};

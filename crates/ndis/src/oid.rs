@@ -220,38 +220,61 @@ struct Own {
     status: NDIS_STATUS,
 }
 
-/// The answer to a query of our own.
+/// The answer to a request of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Query {
+pub enum Answer {
     /// So many bytes were written.
     Written(usize),
     /// The buffer must have so many.
     TooShort(usize),
+    /// Memory was short.
+    NoMemory,
     /// It failed.
     Failed,
 }
 
-/// Asks for `oid` and waits, at PASSIVE_LEVEL.
+/// A request of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// For what there is.
+    Query,
+    /// For what there is of what the buffer's first bytes say, so many of them.
+    Method(usize),
+}
+
+/// Asks for `oid` and waits, at PASSIVE_LEVEL. The answer comes into the buffer.
 ///
 /// # Safety
 /// `filter` is this module's handle, in a state in which requests are allowed, and not from inside FilterOidRequest.
-pub unsafe fn query(filter: NDIS_HANDLE, oid: u32, buffer: &mut [u8]) -> Query {
+pub unsafe fn ask(filter: NDIS_HANDLE, oid: u32, how: Ask, buffer: &mut [u8]) -> Answer {
     // SAFETY: zeros are a valid value of all three.
-    let Some(mut own) = try_box(unsafe { core::mem::zeroed::<Own>() }) else { return Query::Failed };
+    let Some(mut own) = try_box(unsafe { core::mem::zeroed::<Own>() }) else { return Answer::NoMemory };
     own.request.Header = NDIS_OBJECT_HEADER {
         Type: NDIS_OBJECT_TYPE_OID_REQUEST,
         Revision: 1,
         Size: NDIS_SIZEOF_OID_REQUEST_REVISION_1,
     };
-    own.request.RequestType = NdisRequestQueryInformation;
+    let (data, len) = (buffer.as_mut_ptr().cast(), buffer.len() as u32);
+    match how {
+        Ask::Query => {
+            own.request.RequestType = NdisRequestQueryInformation;
+            own.request.DATA.Query.Oid = oid;
+            own.request.DATA.Query.InformationBuffer = data;
+            own.request.DATA.Query.InformationBufferLength = len;
+        }
+        Ask::Method(input) => {
+            own.request.RequestType = NdisRequestMethod;
+            own.request.DATA.Method.Oid = oid;
+            own.request.DATA.Method.InformationBuffer = data;
+            own.request.DATA.Method.InputBufferLength = input.min(buffer.len()) as u32;
+            own.request.DATA.Method.OutputBufferLength = len;
+        }
+    }
     let place = &raw mut *own;
     // SAFETY: the request, its event and its buffer stay where they are until the answer is here; a null timeout waits for
-    // ever, which PASSIVE_LEVEL permits.
+    // ever, which PASSIVE_LEVEL permits. Of the data the form that was asked in is read.
     unsafe {
         (*place).request.RequestId = place.cast();
-        (*place).request.DATA.Query.Oid = oid;
-        (*place).request.DATA.Query.InformationBuffer = buffer.as_mut_ptr().cast();
-        (*place).request.DATA.Query.InformationBufferLength = buffer.len() as u32;
         KeInitializeEvent(&raw mut (*place).event, 0, 0);
         let status = match NdisFOidRequest(filter, place.cast()) {
             NDIS_STATUS_PENDING => {
@@ -260,13 +283,21 @@ pub unsafe fn query(filter: NDIS_HANDLE, oid: u32, buffer: &mut [u8]) -> Query {
             }
             status => status,
         };
-        let data = (*place).request.DATA.Query;
-        match status {
-            NDIS_STATUS_SUCCESS => Query::Written((data.BytesWritten as usize).min(buffer.len())),
-            NDIS_STATUS_INVALID_LENGTH | NDIS_STATUS_BUFFER_TOO_SHORT => {
-                Query::TooShort(data.BytesNeeded as usize)
+        let (written, needed) = match how {
+            Ask::Query => {
+                let data = (*place).request.DATA.Query;
+                (data.BytesWritten, data.BytesNeeded)
             }
-            _ => Query::Failed,
+            Ask::Method(_) => {
+                let data = (*place).request.DATA.Method;
+                (data.BytesWritten, data.BytesNeeded)
+            }
+        };
+        match status {
+            NDIS_STATUS_SUCCESS => Answer::Written((written as usize).min(buffer.len())),
+            NDIS_STATUS_INVALID_LENGTH | NDIS_STATUS_BUFFER_TOO_SHORT => Answer::TooShort(needed as usize),
+            NDIS_STATUS_RESOURCES => Answer::NoMemory,
+            _ => Answer::Failed,
         }
     }
 }

@@ -61,6 +61,8 @@ struct Functions {
         u32,
         *mut NDIS_SWITCH_FORWARDING_DESTINATION_ARRAY,
     ) -> NDIS_STATUS,
+    reference_port: unsafe extern "win64" fn(NDIS_HANDLE, u32) -> NDIS_STATUS,
+    dereference_port: unsafe extern "win64" fn(NDIS_HANDLE, u32) -> NDIS_STATUS,
     report: unsafe extern "win64" fn(
         NDIS_HANDLE,
         *mut UNICODE_STRING,
@@ -113,6 +115,8 @@ fn functions(filter: NDIS_HANDLE) -> Result<(NDIS_HANDLE, Functions), SwitchErro
             grow: h.GrowNetBufferListDestinations?,
             get: h.GetNetBufferListDestinations?,
             update: h.UpdateNetBufferListDestinations?,
+            reference_port: h.ReferenceSwitchPort?,
+            dereference_port: h.DereferenceSwitchPort?,
             report: h.ReportFilteredNetBufferLists?,
         })
     };
@@ -162,6 +166,18 @@ impl Switch {
     pub fn is_own(&self, nbl: &Nbl) -> bool {
         // SAFETY: the packet is owned by whoever lends it.
         unsafe { (*nbl.as_ptr()).SourceHandle == self.filter }
+    }
+
+    /// Calls `f` while the port cannot go; `None` if it is going already.
+    pub fn with_port<R>(&self, port: u32, f: impl FnOnce() -> R) -> Option<R> {
+        // SAFETY: the switch's own context; each reference is given back below.
+        if unsafe { (self.functions.reference_port)(self.context, port) } != NDIS_STATUS_SUCCESS {
+            return None;
+        }
+        let result = f();
+        // SAFETY: the port was referenced just before, with the same number.
+        unsafe { (self.functions.dereference_port)(self.context, port) };
+        Some(result)
     }
 
     /// Commits destinations; false, and none is committed, if memory is short.

@@ -95,6 +95,7 @@ fn port_nic(id: NicId) -> PortNic {
 
 static UNKNOWN_SOURCE: Utf16<30> = Utf16::new(b"port is not part of any bridge");
 static DROPPED: Utf16<21> = Utf16::new(b"dropped by the bridge");
+static REFUSED: Utf16<28> = Utf16::new(b"forbidden by a port's policy");
 static TO_USER_SPACE: Utf16<25> = Utf16::new(b"packet went to user space");
 static NO_DESTINATION: Utf16<27> = Utf16::new(b"adding a destination failed");
 static PAUSED: Utf16<23> = Utf16::new(b"the extension is paused");
@@ -181,6 +182,7 @@ impl Platform for SwitchHost {
         let text = match reason {
             Reason::UnknownSource => unicode(&UNKNOWN_SOURCE),
             Reason::Dropped => unicode(&DROPPED),
+            Reason::Refused => unicode(&REFUSED),
             Reason::ToUserSpace => unicode(&TO_USER_SPACE),
             Reason::NoDestination => unicode(&NO_DESTINATION),
             Reason::Paused => unicode(&PAUSED),
@@ -259,6 +261,6 @@ impl Platform for SwitchHost {
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
-        oid::snapshot(self.switch.filter())
+        oid::snapshot(&self.switch)
     }
 }

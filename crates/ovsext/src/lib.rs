@@ -7,7 +7,7 @@
 //!
 //! I1  A module's memory lives from FilterAttach to FilterDetach; NDIS calls back only in between.
 //!
-//! Next: `driver.rs`, `door.rs`, `module.rs`, `host.rs`, `oid.rs`.
+//! Next: `driver.rs`, `door.rs`, `module.rs`, `host.rs`, `oid.rs`, `policy.rs`.
 #![no_std]
 #![allow(unsafe_code, reason = "callbacks that the kernel calls")]
 #![allow(non_upper_case_globals, reason = "Windows' own names in patterns")]
@@ -23,5 +23,6 @@ mod driver;
 mod host;
 mod module;
 mod oid;
+mod policy;
 
 pub use driver::driver_entry;

@@ -1,6 +1,7 @@
 //! The switch's structures, read.
 //!
-//! Where it sits: requests become `switch-ext`'s data; the switch's answers to our own queries become a snapshot.
+//! Where it sits: requests become `switch-ext`'s data; the switch's answers to our own queries become a snapshot. What policies
+//! say is read in `policy.rs`.
 //!
 //! Structures are read as bytes at the offsets of their declarations: what is shorter than a field has no such field, and
 //! nothing has to be aligned.
@@ -12,37 +13,39 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
-use ndis::{OidKind, OidRequest, Query};
+use ndis::{Answer, Ask, OidKind, OidRequest, Switch};
 use ndis_sys::*;
 use switch_ext::{NicId, NicInfo, NicKind, Oid, PortInfo, PortKind, Snapshot};
 use wire::EthAddr;
 
-fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
+use crate::policy;
+
+pub(crate) fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
     from.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
-fn u16_at(from: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(from: &[u8], at: usize) -> Option<u16> {
     bytes(from, at).map(u16::from_le_bytes)
 }
 
-fn u32_at(from: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(from: &[u8], at: usize) -> Option<u32> {
     bytes(from, at).map(u32::from_le_bytes)
 }
 
-fn i32_at(from: &[u8], at: usize) -> Option<i32> {
+pub(crate) fn i32_at(from: &[u8], at: usize) -> Option<i32> {
     bytes(from, at).map(i32::from_le_bytes)
 }
 
 /// The structure at the start of `from`, if it is one of the wanted size or larger.
-fn checked(from: &[u8], size: u16) -> Option<&[u8]> {
+pub(crate) fn checked(from: &[u8], size: u16) -> Option<&[u8]> {
     let fits = from.first() == Some(&NDIS_OBJECT_TYPE_DEFAULT)
         && from.get(1).is_some_and(|revision| *revision >= 1)
         && u16_at(from, 2)? >= size;
     (fits && from.len() >= usize::from(size)).then_some(from)
 }
 
-/// Why a structure could not be read.
-enum Unread {
+/// Why a structure could not be read, or an answer not be had.
+pub(crate) enum Unread {
     Malformed,
     NoMemory,
 }
@@ -93,12 +96,15 @@ fn nic(from: &[u8]) -> Result<NicInfo, Unread> {
         Some(NdisSwitchNicTypeInternal) => NicKind::Internal,
         _ => NicKind::Synthetic,
     };
-    let mac = bytes(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, CurrentMacAddress));
+    let mac = |at| EthAddr(bytes(from, at).unwrap_or_default());
+    let current = mac(offset_of!(NDIS_SWITCH_NIC_PARAMETERS, CurrentMacAddress));
+    let given = mac(offset_of!(NDIS_SWITCH_NIC_PARAMETERS, VMMacAddress));
     Ok(NicInfo {
         id,
         kind,
         name: text(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, NicFriendlyName))?,
-        mac: EthAddr(mac.unwrap_or_default()),
+        mac: current,
+        given: if given == EthAddr::ZERO { current } else { given },
         mtu: u32_at(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, MTU)).unwrap_or(0),
         guid: bytes(from, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, NetCfgInstanceId)).unwrap_or_default(),
     })
@@ -143,11 +149,8 @@ fn parse_set(oid: u32, input: &[u8]) -> Oid {
         OID_SWITCH_NIC_CONNECT => with_nic(Oid::NicConnect),
         OID_SWITCH_NIC_DISCONNECT => with_nic(Oid::NicDisconnect),
         OID_SWITCH_NIC_DELETE => with_nic(Oid::NicDelete),
-        OID_SWITCH_PORT_PROPERTY_ADD | OID_SWITCH_PORT_PROPERTY_UPDATE => {
-            let of = checked(input, NDIS_SIZEOF_NDIS_SWITCH_PORT_PROPERTY_PARAMETERS_REVISION_1)
-                .and_then(|p| i32_at(p, offset_of!(NDIS_SWITCH_PORT_PROPERTY_PARAMETERS, PropertyType)));
-            if of == Some(NdisSwitchPortPropertyTypeVlan) { Oid::VlanPolicy } else { Oid::Other }
-        }
+        OID_SWITCH_PORT_PROPERTY_ADD | OID_SWITCH_PORT_PROPERTY_UPDATE => policy::wanted(input),
+        OID_SWITCH_PORT_PROPERTY_DELETE => policy::gone(input),
         _ => Oid::Other,
     }
 }
@@ -166,31 +169,42 @@ fn inner_oid(input: &[u8]) -> Option<u32> {
     Some(unsafe { OidRequest::from_raw(inner) }.oid())
 }
 
-/// Asks for `oid` until the answer fits.
-fn ask(filter: NDIS_HANDLE, oid: u32, size: u16, at_first: usize) -> Option<Vec<u8>> {
+/// Asks for `oid` until the answer fits, with `input` at the start of the buffer, which has `at_first` bytes or more.
+pub(crate) fn ask(
+    switch: &Switch,
+    (oid, how): (u32, Ask),
+    input: &[u8],
+    at_first: usize,
+) -> Result<Vec<u8>, Unread> {
     /// The switch may grow between two questions, but not for ever.
     const ATTEMPTS: usize = 8;
     let mut buffer = Vec::new();
     let mut len = at_first;
     for _ in 0..ATTEMPTS {
         buffer.clear();
-        buffer.try_reserve_exact(len).ok()?;
+        buffer.try_reserve_exact(len).map_err(|_| Unread::NoMemory)?;
         buffer.resize(len, 0);
-        if let Some(header) = buffer.get_mut(..4) {
-            let [a, b] = size.to_le_bytes();
-            header.copy_from_slice(&[NDIS_OBJECT_TYPE_DEFAULT, 1, a, b]);
+        if let Some(start) = buffer.get_mut(..input.len()) {
+            start.copy_from_slice(input);
         }
         // SAFETY: the module's handle, in FilterRestart or FilterNetPnPEvent, where requests may be made and waited for.
-        match unsafe { ndis::query(filter, oid, &mut buffer) } {
-            Query::Written(n) => {
+        match unsafe { ndis::ask(switch.filter(), oid, how, &mut buffer) } {
+            Answer::Written(n) => {
                 buffer.truncate(n);
-                return Some(buffer);
+                return Ok(buffer);
             }
-            Query::TooShort(n) if n > len => len = n,
-            Query::TooShort(_) | Query::Failed => return None,
+            Answer::TooShort(n) if n > len => len = n,
+            Answer::NoMemory => return Err(Unread::NoMemory),
+            Answer::TooShort(_) | Answer::Failed => break,
         }
     }
-    None
+    Err(Unread::Malformed)
+}
+
+/// Asks for the structure or array of `oid`, of at least `size` bytes.
+fn query(switch: &Switch, oid: u32, size: u16, at_first: usize) -> Option<Vec<u8>> {
+    let [a, b] = size.to_le_bytes();
+    ask(switch, (oid, Ask::Query), &[NDIS_OBJECT_TYPE_DEFAULT, 1, a, b], at_first).ok()
 }
 
 /// The elements of an array.
@@ -205,24 +219,27 @@ fn elements(array: &[u8], size: u16) -> Option<impl Iterator<Item = &[u8]>> {
 }
 
 /// What the switch has now.
-pub(crate) fn snapshot(filter: NDIS_HANDLE) -> Option<Snapshot> {
+pub(crate) fn snapshot(switch: &Switch) -> Option<Snapshot> {
     let size = NDIS_SIZEOF_NDIS_SWITCH_PARAMETERS_REVISION_1;
-    let parameters = ask(filter, OID_SWITCH_PARAMETERS, size, size_of::<NDIS_SWITCH_PARAMETERS>())?;
+    let parameters = query(switch, OID_SWITCH_PARAMETERS, size, size_of::<NDIS_SWITCH_PARAMETERS>())?;
     let parameters = checked(&parameters, size)?;
     let mut snapshot = Snapshot {
         active: parameters.get(offset_of!(NDIS_SWITCH_PARAMETERS, IsActive)).is_some_and(|b| *b != 0),
         ..Snapshot::default()
     };
     if snapshot.active {
-        ports(filter, &mut snapshot)?;
-        nics(filter, &mut snapshot)?;
+        ports(switch, &mut snapshot)?;
+        nics(switch, &mut snapshot)?;
+        for port in snapshot.ports.iter().filter(|p| !p.validation) {
+            policy::of_port(switch, port.id, &mut snapshot.policies)?;
+        }
     }
     Some(snapshot)
 }
 
-fn ports(filter: NDIS_HANDLE, snapshot: &mut Snapshot) -> Option<()> {
+fn ports(switch: &Switch, snapshot: &mut Snapshot) -> Option<()> {
     let size = NDIS_SIZEOF_NDIS_SWITCH_PORT_ARRAY_REVISION_1;
-    let array = ask(filter, OID_SWITCH_PORT_ARRAY, size, 0)?;
+    let array = query(switch, OID_SWITCH_PORT_ARRAY, size, 0)?;
     for element in elements(&array, size)? {
         match port(element) {
             Ok(port) => {
@@ -236,9 +253,9 @@ fn ports(filter: NDIS_HANDLE, snapshot: &mut Snapshot) -> Option<()> {
     Some(())
 }
 
-fn nics(filter: NDIS_HANDLE, snapshot: &mut Snapshot) -> Option<()> {
+fn nics(switch: &Switch, snapshot: &mut Snapshot) -> Option<()> {
     let size = NDIS_SIZEOF_NDIS_SWITCH_NIC_ARRAY_REVISION_1;
-    let array = ask(filter, OID_SWITCH_NIC_ARRAY, size, 0)?;
+    let array = query(switch, OID_SWITCH_NIC_ARRAY, size, 0)?;
     for element in elements(&array, size)? {
         let connected = i32_at(element, offset_of!(NDIS_SWITCH_NIC_PARAMETERS, NicState))
             == Some(NdisSwitchNicStateConnected);

@@ -107,4 +107,8 @@ drop_reasons! {
     SttTimeout = "datapath_drop_stt_timeout";
     /// An STT frame that made way for others while segments were missing, or that came in too many pieces.
     SttNoRoom = "datapath_drop_stt_no_room";
+    /// An adapter of a Hyper-V switch sent it from an address that its port's policy does not let it have.
+    ForeignSource = "datapath_drop_foreign_source";
+    /// It came from or was for an adapter of a Hyper-V switch, and is of no VLAN that its port's policy names.
+    ForeignVlan = "datapath_drop_foreign_vlan";
 }

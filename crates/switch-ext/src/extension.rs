@@ -126,7 +126,7 @@ impl<P: Platform> Extension<P> {
     }
 
     /// Takes the switch's answer over; returns which adapters are connected now and were not, or `None` if memory is short.
-    fn learn(&self, Snapshot { ports, nics, .. }: Snapshot) -> Option<Vec<NicId>> {
+    fn learn(&self, Snapshot { ports, policies, nics, .. }: Snapshot) -> Option<Vec<NicId>> {
         let mut now = Vec::new();
         now.try_reserve_exact(nics.len()).ok()?;
         let mut table = self.ports.write();
@@ -134,6 +134,9 @@ impl<P: Platform> Extension<P> {
             let id = port.id;
             table.create_port(port).ok()?;
             table.port_created(id, true);
+        }
+        for (port, policy) in policies {
+            table.policies.learn(port, policy).ok()?;
         }
         for (nic, connected) in nics {
             let id = nic.id;
@@ -198,7 +201,15 @@ impl<P: Platform> Extension<P> {
                 ports.delete_nic(id);
                 forward
             }
-            Oid::VlanPolicy => Decision::Veto(Veto::NotSupported),
+            Oid::PolicyWanted(id, policy) => match ports.policies.ask(id, policy) {
+                Ok(()) => Decision::Forward(After::Policy),
+                Err(_) => Decision::Veto(Veto::Resources),
+            },
+            Oid::PolicyGone(id, kind) => {
+                ports.policies.remove(id, kind);
+                forward
+            }
+            Oid::UnknownPolicy => Decision::Veto(Veto::NotSupported),
             Oid::AllocateVf => Decision::Veto(Veto::Failure),
             Oid::NoMemory => Decision::Veto(Veto::Resources),
             Oid::Other => forward,
@@ -216,6 +227,7 @@ impl<P: Platform> Extension<P> {
             After::Nothing => {}
             After::Port(id) => ports.port_created(id, agreed),
             After::Nic(id) => ports.nic_created(id, agreed),
+            After::Policy => ports.policies.answered(agreed),
             After::Connected(id) => {
                 let is_new = agreed && ports.connect_nic(id);
                 let is_hosts = ports.is_internal(id);

@@ -18,9 +18,10 @@ use core::ops::Range;
 use flow::extract::HEADER_BYTES;
 use packet::{L4Checksum, Offload, PacketBuf};
 use wire::checksum::{pseudo_v4, pseudo_v6};
-use wire::{bytes, eth, ip, ipv4, ipv6};
+use wire::{EthAddr, bytes, eth, ip, ipv4, ipv6};
 
 use crate::platform::{Block, Platform, View};
+use crate::policy::Tag;
 
 /// Room in front of the head for headers that are pushed.
 pub(crate) const HEADROOM: u32 = 256;
@@ -139,6 +140,21 @@ impl<P: Platform> Frame<P> {
         let head = self.head_mut();
         head.copy_within(0..ADDRESSES, TAG);
         self.pull_front(TAG).then_some(tci)
+    }
+
+    /// What a policy sees of a frame that has had the tag `tci` taken off.
+    pub(crate) fn tag_beside(&self, tci: Option<u16>) -> Tag {
+        match tci {
+            Some(tci) => Tag::Vlan(tci),
+            None if bytes::u16_at(self.head(), ADDRESSES).is_some_and(eth::is_vlan) => Tag::Other,
+            None => Tag::None,
+        }
+    }
+
+    /// Where it comes from; `None` if it is too short to say.
+    pub(crate) fn eth_src(&self) -> Option<EthAddr> {
+        let address = self.head().get(ADDRESSES / 2..ADDRESSES)?;
+        Some(EthAddr(address.try_into().ok()?))
     }
 
     /// True if the frame has exactly the bytes with which it came; what was written to is compared.

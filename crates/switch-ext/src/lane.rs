@@ -26,7 +26,7 @@ use crate::frame::{Frame, HEADROOM};
 use crate::info::{Info, asks, l4_offset};
 use crate::plan::{Group, Plan};
 use crate::platform::{Block, Destination, Facts, Outcome, Platform, Reason, View};
-use crate::ports::{Reader, Source, To};
+use crate::ports::{Ports, Reader, Source, To};
 use crate::{Extension, Life, NicId, NicKind};
 
 /// Blocks of a packet of ours: more than the largest packet has.
@@ -75,6 +75,7 @@ enum From {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Dropped,
+    Refused,
     ToUserSpace,
     Copied,
     NoMemory,
@@ -190,6 +191,14 @@ impl<P: Platform> Hand<P> {
         if let Some(tci) = held.facts.info.tci() {
             // A frame too short for a tag is too short for the core, which says so.
             let _ = frame.insert_tag(tci);
+        }
+        if source.policy.is_some()
+            && let Err(reason) = admit(pass.ports, source, &mut frame)
+        {
+            if held.end == End::Dropped {
+                held.end = End::Refused;
+            }
+            return pass.datapath.count_drops(reason, 1);
         }
         let meta = PacketMeta { in_port: source.number, ..PacketMeta::default() };
         // The batch is not full: the caller looked.
@@ -330,6 +339,18 @@ impl<P: Platform> Lane<P> {
     }
 }
 
+/// Gives a frame the tag with which it enters the flows, by its port's policies; refused if they forbid it.
+#[inline(never)]
+fn admit<P: Platform>(ports: &Ports, source: &Source, frame: &mut Frame<P>) -> Result<(), DropReason> {
+    let from = frame.eth_src();
+    let tag = frame.strip_tag();
+    if let Some(tci) = ports.entering(source, from, frame.tag_beside(tag))? {
+        // As when it came: a frame too short for a tag is too short for the core.
+        let _ = frame.insert_tag(tci);
+    }
+    Ok(())
+}
+
 /// Has packets of tunnels taken out of their headers; what was inside goes through the flows.
 #[inline(never)]
 fn take_out_of_tunnels<P: Platform>(pass: &Pass<'_, P>, worker: &mut Worker<Frame<P>>, hand: &mut Hand<P>) {
@@ -393,7 +414,8 @@ fn tunnel_ending<P: Platform>(
     frame: &Frame<P>,
     to: &To,
 ) -> Option<OdpPort> {
-    if to.kind != NicKind::Internal || !hand.held.get(usize::from(frame.origin))?.external {
+    let has_vlans = to.policy.is_some_and(|at| pass.ports.policies.has_vlans(at));
+    if to.kind != NicKind::Internal || has_vlans || !hand.held.get(usize::from(frame.origin))?.external {
         return None;
     }
     let (tunnel, to) = pass.ports.tunnel_of(frame.head())?;
@@ -417,6 +439,7 @@ fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>
         _ if !to.is_empty() => (Outcome::Resources, Some(Reason::NoDestination)),
         End::Copied => (Outcome::Delivered, None),
         End::Dropped => (Outcome::Dropped, Some(Reason::Dropped)),
+        End::Refused => (Outcome::Dropped, Some(Reason::Refused)),
         End::ToUserSpace => (Outcome::Dropped, Some(Reason::ToUserSpace)),
         End::NoMemory => (Outcome::Resources, Some(Reason::Dropped)),
     };
@@ -453,7 +476,13 @@ struct Output<'a, 'p, P: Platform> {
 impl<P: Platform> Output<'_, '_, P> {
     fn transmit(&mut self, mut frame: Frame<P>, to: &To) {
         let (len, destination) = (frame.len(), Destination(to.nic));
-        let tci = frame.strip_tag();
+        let mut tci = frame.strip_tag();
+        if to.policy.is_some() {
+            match self.pass.ports.leaving(to, frame.tag_beside(tci)) {
+                Ok(tag) => tci = tag,
+                Err(reason) => return self.pass.datapath.count_drops(reason, 1),
+            }
+        }
         let origin = usize::from(frame.origin);
         if !frame.finished && self.hand.held.get(origin).is_some_and(|held| held.lacks_length) {
             frame.clear_length();

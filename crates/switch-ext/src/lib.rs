@@ -26,7 +26,7 @@
 //!
 //! Not here yet: partial copies (a changed packet is copied whole), segmentation in software but into tunnels.
 //!
-//! Next: `platform.rs`, `life.rs`, `ports.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `ways.rs`, `extension.rs`, `vports.rs`.
+//! Next: `platform.rs`, `life.rs`, `ports.rs`, `policy.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `ways.rs`, `extension.rs`, `vports.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -39,6 +39,7 @@ mod platform;
 
 mod life;
 mod oid;
+mod policy;
 mod ports;
 
 mod frame;
@@ -56,5 +57,6 @@ pub use info::Info;
 pub use life::{Event, Life, Pause, State};
 pub use oid::{After, Decision, Oid, Veto};
 pub use platform::{Block, Chain, Destination, Facts, Outcome, Platform, Reason, SendFlags, Snapshot, View};
+pub use policy::{Policy, PolicyKind, Security, VlanPolicy, VlanSet};
 pub use ports::{NicId, NicInfo, NicKind, PortInfo, PortKind};
 pub use ways::{Address, End, Hop, NoHop};

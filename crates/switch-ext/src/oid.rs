@@ -8,10 +8,10 @@
 //!
 //! Spec: OID_SWITCH_* in the Windows Driver Kit's documentation.
 
-use crate::{NicId, NicInfo, PortInfo};
+use crate::{NicId, NicInfo, Policy, PolicyKind, PortInfo};
 
 /// A request of the switch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Oid {
     /// A port is to be made.
     PortCreate(PortInfo),
@@ -31,11 +31,15 @@ pub enum Oid {
     NicDisconnect(NicId),
     /// An adapter goes.
     NicDelete(NicId),
-    /// A port is to have a VLAN policy.
-    VlanPolicy,
+    /// A port is to have a policy, in place of the one of this kind that it may have.
+    PolicyWanted(u32, Policy),
+    /// A port's policy of a kind goes.
+    PolicyGone(u32, PolicyKind),
+    /// A port is to have a policy that nobody would enforce.
+    UnknownPolicy,
     /// An adapter is to have a virtual function of hardware, past the extension.
     AllocateVf,
-    /// A creation that could not be parsed for want of memory.
+    /// A creation, or a policy, that could not be parsed for want of memory.
     NoMemory,
     /// Anything else.
     Other,
@@ -46,7 +50,7 @@ pub enum Oid {
 pub enum Veto {
     /// Memory is short; the switch may ask again.
     Resources,
-    /// VLANs are the bridges' matter.
+    /// Nobody would enforce it.
     NotSupported,
     /// Packets would pass by the extension.
     Failure,
@@ -72,6 +76,8 @@ pub enum After {
     Nic(NicId),
     /// An adapter is connected, if the switch agreed.
     Connected(NicId),
+    /// A port has the policy that was asked for, if the switch agreed.
+    Policy,
 }
 
 impl After {
@@ -82,6 +88,7 @@ impl After {
             After::Port(id) => [1, id],
             After::Nic(id) => [2 | (id.index as u32) << 16, id.port],
             After::Connected(id) => [3 | (id.index as u32) << 16, id.port],
+            After::Policy => [4, 0],
         }
     }
 
@@ -92,6 +99,7 @@ impl After {
             1 => After::Port(port),
             2 => After::Nic(id),
             3 => After::Connected(id),
+            4 => After::Policy,
             _ => After::Nothing,
         }
     }
@@ -104,7 +112,7 @@ mod tests {
     #[test]
     fn words_carry_every_case() {
         let id = NicId { port: 0x1234_5678, index: 31 };
-        for after in [After::Nothing, After::Port(7), After::Nic(id), After::Connected(id)] {
+        for after in [After::Nothing, After::Port(7), After::Nic(id), After::Connected(id), After::Policy] {
             assert_eq!(After::from_words(after.to_words()), after);
         }
     }

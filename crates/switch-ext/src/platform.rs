@@ -12,7 +12,7 @@ use core::ops::Range;
 use device::{Device, Handle, Queue};
 use packet::Now;
 
-use crate::{Address, End, Hop, Info, NicId, NicInfo, NoHop, PortInfo};
+use crate::{Address, End, Hop, Info, NicId, NicInfo, NoHop, Policy, PortInfo};
 
 /// Memory of fixed size from a pool that was filled in advance; goes back when dropped.
 pub trait Block {
@@ -85,6 +85,8 @@ pub enum Reason {
     UnknownSource,
     /// The flow says so, or a table was full.
     Dropped,
+    /// Its port's policy forbids it.
+    Refused,
     /// It went to the switch in user space.
     ToUserSpace,
     /// No destination could be added.
@@ -109,6 +111,8 @@ pub struct Snapshot {
     pub active: bool,
     /// Ports.
     pub ports: Vec<PortInfo>,
+    /// Policies, each with its port.
+    pub policies: Vec<(u32, Policy)>,
     /// Adapters, with whether each is connected.
     pub nics: Vec<(NicInfo, bool)>,
 }

@@ -17,10 +17,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use odp::TunnelKind;
-use packet::OdpPort;
+use packet::{DropReason, OdpPort};
 use wire::EthAddr;
 
 use crate::Address;
+use crate::policy::{Policies, Tag};
 
 pub(crate) use reader::Reader;
 
@@ -85,6 +86,8 @@ pub struct NicInfo {
     pub name: String,
     /// Its address.
     pub mac: EthAddr,
+    /// The address that it was given, from which alone it may send if its port's policy says so.
+    pub given: EthAddr,
     /// Its MTU.
     pub mtu: u32,
     /// The host's name of it, if it is the host's own: a GUID.
@@ -174,6 +177,8 @@ pub enum VportError {
 pub(crate) struct Source {
     pub number: OdpPort,
     pub external: bool,
+    /// Where its port's policies are, if it has any.
+    pub policy: Option<u32>,
     /// Where the table has the adapter.
     at: usize,
 }
@@ -183,6 +188,8 @@ pub(crate) struct Source {
 pub(crate) struct To {
     pub nic: NicId,
     pub kind: NicKind,
+    /// Where its port's policies are, if it has any.
+    pub policy: Option<u32>,
     /// Where the table has it.
     at: usize,
 }
@@ -206,6 +213,7 @@ pub struct Ports {
     nics: Vec<HvNic>,
     bound: Vec<Bound>,
     tunnels: Vec<TunnelPort>,
+    pub(crate) policies: Policies,
 }
 
 impl Ports {
@@ -271,6 +279,7 @@ impl Ports {
 
     /// A port is gone, and what was left of its adapters.
     pub(crate) fn delete_port(&mut self, id: u32) {
+        self.policies.forget(id);
         self.ports.retain(|p| p.info.id != id);
         self.nics.retain(|n| n.info.id.port != id);
         self.bound.iter_mut().filter(|b| b.nic.is_some_and(|n| n.port == id)).for_each(|b| b.nic = None);
@@ -332,6 +341,7 @@ impl Ports {
 
     /// Forgets everything of the switch; datapath ports stay.
     pub(crate) fn clear(&mut self) {
+        self.policies.clear();
         self.ports.clear();
         self.nics.clear();
         self.bound.iter_mut().for_each(|b| b.nic = None);
@@ -440,9 +450,13 @@ impl Ports {
         Some(all)
     }
 
-    /// Where packets that the host sends by one of its adapters enter the datapath, and their address.
+    /// Where packets that the host sends by one of its adapters enter the datapath, and their address. Nothing puts a tag on
+    /// what is sent in a tunnel's headers: an adapter whose port has VLANs by a policy is no tunnel's end.
     pub(crate) fn host_entry(&self, id: NicId) -> Option<(OdpPort, EthAddr)> {
         let nic = self.nic_at(id).filter(|n| n.stage == Stage::Connected)?;
+        if self.policies.find(id.port).is_some_and(|at| self.policies.has_vlans(at)) {
+            return None;
+        }
         Some((nic.vport?, nic.info.mac))
     }
 
@@ -506,7 +520,8 @@ impl Ports {
     pub(crate) fn source(&self, id: NicId) -> Option<Source> {
         let at = self.nic_index(id)?;
         let nic = self.nics.get(at).filter(|n| n.stage == Stage::Connected)?;
-        Some(Source { number: nic.vport?, external: nic.info.kind == NicKind::External, at })
+        let policy = self.policies.find(id.port);
+        Some(Source { number: nic.vport?, external: nic.info.kind == NicKind::External, policy, at })
     }
 
     /// The adapter behind a datapath port, if packets may be sent to it.
@@ -514,7 +529,29 @@ impl Ports {
         let at = self.bound.binary_search_by_key(&number, |b| b.number).ok()?;
         let at = self.nic_index(self.bound.get(at)?.nic?)?;
         let nic = self.nics.get(at).filter(|n| n.stage == Stage::Connected)?;
-        Some(To { nic: nic.info.id, kind: nic.info.kind, at })
+        let policy = self.policies.find(nic.info.id.port);
+        Some(To { nic: nic.info.id, kind: nic.info.kind, policy, at })
+    }
+
+    /// The tag with which a frame from an adapter enters the flows; refused if a policy of its port forbids it.
+    pub(crate) fn entering(
+        &self,
+        source: &Source,
+        from: Option<EthAddr>,
+        tag: Tag,
+    ) -> Result<Option<u16>, DropReason> {
+        let Some(policy) = source.policy else { return Ok(tag.tci()) };
+        // Of a physical adapter others' packets come.
+        let nic = self.nics.get(source.at).filter(|_| !source.external);
+        self.policies.entering(policy, (nic.map(|nic| nic.info.given), from), tag)
+    }
+
+    /// The tag with which an adapter gets a frame; refused if a policy of its port forbids it.
+    pub(crate) fn leaving(&self, to: &To, tag: Tag) -> Result<Option<u16>, DropReason> {
+        match to.policy {
+            Some(policy) => self.policies.leaving(policy, tag),
+            None => Ok(tag.tci()),
+        }
     }
 }
 

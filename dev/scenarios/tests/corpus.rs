@@ -49,18 +49,21 @@ fn extension() {
 }
 
 /// Reasons that packets and flows do not bring about on every host, as devices and short memory are behind them: each has a
-/// test of its own, in the file of the name.
-const ELSEWHERE: [DropReason; 6] = [
+/// test of its own, in one of the files below.
+const ELSEWHERE: [DropReason; 8] = [
     DropReason::NoMemory,
     DropReason::RxTruncated,
     DropReason::RxUnknownOffload,
     DropReason::MtuExceeded,
     DropReason::TxFailed,
     DropReason::PortDown,
+    DropReason::ForeignSource,
+    DropReason::ForeignVlan,
 ];
 
 /// Where they are tested.
 const DEVICES: &str = include_str!("../../../crates/dpif-netdev/src/tests/losses.rs");
+const POLICIES: &str = include_str!("policies.rs");
 
 #[test]
 fn every_drop_reason_has_a_scenario_or_a_test_of_its_own() {
@@ -71,8 +74,9 @@ fn every_drop_reason_has_a_scenario_or_a_test_of_its_own() {
         let (in_corpus, elsewhere) = (dropped.contains(reason.name()), ELSEWHERE.contains(reason));
         assert!(in_corpus || elsewhere, "no scenario ends with {}", reason.name());
         assert!(!(in_corpus && elsewhere), "{} has scenarios: it is no exception", reason.name());
-        let tested = DEVICES.contains(&format!("(DropReason::{reason:?}, "));
-        assert!(!elsewhere || tested, "{reason:?} is not tested where devices are");
+        let test = format!("(DropReason::{reason:?}, ");
+        let tested = DEVICES.contains(&test) || POLICIES.contains(&test);
+        assert!(!elsewhere || tested, "{reason:?} is not tested where devices and policies are");
     }
     let known = |name: &&String| DropReason::ALL.iter().any(|reason| reason.name() == **name);
     assert_eq!(dropped.iter().find(|name| !known(name)), None, "a scenario names a reason that is none");

@@ -16,6 +16,7 @@ use crate::filter;
 use crate::guest::Guest;
 use crate::ledger::{Owner, PacketRecord};
 use crate::netio;
+use crate::policies;
 use crate::processors::wait_until;
 use crate::requests;
 use crate::user_space::UserSpace;
@@ -38,12 +39,20 @@ enum Upheaval {
     Reboot,
     /// The way to the other hypervisor changes.
     Reroute,
+    /// A machine is put into another VLAN for a while, and may, or may not, have the addresses that it could not, or could.
+    Police,
 }
 
 /// Everything that may happen happens, in an order of the seed's.
 pub(super) fn stir(user_space: &UserSpace) {
-    let mut left =
-        vec![Upheaval::Pause, Upheaval::Remove, Upheaval::Migrate, Upheaval::Reboot, Upheaval::Reroute];
+    let mut left = vec![
+        Upheaval::Pause,
+        Upheaval::Remove,
+        Upheaval::Migrate,
+        Upheaval::Reboot,
+        Upheaval::Reroute,
+        Upheaval::Police,
+    ];
     while !left.is_empty() {
         let (next, machine) = with(|w| {
             let next = left.swap_remove(w.random.below(left.len()));
@@ -76,6 +85,11 @@ pub(super) fn stir(user_space: &UserSpace) {
                 check_events(user_space, machine);
             }
             Upheaval::Reroute => replace_the_router(),
+            Upheaval::Police => {
+                let place = &PLACES[machine];
+                wait_for_traffic(machine, peer_of(machine), concerns(nic_of(place)));
+                policies::disturb(place.port, place.name);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ fn nic(port: u32, index: u16, kind: NicKind, name: &str) -> NicInfo {
         kind,
         name: name.into(),
         mac: EthAddr::ZERO,
+        given: EthAddr::ZERO,
         mtu: 1500,
         guid: [0; 16],
     }

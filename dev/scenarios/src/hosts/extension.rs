@@ -20,8 +20,8 @@ use odp::netlink::packet::PacketAttrs;
 use odp::netlink::vport::{VportAttrs, VportKind};
 use packet::{Instant, Now, OdpPort, PacketMeta};
 use switch_ext::{
-    Destination, Facts, Info, NicId, NicInfo, NicKind, Outcome, Platform, PortInfo, PortKind, Reason,
-    SendFlags, Setup, Snapshot,
+    Decision, Destination, Facts, Info, NicId, NicInfo, NicKind, Oid, Outcome, Platform, Policy, PortInfo,
+    PortKind, Reason, SendFlags, Setup, Snapshot,
 };
 use wire::EthAddr;
 
@@ -208,6 +208,7 @@ impl Platform for Memory {
     fn snapshot(&self) -> Option<Snapshot> {
         let port = |id: u32| PortInfo { id, kind: PortKind::Synthetic, name: name(id), validation: false };
         let nic = |id: u32| {
+            let given = EthAddr([2, 0, 0, 0, 0, id as u8]);
             let (id, mac) = (NicId { port: id, index: 0 }, EthAddr::ZERO);
             (
                 NicInfo {
@@ -215,6 +216,7 @@ impl Platform for Memory {
                     kind: NicKind::Synthetic,
                     name: "adapter".into(),
                     mac,
+                    given,
                     mtu: 1500,
                     guid: [0; 16],
                 },
@@ -224,6 +226,7 @@ impl Platform for Memory {
         Some(Snapshot {
             active: true,
             ports: ADAPTERS.map(port).collect(),
+            policies: Vec::new(),
             nics: ADAPTERS.map(nic).collect(),
         })
     }
@@ -307,6 +310,17 @@ impl Extension {
         let bound = device.transact(self.driver.env(), self.handle, &new, &mut reply);
         let refused = Messages::new(&reply).next().and_then(Result::ok).and_then(|m| m.error());
         assert!(bound.is_ok() && refused.is_none(), "port {port}: {bound:?} {refused:?}");
+    }
+
+    /// The switch gives a port a policy.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn police(&self, port: u32, policy: Policy) {
+        let Decision::Forward(after) = self.driver.handle_oid(Oid::PolicyWanted(port, policy)) else {
+            panic!("a policy of port {port} is refused");
+        };
+        self.driver.oid_done(after, true);
     }
 
     fn collect(&self) -> Passed {
