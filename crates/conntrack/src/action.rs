@@ -103,6 +103,16 @@ impl Alg {
     }
 }
 
+impl CtAction {
+    /// True if the action changes nothing of a connection that is there, and nothing of its packets.
+    pub const fn only_looks(&self) -> bool {
+        self.nat.is_none()
+            && self.mark.is_none()
+            && self.label.is_none()
+            && !matches!(self.commit, Commit::Force)
+    }
+}
+
 /// A packet as the tracker needs it.
 #[derive(Debug)]
 pub struct CtPacket<'a> {

@@ -71,7 +71,7 @@ impl Conntrack {
             nat: None,
             action,
             now,
-            expires: self.deadline(now, action.timeout_policy, timeout),
+            expires: self.deadline(now.mono.as_millis(), action.timeout_policy, timeout),
         };
         let nat = action.nat.unwrap_or_default();
         let entered = match Candidates::new(&facts.tuple, &nat, self.seed, self.random()) {

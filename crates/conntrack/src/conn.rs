@@ -6,7 +6,7 @@
 //! reply's addresses are stored (translation makes them differ) but zone, protocol and ICMP type are shared, and the
 //! protocol's machine takes what the largest needs.
 
-use packet::Now;
+use packet::{CtTuple, Now};
 
 use crate::action::{Alg, CtAction};
 use crate::entry::{Counters, Entry as DumpEntry};
@@ -131,6 +131,11 @@ impl Body {
     /// The label.
     pub(crate) fn label(&self) -> u128 {
         self.label.load()
+    }
+
+    /// Its upper and its lower half.
+    pub(crate) const fn label_words(&self) -> [u64; 2] {
+        self.label
     }
 
     pub(crate) fn set_label(&mut self, label: u128) {
@@ -368,6 +373,36 @@ impl Conn4 {
         } else {
             None
         }
+    }
+}
+
+impl Conn<u32> {
+    /// What packets of the original direction have, of a connection of TCP or UDP.
+    pub(crate) const fn orig_v4(&self) -> Orig {
+        Orig { ends: self.orig, proto: self.body.proto }
+    }
+}
+
+/// The original direction of a connection of TCP or UDP over IPv4.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orig {
+    ends: Ends<u32>,
+    proto: u8,
+}
+
+impl Orig {
+    /// As a packet's metadata have it.
+    pub(crate) fn to_ct_tuple(self) -> CtTuple {
+        let Ends { src, dst, src_port, dst_port } = self.ends;
+        let tuple = Tuple {
+            src: src.into(),
+            dst: dst.into(),
+            src_port,
+            dst_port,
+            proto: self.proto,
+            ..Tuple::default()
+        };
+        tuple.to_ct_tuple()
     }
 }
 

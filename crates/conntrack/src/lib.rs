@@ -62,7 +62,7 @@ pub use fragments::{
     FragmentCounts, FragmentRef, FragmentStatus, Fragments, Held, Ipf, LEAST_MIN_FRAG, MAX_NFRAGS, Name,
     Piece, Waiting,
 };
-pub use plain::Headers;
+pub use plain::{Headers, PlainFrame, Tracked};
 pub use save::{Record, SAVED_LEN};
 pub use settings::Setting;
 pub use table::Conntrack;

@@ -10,17 +10,16 @@
 
 use flow::ct_state::{INV, TRK};
 use packet::{L4Checksum, Now, PacketMeta};
-use wire::checksum::{Sum, pseudo_v4};
 use wire::tcp::TcpRef;
-use wire::{bytes, ip, ipv4, udp};
+use wire::{bytes, checksum, ip, ipv4, udp};
 
-use crate::action::{Commit, CtAction, CtPacket, CtVerdict, Rewrite};
+use crate::action::{CtAction, CtPacket, CtVerdict, Rewrite};
+use crate::conn::Orig;
 use crate::counters::Counter;
-use crate::extract::{Facts, Kind, Layout};
+use crate::extract::Kind;
 use crate::process::{Standing, judge};
 use crate::table::Conntrack;
 use crate::tcp::TcpSegment;
-use crate::tuple::Tuple;
 
 /// What a key tells of a packet that is TCP or UDP over IPv4, without options or fragments, and whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +40,45 @@ pub struct Headers {
     pub end: usize,
 }
 
+/// A frame whose headers are known.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainFrame<'a> {
+    /// The contiguous first bytes, at least to the end of the transport header.
+    pub head: &'a [u8],
+    /// Bytes of the whole frame.
+    pub len: usize,
+    /// What is known of the transport checksum.
+    pub l4_checksum: L4Checksum,
+    /// The headers.
+    pub headers: &'a Headers,
+}
+
+/// What a packet is to the live connection that it was found to belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracked {
+    /// `flow::ct_state` bits.
+    pub state: u8,
+    /// The connection's zone.
+    pub zone: u16,
+    /// The connection's mark.
+    pub mark: u32,
+    label: [u64; 2],
+    note: u64,
+    orig: Orig,
+}
+
+impl Tracked {
+    /// Sets a packet's connection fields, of which none is set.
+    #[inline]
+    pub fn store(&self, meta: &mut PacketMeta) {
+        (meta.ct_state, meta.ct_zone, meta.ct_mark) = (self.state, self.zone, self.mark);
+        let [high, low] = self.label;
+        meta.ct_label = u128::from(high) << 64 | u128::from(low);
+        meta.ct_conn = self.note;
+        meta.ct_tuple = Some(self.orig.to_ct_tuple());
+    }
+}
+
 impl Conntrack {
     /// What [`Conntrack::process`] does, for a packet whose headers are known and that no `ct` action has seen yet.
     pub fn process_plain(
@@ -51,96 +89,78 @@ impl Conntrack {
         headers: &Headers,
         action: &CtAction,
     ) -> CtVerdict {
-        if meta.ct_state == 0
-            && meta.ct_conn == 0
-            && (action.nat.is_none(), action.mark, action.label) == (true, None, None)
-            && action.commit != Commit::Force
-            && let Some(verdict) = match headers.proto {
-                ip::PROTO_UDP => self.established::<false>(now, meta, packet, headers, action),
-                ip::PROTO_TCP => self.established::<true>(now, meta, packet, headers, action),
-                _ => None,
+        if meta.ct_state == 0 && meta.ct_conn == 0 && action.only_looks() {
+            let (len, l4_checksum) = (packet.len, packet.l4_checksum);
+            let frame = PlainFrame { head: packet.head, len, l4_checksum, headers };
+            if let Some(tracked) = self.track_plain(now, &frame, action.zone) {
+                tracked.store(meta);
+                return CtVerdict::Pass(Rewrite::None);
             }
-        {
-            return verdict;
         }
         self.process(now, meta, packet, action)
     }
 
-    /// The same, of a live connection of TCP or else of UDP; `None`, and nothing is changed, for others.
+    /// The same of a packet of a live connection, where the action only looks ([`CtAction::only_looks`]); `None` for
+    /// others, which are left to [`Conntrack::process`].
+    pub fn track_plain(&self, now: Now, frame: &PlainFrame<'_>, zone: u16) -> Option<Tracked> {
+        match frame.headers.proto {
+            ip::PROTO_UDP => self.established::<false>(now, frame, zone),
+            ip::PROTO_TCP => self.established::<true>(now, frame, zone),
+            _ => None,
+        }
+    }
+
+    /// The same of TCP or else of UDP.
     #[inline(always)]
-    fn established<const TCP: bool>(
-        &self,
-        now: Now,
-        meta: &mut PacketMeta,
-        packet: &mut CtPacket<'_>,
-        headers: &Headers,
-        action: &CtAction,
-    ) -> Option<CtVerdict> {
-        let (kind, summed) = read::<TCP>(packet, headers)?;
-        let place = self.place_v4(headers, action.zone);
+    fn established<const TCP: bool>(&self, now: Now, frame: &PlainFrame<'_>, zone: u16) -> Option<Tracked> {
+        let (kind, summed) = read::<TCP>(frame)?;
+        let headers = frame.headers;
+        let place = self.place_v4(headers, zone);
         let mut shard = self.shard(place.shard)?;
-        let (conn, side) = shard.find_v4(place.tag, headers, action.zone)?;
+        let (conn, side) = shard.find_v4(place.tag, headers, zone)?;
         let entry = shard.v4_mut(conn)?;
         let now_ms = now.mono.as_millis();
         if entry.body.expires <= now_ms || entry.body.is_helped() {
             return None;
         }
-        let standing = judge(&mut entry.body, &kind, side, self.seq_check());
-        let Standing::Part(state, timeout) = standing else {
-            shard.count_verified(summed);
+        let Standing::Part(state, timeout) = judge(&mut entry.body, &kind, side, self.seq_check()) else {
+            // The packet begins another, as the first of which it is seen next.
             self.end(shard, conn, now);
-            let facts = facts(packet, headers, kind, action.zone);
-            meta.clear_ct();
-            meta.ct_zone = action.zone;
-            return Some(self.process_new(now, meta, packet, action, &facts));
+            return None;
         };
         let body = &mut entry.body;
-        body.count(side, packet.len);
+        body.count(side, frame.len);
         if let Some(timeout) = timeout {
-            body.expires = self.deadline(now, body.policy, timeout);
+            body.expires = self.deadline(now_ms, body.policy, timeout);
         }
-        meta.ct_state = TRK | state;
-        meta.ct_zone = action.zone;
-        (meta.ct_mark, meta.ct_label) = (body.mark, body.label());
-        meta.ct_conn = u64::from(body.generation) << 32 | u64::from(conn.number());
-        meta.ct_tuple = Some(entry.orig().to_ct_tuple());
+        let tracked = Tracked {
+            state: TRK | state,
+            zone,
+            mark: body.mark,
+            label: body.label_words(),
+            note: u64::from(body.generation) << 32 | u64::from(conn.number()),
+            orig: entry.orig_v4(),
+        };
         shard.count_verified(summed);
         drop(shard);
         if state & INV != 0 {
             self.counters.add(Counter::Invalid);
         }
-        Some(CtVerdict::Pass(Rewrite::None))
+        Some(tracked)
     }
-}
-
-/// Whole facts, for a connection that begins.
-fn facts(packet: &CtPacket<'_>, h: &Headers, kind: Kind, zone: u16) -> Facts {
-    let tuple = Tuple {
-        src: h.src.into(),
-        dst: h.dst.into(),
-        src_port: h.src_port,
-        dst_port: h.dst_port,
-        proto: h.proto,
-        zone,
-        ..Tuple::default()
-    };
-    Facts { tuple, layout: Layout { l3: packet.l3, l4: h.l4, end: h.end }, kind }
 }
 
 /// Reads what the key does not tell, and verifies checksums: the kind, and whether the transport's was summed. `None`
 /// for what cannot be tracked.
 #[inline(always)]
-fn read<const TCP: bool>(packet: &CtPacket<'_>, h: &Headers) -> Option<(Kind, bool)> {
-    let head: &[u8] = packet.head;
-    let network: &[u8; ipv4::HEADER_LEN] = head.get(packet.l3..h.l4)?.first_chunk()?;
-    if Sum::new().bytes(network).finish() != 0 || packet.l4_checksum == L4Checksum::Bad {
+fn read<const TCP: bool>(frame: &PlainFrame<'_>) -> Option<(Kind, bool)> {
+    let (head, h) = (frame.head, frame.headers);
+    let (network, segment) = head.get(h.l4.checked_sub(ipv4::HEADER_LEN)?..)?.split_first_chunk()?;
+    if !checksum::is_right(network) || frame.l4_checksum == L4Checksum::Bad {
         return None;
     }
-    let (segment, whole) = match head.get(h.l4..h.end) {
-        Some(segment) => (segment, true),
-        None => (head.get(h.l4..)?, false),
-    };
     let len = h.end.checked_sub(h.l4)?;
+    let (segment, whole) = segment.get(..len).map_or((segment, false), |segment| (segment, true));
     let (kind, has_sum) = if TCP {
         (Kind::Tcp(TcpSegment::read(&TcpRef::parse(segment)?, len)?), true)
     } else {
@@ -150,7 +170,7 @@ fn read<const TCP: bool>(packet: &CtPacket<'_>, h: &Headers) -> Option<(Kind, bo
         }
         (Kind::Other, bytes::u16_at(header, udp::OFF_CHECKSUM)? != 0)
     };
-    let verify = packet.l4_checksum == L4Checksum::Unknown && whole && has_sum;
-    let right = !verify || pseudo_v4(h.src, h.dst, h.proto, len as u16).bytes(segment).finish() == 0;
+    let verify = frame.l4_checksum == L4Checksum::Unknown && whole && has_sum;
+    let right = !verify || checksum::is_right_v4(network, segment);
     right.then_some((kind, verify))
 }

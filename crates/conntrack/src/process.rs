@@ -197,7 +197,7 @@ impl Conntrack {
         if let Some(body) = hit.shard.body(hit.conn) {
             body.count(hit.side, packet.len);
             if let Some(timeout) = timeout {
-                body.expires = self.deadline(now, body.policy, timeout);
+                body.expires = self.deadline(now.mono.as_millis(), body.policy, timeout);
             }
             translates = action.nat.is_some() && body.nat().is_some();
             if body.is_related() {
@@ -220,7 +220,7 @@ impl Conntrack {
     }
 
     #[inline(never)]
-    pub(crate) fn process_new(
+    fn process_new(
         &self,
         now: Now,
         meta: &mut PacketMeta,
@@ -369,7 +369,7 @@ impl Conntrack {
 }
 
 /// What a packet is to its connection.
-#[inline]
+#[inline(always)]
 pub(crate) fn judge(body: &mut Body, kind: &Kind, side: Side, check: SeqCheck) -> Standing {
     let reply = if side == Side::Reply { RPL } else { 0 };
     let est = |timeout| Standing::Part(EST | reply, Some(timeout));

@@ -107,7 +107,7 @@ impl Shard {
     }
 
     /// Looks a plain packet up: a connection that is here, and its direction.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_v4(&self, tag: u32, h: &Headers, zone: u16) -> Option<(ConnRef, Side)> {
         self.index.candidates(tag).find_map(|conn| {
             let here = conn.shard() == self.number && !conn.is_ipv6();

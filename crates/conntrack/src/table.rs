@@ -167,13 +167,14 @@ impl Conntrack {
     }
 
     /// Monotonic milliseconds at which a connection ends that now waits for `timeout`.
-    pub(crate) fn deadline(&self, now: Now, policy: u16, timeout: Timeout) -> u64 {
+    #[inline]
+    pub(crate) fn deadline(&self, now_ms: u64, policy: u16, timeout: Timeout) -> u64 {
         let at = usize::from(policy) * TIMEOUTS + timeout as usize;
         let seconds = self.policies.get(at).map_or_else(
             || TimeoutPolicy::DEFAULT.millis(timeout) / 1000,
             |s| u64::from(s.load(Ordering::Relaxed)),
         );
-        now.mono.as_millis().saturating_add(seconds.saturating_mul(1000))
+        now_ms.saturating_add(seconds.saturating_mul(1000))
     }
 
     /// A number that is hard to guess, from the seed on.

@@ -125,8 +125,9 @@ pub(crate) struct Tally {
     pub lost: u64,
     pub masks_searched: u64,
     pub recirculated: u64,
-    pub drops: DropCounts,
     pub by_port: PortTally,
+    drops: DropCounts,
+    has_drops: bool,
 }
 
 impl Tally {
@@ -134,8 +135,14 @@ impl Tally {
     #[cold]
     #[inline(never)]
     pub fn drop_of(&mut self, port: OdpPort, reason: DropReason) {
-        self.drops.add(reason, 1);
+        self.count_drops(reason, 1);
         self.by_port.add(port, reason);
+    }
+
+    /// Counts packets of no port.
+    pub fn count_drops(&mut self, reason: DropReason, n: u64) {
+        self.drops.add(reason, n);
+        self.has_drops = true;
     }
 
     /// True if drops were noted by port.
@@ -190,18 +197,32 @@ impl Totals {
     /// Takes over what the worker that owns these totals has counted.
     #[inline(never)]
     pub fn take(&self, tally: &mut Tally) {
-        add(&self.hits, tally.hits);
-        add(&self.cache_hits, tally.cache_hits);
-        add(&self.misses, tally.misses);
-        add(&self.lost, tally.lost);
-        add(&self.masks_searched, tally.masks_searched);
-        add(&self.recirculated, tally.recirculated);
-        if tally.drops.any() {
-            for (total, (_, n)) in self.drops.iter().zip(tally.drops.iter()) {
+        let Tally {
+            hits,
+            cache_hits,
+            misses,
+            lost,
+            masks_searched,
+            recirculated,
+            by_port: _,
+            drops,
+            has_drops,
+        } = tally;
+        for (total, n) in [
+            (&self.hits, hits),
+            (&self.cache_hits, cache_hits),
+            (&self.misses, misses),
+            (&self.lost, lost),
+            (&self.masks_searched, masks_searched),
+            (&self.recirculated, recirculated),
+        ] {
+            add(total, ::core::mem::take(n));
+        }
+        if ::core::mem::take(has_drops) {
+            for (total, (_, n)) in self.drops.iter().zip(::core::mem::take(drops).iter()) {
                 add(total, n);
             }
         }
-        *tally = Tally::default();
     }
 
     /// Counts upcalls that were lost.

@@ -69,6 +69,17 @@ impl<B> Queues<B> {
         room
     }
 
+    /// Queues packets for one port, in order, as many as there is room for; returns how many had none, and are gone.
+    #[must_use]
+    #[inline(always)]
+    pub fn transmit_all(&mut self, port: OdpPort, mut packets: impl ExactSizeIterator<Item = B>) -> usize {
+        let room = self.transmits.capacity() - self.transmits.len();
+        let lost = packets.len().saturating_sub(room);
+        self.transmits.extend(packets.by_ref().take(room).map(|packet| (port, packet)));
+        packets.for_each(drop);
+        lost
+    }
+
     /// Queues an upcall; false, and the packet is gone, if the queue is full.
     #[must_use]
     pub fn upcall(&mut self, upcall: Upcall<B>) -> bool {

@@ -494,7 +494,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let mut view = CtPacket { head, len, l3, eth_type, l4_checksum };
         let (table, action) = (self.dp.conntrack(), tracked(ct));
         let verdict = match &plain {
-            Some((_, headers)) => table.process_plain(self.now, self.meta, &mut view, headers, &action),
+            Some(headers) => table.process_plain(self.now, self.meta, &mut view, headers, &action),
             None => table.process(self.now, self.meta, &mut view, &action),
         };
         self.known = match self.known {

@@ -26,7 +26,16 @@ pub(crate) enum Plan {
     /// Rewrite it; then send it on, or interpret the actions from the `then`-th on.
     Rewrite { patch: Patch, then: usize, output: Option<OdpPort> },
     /// Track it, and send it round again.
-    Track { action: conntrack::CtAction, recirc: u32 },
+    Track(Track),
+}
+
+/// How to track a packet.
+pub(crate) struct Track {
+    pub action: conntrack::CtAction,
+    /// The action changes nothing of a connection that is there.
+    pub only_looks: bool,
+    /// The id under which it is sent round again.
+    pub recirc: u32,
 }
 
 impl Program {
@@ -39,7 +48,8 @@ impl Program {
 impl Plan {
     fn of(list: &[Action]) -> Plan {
         if let [Action::Ct(ct), Action::Recirc(id)] = list {
-            return Plan::Track { action: tracked(ct), recirc: *id };
+            let action = tracked(ct);
+            return Plan::Track(Track { only_looks: action.only_looks(), action, recirc: *id });
         }
         let mut patch = Patch::default();
         let then = list.iter().take_while(|action| patch.add(action)).count();

@@ -37,9 +37,10 @@ use crate::execute::{Executor, Known, Stack, Start};
 use crate::flows::{Megaflow, Run};
 use crate::fragments;
 use crate::plan::{Plan, Program};
-use crate::quick::{Carried, Plain, Tracker};
+use crate::quick::Carried;
 use crate::{Datapath, Egress, Host, UpcallKind};
 
+use read::NO_HINT;
 pub(crate) use read::{Kind, Slot};
 
 /// How often a packet may recirculate.
@@ -50,8 +51,8 @@ const WAITING: usize = 4 * BATCH;
 /// Runs packets. `B` is the host's buffer.
 pub struct Worker<B> {
     desk: Box<Desk<B>>,
-    /// Packets of the first pass.
-    work: Batch<B>,
+    /// A packet that actions are executed on.
+    single: Batch<B>,
     /// Packets of a later pass.
     later: Batch<B>,
     /// The slot among the datapath's workers; taken with the first batch.
@@ -59,30 +60,28 @@ pub struct Worker<B> {
 }
 
 /// What a pass works with.
-struct Desk<B> {
+pub(crate) struct Desk<B> {
     cache: FlowCache,
-    queues: Queues<B>,
+    pub queues: Queues<B>,
     /// Packets for the next pass.
-    waiting: Batch<B>,
+    pub waiting: Batch<B>,
     stack: Stack<B>,
-    /// What is known of each packet of a pass.
+    /// What is known of each packet of a pass that does not repeat the one before.
     slots: Vec<Slot>,
-    /// The places of packets that do not repeat the one before.
-    heads: Vec<u8>,
     /// What is known of the packets in `waiting`.
-    carried: Carried,
+    pub carried: Carried,
     /// Megaflows that packets hit in later passes.
-    successors: Successors,
+    pub successors: Successors,
     /// Frames of STT tunnels of which segments are missing.
     stt: Reassembly<B>,
     /// Where datagrams are put together of their fragments.
     datagram: Vec<u8>,
     /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
     keys: Box<[FlowKey]>,
-    tally: Box<Tally>,
+    pub tally: Box<Tally>,
     random: u64,
     /// The number of the worker's slot.
-    number: u8,
+    pub number: u8,
 }
 
 /// Where a pass runs.
@@ -121,8 +120,8 @@ impl<B: PacketBuf> Worker<B> {
     /// A worker with all the memory it will ever use; `None` if memory is short. `seed` makes its random choices.
     pub fn try_new(seed: u64) -> Option<Worker<B>> {
         let desk = try_box_with(|| Desk::try_new(seed))?;
-        let (work, later) = (Batch::try_new()?, Batch::try_with_capacity(WAITING)?);
-        Some(Worker { desk, work, later, reader: None })
+        let (single, later) = (Batch::try_with_capacity(1)?, Batch::try_with_capacity(WAITING)?);
+        Some(Worker { desk, single, later, reader: None })
     }
 
     /// Takes a slot among the workers of `dp`, unless it has one; false if all are taken, in which case every packet is
@@ -149,18 +148,17 @@ impl<B: PacketBuf> Worker<B> {
 
     /// Counts packets that the host dropped behind this worker.
     pub fn count_drops(&mut self, dp: &Datapath, reason: DropReason, n: u64) {
-        self.desk.tally.drops.add(reason, n);
+        self.desk.tally.count_drops(reason, n);
         if let Some(totals) = self.reader.as_ref().and_then(|reader| dp.workers.local(reader)) {
             totals.take(&mut self.desk.tally);
         }
     }
 
-    /// Consumes every packet of `batch` exactly once: into [`Worker::egress`], or counted as dropped. The batch may
-    /// come back with other memory.
+    /// Consumes every packet of `batch` exactly once: into [`Worker::egress`], or counted as dropped.
     pub fn process(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now, batch: &mut Batch<B>) {
-        ::core::mem::swap(batch, &mut self.work);
-        self.passes(dp, host, now, None);
-        ::core::mem::swap(batch, &mut self.work);
+        self.attach(dp);
+        let Worker { desk, later, reader, .. } = self;
+        passes((desk, later, reader), dp, host, now, batch, None);
     }
 
     /// Executes `actions`, which are valid ([`odp::validate`]), on one packet (`OVS_PACKET_CMD_EXECUTE`).
@@ -174,9 +172,11 @@ impl<B: PacketBuf> Worker<B> {
         (meta, buf): (PacketMeta, B),
         actions: &[Action],
     ) {
+        self.attach(dp);
+        let Worker { desk, later, reader, single } = self;
         // The batch is empty between calls.
-        if self.work.push(meta, buf).is_ok() {
-            self.passes(dp, host, now, Some(actions));
+        if single.push(meta, buf).is_ok() {
+            passes((desk, later, reader), dp, host, now, single, Some(actions));
         }
     }
 
@@ -184,47 +184,52 @@ impl<B: PacketBuf> Worker<B> {
     pub fn egress(&mut self) -> Egress<'_, B> {
         Egress(&mut self.desk.queues)
     }
+}
 
-    /// Runs passes until no packet recirculates any more; the first one with `actions` if given, instead of looking
-    /// flows up.
-    fn passes(&mut self, dp: &Datapath, host: &mut impl Host<B>, now: Now, actions: Option<&[Action]>) {
-        self.attach(dp);
-        let Worker { desk, work, later, reader } = self;
-        let Some(mut own) = reader.take() else {
-            dp.count_drops(DropReason::NoMemory, work.len() as u64);
-            work.drain_bufs().for_each(drop);
-            return;
-        };
-        if let Some(guard) = dp.workers.enter(&mut own) {
-            let now_ms = now.mono.as_millis();
-            let mut pass = Pass { dp, guard: &guard, now, now_ms, known: 0, is_later: false };
-            match actions {
-                None => desk.pass(&pass, host, work),
-                Some(actions) => desk.execute(&pass, host, work, actions),
+/// Runs passes until no packet recirculates any more; the first one with `actions` if given, instead of looking flows
+/// up.
+fn passes<B: PacketBuf>(
+    (desk, later, reader): (&mut Desk<B>, &mut Batch<B>, &mut Option<Reader>),
+    dp: &Datapath,
+    host: &mut impl Host<B>,
+    now: Now,
+    work: &mut Batch<B>,
+    actions: Option<&[Action]>,
+) {
+    let Some(mut own) = reader.take() else {
+        dp.count_drops(DropReason::NoMemory, work.len() as u64);
+        work.drain_bufs().for_each(drop);
+        return;
+    };
+    if let Some(guard) = dp.workers.enter(&mut own) {
+        let now_ms = now.mono.as_millis();
+        let mut pass = Pass { dp, guard: &guard, now, now_ms, known: 0, is_later: false };
+        match actions {
+            None => desk.pass(&pass, host, work),
+            Some(actions) => desk.execute(&pass, host, work, actions),
+        }
+        for _ in 1..MAX_PASSES {
+            if desk.waiting.is_empty() {
+                break;
             }
-            for _ in 1..MAX_PASSES {
-                if desk.waiting.is_empty() {
-                    break;
-                }
-                desk.tally.recirculated += desk.waiting.len() as u64;
-                ::core::mem::swap(&mut desk.waiting, later);
-                ::core::mem::swap(&mut desk.slots, &mut desk.carried.slots);
-                (pass.known, pass.is_later) = (desk.carried.take(), true);
-                desk.pass(&pass, host, later);
-            }
+            desk.tally.recirculated += desk.waiting.len() as u64;
+            ::core::mem::swap(&mut desk.waiting, later);
+            ::core::mem::swap(&mut desk.slots, &mut desk.carried.slots);
+            (pass.known, pass.is_later) = (desk.carried.take(), true);
+            desk.pass(&pass, host, later);
         }
-        desk.carried.take();
-        for (meta, _) in desk.waiting.drain_in_place() {
-            desk.tally.drop_of(meta.get().in_port, DropReason::RecircLimit);
-        }
-        if desk.tally.has_ports() {
-            dp.port_drops.lock().take(&mut desk.tally.by_port);
-        }
-        if let Some(totals) = dp.workers.local(&own) {
-            totals.take(&mut desk.tally);
-        }
-        *reader = Some(own);
     }
+    desk.carried.take();
+    for (meta, _) in desk.waiting.drain_in_place() {
+        desk.tally.drop_of(meta.get().in_port, DropReason::RecircLimit);
+    }
+    if desk.tally.has_ports() {
+        dp.port_drops.lock().take(&mut desk.tally.by_port);
+    }
+    if let Some(totals) = dp.workers.local(&own) {
+        totals.take(&mut desk.tally);
+    }
+    *reader = Some(own);
 }
 
 impl<B: PacketBuf> Desk<B> {
@@ -237,7 +242,6 @@ impl<B: PacketBuf> Desk<B> {
             waiting: Batch::try_with_capacity(WAITING)?,
             stack: Stack::try_new()?,
             slots: Slot::try_list(WAITING)?,
-            heads: try_list(WAITING, 0)?,
             carried: Carried::try_new(WAITING)?,
             successors: Successors::default(),
             stt: Reassembly::try_new()?,
@@ -251,33 +255,33 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Takes all packets of `work` through all stages.
     fn pass(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>) {
-        let count = if pass.known != 0 { self.read_known(pass, work) } else { self.read(pass, work) };
+        let count = self.read(pass, work);
         self.propose(pass, count);
         let (mut train, mut next) = (Train::default(), Train::default());
         let mut work = work.drain_in_place();
-        // Taken out, so that it can be read while packets are executed.
-        let heads = ::core::mem::take(&mut self.heads);
-        for heads in heads.get(..count).unwrap_or_default().chunks(BATCH) {
+        // Taken out, so that they can be read while packets are executed.
+        let slots = ::core::mem::take(&mut self.slots);
+        for (part, slots) in slots.get(..count).unwrap_or_default().chunks(BATCH).enumerate() {
             let mut flows = [None; BATCH];
-            self.hit(pass, heads, &mut flows);
-            for (at, flow) in heads.iter().zip(&flows) {
-                self.act(pass, host, usize::from(*at), *flow, &mut work, (&mut train, &mut next));
+            self.hit(pass, slots, &mut flows);
+            for (i, (slot, flow)) in slots.iter().zip(&flows).enumerate() {
+                let packet = (part * BATCH + i, slot);
+                self.act(pass, host, packet, *flow, &mut work, (&mut train, &mut next));
             }
         }
         drop(work);
-        self.heads = heads;
+        self.slots = slots;
         train.credit(self.number, pass.now_ms);
         next.credit(self.number, pass.now_ms);
     }
 
     /// Finds the megaflows that the cache proposes, where the short key tells that they match.
     #[inline]
-    fn hit<'g>(&mut self, pass: &Pass<'g>, heads: &[u8], flows: &mut [Option<&'g Megaflow>; BATCH]) {
+    fn hit<'g>(&mut self, pass: &Pass<'g>, slots: &[Slot], flows: &mut [Option<&'g Megaflow>; BATCH]) {
         let (table, mut hits) = (&pass.dp.flows, 0);
-        for (at, found) in heads.iter().zip(flows) {
-            let Some(slot) = self.slots.get(usize::from(*at)) else { break };
-            if let Some((id, generation)) = slot.hint
-                && let Some(flow) = table.current(pass.guard, id, generation)
+        for (slot, found) in slots.iter().zip(flows) {
+            let (id, generation) = slot.hint;
+            if let Some(flow) = table.current(pass.guard, id, generation)
                 && slot.kind == Kind::Plain
                 && flow.matches_plain(&slot.short)
             {
@@ -298,39 +302,35 @@ impl<B: PacketBuf> Desk<B> {
         &mut self,
         pass: &Pass<'g>,
         host: &mut impl Host<B>,
-        at: usize,
+        (at, slot): (usize, &Slot),
         flow: Option<&'g Megaflow>,
         work: &mut InPlace<'w, B>,
         (train, next): (&mut Train<'g>, &mut Train<'g>),
     ) {
         let Some((meta, buf)) = work.next() else { return };
-        let (tcp_flags, len, behind) =
-            self.slots.get(at).map_or((0, 0, 0), |slot| (slot.short.tcp_flags(), slot.len, slot.behind));
-        let Some(flow) = flow.or_else(|| self.search(pass, at, meta.get())) else {
+        let behind = slot.behind;
+        let Some(flow) = flow.or_else(|| self.search(pass, (at, slot), meta.get())) else {
             train.leave(self.number, pass.now_ms);
-            return self.miss((at, behind), (meta, buf), work);
+            return self.miss((at, slot), (meta, buf), work);
         };
         train.join(flow, self.number, pass.now_ms);
-        train.count(1 + u64::from(behind), u64::from(len), tcp_flags);
+        train.count(1 + u64::from(behind), u64::from(slot.len), slot.short.tcp_flags());
         match flow.output() {
-            // A port that is a tunnel's takes more than that.
-            Some(port) if meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
-                let in_port = meta.get().in_port;
+            // A port that is a tunnel's takes more than that. What is known of no packet need not be looked at.
+            Some(port) if meta.is_fresh() || meta.get().tunnel.flags & TunnelKey::SEND == 0 => {
                 if !self.queues.transmit(OdpPort(port), buf) {
-                    self.tally.drop_of(in_port, DropReason::WorklistFull);
+                    self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
                 }
                 if behind == 0 {
                     return;
                 }
-                for buf in work.bufs(behind as usize) {
-                    if !self.queues.transmit(OdpPort(port), buf) {
-                        self.tally.drop_of(in_port, DropReason::WorklistFull);
-                    }
+                for _ in 0..self.queues.transmit_all(OdpPort(port), work.bufs(behind as usize)) {
+                    self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
                 }
             }
             _ => {
                 let packets = (meta, buf, work.take(behind as usize));
-                self.follow(pass, host, (at, flow), packets, next);
+                self.follow(pass, host, (at, slot, flow), packets, next);
             }
         }
         self.tally.hits += u64::from(behind);
@@ -339,40 +339,37 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Sends a group of packets that hit no flow to the switch. Each is a miss of its own.
     #[inline(never)]
-    fn miss(&mut self, (at, behind): (usize, u32), (meta, buf): (MetaMut<'_>, B), work: &mut InPlace<'_, B>) {
-        self.no_flow(at, meta, buf);
-        for (meta, buf) in work.take(behind as usize) {
+    fn miss(&mut self, (at, slot): (usize, &Slot), (meta, buf): (MetaMut<'_>, B), work: &mut InPlace<'_, B>) {
+        self.no_flow((at, slot), meta, buf);
+        for (meta, buf) in work.take(slot.behind as usize) {
             self.tally.misses += 1;
-            self.no_flow(at, meta, buf);
+            self.no_flow((at, slot), meta, buf);
         }
     }
 
-    /// Does what a flow's plan says to packets whose key is that at `at`.
+    /// Does what a flow's plan says to packets with one key.
     #[inline(never)]
     fn follow<'g, 'w>(
         &mut self,
         pass: &Pass<'g>,
         host: &mut impl Host<B>,
-        (at, flow): (usize, &'g Megaflow),
+        (at, slot, flow): (usize, &Slot, &'g Megaflow),
         packets: (MetaMut<'w>, B, Take<&mut InPlace<'w, B>>),
         next: &mut Train<'g>,
     ) {
-        let plan = match (flow.program(pass.guard), self.slots.get(at)) {
-            (Some(program), Some(slot)) if slot.kind == Kind::Plain => {
-                let packet = Plain { short: slot.short, layers: slot.layers };
-                Some((program, packet))
-            }
-            _ => None,
-        };
+        let plan = flow.program(pass.guard).filter(|_| slot.kind == Kind::Plain);
+        if let Some(Program { list, plan: Plan::Track(track) }) = plan {
+            return self.track(pass, host, (at, slot, flow), packets, (list, track), next);
+        }
         let (meta, buf, more) = packets;
         let packets = once((meta, buf)).chain(more);
         match plan {
-            Some((Program { list, plan: Plan::Rewrite { patch, then, output } }, packet)) => {
+            Some(Program { list, plan: Plan::Rewrite { patch, then, output } }) => {
                 let rest = list.get(*then..).unwrap_or_default();
                 let port = output.unwrap_or(OdpPort::NONE);
                 for (meta, mut buf) in packets {
                     let is_changed =
-                        meta.get().tunnel.flags & TunnelKey::SEND == 0 && packet.rewrite(patch, &mut buf);
+                        meta.get().tunnel.flags & TunnelKey::SEND == 0 && slot.rewrite(patch, &mut buf);
                     if is_changed && output.is_some() {
                         if !self.queues.transmit(port, buf) {
                             self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
@@ -380,30 +377,13 @@ impl<B: PacketBuf> Desk<B> {
                         continue;
                     }
                     let actions = if is_changed { rest } else { list };
-                    self.interpret(pass, host, (at, flow), (meta, buf), (actions, is_changed));
-                }
-            }
-            Some((Program { list, plan: Plan::Track { action, recirc } }, packet)) => {
-                let Some((l3, headers)) = packet.headers() else { return };
-                for taken in packets {
-                    let mut tracker = Tracker {
-                        queues: &mut self.queues,
-                        waiting: &mut self.waiting,
-                        carried: &mut self.carried,
-                        successors: &self.successors,
-                        tally: &mut self.tally,
-                        number: self.number,
-                    };
-                    let left = tracker.run(pass, &packet, (l3, &headers), taken, (action, *recirc), next);
-                    if let Some(untouched) = left {
-                        self.interpret(pass, host, (at, flow), untouched, (list, false));
-                    }
+                    self.interpret(pass, host, (at, slot, flow), (meta, buf), (actions, is_changed));
                 }
             }
             _ => {
                 let actions = flow.actions(pass.guard);
                 for packet in packets {
-                    self.interpret(pass, host, (at, flow), packet, (actions, false));
+                    self.interpret(pass, host, (at, slot, flow), packet, (actions, false));
                 }
             }
         }
@@ -411,38 +391,36 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Interprets a flow's actions, which may be the rest of them: then the packet is changed already.
     #[inline(never)]
-    fn interpret(
+    pub fn interpret(
         &mut self,
         pass: &Pass<'_>,
         host: &mut impl Host<B>,
-        (at, flow): (usize, &Megaflow),
+        (at, slot, flow): (usize, &Slot, &Megaflow),
         (meta, buf): (MetaMut<'_>, B),
         (actions, is_changed): (&[Action], bool),
     ) {
         let start = Start { actions, flow: Some(flow.ufid), is_changed };
-        self.run(pass, host, at, (meta.into_mut(), buf), &start);
+        self.run(pass, host, (at, slot), (meta.into_mut(), buf), &start);
     }
 
-    /// Has the cache propose a megaflow for each of the first `heads` that are looked up, and asks for those; for packets
+    /// Has the cache propose a megaflow for each of the first `count` that are looked up, and asks for those; for packets
     /// of which it knows nothing, asks for what the tables propose.
-    fn propose(&mut self, pass: &Pass<'_>, heads: usize) {
+    fn propose(&mut self, pass: &Pass<'_>, count: usize) {
         let flows = &pass.dp.flows;
         let mut unknown = 0;
-        for at in self.heads.iter().take(heads) {
-            let Some(slot) = self.slots.get_mut(usize::from(*at)) else { break };
-            slot.hint = self.cache.probe(slot.hash).next();
-            match slot.hint {
-                Some((id, _)) => flows.prefetch(id),
-                None if slot.kind == Kind::Plain => {
-                    unknown += 1;
-                    flows.prefetch_lookup(pass.guard, &slot.short);
-                }
-                None => {}
+        for slot in self.slots.iter_mut().take(count) {
+            slot.hint = self.cache.probe(slot.hash).next().unwrap_or(NO_HINT);
+            if slot.hint != NO_HINT {
+                flows.prefetch(slot.hint.0);
+            } else if slot.kind == Kind::Plain {
+                unknown += 1;
+                flows.prefetch_lookup(pass.guard, &slot.short);
             }
         }
         if unknown > 1 {
-            let all = self.heads.iter().take(heads).filter_map(|at| self.slots.get(usize::from(*at)));
-            for slot in all.filter(|slot| slot.kind == Kind::Plain && slot.hint.is_none()) {
+            for slot in
+                self.slots.iter().take(count).filter(|slot| slot.kind == Kind::Plain && slot.hint == NO_HINT)
+            {
                 flows.prefetch_proposed(pass.guard, &slot.short);
             }
         }
@@ -450,8 +428,13 @@ impl<B: PacketBuf> Desk<B> {
 
     /// The megaflow of the packet at a place, where one look at the cache was not enough.
     #[inline(never)]
-    fn search<'g>(&mut self, pass: &Pass<'g>, at: usize, meta: &PacketMeta) -> Option<&'g Megaflow> {
-        let (slot, key) = (self.slots.get(at)?, self.keys.get_mut(at)?);
+    fn search<'g>(
+        &mut self,
+        pass: &Pass<'g>,
+        (at, slot): (usize, &Slot),
+        meta: &PacketMeta,
+    ) -> Option<&'g Megaflow> {
+        let key = self.keys.get_mut(at)?;
         let (short, table, guard) = (&slot.short, &pass.dp.flows, pass.guard);
         if slot.kind == Kind::Runt {
             return None;
@@ -487,8 +470,8 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Queues a packet that no flow matched for the switch; a runt ends here.
     #[inline(never)]
-    fn no_flow(&mut self, at: usize, meta: MetaMut<'_>, packet: B) {
-        let (Some(slot), Some(key)) = (self.slots.get(at), self.keys.get_mut(at)) else { return };
+    fn no_flow(&mut self, (at, slot): (usize, &Slot), meta: MetaMut<'_>, packet: B) {
+        let Some(key) = self.keys.get_mut(at) else { return };
         match slot.kind {
             Kind::Runt => return self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame),
             Kind::Plain => slot.short.to_key(meta.get(), key),
@@ -507,11 +490,11 @@ impl<B: PacketBuf> Desk<B> {
         &mut self,
         pass: &Pass<'_>,
         host: &mut impl Host<B>,
-        at: usize,
+        (at, slot): (usize, &Slot),
         (meta, buf): (&mut PacketMeta, B),
         start: &Start<'_>,
     ) {
-        let (Some(slot), Some(key)) = (self.slots.get(at), self.keys.get_mut(at)) else { return };
+        let Some(key) = self.keys.get_mut(at) else { return };
         let known = match slot.kind {
             _ if start.is_changed => Known::Nothing,
             Kind::Plain => Known::Short(&slot.short),
@@ -539,24 +522,20 @@ impl<B: PacketBuf> Desk<B> {
         executor.run(start);
     }
 
-    /// Executes actions on the packets of `work`.
+    /// Executes actions on the packet of `work`.
     #[inline(never)]
     fn execute(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>, actions: &[Action]) {
-        // A single packet: it repeats none.
         self.read(pass, work);
-        for (at, (meta, buf)) in work.drain_in_place().enumerate() {
-            if self.slots.get(at).is_some_and(|slot| slot.kind == Kind::Runt) {
-                self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame);
-            } else {
-                self.run(
-                    pass,
-                    host,
-                    at,
-                    (meta.into_mut(), buf),
-                    &Start { actions, flow: None, is_changed: false },
-                );
-            }
+        // It is one packet.
+        let (Some(slot), Some((meta, buf))) = (self.slots.first().copied(), work.drain_in_place().next())
+        else {
+            return;
+        };
+        if slot.kind == Kind::Runt {
+            return self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame);
         }
+        let start = Start { actions, flow: None, is_changed: false };
+        self.run(pass, host, (0, &slot), (meta.into_mut(), buf), &start);
     }
 }
 

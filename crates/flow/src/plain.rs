@@ -37,8 +37,8 @@ macro_rules! with_parts {
             2, 0, wire, eth_dst; 2, 48, host, vlan_tci;
             3, 0, wire, eth_src; 3, 48, wire, eth_type;
             4, 0, wire, nw_src; 4, 32, wire, nw_dst;
-            5, 0, wire, tp_src; 5, 16, wire, tp_dst; 5, 32, host, tcp_flags; 5, 48, host, nw_proto; 5, 56, host, nw_tos;
-            6, 32, host, pkt_mark; 6, 16, host, vlan_tpid; 6, 8, host, nw_ttl;
+            5, 0, wire, tp_src; 5, 16, wire, tp_dst; 5, 32, host, tcp_flags; 5, 48, host, nw_tos;
+            6, 32, host, pkt_mark; 6, 16, host, vlan_tpid; 6, 8, host, nw_proto; 6, 0, host, nw_ttl;
             7, 32, host, dp_hash; 7, 0, host, skb_priority
         }
     };
@@ -160,7 +160,7 @@ impl PlainKey {
         let [port, _, dst, src, addresses, transport, outer, _] = key.0;
         let known = PlainKey([
             port | u64::from(meta.recirc_id),
-            connection_word(meta),
+            connection_word(meta.ct_state, meta.ct_zone, meta.ct_mark),
             dst,
             src,
             addresses,
@@ -218,8 +218,8 @@ impl PlainKey {
             dst | tag << 48,
             src,
             as_is(packet, 12),
-            ports | flags << 32 | proto << 48 | (a >> 8 & 0xff) << 56,
-            tpid | (b & 0xff) << 8,
+            ports | flags << 32 | (a & 0xff00) << 40,
+            tpid | b & 0xffff,
             0,
         ]);
         let end = u16::try_from(l3 + total).ok()?;
@@ -259,7 +259,7 @@ impl PlainKey {
 
     /// IP protocol.
     pub const fn nw_proto(&self) -> u8 {
-        (self.0[5] >> 48) as u8
+        (self.0[6] >> 8) as u8
     }
 
     /// The id under which the packet was sent round again, or zero.
@@ -267,13 +267,14 @@ impl PlainKey {
         self.0[0] as u32
     }
 
-    /// The key of the same packet once its connection is known and it is sent round again, as `meta` tells.
+    /// The key of the same packet once its connection is known, by its state, zone and mark, and it is sent round again.
     #[must_use]
-    pub fn tracked(&self, meta: &PacketMeta) -> PlainKey {
+    #[inline]
+    pub fn tracked(&self, (state, zone, mark): (u8, u16, u32), recirc_id: u32) -> PlainKey {
         let [port, _, rest @ ..] = self.0;
         let [dst, src, addresses, transport, outer, dp] = rest;
-        let port = port & !0xffff_ffff | u64::from(meta.recirc_id);
-        PlainKey([port, connection_word(meta), dst, src, addresses, transport, outer, dp])
+        let port = port & !0xffff_ffff | u64::from(recirc_id);
+        PlainKey([port, connection_word(state, zone, mark), dst, src, addresses, transport, outer, dp])
     }
 
     /// True if this satisfies a match of `rule` under `mask`.
@@ -286,9 +287,13 @@ impl PlainKey {
     /// A hash of what tells flows apart: all but TTL, TOS, TCP flags and marks.
     #[inline]
     pub fn hash(&self, seed: u64) -> u64 {
-        const OF_FLOW: u64 = 0x00ff_0000_ffff_ffff;
-        let [port, ct, dst, src, addresses, transport, _, dp] = self.0;
-        let a = fold(addresses ^ seed, (transport & OF_FLOW) ^ port.rotate_left(20) ^ 0x9e37_79b9_7f4a_7c15);
+        const PORTS: u64 = 0xffff_ffff;
+        const PROTO: u64 = 0xff00;
+        let [port, ct, dst, src, addresses, transport, outer, dp] = self.0;
+        let a = fold(
+            addresses ^ seed,
+            (transport & PORTS) ^ (outer & PROTO) << 32 ^ port.rotate_left(20) ^ 0x9e37_79b9_7f4a_7c15,
+        );
         fold(a ^ ct ^ dp ^ 0xa076_1d64_78bd_642f, dst ^ src.rotate_left(29) ^ a.rotate_left(32) ^ seed)
     }
 }
@@ -301,29 +306,24 @@ pub const HEAD_BYTES: usize = 48;
 /// what reading costs.
 #[inline(always)]
 pub fn is_repeated(last: &[u8; HEAD_BYTES], head: &[u8; HEAD_BYTES]) -> bool {
-    // Not in the key: IPv4's identification and checksum, and what is behind the ports; of TCP the flags are.
-    const NO_CHECKSUM: u64 = 0x0000_ffff_ffff_ffff;
-    const PORTS: u64 = 0xffff_ffff_ffff_0000;
-    const NO_ID: u64 = 0xffff_0000_ffff_ffff;
-    const FLAGS: u64 = tcp::FLAGS_MASK as u64;
-    let differ = |at: usize| u64_of(last, at) ^ u64_of(head, at);
-    let flow = differ(24) & NO_CHECKSUM | differ(32) & PORTS;
-    if flow != 0 {
+    const L3: usize = eth::HEADER_LEN;
+    const L4: usize = L3 + ipv4::HEADER_LEN;
+    let differ = |at: usize| as_is(last, at) ^ as_is(head, at);
+    // The addresses: enough to tell most packets of other flows.
+    if differ(L3 + 12) != 0 {
         return false;
     }
-    let rest = differ(0) | differ(8) | differ(16) & NO_ID;
-    let is_tcp = u16_of(last, 22) as u8 == ip::PROTO_TCP;
-    rest == 0 && (!is_tcp || differ(40) & FLAGS == 0)
+    // Not in the key: IPv4's identification and checksum, and what is behind the ports.
+    const NO_ID: u64 = !0xffff_0000;
+    const PORTS: u64 = 0xffff_ffff;
+    let rest = differ(0) | differ(8) | differ(16) & NO_ID | differ(L4) & PORTS;
+    // Of TCP the flags are.
+    let flags = |head| u16_of(head, L4 + tcp::OFF_FLAGS) & tcp::FLAGS_MASK;
+    rest == 0 && (last.get(L3 + 9) != Some(&ip::PROTO_TCP) || flags(last) == flags(head))
 }
 
 /// Bytes of the shortest headers behind a frame's: IPv4 and UDP.
 const LEAST: usize = ipv4::HEADER_LEN + udp::HEADER_LEN;
-
-/// The number at `at`, where the headers reach beyond; zero elsewhere.
-#[inline(always)]
-fn u64_of<const N: usize>(headers: &[u8; N], at: usize) -> u64 {
-    headers.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b))
-}
 
 /// Eight bytes as they lie, the first lowest.
 #[inline(always)]
@@ -338,11 +338,11 @@ fn u16_of<const N: usize>(headers: &[u8; N], at: usize) -> u16 {
 }
 
 /// The word of the short key that tells a packet's connection.
-const fn connection_word(meta: &PacketMeta) -> u64 {
-    if meta.ct_state == 0 {
+const fn connection_word(state: u8, zone: u16, mark: u32) -> u64 {
+    if state == 0 {
         return 0;
     }
-    (meta.ct_mark as u64) << 32 | (meta.ct_zone as u64) << 16 | (meta.ct_state as u64) << 8
+    (mark as u64) << 32 | (zone as u64) << 16 | (state as u64) << 8
 }
 
 /// The 128-bit product, folded.
@@ -411,7 +411,7 @@ mod tests {
                     (whole.nw_src(), whole.nw_dst()), (whole.tp_src(), whole.tp_dst())));
                 let fresh = PacketMeta { ct_state: 0, recirc_id: 77, ..meta };
                 let (untracked, _) = PlainKey::read(&fresh, &f, f.len(), vlan_limit).unwrap();
-                prop_assert_eq!(untracked.tracked(&meta), short);
+                prop_assert_eq!(untracked.tracked((meta.ct_state, meta.ct_zone, meta.ct_mark), meta.recirc_id), short);
                 for (i, word) in whole.words().iter().enumerate() {
                     prop_assert!(is_connection(i) || beyond(i, *word) == 0, "word {}", i);
                 }

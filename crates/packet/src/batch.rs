@@ -8,6 +8,7 @@
 //! I1  A batch's memory is taken once, when it is made, and lies on the heap: ten kilobytes fit no kernel stack.
 //! I2  A place that is [`CLEAN`] holds default metadata but for the port; one that is [`TRACKED`], but for the port, the
 //!     connection and the recirculation id.
+//! I3  While `port` names one, all packets' places are clean and hold that port.
 
 use alloc::vec::{Drain, Vec};
 use core::iter::Zip;
@@ -26,6 +27,8 @@ pub struct Batch<B> {
     bufs: Vec<B>,
     /// What of each place's metadata may be set: [`CLEAN`], [`TRACKED`] or [`DIRTY`].
     states: Vec<u8>,
+    /// The port that all packets came in by, if that is known of them and nothing else.
+    port: Option<OdpPort>,
 }
 
 const CLEAN: u8 = 0;
@@ -35,7 +38,7 @@ const DIRTY: u8 = 2;
 impl<B> Default for Batch<B> {
     fn default() -> Self {
         let metas = alloc::vec![PacketMeta::default(); BATCH];
-        Batch { metas, bufs: Vec::with_capacity(BATCH), states: alloc::vec![CLEAN; BATCH] }
+        Batch { metas, bufs: Vec::with_capacity(BATCH), states: alloc::vec![CLEAN; BATCH], port: None }
     }
 }
 
@@ -54,7 +57,7 @@ impl<B> Batch<B> {
         states.try_reserve_exact(n).ok()?;
         metas.resize(n, PacketMeta::default());
         states.resize(n, CLEAN);
-        Some(Batch { metas, bufs, states })
+        Some(Batch { metas, bufs, states, port: None })
     }
 
     /// Packets in the batch.
@@ -84,6 +87,7 @@ impl<B> Batch<B> {
     pub fn push(&mut self, meta: PacketMeta, buf: B) -> Result<(), (PacketMeta, B)> {
         let Some((place, state)) = self.place() else { return Err((meta, buf)) };
         (*place, *state) = (meta, DIRTY);
+        self.port = None;
         self.bufs.push(buf);
         Ok(())
     }
@@ -96,6 +100,7 @@ impl<B> Batch<B> {
             (*place, *state) = (PacketMeta::default(), CLEAN);
         }
         place.in_port = in_port;
+        self.port = Some(in_port).filter(|port| self.bufs.is_empty() || self.port == Some(*port));
         self.bufs.push(buf);
         Ok(())
     }
@@ -104,6 +109,7 @@ impl<B> Batch<B> {
     /// may be set there, nothing else. `None` if the batch is full.
     #[inline]
     pub fn next_tracked(&mut self, in_port: OdpPort) -> Option<&mut PacketMeta> {
+        self.port = None;
         let (place, state) = self.place()?;
         match *state {
             CLEAN => {}
@@ -127,15 +133,16 @@ impl<B> Batch<B> {
         Ok(())
     }
 
-    /// True if nothing is known of any packet but the port that it came in by.
+    /// The port that all packets came in by, if nothing else is known of any.
     #[inline]
-    pub fn is_fresh(&self) -> bool {
-        self.states.iter().take(self.bufs.len()).fold(CLEAN, |all, state| all | state) == CLEAN
+    pub fn fresh_from(&self) -> Option<OdpPort> {
+        self.port
     }
 
     /// Sets the port that all packets came in by.
     pub fn set_in_port(&mut self, in_port: OdpPort) {
         self.metas.iter_mut().take(self.bufs.len()).for_each(|meta| meta.in_port = in_port);
+        self.port = self.port.map(|_| in_port);
     }
 
     /// Takes every packet out, in order.
@@ -158,7 +165,13 @@ impl<B> Batch<B> {
     /// The packets, to be looked at or changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&mut PacketMeta, &mut B)> + '_ {
         self.states.fill(DIRTY);
+        self.port = None;
         self.metas.iter_mut().zip(&mut self.bufs)
+    }
+
+    /// The packets' metadata, to be looked at only, and as many buffers.
+    pub fn parts_mut(&mut self) -> (&[PacketMeta], &mut [B]) {
+        (self.metas.get(..self.bufs.len()).unwrap_or_default(), &mut self.bufs)
     }
 
     /// The packets, with metadata to be looked at only.
@@ -187,7 +200,7 @@ impl<'a, B> Iterator for InPlace<'a, B> {
 impl<B> InPlace<'_, B> {
     /// Takes up to `n` packets of whose metadata nothing is asked.
     #[inline]
-    pub fn bufs(&mut self, n: usize) -> impl Iterator<Item = B> + '_ {
+    pub fn bufs(&mut self, n: usize) -> impl ExactSizeIterator<Item = B> + '_ {
         if let Some(skipped) = n.checked_sub(1) {
             self.places.nth(skipped);
         }
@@ -235,10 +248,10 @@ mod tests {
         assert_eq!(batch.push_from(OdpPort(1), 'c'), Err('c'));
         let ids: Vec<_> = batch.drain().map(|(meta, buf)| (meta.recirc_id, meta.in_port.0, buf)).collect();
         assert_eq!(ids, [(7, 0, 'a'), (0, 1, 'b')]);
-        assert!(batch.is_fresh());
         assert!(batch.push_from(OdpPort(2), 'd').is_ok());
-        assert!(batch.is_fresh());
+        assert_eq!(batch.fresh_from(), Some(OdpPort(2)));
         assert!(batch.push_from(OdpPort(3), 'e').is_ok());
+        assert_eq!(batch.fresh_from(), None);
         for (meta, _) in batch.drain_in_place() {
             assert_eq!(meta.get().recirc_id, 0);
             meta.into_mut().ct_zone = 9;
@@ -246,7 +259,7 @@ mod tests {
         assert!(batch.push_from(OdpPort(4), 'f').is_ok());
         batch.iter_mut().for_each(|(meta, _)| meta.skb_mark = 1);
         batch.set_in_port(OdpPort(5));
-        assert!(!batch.is_fresh());
+        assert_eq!(batch.fresh_from(), None);
         let all: Vec<_> = batch.drain().collect();
         let meta = PacketMeta { in_port: OdpPort(5), skb_mark: 1, ..PacketMeta::default() };
         assert_eq!(all, [(meta, 'f')]);
@@ -269,7 +282,7 @@ mod tests {
             assert_eq!(*place, PacketMeta { in_port: OdpPort(port), ..PacketMeta::default() });
             conn(place);
         }
-        assert!(batch.push_tracked('b').is_ok() && !batch.is_fresh());
+        assert!(batch.push_tracked('b').is_ok() && batch.fresh_from().is_none());
         assert!(batch.next_tracked(OdpPort(5)).is_none() && batch.push_tracked('c').is_err());
         let got: Vec<_> = batch.drain_in_place().map(|(meta, _)| (meta.is_fresh(), *meta.get())).collect();
         assert_eq!((got[0].0, got[0].1.in_port, got[0].1.ct_mark), (false, OdpPort(4), 7));

@@ -167,8 +167,7 @@ impl FlatPacket {
 impl PacketBuf for FlatPacket {
     #[inline]
     fn len(&self) -> usize {
-        let flat = self.flat();
-        flat.end.saturating_sub(flat.start)
+        self.frame().len()
     }
 
     #[inline]

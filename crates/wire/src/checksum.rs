@@ -5,6 +5,8 @@
 //!
 //! A sum here is the 32- or 64-bit accumulation of big-endian 16-bit words; `finish` folds and complements it.
 
+use crate::ipv4;
+
 /// An unfinished one's complement sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum(u64);
@@ -21,6 +23,12 @@ impl Sum {
     #[must_use]
     #[inline]
     pub fn bytes(self, bytes: &[u8]) -> Sum {
+        self.add(u64::from(Sum::as_they_lie(bytes).fold().swap_bytes()))
+    }
+
+    /// The sum of `bytes` as little-endian words.
+    #[inline(always)]
+    fn as_they_lie(bytes: &[u8]) -> Sum {
         let (long, short) = bytes.as_chunks::<32>();
         let mut acc = if long.is_empty() { Sum::new() } else { Sum(long_sum(long)) };
         let (words, tail) = short.as_chunks::<8>();
@@ -33,7 +41,7 @@ impl Sum {
             Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * tail.len()),
             None => tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
-        self.add(u64::from(acc.add(rest).fold().swap_bytes()))
+        acc.add(rest)
     }
 
     /// Adds one 16-bit word.
@@ -71,6 +79,12 @@ impl Sum {
         s as u16
     }
 
+    /// True if [`Sum::finish`] is zero: what was summed has a right checksum in it.
+    const fn is_right(self) -> bool {
+        // A carry that comes round again leaves the remainder as it was.
+        self.0 != 0 && self.0.is_multiple_of(0xffff)
+    }
+
     /// The checksum to be stored: folded and complemented.
     pub const fn finish(self) -> u16 {
         !self.fold()
@@ -88,6 +102,22 @@ fn long_sum(chunks: &[[u8; 32]]) -> u64 {
         }
     }
     lanes.iter().fold(Sum::new(), |sum, lane| sum.add(*lane)).0
+}
+
+/// True if `header`, of IPv4 without options, has a right checksum.
+#[inline(always)]
+pub fn is_right(header: &[u8; ipv4::HEADER_LEN]) -> bool {
+    // Right in either order of bytes.
+    Sum::as_they_lie(header).is_right()
+}
+
+/// True if the checksum of `segment`, of TCP or UDP behind such a header, is right.
+#[inline(always)]
+pub fn is_right_v4(header: &[u8; ipv4::HEADER_LEN], segment: &[u8]) -> bool {
+    let [_, _, _, _, _, _, _, _, _, proto, _, _, addresses @ ..] = *header;
+    let proto_and_len = u64::from(proto) << 8 | u64::from((segment.len() as u16).swap_bytes()) << 16;
+    let pseudo = Sum::new().add(u64::from_le_bytes(addresses)).add(proto_and_len);
+    pseudo.add(Sum::as_they_lie(segment).0).is_right()
 }
 
 /// The checksum of `bytes`.
@@ -142,6 +172,34 @@ mod tests {
         }
         assert_eq!(Sum::new().bytes(&[0xff; 4000]).fold(), 0xffff);
         assert_eq!(Sum::new().bytes(&[0; 4001]).fold(), 0);
+    }
+
+    #[test]
+    fn what_is_right_finishes_to_zero() {
+        let mut header = [0x45u8, 7, 0, 0, 1, 2, 3, 4, 64, 17, 0, 0, 10, 200, 0, 1, 10, 0, 255, 2];
+        let mut data: [u8; 80] = core::array::from_fn(|n| (n * n) as u8 ^ 0xa5);
+        for len in 8..80 {
+            let segment = &mut data[..usize::from(len)];
+            (header[3], header[10], header[11]) = (20 + len, 0, 0);
+            (segment[6], segment[7]) = (0, 0);
+            let pseudo = pseudo_v4(0x0ac8_0001, 0x0a00_ff02, 17, len.into());
+            let [own, of_segment] = [checksum(&header), pseudo.bytes(segment).finish()].map(u16::to_be_bytes);
+            header[10..12].copy_from_slice(&own);
+            segment[6..8].copy_from_slice(&of_segment);
+            assert!(is_right(&header) && is_right_v4(&header, segment), "{len}");
+            for at in 0..segment.len() {
+                segment[at] ^= 0x10;
+                assert!(!is_right_v4(&header, segment), "{len}, {at}");
+                segment[at] ^= 0x10;
+            }
+            for at in 0..header.len() {
+                let mut broken = header;
+                broken[at] ^= 0x10;
+                let in_pseudo = (12..20).contains(&at) || at == 9;
+                assert_eq!((is_right(&broken), is_right_v4(&broken, segment)), (false, !in_pseudo), "{at}");
+            }
+        }
+        assert!(!is_right(&[0; 20]));
     }
 
     #[test]

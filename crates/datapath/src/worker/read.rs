@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use classifier::hash_key;
 use flow::plain::{HEAD_BYTES, is_repeated};
 use flow::{FlowKey, Layers, PlainKey};
-use packet::{Batch, PacketBuf, PacketMeta, TunnelKey};
+use packet::{Batch, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 
 use super::{Desk, Pass};
 use crate::Datapath;
@@ -19,8 +19,8 @@ use crate::Datapath;
 pub(crate) struct Slot {
     pub short: PlainKey,
     pub hash: u64,
-    /// Number and generation of the megaflow that the cache proposes.
-    pub hint: Option<(u32, u16)>,
+    /// Number and generation of the megaflow that the cache proposes, or [`NO_HINT`].
+    pub hint: (u32, u16),
     pub layers: Layers,
     pub kind: Kind,
     /// Bytes of the packet.
@@ -28,6 +28,9 @@ pub(crate) struct Slot {
     /// So many packets repeat it.
     pub behind: u32,
 }
+
+/// No megaflow: none has this number.
+pub(crate) const NO_HINT: (u32, u16) = (u32::MAX, 0);
 
 /// What there is of a packet's key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl Slot {
     pub const EMPTY: Slot = Slot {
         short: PlainKey::ZERO,
         hash: 0,
-        hint: None,
+        hint: NO_HINT,
         layers: Layers { l3: None, l4: None, end: 0 },
         kind: Kind::Plain,
         len: 0,
@@ -58,26 +61,29 @@ impl Slot {
 }
 
 impl<B: PacketBuf> Desk<B> {
-    /// Reads the keys of all packets, and asks for their places in the cache; those that repeat the one before are not
-    /// among the heads, of which the number is returned.
+    /// Reads the keys of all packets, and asks for their places in the cache; those that repeat the one before are counted
+    /// with it. Returns the number of keys, which are in the packets' order.
     pub(super) fn read(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
-        if work.is_fresh() { self.read_all::<true>(pass, work) } else { self.read_all::<false>(pass, work) }
+        match work.fresh_from() {
+            Some(port) => self.read_fresh(pass, port, work),
+            None => self.read_known(pass, work),
+        }
     }
 
-    /// The same; with `FRESH`, of packets of which nothing is known but the port that they came in by.
+    /// The same, of packets of which nothing is known but the port that all came in by.
     #[inline(always)]
-    fn read_all<const FRESH: bool>(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
+    fn read_fresh(&mut self, pass: &Pass<'_>, port: OdpPort, work: &mut Batch<B>) -> usize {
         let dp = pass.dp;
         // The last plain packet that came without a tag, if it may be repeated.
         let mut last: Option<(&[u8; HEAD_BYTES], &mut Slot)> = None;
-        let mut heads = 0;
-        for (at, ((meta, buf), slot)) in work.iter_bufs_mut().zip(&mut self.slots).enumerate() {
+        let (mut count, mut slots) = (0, self.slots.iter_mut());
+        let (metas, bufs) = work.parts_mut();
+        for buf in bufs {
             let ready = buf.pull_up(flow::extract::HEADER_BYTES);
             let buf = &*buf;
             let (head, len) = (buf.head(), buf.len());
             if let Some((before, slot)) = &mut last
                 && slot.len as usize == len
-                && slot.short.in_port() == meta.in_port
                 && ready
                 && let Some(first) = head.first_chunk()
                 && is_repeated(before, first)
@@ -85,62 +91,57 @@ impl<B: PacketBuf> Desk<B> {
                 slot.behind += 1;
                 continue;
             }
-            if let Some(place) = self.heads.get_mut(heads) {
-                *place = at as u8;
-            }
-            heads += 1;
+            let Some(slot) = slots.next() else { break };
+            count += 1;
             (slot.len, slot.behind) = (len as u32, 0);
-            let read = match FRESH {
-                true => PlainKey::read_fresh(meta.in_port, head, len, dp.vlan_limit),
-                false => PlainKey::read(meta, head, len, dp.vlan_limit),
-            };
-            match read {
+            match PlainKey::read_fresh(port, head, len, dp.vlan_limit) {
                 Some((key, layers)) if ready => {
                     (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
                     slot.hash = key.hash(dp.seed);
                     self.cache.prefetch(slot.hash);
-                    if FRESH && !key.is_tagged() {
+                    if !key.is_tagged() {
                         last = head.first_chunk().map(|first| (first, slot));
                         continue;
                     }
                 }
                 _ => {
-                    if let Some(whole) = self.keys.get_mut(at) {
-                        read_whole(dp, meta, buf, ready, slot, whole);
+                    // All packets' metadata are alike.
+                    if let (Some(meta), Some(key)) = (metas.first(), self.keys.get_mut(count - 1)) {
+                        read_whole(dp, (meta, buf, ready), slot, key);
                     }
                     self.cache.prefetch(slot.hash);
                 }
             }
             last = None;
         }
-        heads
+        count
     }
 
-    /// The same of packets of which some keys are known already, and none are told by the one before.
+    /// The same of packets of which something is known, perhaps their keys; none are told by the one before.
     #[inline(never)]
-    pub(super) fn read_known(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
+    fn read_known(&mut self, pass: &Pass<'_>, work: &mut Batch<B>) -> usize {
         let dp = pass.dp;
-        let places = self.slots.iter_mut().zip(&mut self.keys).zip(&mut self.heads);
-        let mut heads = 0;
-        for (at, ((meta, buf), ((slot, whole), head))) in work.iter_bufs_mut().zip(places).enumerate() {
-            *head = at as u8;
-            heads += 1;
+        let (metas, bufs) = work.parts_mut();
+        let (packets, places) = (metas.iter().zip(bufs), self.slots.iter_mut().zip(&mut self.keys));
+        let mut count = 0;
+        for (at, ((meta, buf), (slot, key))) in packets.zip(places).enumerate() {
+            count += 1;
             (slot.len, slot.behind) = (buf.len() as u32, 0);
             if pass.known >> at & 1 != 0 {
                 slot.hash = slot.short.hash(dp.seed);
             } else {
                 let ready = buf.pull_up(flow::extract::HEADER_BYTES);
                 match PlainKey::read(meta, buf.head(), buf.len(), dp.vlan_limit) {
-                    Some((key, layers)) if ready => {
-                        (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
-                        slot.hash = key.hash(dp.seed);
+                    Some((short, layers)) if ready => {
+                        (slot.short, slot.layers, slot.kind) = (short, layers, Kind::Plain);
+                        slot.hash = short.hash(dp.seed);
                     }
-                    _ => read_whole(dp, meta, buf, ready, slot, whole),
+                    _ => read_whole(dp, (meta, buf, ready), slot, key),
                 }
             }
             self.cache.prefetch(slot.hash);
         }
-        heads
+        count
     }
 }
 
@@ -148,9 +149,7 @@ impl<B: PacketBuf> Desk<B> {
 #[inline(never)]
 fn read_whole<B: PacketBuf>(
     dp: &Datapath,
-    meta: &PacketMeta,
-    buf: &B,
-    ready: bool,
+    (meta, buf, ready): (&PacketMeta, &B, bool),
     slot: &mut Slot,
     key: &mut FlowKey,
 ) {
