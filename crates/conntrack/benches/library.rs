@@ -9,7 +9,7 @@
 
 use std::process::ExitCode;
 
-use conntrack::{Commit, Config, Conntrack, CtAction, CtPacket, Flush, Headers};
+use conntrack::{Commit, Config, Conntrack, CtAction, CtPacket, Flush, Headers, PlainFrame};
 use packet::{Instant, L4Checksum, Now, PacketMeta};
 use testkit::cost::{resident, timed};
 use wire::ipv4::Ipv4;
@@ -39,6 +39,12 @@ struct Table(Conntrack);
 impl Table {
     fn new() -> Option<Table> {
         Conntrack::new(&Config::with_seed([1, 2])).ok().map(Table)
+    }
+
+    /// Looks a datagram up as the datapath does; its connection's state.
+    fn look(&self, (bytes, headers): &([u8; 46], Headers)) -> u8 {
+        let frame = PlainFrame { head: bytes, len: 46, l4_checksum: L4Checksum::Unknown, headers };
+        std::hint::black_box(self.0.track_plain(NOW, &frame, 0)).map_or(0, |tracked| tracked.state)
     }
 
     /// Sends a datagram; its connection's state.
@@ -107,13 +113,13 @@ fn main() -> ExitCode {
 
 fn established(table: &Table, conns: u32, batches: u64) -> Option<f64> {
     const ESTABLISHED: u8 = flow::ct_state::TRK | flow::ct_state::EST;
-    let mut packets = table.established(conns);
-    let (look, mut others) = (CtAction::default(), 0u64);
+    let packets = table.established(conns);
+    let mut others = 0u64;
     let took = timed(batches, || {
         for n in 0..batches * 32 {
             let at = n as usize % packets.len();
-            if let Some(packet) = packets.get_mut(at) {
-                others += u64::from(table.send(packet, &look) != ESTABLISHED);
+            if let Some(packet) = packets.get(at) {
+                others += u64::from(table.look(packet) != ESTABLISHED);
             }
         }
     });

@@ -1,5 +1,6 @@
 //! The core alone, in this process: `core CASE BATCHES`, `core floor:CASE BATCHES` for what the measurement costs, and
-//! `core pair:CASE BATCHES` for two workers on one datapath, each in a thread of its own.
+//! `core pair:CASE BATCHES` for two workers on one datapath, each in a thread of its own; with `split:CASE`, each has half
+//! of the flows, as receive-side scaling gives them to threads.
 //!
 //! Where it sits: run by `cargo xtask bench datapath`, under callgrind (the difference between two lengths is what
 //! packets cost) and by itself (CPU time of this thread for each packet).
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let [name, batches] = args.as_slice() else {
         let names: Vec<_> = CASES.iter().map(|(name, _)| *name).collect();
-        eprintln!("usage: core [floor:]CASE BATCHES; the cases are {}", names.join(", "));
+        eprintln!("usage: core [floor:|pair:|split:]CASE BATCHES; the cases are {}", names.join(", "));
         return ExitCode::SUCCESS;
     };
     let (what, name) = name.split_once(':').unwrap_or(("", name));
@@ -30,8 +31,8 @@ fn main() -> ExitCode {
             case.run_floor(batches);
             cpu_ns() - before
         }
-        "pair" => {
-            let mut other = case.beside();
+        "pair" | "split" => {
+            let mut other = if what == "split" { case.split() } else { case.beside() };
             other.run(batches.min(1000));
             std::thread::scope(|scope| {
                 let second = scope.spawn(|| send(&mut other, batches));

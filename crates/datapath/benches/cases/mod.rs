@@ -175,6 +175,18 @@ impl Case {
         Case { dp: self.dp.clone(), frames: self.frames.clone(), ..Case::empty() }
     }
 
+    /// The same datapath, and every other packet, which this one does not send any more.
+    #[allow(dead_code, reason = "the measurement's alone")]
+    pub fn split(&mut self) -> Case {
+        let mut other = self.beside();
+        let mut mine = 0..;
+        self.frames.retain(|_| mine.next().is_some_and(|n: u32| n % 2 == 0));
+        let mut others = 0..;
+        other.frames.retain(|_| others.next().is_some_and(|n: u32| n % 2 == 1));
+        self.next = 0;
+        other
+    }
+
     /// What another host needs to carry the same.
     #[allow(dead_code, reason = "the driver's measurement's alone")]
     pub fn workload(self) -> Workload {
