@@ -72,11 +72,13 @@ impl<B> Queues<B> {
     /// Queues packets for one port, in order, as many as there is room for; returns how many had none, and are gone.
     #[must_use]
     #[inline(always)]
-    pub fn transmit_all(&mut self, port: OdpPort, mut packets: impl ExactSizeIterator<Item = B>) -> usize {
-        let room = self.transmits.capacity() - self.transmits.len();
-        let lost = packets.len().saturating_sub(room);
-        self.transmits.extend(packets.by_ref().take(room).map(|packet| (port, packet)));
-        packets.for_each(drop);
+    pub fn transmit_all(&mut self, port: OdpPort, packets: impl ExactSizeIterator<Item = B>) -> usize {
+        let lost = packets.len().saturating_sub(self.transmits.capacity() - self.transmits.len());
+        if lost == 0 {
+            self.transmits.extend(packets.map(|packet| (port, packet)));
+        } else {
+            packets.for_each(|packet| _ = self.transmit(port, packet));
+        }
         lost
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Desk<B> {
     stack: Stack<B>,
     /// What is known of each packet of a pass that does not repeat the one before.
     slots: Vec<Slot>,
+    /// What is known of a packet of which nothing is known but its port.
+    fresh: Box<PacketMeta>,
     /// What is known of the packets in `waiting`.
     pub carried: Carried,
     /// Megaflows that packets hit in later passes.
@@ -109,6 +111,11 @@ fn try_keys() -> Option<Box<[FlowKey]>> {
     list.try_reserve_exact(WAITING).ok()?;
     list.resize(WAITING, FlowKey::ZERO);
     Some(list.into_boxed_slice())
+}
+
+#[inline(never)]
+fn try_meta() -> Option<Box<PacketMeta>> {
+    try_box(PacketMeta::default())
 }
 
 #[inline(never)]
@@ -220,7 +227,7 @@ fn passes<B: PacketBuf>(
         }
     }
     desk.carried.take();
-    for (meta, _) in desk.waiting.drain_in_place() {
+    for (mut meta, _) in desk.waiting.drain_in_place() {
         desk.tally.drop_of(meta.get().in_port, DropReason::RecircLimit);
     }
     if desk.tally.has_ports() {
@@ -242,6 +249,7 @@ impl<B: PacketBuf> Desk<B> {
             waiting: Batch::try_with_capacity(WAITING)?,
             stack: Stack::try_new()?,
             slots: Slot::try_list(WAITING)?,
+            fresh: try_meta()?,
             carried: Carried::try_new(WAITING)?,
             successors: Successors::default(),
             stt: Reassembly::try_new()?,
@@ -307,7 +315,7 @@ impl<B: PacketBuf> Desk<B> {
         work: &mut InPlace<'w, B>,
         (train, next): (&mut Train<'g>, &mut Train<'g>),
     ) {
-        let Some((meta, buf)) = work.next() else { return };
+        let Some((mut meta, buf)) = work.next() else { return };
         let behind = slot.behind;
         let Some(flow) = flow.or_else(|| self.search(pass, (at, slot), meta.get())) else {
             train.leave(self.number, pass.now_ms);
@@ -367,9 +375,9 @@ impl<B: PacketBuf> Desk<B> {
             Some(Program { list, plan: Plan::Rewrite { patch, then, output } }) => {
                 let rest = list.get(*then..).unwrap_or_default();
                 let port = output.unwrap_or(OdpPort::NONE);
-                for (meta, mut buf) in packets {
-                    let is_changed =
-                        meta.get().tunnel.flags & TunnelKey::SEND == 0 && slot.rewrite(patch, &mut buf);
+                for (mut meta, mut buf) in packets {
+                    let is_changed = (meta.is_fresh() || meta.get().tunnel.flags & TunnelKey::SEND == 0)
+                        && slot.rewrite(patch, &mut buf);
                     if is_changed && output.is_some() {
                         if !self.queues.transmit(port, buf) {
                             self.tally.drop_of(meta.get().in_port, DropReason::WorklistFull);
@@ -470,7 +478,7 @@ impl<B: PacketBuf> Desk<B> {
 
     /// Queues a packet that no flow matched for the switch; a runt ends here.
     #[inline(never)]
-    fn no_flow(&mut self, (at, slot): (usize, &Slot), meta: MetaMut<'_>, packet: B) {
+    fn no_flow(&mut self, (at, slot): (usize, &Slot), mut meta: MetaMut<'_>, packet: B) {
         let Some(key) = self.keys.get_mut(at) else { return };
         match slot.kind {
             Kind::Runt => return self.tally.drop_of(meta.get().in_port, DropReason::RuntFrame),
@@ -527,7 +535,7 @@ impl<B: PacketBuf> Desk<B> {
     fn execute(&mut self, pass: &Pass<'_>, host: &mut impl Host<B>, work: &mut Batch<B>, actions: &[Action]) {
         self.read(pass, work);
         // It is one packet.
-        let (Some(slot), Some((meta, buf))) = (self.slots.first().copied(), work.drain_in_place().next())
+        let (Some(slot), Some((mut meta, buf))) = (self.slots.first().copied(), work.drain_in_place().next())
         else {
             return;
         };

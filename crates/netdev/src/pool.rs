@@ -47,9 +47,16 @@ impl BufferPool {
     }
 
     /// A frame that holds `bytes`; `None` if memory is short.
+    #[inline]
     pub fn copy_of(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let mut frame = self.take(bytes.len())?;
-        frame.append(bytes).then_some(frame)
+        let mut frame = match self.frames.pop() {
+            Some(frame) if bytes.len() <= FRAME_BYTES => frame,
+            frame => {
+                self.frames.extend(frame);
+                self.take(bytes.len())?
+            }
+        };
+        frame.assign(Frame::HEADROOM, bytes).then_some(frame)
     }
 
     /// A copy of `frame` with its offload state; `None` if memory is short.
@@ -60,6 +67,7 @@ impl BufferPool {
     }
 
     /// Takes a buffer back.
+    #[inline]
     pub fn give(&mut self, frame: Frame) {
         let room = frame.capacity().saturating_sub(Frame::HEADROOM);
         if (FRAME_BYTES..SUPER_BYTES).contains(&room) && self.frames.len() < FRAMES_KEPT {

@@ -8,7 +8,8 @@
 //! I1  A batch's memory is taken once, when it is made, and lies on the heap: ten kilobytes fit no kernel stack.
 //! I2  A place that is [`CLEAN`] holds default metadata but for the port; one that is [`TRACKED`], but for the port, the
 //!     connection and the recirculation id.
-//! I3  While `port` names one, all packets' places are clean and hold that port.
+//! I3  While `port` names one, all packets came in by that, and their places are clean; the port is written to a place
+//!     only when somebody looks at it.
 
 use alloc::vec::{Drain, Vec};
 use core::iter::Zip;
@@ -85,9 +86,9 @@ impl<B> Batch<B> {
     /// Appends a packet, or returns it if the batch is full.
     #[allow(clippy::result_large_err, reason = "a packet that does not fit goes back to its owner, by value")]
     pub fn push(&mut self, meta: PacketMeta, buf: B) -> Result<(), (PacketMeta, B)> {
+        self.settle();
         let Some((place, state)) = self.place() else { return Err((meta, buf)) };
         (*place, *state) = (meta, DIRTY);
-        self.port = None;
         self.bufs.push(buf);
         Ok(())
     }
@@ -99,17 +100,37 @@ impl<B> Batch<B> {
         if *state != CLEAN {
             (*place, *state) = (PacketMeta::default(), CLEAN);
         }
-        place.in_port = in_port;
-        self.port = Some(in_port).filter(|port| self.bufs.is_empty() || self.port == Some(*port));
+        if self.bufs.is_empty() {
+            self.port = Some(in_port);
+        } else if self.port != Some(in_port) {
+            self.set_last(in_port);
+        }
         self.bufs.push(buf);
         Ok(())
+    }
+
+    /// Notes the port of the packet that is appended next, which is not that of all.
+    #[cold]
+    #[inline(never)]
+    fn set_last(&mut self, in_port: OdpPort) {
+        self.settle();
+        if let Some((place, _)) = self.place() {
+            place.in_port = in_port;
+        }
+    }
+
+    /// Writes the port that all packets came in by to their places.
+    fn settle(&mut self) {
+        if let Some(port) = self.port.take() {
+            self.metas.iter_mut().take(self.bufs.len()).for_each(|meta| meta.in_port = port);
+        }
     }
 
     /// The metadata of the next packet, of which nothing is known but the port: its connection and its recirculation id
     /// may be set there, nothing else. `None` if the batch is full.
     #[inline]
     pub fn next_tracked(&mut self, in_port: OdpPort) -> Option<&mut PacketMeta> {
-        self.port = None;
+        self.settle();
         let (place, state) = self.place()?;
         match *state {
             CLEAN => {}
@@ -141,12 +162,16 @@ impl<B> Batch<B> {
 
     /// Sets the port that all packets came in by.
     pub fn set_in_port(&mut self, in_port: OdpPort) {
-        self.metas.iter_mut().take(self.bufs.len()).for_each(|meta| meta.in_port = in_port);
-        self.port = self.port.map(|_| in_port);
+        if self.port.is_some() {
+            self.port = Some(in_port);
+        } else {
+            self.metas.iter_mut().take(self.bufs.len()).for_each(|meta| meta.in_port = in_port);
+        }
     }
 
     /// Takes every packet out, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = (PacketMeta, B)> + '_ {
+        self.settle();
         self.metas.iter().copied().zip(self.bufs.drain(..))
     }
 
@@ -159,24 +184,25 @@ impl<B> Batch<B> {
     #[inline]
     pub fn drain_in_place(&mut self) -> InPlace<'_, B> {
         let places = self.metas.iter_mut().zip(self.states.iter_mut());
-        InPlace { places, bufs: self.bufs.drain(..) }
+        InPlace { places, bufs: self.bufs.drain(..), port: self.port }
     }
 
     /// The packets, to be looked at or changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&mut PacketMeta, &mut B)> + '_ {
+        self.settle();
         self.states.fill(DIRTY);
-        self.port = None;
         self.metas.iter_mut().zip(&mut self.bufs)
+    }
+
+    /// The buffers, to be looked at or changed in place.
+    pub fn bufs_mut(&mut self) -> &mut [B] {
+        &mut self.bufs
     }
 
     /// The packets' metadata, to be looked at only, and as many buffers.
     pub fn parts_mut(&mut self) -> (&[PacketMeta], &mut [B]) {
+        self.settle();
         (self.metas.get(..self.bufs.len()).unwrap_or_default(), &mut self.bufs)
-    }
-
-    /// The packets, with metadata to be looked at only.
-    pub fn iter_bufs_mut(&mut self) -> impl Iterator<Item = (&PacketMeta, &mut B)> + '_ {
-        self.metas.iter().zip(&mut self.bufs)
     }
 }
 
@@ -185,6 +211,8 @@ impl<B> Batch<B> {
 pub struct InPlace<'a, B> {
     places: Zip<IterMut<'a, PacketMeta>, IterMut<'a, u8>>,
     bufs: Drain<'a, B>,
+    /// The port that all came in by, where their metadata do not say so yet.
+    port: Option<OdpPort>,
 }
 
 impl<'a, B> Iterator for InPlace<'a, B> {
@@ -193,7 +221,7 @@ impl<'a, B> Iterator for InPlace<'a, B> {
     #[inline]
     fn next(&mut self) -> Option<(MetaMut<'a>, B)> {
         let (buf, (meta, state)) = (self.bufs.next()?, self.places.next()?);
-        Some((MetaMut { meta, state }, buf))
+        Some((MetaMut { meta, state, port: self.port }, buf))
     }
 }
 
@@ -213,13 +241,21 @@ impl<B> InPlace<'_, B> {
 pub struct MetaMut<'a> {
     meta: &'a mut PacketMeta,
     state: &'a mut u8,
+    port: Option<OdpPort>,
 }
 
 impl<'a> MetaMut<'a> {
     /// The metadata, to be looked at.
     #[inline]
-    pub fn get(&self) -> &PacketMeta {
+    pub fn get(&mut self) -> &PacketMeta {
+        self.settle();
         self.meta
+    }
+
+    fn settle(&mut self) {
+        if let Some(port) = self.port.take() {
+            self.meta.in_port = port;
+        }
     }
 
     /// True if nothing is known of the packet but the port that it came in by.
@@ -230,7 +266,8 @@ impl<'a> MetaMut<'a> {
 
     /// The metadata, to be changed.
     #[inline]
-    pub fn into_mut(self) -> &'a mut PacketMeta {
+    pub fn into_mut(mut self) -> &'a mut PacketMeta {
+        self.settle();
         *self.state = DIRTY;
         self.meta
     }
@@ -252,7 +289,7 @@ mod tests {
         assert_eq!(batch.fresh_from(), Some(OdpPort(2)));
         assert!(batch.push_from(OdpPort(3), 'e').is_ok());
         assert_eq!(batch.fresh_from(), None);
-        for (meta, _) in batch.drain_in_place() {
+        for (mut meta, _) in batch.drain_in_place() {
             assert_eq!(meta.get().recirc_id, 0);
             meta.into_mut().ct_zone = 9;
         }
@@ -265,7 +302,7 @@ mod tests {
         assert_eq!(all, [(meta, 'f')]);
         assert!(batch.push_from(OdpPort(6), 'g').is_ok());
         let meta = PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() };
-        assert_eq!(batch.iter_bufs_mut().map(|(meta, _)| *meta).collect::<Vec<_>>(), [meta]);
+        assert_eq!(batch.parts_mut(), (&[meta][..], &mut ['g'][..]));
     }
 
     #[test]
@@ -284,10 +321,11 @@ mod tests {
         }
         assert!(batch.push_tracked('b').is_ok() && batch.fresh_from().is_none());
         assert!(batch.next_tracked(OdpPort(5)).is_none() && batch.push_tracked('c').is_err());
-        let got: Vec<_> = batch.drain_in_place().map(|(meta, _)| (meta.is_fresh(), *meta.get())).collect();
+        let got: Vec<_> =
+            batch.drain_in_place().map(|(mut meta, _)| (meta.is_fresh(), *meta.get())).collect();
         assert_eq!((got[0].0, got[0].1.in_port, got[0].1.ct_mark), (false, OdpPort(4), 7));
         assert!(batch.push_from(OdpPort(6), 'd').is_ok());
-        batch.drain_in_place().for_each(|(meta, _)| {
+        batch.drain_in_place().for_each(|(mut meta, _)| {
             assert!(
                 meta.is_fresh() && *meta.get() == PacketMeta { in_port: OdpPort(6), ..PacketMeta::default() }
             );

@@ -119,6 +119,24 @@ impl FlatPacket {
         }
     }
 
+    /// Replaces the frame by `bytes`, with `headroom`, as after [`FlatPacket::reset`]; false if memory is short, and the
+    /// frame is empty then.
+    #[must_use]
+    #[inline]
+    pub fn assign(&mut self, headroom: usize, bytes: &[u8]) -> bool {
+        let fits = self.flat_mut().and_then(|flat| {
+            let end = headroom.checked_add(bytes.len())?;
+            let room = flat.memory.get_mut(headroom..end)?;
+            room.copy_from_slice(bytes);
+            (flat.start, flat.end, flat.offload) = (headroom, end, Offload::NONE);
+            Some(())
+        });
+        fits.is_some() || {
+            self.reset(headroom);
+            self.append(bytes)
+        }
+    }
+
     /// Appends `bytes`; false, and no change, if memory is short.
     #[must_use]
     pub fn append(&mut self, bytes: &[u8]) -> bool {
@@ -130,6 +148,7 @@ impl FlatPacket {
     }
 
     /// Bytes of memory that the packet holds, headroom included.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.flat().memory.len()
     }
@@ -256,6 +275,12 @@ mod tests {
         assert_eq!(p.len(), 5);
         p.reset(2);
         assert_eq!((p.len(), p.spare().len()), (0, 5));
+        assert!(p.assign(3, &[1, 2, 3, 4]) && p.push_front(3).is_some());
+        assert!(p.assign(1, &[5]), "again");
+        assert_eq!((p.frame(), p.capacity()), (&[5][..], 7));
+        assert!(p.assign(1, &[7; 9]), "memory grows");
+        assert_eq!((p.frame(), p.capacity()), (&[7; 9][..], 10));
+        p.reset(2);
         assert_eq!(
             p.fill(2, |room| {
                 room.copy_from_slice(&[9, 9]);

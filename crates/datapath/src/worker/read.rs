@@ -77,8 +77,8 @@ impl<B: PacketBuf> Desk<B> {
         // The last plain packet that came without a tag, if it may be repeated.
         let mut last: Option<(&[u8; HEAD_BYTES], &mut Slot)> = None;
         let (mut count, mut slots) = (0, self.slots.iter_mut());
-        let (metas, bufs) = work.parts_mut();
-        for buf in bufs {
+        self.fresh.in_port = port;
+        for buf in work.bufs_mut() {
             let ready = buf.pull_up(flow::extract::HEADER_BYTES);
             let buf = &*buf;
             let (head, len) = (buf.head(), buf.len());
@@ -105,9 +105,8 @@ impl<B: PacketBuf> Desk<B> {
                     }
                 }
                 _ => {
-                    // All packets' metadata are alike.
-                    if let (Some(meta), Some(key)) = (metas.first(), self.keys.get_mut(count - 1)) {
-                        read_whole(dp, (meta, buf, ready), slot, key);
+                    if let Some(key) = self.keys.get_mut(count - 1) {
+                        read_whole(dp, (&self.fresh, buf, ready), slot, key);
                     }
                     self.cache.prefetch(slot.hash);
                 }
