@@ -27,6 +27,8 @@ pub(crate) enum Plan {
     Rewrite { patch: Patch, then: usize, output: Option<OdpPort> },
     /// Track it, and send it round again.
     Track(Track),
+    /// Commit its connection in this zone, which does nothing where the connection is there, and send it on.
+    Commit { zone: u16, output: OdpPort },
 }
 
 /// How to track a packet.
@@ -50,6 +52,11 @@ impl Plan {
         if let [Action::Ct(ct), Action::Recirc(id)] = list {
             let action = tracked(ct);
             return Plan::Track(Track { only_looks: action.only_looks(), action, recirc: *id });
+        }
+        if let [Action::Ct(ct), Action::Output(output)] = list
+            && tracked(ct).only_looks()
+        {
+            return Plan::Commit { zone: ct.zone, output: *output };
         }
         let mut patch = Patch::default();
         let then = list.iter().take_while(|action| patch.add(action)).count();

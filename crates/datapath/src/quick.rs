@@ -3,7 +3,8 @@
 //! Where it sits: called by the worker for flows that are more than one output.
 //!
 //! A packet that is tracked and sent round again needs no second reading: its short key is that of before with another
-//! connection. If the flow that packets like it hit last is a single output, the packet goes there at once.
+//! connection. If the flow that packets like it hit last is a single output, perhaps behind a `ct(commit)` of the
+//! connection that the packet was found to belong to, the packet goes there at once.
 //!
 //! I1  A packet goes on at once only while none waits for the next pass: so packets keep their order.
 //! I2  Whatever is not foreseen is left to `execute.rs`, unchanged.
@@ -19,7 +20,7 @@ use wire::{eth, ipv4};
 
 use crate::flows::Megaflow;
 use crate::patch::Patch;
-use crate::plan::Track;
+use crate::plan::{Plan, Track};
 use crate::worker::{Desk, Kind, Pass, Slot, Train};
 use crate::{Host, edit};
 
@@ -120,14 +121,14 @@ impl<B: PacketBuf> Desk<B> {
         };
         let key = slot.short.tracked((tracked.state, tracked.zone, tracked.mark), track.recirc);
         if self.waiting.is_empty()
-            && let Some((flow, out)) = self.successor(pass, &key)
+            && let Some((flow, out)) = self.successor(pass, &key, tracked.zone)
         {
             train.join(flow, self.number, pass.now_ms);
             train.count(1, len as u64, key.tcp_flags());
             self.tally.recirculated += 1;
             self.tally.hits += 1;
             self.tally.cache_hits += 1;
-            if !self.queues.transmit(OdpPort(out), buf) {
+            if !self.queues.transmit(out, buf) {
                 self.tally.drop_of(slot.short.in_port(), DropReason::WorklistFull);
             }
             return None;
@@ -136,12 +137,21 @@ impl<B: PacketBuf> Desk<B> {
         None
     }
 
-    /// The flow that a tracked packet hits, if it is known, and the port, if the flow is one output.
+    /// The flow that a packet of a connection in `zone` hits, if it is known, and the port, if the flow does no more than
+    /// send it on.
     #[inline(always)]
-    fn successor<'g>(&self, pass: &Pass<'g>, key: &PlainKey) -> Option<(&'g Megaflow, u32)> {
+    fn successor<'g>(&self, pass: &Pass<'g>, key: &PlainKey, zone: u16) -> Option<(&'g Megaflow, OdpPort)> {
         let (id, generation) = self.successors.get(key)?;
         let flow = pass.dp.flows.current(pass.guard, id, generation)?;
-        if flow.matches_plain(key) { flow.output().map(|port| (flow, port)) } else { None }
+        if !flow.matches_plain(key) {
+            return None;
+        }
+        let output = flow.output().map(OdpPort).or_else(|| match flow.program(pass.guard)?.plan {
+            // The connection is there.
+            Plan::Commit { zone: same, output } if same == zone => Some(output),
+            _ => None,
+        });
+        output.map(|output| (flow, output))
     }
 
     /// Has a tracked packet wait for the next pass.
