@@ -13,6 +13,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
@@ -133,13 +135,8 @@ fn wait_then_exit(child: libc::pid_t, pipe: File) -> ! {
     program::fatal("daemon_unix", &text)
 }
 
-/// How a process ended, in Open vSwitch's words.
 fn describe(status: WaitStatus) -> String {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("killed ({})", sys::signal_name(signal)),
-        (None, None) => "unknown status".to_owned(),
-    }
+    program::describe_end(ExitStatus::from_raw(status.as_raw()))
 }
 
 /// The process between, that restarts the daemon.

@@ -10,10 +10,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 use stream::files::OwnFile;
 use stream::{dirs, error_text};
 
-use crate::{program, sys};
+use crate::program;
 
 /// Where the pid file of the program called `name` is.
 pub fn default_path(name: &str) -> PathBuf {
@@ -25,7 +26,13 @@ pub fn read(path: &Path) -> io::Result<i32> {
     let file = File::open(path).inspect_err(|error| {
         log::warn!(target: "daemon_unix", "{}: open: {}", path.display(), error_text(error));
     })?;
-    sys::lock_holder(&file)?.ok_or_else(|| rustix::io::Errno::SRCH.into())
+    lock_holder(&file)?.ok_or_else(|| rustix::io::Errno::SRCH.into())
+}
+
+/// The process that holds a lock on any part of `file`, if another one does.
+fn lock_holder(file: &File) -> io::Result<Option<i32>> {
+    let held = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
+    Ok(held.and_then(|lock| lock.pid).map(Pid::as_raw_pid))
 }
 
 /// A pid file of this process; dropping it removes the file.
@@ -94,7 +101,7 @@ impl Pidfile {
 
 fn check_not_running(path: &Path) -> Result<(), PidfileError> {
     let Ok(file) = File::open(path) else { return Ok(()) };
-    match sys::lock_holder(&file) {
+    match lock_holder(&file) {
         Ok(Some(pid)) => Err(PidfileError::Running { path: path.to_owned(), pid }),
         _ => Ok(()),
     }

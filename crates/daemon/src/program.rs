@@ -2,7 +2,9 @@
 //!
 //! Where it sits: set once in `main`, read by logs, pid files and error messages.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::OnceLock;
 
 use stream::Clock;
@@ -51,6 +53,16 @@ pub fn exit_with(text: &str) -> ! {
     eprintln!("{}: {text}", name());
     stream::files::remove_own();
     std::process::exit(1)
+}
+
+/// How a process ended, in Open vSwitch's words.
+pub fn describe_end(status: ExitStatus) -> String {
+    let core = if status.core_dumped() { ", core dumped" } else { "" };
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("killed ({}){core}", sys::signal_name(signal)),
+        (None, None) => "unknown status".to_owned(),
+    }
 }
 
 /// Ends as if nobody had caught `signal`, but for a word in the log, and without leaving pid file and sockets.

@@ -258,6 +258,8 @@ impl Handle {
         coverage::register(commands);
         coverage::UNIXCTL_RECEIVED.list();
         coverage::UNIXCTL_REPLIED.list();
+        coverage::add_source("stream_open", stream::socket::streams_dialled);
+        coverage::add_source("pstream_open", stream::socket::listeners_opened);
         self.memory().register(commands);
         if dummy {
             time_commands::register(commands, self.clock());

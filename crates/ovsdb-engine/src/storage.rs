@@ -16,10 +16,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use ovsdb::{DbSchema, Error, Result};
 use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 pub use compaction::{Compaction, Step, Written};
 
@@ -151,6 +154,11 @@ impl Storage {
     /// The name that the user gave.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether the file that users call `name` is this one.
+    pub fn is_file(&self, name: &str) -> bool {
+        fs::canonicalize(name).is_ok_and(|path| path == self.path)
     }
 
     /// Writes a record at the end.
@@ -327,6 +335,27 @@ pub struct LockFile {
     _file: File,
 }
 
+/// Locks that this process has taken.
+static LOCKED: AtomicU64 = AtomicU64::new(0);
+
+/// How many locks of databases this process has taken so far.
+pub fn locks_taken() -> u64 {
+    LOCKED.load(Ordering::Relaxed)
+}
+
+/// Says who has the lock of `database`, which is at `path`.
+fn warn_of_holder(database: &Path, path: &Path, file: &File) {
+    let shown = match fs::read_link(database) {
+        Ok(_) => path.to_owned(),
+        Err(_) => database.with_file_name(path.file_name().unwrap_or_default()),
+    };
+    let lock = Flock::from(FlockType::WriteLock);
+    if let Ok(Some(Flock { pid: Some(pid), .. })) = fcntl_getlk(file, &lock) {
+        let shown = shown.display();
+        ::log::warn!(target: "lockfile", "{shown}: cannot lock file because it is already locked by pid {pid}");
+    }
+}
+
 impl LockFile {
     /// The lock file's path: a hidden file beside the database.
     pub fn path_of(database: &Path) -> PathBuf {
@@ -345,8 +374,14 @@ impl LockFile {
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| failed(&error))?;
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(LockFile { _file: file }),
-            Err(_) => Err(failed(&io::Error::from_raw_os_error(11))),
+            Ok(()) => {
+                LOCKED.fetch_add(1, Ordering::Relaxed);
+                Ok(LockFile { _file: file })
+            }
+            Err(_) => {
+                warn_of_holder(database, &path, &file);
+                Err(failed(&Errno::AGAIN.into()))
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub fn register(handle: &Handle, control: &SharedControl) {
     replication::register(handle.commands(), control);
     register_remotes(handle.commands(), control);
     register_rest(handle.commands(), control);
+    daemon::coverage::add_source("lockfile_lock", ovsdb_engine::storage::locks_taken);
     let server = control.server.clone();
     handle.memory().add(move |usage| {
         let Ok(server) = server.try_borrow() else { return };
@@ -119,13 +120,12 @@ fn register_rest(commands: &Commands, control: &SharedControl) {
     commands.register("ovsdb-server/disable-monitor-cond", "", 0..=0, move |call| {
         let mut server = shared.server.borrow_mut();
         server.old_monitors_only = true;
-        server.disconnect_all();
+        server.disconnect_all(Some("user ran ovsdb-server/disable-monitor-cond"));
         call.reply("");
     });
     let shared = control.clone();
     commands.register("ovsdb-server/reconnect", "", 0..=0, move |call| {
-        log::info!(target: "ovsdb_server", "user ran ovsdb-server/reconnect");
-        shared.server.borrow_mut().disconnect_all();
+        shared.server.borrow_mut().disconnect_all(Some("user ran ovsdb-server/reconnect"));
         call.reply("");
     });
     let shared = control.clone();

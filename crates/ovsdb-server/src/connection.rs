@@ -107,6 +107,9 @@ pub async fn serve(server: Shared, mut session: Session, options: RemoteOptions,
             session.send(&message);
         }
         if mailbox.is_closing() {
+            if let Some(reason) = mailbox.take_reason() {
+                log::info!(target: LOG_TARGET, "{}: disconnecting ({reason})", session.name());
+            }
             let limit = clock.now_ms() + 1000;
             tokio::select! {
                 () = session.flush() => {}

@@ -120,7 +120,7 @@ impl Control {
             served.role = role;
         }
         if changed {
-            server.disconnect_all();
+            server.disconnect_all(None);
         }
     }
 

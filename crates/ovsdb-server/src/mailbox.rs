@@ -20,6 +20,7 @@ pub struct Mailbox(Rc<Inner>);
 struct Inner {
     messages: RefCell<Vec<Message>>,
     closing: Cell<bool>,
+    reason: RefCell<Option<String>>,
     /// Whether there is news since everything was taken out.
     news: Cell<bool>,
     /// The one task that waits.
@@ -43,6 +44,17 @@ impl Mailbox {
     pub fn close(&self) {
         self.0.closing.set(true);
         self.wake();
+    }
+
+    /// The same, for a reason that the log is to tell.
+    pub fn close_for(&self, reason: &str) {
+        *self.0.reason.borrow_mut() = Some(reason.to_owned());
+        self.close();
+    }
+
+    /// Why the connection is to be closed, once.
+    pub fn take_reason(&self) -> Option<String> {
+        self.0.reason.take()
     }
 
     fn wake(&self) {

@@ -4,7 +4,7 @@
 //!
 //! Spec: ovsdb-server(1) "Public Key Infrastructure Options".
 
-use ovsdb::Atom;
+use ovsdb::{Atom, AtomicType};
 use stream::tls::{Authority, Settings};
 
 use crate::remotes::resolve;
@@ -75,6 +75,14 @@ fn lookup(server: &Server, text: &str) -> Result<Option<String>, String> {
         return Ok(Some(text.to_owned()));
     }
     let (db, table, column) = resolve(server, text)?;
+    let schema = &db.tables[table].schema;
+    let kind = &schema.columns[column].kind;
+    if kind.key.kind != AtomicType::String || kind.value.is_some() {
+        let (table, column) = (&schema.name, &schema.columns[column].name);
+        return Err(format!(
+            "\"{text}\": table \"{table}\" column \"{column}\" is not string or set of strings"
+        ));
+    }
     let atoms = db.tables[table].rows.values().flat_map(|row| row.fields[column].keys());
     Ok(atoms.filter_map(Atom::as_str).find(|text| !text.is_empty()).map(str::to_owned))
 }

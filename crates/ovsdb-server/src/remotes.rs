@@ -209,12 +209,8 @@ fn query(server: &Server, name: &str) -> Result<BTreeMap<String, RemoteOptions>,
         return Ok(remotes);
     }
     let target = kind.key.reference().filter(|_| kind.value.is_none()).and_then(|(t, _)| db.table(t));
-    let Some(target) = target else {
-        let (table, column) = (&place.schema.name, &place.schema.columns[column].name);
-        return Err(format!(
-            "\"{name}\": table \"{table}\" column \"{column}\" is not string or set of strings"
-        ));
-    };
+    // Columns of other types name none.
+    let Some(target) = target else { return Ok(remotes) };
     for uuid in atoms.filter_map(Atom::as_uuid) {
         if let Some((name, options)) = target.rows.get(&uuid).and_then(|row| remote_row(&target.schema, row))
         {
@@ -245,7 +241,7 @@ fn remote_row(schema: &TableSchema, row: &Row) -> Option<(String, RemoteOptions)
     let target = atom("target").and_then(Atom::as_str).filter(|target| !target.is_empty());
     let Some(target) = target else {
         let table = &schema.name;
-        log::warn!(target: "ovsdb_server@5", "Table `{table}' has missing or invalid `target' column");
+        log::info!(target: "ovsdb_server@5", "Table `{table}' has missing or invalid `target' column");
         return None;
     };
     let number = |column| atom(column).and_then(Atom::as_integer).and_then(|n| u64::try_from(n).ok());

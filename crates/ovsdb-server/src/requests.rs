@@ -134,8 +134,13 @@ impl Server {
             Version::V3 => "monitor_cond_since",
         };
         let name = self.database_name(method, params)?;
-        let count = if version == Version::V3 { 4 } else { 3 };
-        if params.len() != count {
+        let well_formed = match version {
+            // More is nobody's concern, as in Open vSwitch.
+            Version::V1 => params.len() >= 3,
+            Version::V2 => params.len() == 3,
+            Version::V3 => params.len() == 4,
+        };
+        if !well_formed {
             return Err(bad_params(params, "invalid parameters"));
         }
         // Names of monitors are shared by all databases and kinds of monitors.
@@ -144,7 +149,7 @@ impl Server {
             return Err(Error::syntax(&params[1], "duplicate monitor ID"));
         }
         let mut last = Uuid::ZERO;
-        if let Some(json) = params.get(3) {
+        if let Some(json) = params.get(3).filter(|_| version == Version::V3) {
             let text = json.as_str().ok_or_else(|| Error::syntax(json, "last-txn-id must be string"))?;
             last =
                 Uuid::parse(text).ok_or_else(|| Error::syntax(json, "last-txn-id must be UUID format."))?;

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use daemon::{Daemon, Exit, Handle, program, version};
+use daemon::{Daemon, Exit, Handle, program, version, vlog};
 use ovsdb_engine::UuidSource;
 use ovsdb_engine::record::Columns;
 
@@ -25,6 +25,9 @@ const STATUS_INTERVAL_MS: u64 = 2500;
 /// Runs the program.
 pub fn main() -> ExitCode {
     daemon::init();
+    vlog::add_modules(vlog::DAEMON_MODULES);
+    vlog::add_modules(vlog::DATABASE_MODULES);
+    vlog::add_modules(&["memory", "ovsdb_server", "relay", "replication"]);
     let settings = options::read();
     let daemon = Daemon::start(&settings.daemon);
     let daemon = daemon.unwrap_or_else(|error| program::exit_with(&error.to_string()));
@@ -123,8 +126,7 @@ async fn child(command: Option<String>) -> ExitCode {
     match status {
         Ok(Ok(status)) if status.success() => ExitCode::SUCCESS,
         Ok(Ok(status)) => {
-            log::warn!(target: "ovsdb_server", "{command}: child exited, {status}");
-            ExitCode::FAILURE
+            program::exit_with(&format!("{command}: child exited, {}", program::describe_end(status)))
         }
         _ => ExitCode::FAILURE,
     }

@@ -120,18 +120,19 @@ impl Server {
 
     /// Offers the database in a file, and gives its name.
     pub fn add_database(&mut self, file: &str) -> std::result::Result<String, String> {
-        let open = |served: &&Served| served.storage.as_ref().is_some_and(|s| s.name() == file);
+        // To open it once more would also give up its lock, which is the process's.
+        let open = |served: &&Served| served.storage.as_ref().is_some_and(|s| s.is_file(file));
         if self.databases.values().find(open).is_some() {
             return Err(format!("ovsdb error: {file}: already open"));
         }
         let served = Served::open(file, self.columns, self.now()).map_err(|error| error.to_string())?;
         let name = served.name().to_owned();
         if self.databases.contains_key(&name) {
-            return Err(format!("ovsdb error: {file}: duplicate database name"));
+            return Err(format!("ovsdb error: {name}: duplicate database name"));
         }
         self.databases.insert(name.clone(), served);
         self.refresh_server_db();
-        self.disconnect_unaware();
+        self.disconnect_unaware(&format!("adding {name} database"));
         Ok(name)
     }
 
@@ -147,7 +148,7 @@ impl Server {
             let changed = served.role.is_backup() != role.is_backup();
             served.role = role;
             if changed {
-                self.disconnect_all();
+                self.disconnect_all(None);
             }
         }
         Ok(())
@@ -157,14 +158,14 @@ impl Server {
     pub fn add_relay(&mut self, name: &str, source: Source) -> std::result::Result<(), String> {
         match self.databases.get_mut(name) {
             Some(Served { role: ServedRole::Relay(old, _), .. }) => *old = source,
-            Some(_) => return Err(format!("ovsdb error: relay:{name}: duplicate database name")),
+            Some(_) => return Err(format!("ovsdb error: {name}: duplicate database name")),
             None => {
                 log::info!(target: "relay", "{name}: relay source set to '{}'", source.target);
                 let mut served = Served::in_memory(ovsdb::DbSchema::empty(name));
                 served.role = ServedRole::Relay(source, Outbox::default());
                 self.databases.insert(name.to_owned(), served);
                 self.refresh_server_db();
-                self.disconnect_unaware();
+                self.disconnect_unaware(&format!("adding {name} database"));
             }
         }
         Ok(())
@@ -188,7 +189,7 @@ impl Server {
         self.forget_database_in_sessions(name);
         self.databases.remove(name);
         self.refresh_server_db();
-        self.disconnect_unaware();
+        self.disconnect_unaware(&format!("removing {name} database by user request"));
     }
 
     /// Moves a database to another schema; monitors of it end.
@@ -199,7 +200,7 @@ impl Server {
         }
         self.forget_database_in_sessions(name);
         self.refresh_server_db();
-        self.disconnect_unaware();
+        self.disconnect_unaware(&format!("committed {name} database schema conversion"));
         Ok(())
     }
 
@@ -223,15 +224,20 @@ impl Server {
     }
 
     /// Clients that do not follow changes of the set of databases notice by reconnecting.
-    fn disconnect_unaware(&mut self) {
+    fn disconnect_unaware(&mut self, reason: &str) {
         for session in self.sessions.values().filter(|session| !session.db_change_aware) {
-            session.mailbox.close();
+            session.mailbox.close_for(reason);
         }
     }
 
-    /// Closes every connection; clients come back.
-    pub fn disconnect_all(&mut self) {
-        self.sessions.values().for_each(|session| session.mailbox.close());
+    /// Closes every connection, for a reason that the log tells of each if there is one; clients come back.
+    pub fn disconnect_all(&mut self, reason: Option<&str>) {
+        for session in self.sessions.values() {
+            match reason {
+                Some(reason) => session.mailbox.close_for(reason),
+                None => session.mailbox.close(),
+            }
+        }
     }
 
     /// Starts a session.
@@ -432,7 +438,7 @@ impl Server {
         served.history.clear();
         self.forget_database_in_sessions(name);
         self.refresh_server_db();
-        self.disconnect_unaware();
+        self.disconnect_unaware(&format!("adopted another schema of {name} database"));
         true
     }
 

@@ -24,6 +24,8 @@ use crate::options::{self, Options};
 /// The whole program.
 pub fn main() -> ExitCode {
     daemon::init();
+    daemon::vlog::add_modules(daemon::vlog::DAEMON_MODULES);
+    daemon::vlog::add_modules(daemon::vlog::SWITCH_MODULES);
     let options = options::read();
     let daemon = Daemon::start(&options.daemon).unwrap_or_else(|e| program::exit_with(&e.to_string()));
     daemon.run(async move |handle| match serve(&handle, &options).await {

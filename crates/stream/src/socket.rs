@@ -31,6 +31,20 @@ const UNIX_PATH_MAX: usize = 107;
 /// Mode of a bound socket file, before the umask.
 const SOCKET_MODE: Mode = Mode::from_raw_mode(0o770);
 
+/// Streams dialled, and listeners opened.
+static DIALLED: AtomicU64 = AtomicU64::new(0);
+static LISTENING: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process has dialled so far.
+pub fn streams_dialled() -> u64 {
+    DIALLED.load(Ordering::Relaxed)
+}
+
+/// How many listeners this process has opened so far.
+pub fn listeners_opened() -> u64 {
+    LISTENING.load(Ordering::Relaxed)
+}
+
 /// What a connection must do.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -65,6 +79,7 @@ impl std::fmt::Debug for Stream {
 impl Stream {
     /// Connects; logs will call the peer `name`.
     pub async fn connect(target: &Active, name: &str) -> io::Result<Stream> {
+        DIALLED.fetch_add(1, Ordering::Relaxed);
         match target {
             Active::Unix(path) => {
                 let reachable = ReachablePath::new(path)?;
@@ -144,6 +159,7 @@ enum ListeningSocket {
 impl Listener {
     /// Binds and listens. Must be called within the runtime.
     pub fn bind(target: &Passive) -> io::Result<Listener> {
+        LISTENING.fetch_add(1, Ordering::Relaxed);
         match target {
             Passive::Unix(path) => Listener::bind_unix(path),
             Passive::Tcp(host, port) => Listener::bind_tcp(*host, *port),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use daemon::vlog;
 use testkit::{Page, Suite, SwitchUnderTest, oracle, ours, skip};
 
 /// Programs with their pages, and how many options each names at least.
@@ -115,6 +116,35 @@ fn options_of_the_manuals_are_taken_as_in_c() {
         faults.extend(stale.map(|(_, name, _)| format!("{program}: the manual names no --{name}")));
     }
     assert!(faults.is_empty(), "{} differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// The log's modules are those of each program, so that a wrong `-vMODULE` is refused where it is in C.
+#[test]
+fn modules_of_the_log_are_those_of_each_program_in_c() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let programs = PAGES.map(|(program, ..)| program).into_iter();
+    let programs: Vec<&str> = programs.chain(["ovs-ofctl", "ovs-appctl", "ovs-vswitchd"]).collect();
+    let Some(own) = ours(&programs) else { return };
+    let (one, two) = (without_database(&theirs), without_database(&own));
+    let some = ["vlog", "dpif", "memory", "db_ctl_base", "vsctl", "vtep_ctl", "ovsdb_client", "ovsdb_server"];
+    let more = ["relay", "replication", "lockfile", "vconn", "pcap", "nosuch"];
+    let whole = [vlog::DAEMON_MODULES, vlog::DATABASE_MODULES, vlog::SWITCH_MODULES];
+    let single = some.iter().chain(&more).map(|module| vec![*module]);
+    let groups: Vec<Vec<&str>> = whole.iter().map(|group| group.to_vec()).chain(single).collect();
+    let mut faults = Vec::new();
+    for program in programs {
+        for group in &groups {
+            let options: Vec<String> = group.iter().map(|module| format!("-v{module}:info")).collect();
+            let taken = |suite, at: &SwitchUnderTest| {
+                at.run(suite, program, &[options.as_slice(), &["--version".into()]].concat()).status
+            };
+            let (c, own) = (taken(&theirs, &one), taken(&own, &two));
+            if c != own {
+                faults.push(format!("{program} {group:?}: C {c:?}, ours {own:?}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 /// Commands and options of a help text, each with what stands for its arguments: what is in capitals or brackets.

@@ -80,6 +80,57 @@ fn every_command_of_the_manual_is_compared() {
     assert!(named.len() >= 18 && missing.is_empty(), "{named:?}: {missing:?}");
 }
 
+/// Lines for a server that does not have the usual database: `DB` is another one, which is the only one at first.
+const DEFAULTS: &[&str] = &[
+    "list-dbs",
+    "get-schema",
+    "get-schema DB",
+    "get-schema nosuch",
+    "get-schema unix:db.sock nosuch",
+    "get-schema-version",
+    "list-tables",
+    "list-columns T",
+    "list-columns nosuch",
+    "dump",
+    "dump T",
+    "dump T name",
+    "dump nosuch",
+    "dump nosuch T",
+    "dump DB T name",
+    "backup | grep -c OVSDB",
+    "monitor nosuch",
+    "monitor T nosuch",
+    "monitor DB nosuch",
+    "monitor-cond '[3]' T",
+    "monitor-cond-since '[3]' T",
+    "restore < /dev/null",
+];
+
+#[test]
+fn the_only_database_is_meant_where_none_is_named() {
+    let Some(theirs) = oracle() else { skip!("no C programs to compare with") };
+    let mut at = SwitchUnderTest::new(&theirs);
+    fs::remove_file(at.path("conf.db")).unwrap();
+    for (name, database) in [("conf", "DB"), ("more", "More")] {
+        let schema = at.path("schema");
+        fs::write(&schema, SCHEMA.replace(r#""name":"X""#, &format!(r#""name":"{database}""#))).unwrap();
+        at.ok(&theirs, "ovsdb-tool", &["create", &at.path(&format!("{name}.db")), &schema]);
+    }
+    at.start_database();
+    let (c, ours) =
+        (caller(Some((&theirs, "ovsdb-client")), ""), caller(None, env!("CARGO_BIN_EXE_ovsdb-client")));
+    let mut differences = Vec::new();
+    let mut compare = || {
+        for line in DEFAULTS {
+            differences.extend(difference(line, "ovsdb-client", &[(&at, &c), (&at, &ours)], sorted));
+        }
+    };
+    compare();
+    at.ok(&theirs, "ovs-appctl", &["-t", "ovsdb-server", "ovsdb-server/add-db", &at.path("more.db")]);
+    compare();
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
 /// A running monitor, ended with the test.
 struct Monitor(Child);
 

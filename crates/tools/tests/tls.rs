@@ -81,6 +81,44 @@ fn clients_of_databases_speak_tls_with_the_c_server() {
     assert!(!keyless.0 && keyless.1.contains("database connection failed"), "{keyless:?}");
 }
 
+/// What is wrong with keys, certificates, ciphers and versions is in the log before anybody needs them. The rest of a line is in the words
+/// of the library.
+#[test]
+fn bad_options_are_in_the_log_as_in_c() {
+    let Some(oracle) = testkit::oracle() else { return };
+    let (Some(pki), folder) = (Pki::new(&oracle), Scratch::new()) else { return };
+    let junk = folder.join("junk").display().to_string();
+    std::fs::write(&junk, "junk\n").unwrap();
+    let key = pki.key(Peer::Client);
+    let lines: [&[&str]; 9] = [
+        &["-p", "/nosuch"],
+        &["-p", &junk],
+        &["-c", "/nosuch"],
+        &["-C", &junk],
+        &["--bootstrap-ca-cert", &junk],
+        &["--ssl-ciphers=nosuch"],
+        &["--ssl-protocols=nosuch"],
+        &["-p", &key],
+        &["-C", "/nosuch", "-p", "/nosuch"],
+    ];
+    for options in lines {
+        let said = |mut command: Command| {
+            let out =
+                command.args(options).args(["--db=unix:/nosuch", "--no-wait", "list-br"]).output().unwrap();
+            let text = String::from_utf8_lossy(&out.stderr).replace("SSL/TLS", "SSL");
+            let text =
+                text.replace("failed to load client certificates from", "SSL_CTX_load_verify_locations:");
+            let lines = text.lines().filter_map(|line| line.split_once("|stream_ssl|"));
+            let mut lines: Vec<String> =
+                lines.map(|(_, said)| said.split(": ").next().unwrap_or_default().to_owned()).collect();
+            lines.sort();
+            (out.status.code(), lines)
+        };
+        let ours = said(Command::new(env!("CARGO_BIN_EXE_ovs-vsctl")));
+        assert_eq!(ours, said(oracle.command("ovs-vsctl")), "{options:?}");
+    }
+}
+
 #[test]
 fn a_bootstrap_keeps_the_authority_that_the_server_presents() {
     let Some(oracle) = testkit::oracle() else { return };

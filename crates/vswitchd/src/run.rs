@@ -41,6 +41,8 @@ const STATISTICS_MS: u64 = 5000;
 /// The whole program.
 pub fn main() -> ExitCode {
     daemon::init();
+    daemon::vlog::add_modules(daemon::vlog::DAEMON_MODULES);
+    daemon::vlog::add_modules(daemon::vlog::SWITCH_MODULES);
     let options = options::read();
     let daemon = Daemon::start(&options.daemon).unwrap_or_else(|e| program::exit_with(&e.to_string()));
     daemon.run(async |handle| serve(handle, options).await)

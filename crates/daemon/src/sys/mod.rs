@@ -1,12 +1,10 @@
-//! What the operating system offers only to unsafe callers: forking, raising signals, asking who holds a lock, calendar time.
+//! What the operating system offers only to unsafe callers: forking, raising signals, calendar time.
 //!
 //! Where it sits: the bottom of this crate; nothing else in it is unsafe. Each function is safe to call as its comment says.
-#![allow(unsafe_code, reason = "libc's process, lock and calendar calls have no safe form in rustix")]
+#![allow(unsafe_code, reason = "libc's process and calendar calls have no safe form in rustix")]
 
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
 
 /// The two sides of a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,19 +66,6 @@ pub fn set_thread_name(name: &str) {
     bytes.push(0);
     // SAFETY: PR_SET_NAME reads at most 16 bytes of a terminated string, which `bytes` is.
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
-}
-
-/// The process that holds a lock on any part of `file`, if another one does.
-pub fn lock_holder(file: &File) -> io::Result<Option<libc::pid_t>> {
-    // SAFETY: all-zero bytes are a valid `flock`: it has only integers.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    // SAFETY: `file` is open, and F_GETLK writes one `flock` to the pointer, which points to one.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok((lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid))
 }
 
 /// `ms` since 1970 in UTC, laid out by strftime's `template`, where each `#` is a digit of the fraction of the second.

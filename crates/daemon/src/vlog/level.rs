@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::modules::KNOWN;
+use super::modules::COMMON;
 
 /// How severe a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,7 +142,7 @@ pub struct Modules(BTreeMap<String, Levels>);
 impl Modules {
     /// All known modules, at level INFO.
     pub fn new() -> Modules {
-        Modules(KNOWN.iter().map(|name| ((*name).to_owned(), Levels::DEFAULT)).collect())
+        Modules(COMMON.iter().map(|name| ((*name).to_owned(), Levels::DEFAULT)).collect())
     }
 
     /// The levels of a module; one that is not known has the default ones.

@@ -31,6 +31,7 @@ mod syslog;
 pub(crate) mod commands;
 
 pub use level::{Destination, Level, Levels};
+pub use modules::{DAEMON_MODULES, DATABASE_MODULES, SWITCH_MODULES};
 pub use spec::{OPTIONS, accept_option, set};
 
 use crate::program;
@@ -92,7 +93,7 @@ pub fn init() {
     }
 }
 
-/// Adds names of log modules that only this program has.
+/// Adds names of log modules that not every program has. Done before options are read, which may name them.
 pub fn add_modules(names: &[&str]) {
     modules_mut(|modules| modules.add(names));
 }

@@ -5,7 +5,7 @@
 use daemon::unixctl::Commands;
 
 use crate::compaction;
-use crate::control::SharedControl;
+use crate::control::{Control, SharedControl};
 use crate::server::{SERVER_DB, Server};
 
 pub(super) fn register(commands: &Commands, control: &SharedControl) {
@@ -16,11 +16,7 @@ pub(super) fn register(commands: &Commands, control: &SharedControl) {
     });
     let shared = control.clone();
     commands.register("ovsdb-server/add-db", "DB", 1..=1, move |call| {
-        let argument = call.arg(0).unwrap_or_default();
-        let file = match argument.starts_with("relay:") {
-            true => argument.to_owned(),
-            false => shared.folder.join(argument).display().to_string(),
-        };
+        let file = as_at_start(&shared, call.arg(0).unwrap_or_default());
         let added = shared.server.borrow_mut().add_argument(&file);
         match added.and_then(|()| shared.apply()) {
             Ok(()) => call.reply(""),
@@ -35,7 +31,6 @@ pub(super) fn register(commands: &Commands, control: &SharedControl) {
         } else if name.starts_with('_') {
             return call.error("Cannot remove reserved database.");
         }
-        log::info!(target: "ovsdb_server", "removing {name} database by user request");
         shared.server.borrow_mut().remove_database(&name);
         // Remotes and certificates that this database named are gone until it is back.
         let _ = shared.apply();
@@ -74,6 +69,14 @@ pub(super) fn register(commands: &Commands, control: &SharedControl) {
     commands.register("ovsdb-server/tlog-list", "", 0..=0, move |call| {
         call.reply(list_logging(&shared.server.borrow()));
     });
+}
+
+/// What names a database, as it would have named it where the server was started: a daemon leaves that folder.
+fn as_at_start(control: &Control, argument: &str) -> String {
+    if argument.starts_with("relay:") || std::env::current_dir().is_ok_and(|now| now == control.folder) {
+        return argument.to_owned();
+    }
+    control.folder.join(argument).display().to_string()
 }
 
 /// The databases that a user wants compacted.

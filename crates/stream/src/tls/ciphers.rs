@@ -13,22 +13,22 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion, version};
 #[error("{0}: SSL/TLS protocol not recognized")]
 pub struct BadProtocols(String);
 
-/// A list of ciphers that selects none.
+/// A list of ciphers, or of cipher suites, that selects none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("SSL_CTX_set_cipher_list: no cipher match")]
-pub struct BadCiphers;
+#[error("SSL_CTX_set_{0}: no cipher match")]
+pub struct BadCiphers(&'static str);
 
 const VERSIONS: [(&str, &SupportedProtocolVersion); 2] =
     [("TLSv1.2", &version::TLS12), ("TLSv1.3", &version::TLS13)];
 
-/// The versions to offer. A list that cannot be read is reported, and has no effect.
-pub(super) fn versions(list: Option<&str>) -> Vec<&'static SupportedProtocolVersion> {
-    let range = list.map(parse_protocols).transpose().unwrap_or_else(|error| {
-        log::warn!(target: "stream_ssl", "{error}");
-        None
-    });
+/// The versions to offer: all, where the list cannot be read.
+pub(super) fn versions(list: Option<&str>) -> (Vec<&'static SupportedProtocolVersion>, Option<BadProtocols>) {
+    let (range, error) = match list.map(parse_protocols).transpose() {
+        Ok(range) => (range, None),
+        Err(error) => (None, Some(error)),
+    };
     let (first, last) = range.unwrap_or((0, VERSIONS.len() - 1));
-    VERSIONS[first..=last].iter().map(|(_, version)| *version).collect()
+    (VERSIONS[first..=last].iter().map(|(_, version)| *version).collect(), error)
 }
 
 /// The oldest and the newest version of a list, as places in `VERSIONS`.
@@ -51,13 +51,15 @@ fn parse_protocols(list: &str) -> Result<(usize, usize), BadProtocols> {
     first.zip(last).map(|(a, b)| (*a, *b)).ok_or_else(|| BadProtocols(list.to_owned()))
 }
 
-/// The suites to offer, in order of preference. Lists that select nothing are reported, and have no effect.
+/// The suites to offer, in order of preference, and the lists that select nothing: of TLS 1.2 there are no suites then, of TLS 1.3 the
+/// default ones.
 pub(super) fn suites(
     all: &[SupportedCipherSuite],
     ciphers: Option<&str>,
     ciphersuites: Option<&str>,
-) -> Vec<SupportedCipherSuite> {
+) -> (Vec<SupportedCipherSuite>, Vec<BadCiphers>) {
     let (new, old): (Vec<_>, Vec<_>) = all.iter().copied().partition(|suite| suite.tls13().is_some());
+    let mut errors = Vec::new();
     let mut chosen = match ciphersuites {
         None => new.clone(),
         Some(list) => {
@@ -65,22 +67,19 @@ pub(super) fn suites(
         }
     };
     if chosen.is_empty() {
-        log::error!(target: "stream_ssl", "SSL_CTX_set_ciphersuites: no cipher match");
+        errors.push(BadCiphers("ciphersuites"));
         chosen = new;
     }
-    chosen.extend(match ciphers.map(|list| select(&old, list)) {
-        None => old,
-        Some(Ok(selected)) => selected,
-        Some(Err(error)) => {
-            log::error!(target: "stream_ssl", "{error}");
-            old
-        }
-    });
-    chosen
+    match ciphers.map(|list| select(&old, list)) {
+        None => chosen.extend(old),
+        Some(selected) if selected.is_empty() => errors.push(BadCiphers("cipher_list")),
+        Some(selected) => chosen.extend(selected),
+    }
+    (chosen, errors)
 }
 
 /// Applies a list in OpenSSL's language.
-fn select(all: &[SupportedCipherSuite], list: &str) -> Result<Vec<SupportedCipherSuite>, BadCiphers> {
+fn select(all: &[SupportedCipherSuite], list: &str) -> Vec<SupportedCipherSuite> {
     let mut chosen: Vec<SupportedCipherSuite> = Vec::new();
     let mut banned: Vec<SupportedCipherSuite> = Vec::new();
     for word in list.split([':', ',', ' ']).filter(|word| !word.is_empty() && !word.starts_with('@')) {
@@ -105,7 +104,7 @@ fn select(all: &[SupportedCipherSuite], list: &str) -> Result<Vec<SupportedCiphe
             }
         }
     }
-    if chosen.is_empty() { Err(BadCiphers) } else { Ok(chosen) }
+    chosen
 }
 
 /// The name that the standards give a suite.
@@ -169,15 +168,22 @@ mod tests {
         let all = rustls::crypto::ring::default_provider().cipher_suites;
         let names = |list: &str| {
             let old: Vec<_> = all.iter().copied().filter(|suite| suite.tls13().is_none()).collect();
-            select(&old, list).map(|suites| suites.iter().map(|s| openssl_name(&id(s))).collect::<Vec<_>>())
+            select(&old, list).iter().map(|s| openssl_name(&id(s))).collect::<Vec<_>>()
         };
-        assert_eq!(names("DEFAULT:@SECLEVEL=2").unwrap().len(), 6);
-        assert_eq!(names("HIGH:!aNULL:!MD5").unwrap().len(), 6);
-        assert_eq!(names("ECDHE-RSA-AES128-GCM-SHA256").unwrap(), ["ECDHE-RSA-AES128-GCM-SHA256"]);
-        assert_eq!(names("ECDHE-RSA-CHACHA20-POLY1305").unwrap(), ["ECDHE-RSA-CHACHA20-POLY1305"]);
-        let rsa = names("ECDHE+aRSA:!AES128:+CHACHA20").unwrap();
+        assert_eq!(names("DEFAULT:@SECLEVEL=2").len(), 6);
+        assert_eq!(names("HIGH:!aNULL:!MD5").len(), 6);
+        assert_eq!(names("ECDHE-RSA-AES128-GCM-SHA256"), ["ECDHE-RSA-AES128-GCM-SHA256"]);
+        assert_eq!(names("ECDHE-RSA-CHACHA20-POLY1305"), ["ECDHE-RSA-CHACHA20-POLY1305"]);
+        let rsa = names("ECDHE+aRSA:!AES128:+CHACHA20");
         assert_eq!(rsa, ["ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"]);
-        assert_eq!(names("RC4:DES"), Err(BadCiphers));
-        assert_eq!(names("!ECDHE:ALL"), Err(BadCiphers));
+        assert!(names("RC4:DES").is_empty() && names("!ECDHE:ALL").is_empty());
+        let versions = |ciphers: &str, suites_13: &str| {
+            let (chosen, errors) = suites(&all, Some(ciphers), Some(suites_13));
+            let new = chosen.iter().filter(|suite| suite.tls13().is_some()).count();
+            (new, chosen.len() - new, errors)
+        };
+        assert_eq!(versions("HIGH", "TLS_AES_128_GCM_SHA256"), (1, 6, vec![]));
+        let both = vec![BadCiphers("ciphersuites"), BadCiphers("cipher_list")];
+        assert_eq!(versions("RC4", "TLS_X"), (3, 0, both));
     }
 }

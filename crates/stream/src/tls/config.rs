@@ -59,16 +59,12 @@ impl Pair {
 
 /// Reads the files and makes both configurations.
 pub(super) fn build(settings: &Settings) -> Result<Pair, TlsError> {
-    let key_file = settings.private_key.as_ref().ok_or(TlsError::NoKey)?;
-    let certificate_file = settings.certificate.as_ref().ok_or(TlsError::NoCertificate)?;
-    let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|error| unreadable("SSL_use_PrivateKey_file", key_file, &error))?;
-    let mut chain = certificates("SSL_use_certificate_file", certificate_file)?;
-    if let Some(file) = &settings.peer_ca_cert {
-        chain.extend(certificates("SSL_CTX_add_extra_chain_cert", file)?);
-    }
-    let provider = Arc::new(provider(settings));
-    let versions = ciphers::versions(settings.protocols.as_deref());
+    let key = private_key(settings)?.ok_or(TlsError::NoKey)?;
+    let mut chain = own_certificate(settings)?.ok_or(TlsError::NoCertificate)?;
+    chain.extend(more_certificates(settings)?);
+    let (provider, _) = provider(settings);
+    let provider = Arc::new(provider);
+    let (versions, _) = ciphers::versions(settings.protocols.as_deref());
     let (roots, bootstrap) = authority(&settings.authority)?;
     complete(&mut chain, roots.as_deref().unwrap_or_default());
     let peers = Arc::new(Peers::new(roots, &provider)?);
@@ -89,17 +85,59 @@ pub(super) fn build(settings: &Settings) -> Result<Pair, TlsError> {
     Ok(Pair { client: Arc::new(client), server: Arc::new(server), bootstrap })
 }
 
-fn provider(settings: &Settings) -> CryptoProvider {
+/// What is wrong with settings, each in the log's words; what is missing may not be needed.
+pub(super) fn faults(settings: &Settings) -> Vec<String> {
+    let files = [
+        private_key(settings).err(),
+        own_certificate(settings).err(),
+        more_certificates(settings).err(),
+        authority(&settings.authority).err().filter(|error| *error != TlsError::NoAuthority),
+    ];
+    let mut faults: Vec<String> = files.iter().flatten().map(TlsError::to_string).collect();
+    faults.extend(ciphers::versions(settings.protocols.as_deref()).1.map(|error| error.to_string()));
+    faults.extend(provider(settings).1.iter().map(ciphers::BadCiphers::to_string));
+    faults
+}
+
+/// What TLS cannot be used without, and settings do not name.
+pub(super) fn missing(settings: &Settings) -> Vec<TlsError> {
+    let parts = [
+        (settings.private_key.is_some(), TlsError::NoKey),
+        (settings.certificate.is_some(), TlsError::NoCertificate),
+        (settings.authority != Authority::Unset, TlsError::NoAuthority),
+    ];
+    parts.into_iter().filter(|(there, _)| !there).map(|(_, error)| error).collect()
+}
+
+fn private_key(settings: &Settings) -> Result<Option<PrivateKeyDer<'static>>, TlsError> {
+    let Some(file) = &settings.private_key else { return Ok(None) };
+    let key = PrivateKeyDer::from_pem_file(file);
+    key.map(Some).map_err(|error| unreadable("SSL_use_PrivateKey_file", file, &error))
+}
+
+fn own_certificate(settings: &Settings) -> Result<Option<Chain>, TlsError> {
+    let file = settings.certificate.as_ref();
+    file.map(|file| certificates("SSL_use_certificate_file", file)).transpose()
+}
+
+fn more_certificates(settings: &Settings) -> Result<Chain, TlsError> {
+    let file = settings.peer_ca_cert.as_ref();
+    file.map_or(Ok(Vec::new()), |file| certificates("SSL_CTX_add_extra_chain_cert", file))
+}
+
+fn provider(settings: &Settings) -> (CryptoProvider, Vec<ciphers::BadCiphers>) {
     let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites = ciphers::suites(
+    let (suites, errors) = ciphers::suites(
         &provider.cipher_suites,
         settings.ciphers.as_deref(),
         settings.ciphersuites.as_deref(),
     );
-    provider
+    provider.cipher_suites = suites;
+    (provider, errors)
 }
 
-type Roots = Option<Vec<CertificateDer<'static>>>;
+type Chain = Vec<CertificateDer<'static>>;
+type Roots = Option<Chain>;
 
 /// The certificates to trust, nobody's for everybody; and the file to make, where there is none yet.
 fn authority(authority: &Authority) -> Result<(Roots, Bootstrap), TlsError> {
@@ -126,7 +164,7 @@ fn complete(chain: &mut Vec<CertificateDer<'static>>, authorities: &[Certificate
     }
 }
 
-fn certificates(what: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(what: &'static str, file: &str) -> Result<Chain, TlsError> {
     let failed = |error: pem::Error| unreadable(what, file, &error);
     let found = CertificateDer::pem_file_iter(file).map_err(failed)?;
     let found = found.collect::<Result<Vec<_>, _>>().map_err(failed)?;

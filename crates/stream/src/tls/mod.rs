@@ -45,7 +45,7 @@ pub enum Authority {
     Bootstrap(String),
 }
 
-/// What users configure. Nothing is checked before it is used.
+/// What users configure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// File of the private key.
@@ -94,7 +94,8 @@ static STATE: Mutex<State> = Mutex::new(State {
     built: None,
 });
 
-/// Uses `settings` for connections from now on. Those that stand are not touched.
+/// Uses `settings` for connections from now on. Those that stand are not touched. What is wrong is said in the log, and again when it is
+/// needed.
 pub fn configure(settings: Settings) {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     if state.settings == settings {
@@ -102,6 +103,9 @@ pub fn configure(settings: Settings) {
     }
     if settings.authority == Authority::Unverified && state.settings.authority != Authority::Unverified {
         log::warn!(target: "stream_ssl", "Peer certificate validation disabled (this is a security risk)");
+    }
+    for fault in config::faults(&settings) {
+        log::error!(target: "stream_ssl", "{fault}");
     }
     *state = State { settings, built: None };
 }
@@ -140,7 +144,8 @@ fn pair() -> Result<Arc<config::Pair>, TlsError> {
     let stamps: Vec<Stamp> = state.settings.files().map(stamp).collect();
     if state.built.as_ref().is_none_or(|built| built.stamps != stamps) {
         let pair = config::build(&state.settings).map(Arc::new);
-        if let Err(error) = &pair {
+        let missing = config::missing(&state.settings);
+        for error in pair.as_ref().err().filter(|_| missing.is_empty()).into_iter().chain(&missing) {
             log::error!(target: "stream_ssl", "{error}");
         }
         state.built = Some(Built { stamps, pair });
@@ -148,16 +153,23 @@ fn pair() -> Result<Arc<config::Pair>, TlsError> {
     state.built.as_ref().map_or(Err(TlsError::NoKey), |built| built.pair.clone())
 }
 
+fn errno(error: &TlsError) -> Errno {
+    match error {
+        TlsError::Refused(_) => Errno::PROTO,
+        _ => Errno::NOPROTOOPT,
+    }
+}
+
 /// The configuration for dialling; the error is the errno that Open vSwitch's programs report.
 pub(crate) fn client() -> std::io::Result<(Arc<ClientConfig>, Option<String>, Bootstrap)> {
     let name = settings().server_name;
-    let pair = pair().map_err(|_| Errno::NOPROTOOPT)?;
+    let pair = pair().map_err(|error| errno(&error))?;
     Ok((pair.client.clone(), name, pair.bootstrap()))
 }
 
 /// The configuration for serving.
 pub(crate) fn server() -> std::io::Result<(Arc<ServerConfig>, Bootstrap)> {
-    let pair = pair().map_err(|_| Errno::NOPROTOOPT)?;
+    let pair = pair().map_err(|error| errno(&error))?;
     Ok((pair.server.clone(), pair.bootstrap()))
 }
 

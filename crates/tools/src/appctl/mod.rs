@@ -10,7 +10,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use daemon::unixctl::Format;
-use daemon::{program, tool};
+use daemon::{program, tool, vlog};
 use ovsdb::json::Json;
 
 mod options;
@@ -25,6 +25,7 @@ const REFUSED: u8 = 2;
 /// The whole program.
 pub fn main() -> ExitCode {
     daemon::init();
+    vlog::add_modules(vlog::DAEMON_MODULES);
     let options = Options::parse();
     tool::run(options.timeout, carry_out(&options))
 }

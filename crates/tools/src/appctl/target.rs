@@ -54,11 +54,16 @@ impl Target {
     pub(crate) async fn call(&mut self, method: &str, arguments: Vec<Json>) -> Result<Json, String> {
         match self.client.call(method, arguments).await {
             Ok(result) => Ok(result),
+            Err(CallError::Refused(Json::String(text))) => Err(text.to_string()),
             Err(CallError::Refused(error)) => {
-                Err(error.as_str().map_or_else(|| error.to_string(), str::to_owned))
+                let (socket, kind) = (self.socket.display(), error.type_name());
+                log::warn!(target: "unixctl", "unix:{socket}: unexpected error type in JSON RPC reply: {kind}");
+                program::exit_with(&format!("{socket}: transaction error (Invalid argument)"))
             }
             Err(CallError::Closed) => {
-                program::exit_with(&format!("{}: transaction error (End of file)", self.socket.display()))
+                let socket = self.socket.display();
+                log::warn!(target: "unixctl", "error communicating with unix:{socket}: End of file");
+                program::exit_with(&format!("{socket}: transaction error (End of file)"))
             }
         }
     }

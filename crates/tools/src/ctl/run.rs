@@ -27,7 +27,7 @@ use super::program::Program;
 /// The whole program.
 pub fn main<P: Program>() -> ExitCode {
     daemon::init();
-    vlog::add_modules(&[P::LOG]);
+    vlog::add_modules(&["db_ctl_base", "process", P::LOG]);
     let _ = vlog::set("any:console:warn");
     let _ = vlog::set("reconnect:warn");
     let mut options = options::read::<P>();

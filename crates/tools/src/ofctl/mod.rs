@@ -166,6 +166,8 @@ async fn stays(_: &Context, _: &[String]) -> Result<(), Fatal> {
 pub fn main() -> ExitCode {
     daemon::program::set_name(&std::env::args().next().unwrap_or_default());
     daemon::vlog::init();
+    daemon::vlog::add_modules(daemon::vlog::DAEMON_MODULES);
+    daemon::vlog::add_modules(&["ovs_ofctl", "pcap", "vconn", "vconn_stream"]);
     let (cx, operands) = match options::parse() {
         Ok(parsed) => parsed,
         Err(end) => return finish(Err(end)),

@@ -12,7 +12,7 @@ mod stay;
 
 use std::process::ExitCode;
 
-use daemon::program;
+use daemon::{program, vlog};
 use ovsdb::DbSchema;
 use ovsdb::json::Json;
 use ovsdb::table::{Printer, Style};
@@ -41,6 +41,9 @@ type Outcome = Result<ExitCode, String>;
 /// Runs the program.
 pub fn main() -> ExitCode {
     daemon::init();
+    vlog::add_modules(vlog::DAEMON_MODULES);
+    vlog::add_modules(vlog::DATABASE_MODULES);
+    vlog::add_modules(&["ovsdb_client"]);
     let options = options::parse();
     let outcome = if options.daemon.detaches() && stay::stays(&options.command) {
         stay::run_detached(options)
@@ -78,9 +81,18 @@ impl Context {
 
     async fn call(&self, client: &mut Client, method: &str, params: Vec<Json>) -> Result<Json, String> {
         client.call(method, params).await.map_err(|error| match error {
-            CallError::Refused(error) => format!("{method} failed: {error}"),
-            other => format!("{}: transaction failed ({other})", self.server),
+            CallError::Refused(error) => format!("transaction returned error: {error}"),
+            CallError::Closed => "transaction failed (End of file)".to_owned(),
         })
+    }
+
+    /// The names of the databases that the server offers, in order.
+    async fn databases(&self, client: &mut Client) -> Result<Vec<String>, String> {
+        let reply = self.call(client, "list_dbs", Vec::new()).await?;
+        let names = reply.as_array().ok_or("list_dbs response is not array")?;
+        let mut names: Vec<String> = names.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// The schema of the database.

@@ -2,8 +2,8 @@
 //!
 //! Where it sits: first thing that `main` calls.
 //!
-//! The first argument is the server if it has the form of a connection. The next one is the database, for commands that take one:
-//! if the server offers a database of that name, or more arguments are there than the command can use.
+//! The first argument is the server if it has the form of a connection. The next one is the database, for commands that take one,
+//! if the server offers a database of that name; else Open_vSwitch is meant, or the only one that the server offers.
 
 use daemon::getopt::{Getopt, Opt, Order};
 use daemon::{program, tls, usage, version, vlog};
@@ -189,22 +189,20 @@ pub(super) async fn dispatch(parsed: Parsed, stay: Stay) -> Outcome {
 /// Takes the database's name off the arguments, if it is there.
 async fn take_database(context: &mut Context, min: usize) -> Result<(), String> {
     let mut client = context.connect().await?;
-    let offered = context.call(&mut client, "list_dbs", Vec::new()).await?;
-    let offers = |name: &str| offered.as_array().is_some_and(|a| a.iter().any(|d| d.as_str() == Some(name)));
+    let offered = context.databases(&mut client).await?;
     match context.args.first() {
-        Some(first) if context.args.len() > min && offers(first) => context.database = context.args.remove(0),
-        Some(first) if context.args.len() > min && min == 0 && !offers(&context.database) => {
-            return Err(format!("{}: server does not have database {first}", context.server));
+        Some(first) if context.args.len() > min && offered.contains(first) => {
+            context.database = context.args.remove(0);
         }
+        _ if offered.contains(&context.database) => {}
         // Without a name, the only database there is will be meant.
-        _ if !offers(&context.database) => {
-            let mut names = offered.as_array().into_iter().flatten().filter_map(|name| name.as_str());
-            let mut users = names.by_ref().filter(|name| !name.starts_with('_'));
-            if let (Some(only), None) = (users.next(), users.next()) {
-                context.database = only.to_owned();
-            }
+        _ => {
+            let mut users = offered.into_iter().filter(|name| !name.starts_with('_'));
+            let (Some(only), None) = (users.next(), users.next()) else {
+                return Err("could not find a default database, please specify a database name".to_owned());
+            };
+            context.database = only;
         }
-        _ => {}
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ovsdb::DbSchema;
 use ovsdb::json::{self, Json};
 use ovsdb::table::{Cell, Table};
-use stream::jsonrpc::{CallError, Client, Event, Message, Options, Session};
+use stream::jsonrpc::{Client, Event, Message, Options, Session};
 
 use super::{Context, Outcome};
 use crate::ovsdb_tool::read_schema;
@@ -55,10 +55,7 @@ fn print(line: String) -> Outcome {
 }
 
 async fn list_dbs(context: &Context, client: &mut Client) -> Outcome {
-    let reply = context.call(client, "list_dbs", Vec::new()).await?;
-    let mut names: Vec<&str> = reply.as_array().unwrap_or_default().iter().filter_map(Json::as_str).collect();
-    names.sort();
-    names.iter().for_each(|name| println!("{name}"));
+    context.databases(client).await?.iter().for_each(|name| println!("{name}"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -90,10 +87,7 @@ async fn transact(context: &Context, client: &mut Client, read_only: bool) -> Ou
     if read_only {
         params.push(Json::object([("op", "abort")].map(|(k, v)| (k, Json::string(v)))));
     }
-    let mut reply = client.call("transact", params).await.map_err(|error| match error {
-        CallError::Refused(error) => format!("transaction returned error: {error}"),
-        other => format!("{}: transaction failed ({other})", context.server),
-    })?;
+    let mut reply = context.call(client, "transact", params).await?;
     // The answer to the abort, unless something failed before: then there is none.
     if let (true, Json::Array(results)) = (read_only, &mut reply) {
         results.pop_if(|last| *last != Json::Null);

@@ -99,6 +99,7 @@ impl Call {
 /// Runs the program.
 pub fn main() -> ExitCode {
     daemon::init();
+    vlog::add_modules(vlog::DATABASE_MODULES);
     let call = parse();
     let Some((_, _, min, max, run)) = COMMANDS.iter().find(|(name, ..)| *name == call.name) else {
         program::exit_with(&format!("unknown command '{}'; use --help for help", call.name));

@@ -28,6 +28,7 @@ use crate::ctl::show::{self, Shown};
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    daemon::vlog::add_modules(&["vconn", "vconn_stream"]);
     crate::ctl::run::main::<Vsctl>()
 }
 
