@@ -6,6 +6,7 @@
 //! those of ovs-dpctl(8) and of Open vSwitch's answers.
 
 mod connections;
+mod dump;
 mod flows;
 mod fragments;
 mod limits;
@@ -18,12 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::Setting;
 use daemon::unixctl::{Call, Commands};
-use datapath::{Command, DropCounts, FlowInfo, Stats};
-use dpif::text::{Counters, DetailedFlow, show};
+use datapath::{DropCounts, Stats};
+use dpif::text::{Counters, show};
 use dpif::{Dpif, Tracking, TrackingError};
-use odp::Ufid;
-use odp::text::Extent;
-use packet::{DropReason, Instant, Now, OdpPort};
+use packet::{DropReason, Instant, Now};
 use switch::Waker;
 
 /// Makes a datapath of a name, `TYPE@NAME`; or says why it does not.
@@ -245,8 +244,8 @@ pub fn register(commands: &Commands, datapaths: &Datapaths, now_ms: &Millis) {
     add("dpctl/dump-dps", "", 0, |dps, _, _| Ok(dps.names().iter().map(|n| format!("{n}\n")).collect()));
     made::register(commands, datapaths);
     add("dpctl/show", "[-s] [dp...]", usize::MAX, show_datapaths);
-    add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump_flows);
-    add("dpctl/get-flow", "[dp] ufid", 4, get_flow);
+    add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 6, dump::flows);
+    add("dpctl/get-flow", "[dp] ufid", 4, dump::one);
     add("dpctl/add-flow", "[dp] flow actions", 4, flows::add);
     add("dpctl/mod-flow", "[dp] flow actions", 6, flows::modify);
     add("dpctl/del-flow", "[dp] flow", 3, flows::del);
@@ -279,72 +278,6 @@ fn show_datapaths(dps: &Datapaths, _: &Millis, args: &[String]) -> Result<String
         out.push_str(&show(&*dpif, counters));
     }
     Ok(out)
-}
-
-/// How dumps are to be written: `-m`, `--names`, `--no-names`.
-struct Dumped {
-    extent: Extent,
-    /// Ports' names, if they are wanted.
-    names: Option<BTreeMap<OdpPort, String>>,
-}
-
-impl Dumped {
-    /// Takes the options out of the arguments.
-    fn parse(args: &[String]) -> Result<(Extent, Option<bool>, Vec<String>), String> {
-        let (mut extent, mut named, mut rest) = (Extent::Matched, None, Vec::new());
-        for arg in args {
-            match arg.as_str() {
-                "-m" | "--more" => extent = Extent::Everything,
-                "--names" => named = Some(true),
-                "--no-names" => named = Some(false),
-                "-s" | "--statistics" => {}
-                other if other.starts_with('-') => return Err(format!("Unrecognized option {other}\n")),
-                _ => rest.push(arg.clone()),
-            }
-        }
-        Ok((extent, named, rest))
-    }
-
-    /// With names if they were asked for, or everything was.
-    fn of(dpif: &dyn Dpif, extent: Extent, named: Option<bool>) -> Dumped {
-        let wanted = named.unwrap_or(extent == Extent::Everything);
-        let names = || dpif.ports().into_iter().map(|port| (port.number, port.name)).collect();
-        Dumped { extent, names: wanted.then(names) }
-    }
-
-    fn line(&self, flow: &FlowInfo, now_ms: u64) -> String {
-        format!("{}\n", DetailedFlow { flow, now_ms, extent: self.extent, names: self.names.as_ref() })
-    }
-}
-
-fn dump_flows(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
-    let (extent, named, rest) = Dumped::parse(args)?;
-    let dpif = dps.only(&rest)?;
-    let (now_ms, dumped) = (now_ms(), Dumped::of(&*dpif, extent, named));
-    let mut lines = Vec::new();
-    dpif.for_each_flow(&mut |flow| lines.push(dumped.line(&flow, now_ms)));
-    if lines.is_empty() {
-        return Ok(String::new());
-    }
-    // Every thread of this datapath shares one table; users' scripts expect the line all the same.
-    Ok(format!("flow-dump from the main thread:\n{}", lines.concat()))
-}
-
-/// `ufid:` and 32 hexadecimal digits, with or without dashes.
-fn parse_ufid(text: &str) -> Option<Ufid> {
-    let digits: String = text.strip_prefix("ufid:")?.chars().filter(|c| *c != '-').collect();
-    let hexadecimal = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    hexadecimal.then(|| u128::from_str_radix(&digits, 16).ok())?.map(Ufid)
-}
-
-fn get_flow(dps: &Datapaths, now_ms: &Millis, args: &[String]) -> Result<String, String> {
-    let (extent, named, args) = Dumped::parse(args)?;
-    let (ufid, name) = args.split_last().ok_or_else(|| failed("parsing flow ufid", INVALID))?;
-    let dpif = dps.only(name)?;
-    let ufid = parse_ufid(ufid).ok_or_else(|| failed("parsing flow ufid", INVALID))?;
-    let reply = dpif.apply(Command::GetFlow(ufid)).map_err(|e| failed("getting flow", &e.to_string()))?;
-    let flow = reply.into_flow().ok_or_else(|| failed("getting flow", "No such file or directory"))?;
-    Ok(Dumped::of(&*dpif, extent, named).line(&flow, now_ms()))
 }
 
 /// Every reason that has dropped packets, altogether and of each port; ours, not Open vSwitch's.

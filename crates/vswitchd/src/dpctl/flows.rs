@@ -16,7 +16,8 @@ use flow::Match;
 use odp::Ufid;
 use odp::text::{ActionList, parse_actions, parse_match};
 
-use super::{Datapaths, INVALID, Millis, failed, parse_ufid};
+use super::dump::parse_ufid;
+use super::{Datapaths, INVALID, Millis, failed};
 
 type Result<T> = std::result::Result<T, String>;
 

@@ -2,12 +2,12 @@
 
 use super::*;
 use daemon::unixctl::{Answer, Format};
-use datapath::{FlowPut, PutMode};
+use datapath::{Command, FlowPut, PutMode};
 use dpif_netdev::{Class, DpifNetdev, Setup};
 use flow::{Match, slot};
 use netdev::Registry;
 use netdev::dummy::DummyDevices;
-use odp::Action;
+use odp::{Action, Ufid};
 use packet::{Instant, Now, OdpPort};
 
 fn bench() -> (Commands, Arc<dyn Dpif>) {
