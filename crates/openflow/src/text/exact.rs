@@ -1,6 +1,6 @@
 //! The text of one packet's flow: a match without masks, in which no field is said twice.
 //!
-//! Where it sits: `ovs-ofctl compose-packet`, and whoever makes a packet from such a text.
+//! Where it sits: `ovs-ofctl compose-packet`, and whoever makes a packet from such a text, or looks for megaflows by it.
 //!
 //! I1  A field may be said only after those that it needs.
 
@@ -11,7 +11,12 @@ use crate::{Names, OfpPort, field, matches};
 
 /// Parses the flow; errors repeat the text, as it may be one of many.
 pub fn parse(text: &str, names: &Names) -> Result<FlowKey, TextError> {
-    parse_match(text, names).map(|m| m.key).map_err(|e| text_error!("{text}: {e}"))
+    parse_said(text, names).map(|m| m.key)
+}
+
+/// The same, with what it says: the fields that it names and those that it implies are matched exactly.
+pub fn parse_said(text: &str, names: &Names) -> Result<Match, TextError> {
+    parse_match(text, names).map_err(|e| text_error!("{text}: {e}"))
 }
 
 fn parse_match(text: &str, names: &Names) -> Result<Match, TextError> {
