@@ -162,7 +162,7 @@ fn take_tcp(attrs: Attrs<'_>) -> TcpInfo {
 }
 
 /// Reads a tuple; `None` if it is none.
-fn take_tuple(a: Attr<'_>, zone: u16) -> Option<Tuple> {
+pub(crate) fn take_tuple(a: Attr<'_>, zone: u16) -> Option<Tuple> {
     let (ip, proto) = (a.nested().find(tuple_attr::IP)?, a.nested().find(tuple_attr::PROTO)?);
     let (ip, proto) = (ip.nested(), proto.nested());
     let v4 = |kind| ip.find(kind).and_then(Attr::be32).map(u128::from);

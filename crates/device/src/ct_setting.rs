@@ -1,4 +1,5 @@
-//! What connection tracking is set to: numbers and timeout policies, and the fragments that wait; and back, for clients.
+//! What connection tracking is set to: numbers and timeout policies; the fragments that wait, and the connections that others have
+//! announced; and back, for clients.
 //!
 //! Where it sits: beside `families`; public because the other end of the device, and whoever takes a datapath over, reads and
 //! writes the same attributes.
@@ -8,16 +9,17 @@
 //! ~~~text
 //! GET   settings (1…8: u32 each), POLICY of each that differs from the defaults, COUNTS of both families, WAITS
 //! SET   settings and POLICY, as many as are to change; POLICY without seconds goes back to the defaults
-//! dump  WAITING, one a message
+//! dump  WAITING, one a message; then EXPECTED, one a message
 //! ~~~
 
 use conntrack::{
-    Conntrack, FragmentCounts, FragmentStatus, MAX_TIMEOUT_POLICIES, Name, Setting, TIMEOUTS, TimeoutPolicy,
+    Conntrack, Expectation, FragmentCounts, FragmentStatus, MAX_TIMEOUT_POLICIES, Name, Setting, TIMEOUTS, TimeoutPolicy,
     Waiting,
 };
 use netlink::{Attr, Attrs, Builder, Header};
 use odp::netlink::ids::{self, cmd};
 
+use crate::ct::{put_tuple, take_tuple};
 use crate::families::{Answer, Call};
 use crate::handle::Listing;
 use crate::request::begin;
@@ -34,6 +36,8 @@ mod attr {
     pub const COUNTS_IPV6: u16 = 19;
     /// Nested: a datagram of which fragments are missing.
     pub const WAITING: u16 = 20;
+    /// Nested: a connection that was announced and has not come.
+    pub const EXPECTED: u16 = 21;
 }
 
 mod policy_attr {
@@ -52,6 +56,16 @@ mod waiting_attr {
     pub const PROTO: u16 = 6;
     pub const FLAGS: u16 = 7;
     pub const FRAGMENTS: u16 = 8;
+}
+
+mod expected_attr {
+    /// A tuple, as connections have it.
+    pub const TUPLE: u16 = 1;
+    /// The tuple of the connection that announced it.
+    pub const PARENT: u16 = 2;
+    pub const ZONE: u16 = 3;
+    pub const MARK: u16 = 4;
+    pub const LABEL: u16 = 5;
 }
 
 const IS_IPV6: u8 = 1;
@@ -171,6 +185,28 @@ pub fn take_waiting(attrs: &Attrs<'_>) -> Option<Waiting> {
     Some(Waiting { name, fragments, has_first: flags & HAS_FIRST != 0, has_last: flags & HAS_LAST != 0 })
 }
 
+fn put_expected(b: &mut Builder, e: &Expectation) {
+    let nest = b.begin_plain_nest(attr::EXPECTED);
+    put_tuple(b, expected_attr::TUPLE, &e.tuple);
+    put_tuple(b, expected_attr::PARENT, &e.parent);
+    b.put_u16(expected_attr::ZONE, e.tuple.zone);
+    b.put_u32(expected_attr::MARK, e.mark);
+    b.put(expected_attr::LABEL, &e.label.to_ne_bytes());
+    b.end_nest(nest);
+}
+
+/// Reads a connection that was announced out of a message of a dump; `None` if it is none.
+pub fn take_expected(attrs: &Attrs<'_>) -> Option<Expectation> {
+    let e = attrs.find(attr::EXPECTED)?.nested();
+    let zone = e.find(expected_attr::ZONE)?.u16()?;
+    Some(Expectation {
+        tuple: take_tuple(e.find(expected_attr::TUPLE)?, zone)?,
+        parent: take_tuple(e.find(expected_attr::PARENT)?, zone)?,
+        mark: e.find(expected_attr::MARK)?.u32()?,
+        label: u128::from_ne_bytes(e.find(expected_attr::LABEL)?.payload.try_into().ok()?),
+    })
+}
+
 #[inline(never)]
 pub(crate) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     let table = call.env.datapath.conntrack();
@@ -188,7 +224,7 @@ pub(crate) fn transact<H: ?Sized>(call: &Call<'_, H>) -> Result<Answer, Errno> {
     Ok(Answer::Message(b))
 }
 
-/// One datagram of a dump.
+/// One datagram of a dump; behind the last, one connection that was announced.
 #[inline(never)]
 pub(crate) fn dump<H: ?Sized>(
     env: Env<'_, H>,
@@ -197,11 +233,31 @@ pub(crate) fn dump<H: ?Sized>(
     out: &mut [u8],
 ) -> Result<(usize, Option<Listing>), Status> {
     let Some((waiting, next)) = env.datapath.conntrack().fragments().waiting(at) else {
+        return dump_expected(env, header, 0, out);
+    };
+    let n = written(header, |b| put_waiting(b, &waiting), out)?;
+    Ok((n, Some(Listing::Waiting(next))))
+}
+
+/// One connection of a dump that was announced.
+#[inline(never)]
+pub(crate) fn dump_expected<H: ?Sized>(
+    env: Env<'_, H>,
+    header: &Header,
+    at: usize,
+    out: &mut [u8],
+) -> Result<(usize, Option<Listing>), Status> {
+    let Some((expectation, next)) = env.datapath.conntrack().expectation(at, env.now) else {
         return Ok((0, None));
     };
+    let n = written(header, |b| put_expected(b, &expectation), out)?;
+    Ok((n, Some(Listing::Expected(next))))
+}
+
+/// Writes a message of a dump; returns its length.
+fn written(header: &Header, fill: impl FnOnce(&mut Builder), out: &mut [u8]) -> Result<usize, Status> {
     let mut b = Builder::new();
     begin(&mut b, ids::CT_SETTING, header, cmd::GET);
-    put_waiting(&mut b, &waiting);
-    let n = crate::device::copy(&b.finish().ok_or(Status::NoResources)?, out)?;
-    Ok((n, Some(Listing::Waiting(next))))
+    fill(&mut b);
+    crate::device::copy(&b.finish().ok_or(Status::NoResources)?, out)
 }

@@ -43,8 +43,10 @@ pub(crate) enum Listing {
     Flows { next: Option<u32>, omit: u32 },
     /// Connections.
     Connections { at: DumpCursor, family: Option<u8>, zone: Option<u16> },
-    /// Datagrams that wait for fragments, from this place on.
+    /// Datagrams that wait for fragments, from this place on; then connections that were announced.
     Waiting(usize),
+    /// Connections that were announced, from this place on.
+    Expected(usize),
 }
 
 /// A dump under way.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use conntrack::{FragmentStatus, Setting, TimeoutPolicy, Waiting, ZoneLimit};
+use conntrack::{Expectation, FragmentStatus, Setting, TimeoutPolicy, Waiting, ZoneLimit};
 use device::ct_setting;
 use dpif::{Tracking, TrackingError, ZoneLimits};
 use netlink::{Builder, flags};
@@ -211,5 +211,10 @@ impl Tracking for DpifDevice {
     fn for_each_waiting(&self, each: &mut dyn FnMut(&Waiting)) -> Result<()> {
         let make = |ids| begin(ids::CT_SETTING, cmd::GET, flags::DUMP, ids);
         self.dump(make, |attrs| ct_setting::take_waiting(&attrs).iter().for_each(&mut *each)).map_err(refusal)
+    }
+
+    fn for_each_expected(&self, _now: Now, each: &mut dyn FnMut(&Expectation)) -> Result<()> {
+        let make = |ids| begin(ids::CT_SETTING, cmd::GET, flags::DUMP, ids);
+        self.dump(make, |attrs| ct_setting::take_expected(&attrs).iter().for_each(&mut *each)).map_err(refusal)
     }
 }

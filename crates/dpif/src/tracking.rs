@@ -67,9 +67,7 @@ pub trait Tracking {
     fn for_each_waiting(&self, each: &mut dyn FnMut(&Waiting)) -> Result<(), TrackingError>;
 
     /// Calls `each` with every connection that another has announced and that has not come.
-    fn for_each_expected(&self, _now: Now, _each: &mut dyn FnMut(&Expectation)) -> Result<(), TrackingError> {
-        Err(TrackingError::NotSupported)
-    }
+    fn for_each_expected(&self, now: Now, each: &mut dyn FnMut(&Expectation)) -> Result<(), TrackingError>;
 }
 
 impl Tracking for Conntrack {

@@ -107,6 +107,7 @@ pub(crate) fn read<H: VportHost + ?Sized>(
         Listing::Flows { next, omit } => flow::dump(env, &header, next, omit, out)?,
         Listing::Connections { at, family, zone } => crate::ct::dump(env, &header, at, (family, zone), out)?,
         Listing::Waiting(at) => crate::ct_setting::dump(env, &header, at, out)?,
+        Listing::Expected(at) => crate::ct_setting::dump_expected(env, &header, at, out)?,
     };
     Ok((written, rest.map(|listing| Dump { listing, ..dump })))
 }
