@@ -517,9 +517,6 @@ impl Dpif for DpifDevice {
 
     fn execute(&self, meta: PacketMeta, packet: FlatPacket, actions: &[Action]) -> Result<(), CommandError> {
         odp::validate(actions).map_err(CommandError::InvalidActions)?;
-        if actions.is_empty() {
-            return Ok(());
-        }
         let mut key = FlowKey::ZERO;
         flow::extract(&meta, packet.frame(), packet.frame().len(), flow::DEFAULT_VLAN_LIMIT, &mut key);
         let sent = self.ask(|ids| execute(&key, &meta, packet.frame(), actions, ids), |_| ());

@@ -81,7 +81,8 @@ impl Answering {
         }
         if odp::validate(&verdict.actions).is_err() {
             log::warn!(target: "dpif", "upcall answered with actions that cannot be executed");
-        } else if !verdict.actions.is_empty() {
+        } else {
+            // Without actions too: it is the datapath that counts what is dropped.
             let ids = self.connection.next_ids();
             let request = execute(&upcall.key, &upcall.meta, upcall.packet.frame(), &verdict.actions, ids);
             // A packet that fits no message came by none.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use e2e::load::{RATE, Stream, Tcp};
 use e2e::{SWITCH, answer_in_b, machines, probe};
-use testkit::{Suite, SwitchUnderTest, skip};
+use testkit::{Suite, SwitchUnderTest, packet, skip, to_hex};
 
 /// Our programs with ovsextd; None, after reporting the skip, while one of them does not exist.
 fn ours() -> Option<Suite> {
@@ -427,4 +427,69 @@ fn settings_of_connection_tracking_reach_the_datapath_and_stay() {
     let timeouts: Vec<u32> =
         appctl(&pair, "dpctl/dump-conntrack -s zone=7").lines().filter_map(left).collect();
     assert!(timeouts.len() == 2 && timeouts.iter().all(|t| *t > 900), "{timeouts:?}");
+}
+
+/// Packets of port-a that rules have dropped, as the datapath counts them.
+fn dropped(pair: &SwitchUnderTest, suite: &Suite) -> u64 {
+    let counts = run(pair, suite, "ovs-appctl", "dpctl/show-drops");
+    let of_port = counts.split("port ").find(|part| part.lines().next().is_some_and(|l| l.ends_with(": port-a")));
+    let line = of_port.and_then(|part| part.lines().find(|line| line.contains("drop_action_of_pipeline")));
+    line.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(0)
+}
+
+/// A packet whose upcall is answered with no actions is counted by the datapath like those that its megaflow drops.
+#[test]
+fn every_packet_that_a_rule_drops_is_counted() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    let before = dropped(&pair, &suite);
+    run(&pair, &suite, "ovs-ofctl", "add-flow br0 priority=9,udp,in_port=port-a,actions=drop");
+    assert!(!probe(&suite, "udp 10.0.0.2 53"));
+    let of_rule = || {
+        let flows = run(&pair, &suite, "ovs-ofctl", "dump-flows br0 udp,in_port=port-a");
+        let count = flows.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        count.unwrap_or(0)
+    };
+    pair.await_true("the rule's packets are the datapath's", || {
+        let counted = of_rule();
+        counted > 0 && dropped(&pair, &suite) - before == counted
+    });
+}
+
+/// Packets of a dialogue of FTP: who sends, and what follows the addresses.
+const DIALOGUE: [(&str, &str); 4] = [
+    ("a", "tcp 4000 > 21 S seq 100"),
+    ("b", "tcp 21 > 4000 SA seq 500 ack 101"),
+    ("a", "tcp 4000 > 21 A seq 101 ack 501"),
+    ("a", "tcp 4000 > 21 PA seq 101 ack 501 / \"PORT 10,0,0,1,20,1\" / hex 0d0a"),
+];
+
+#[test]
+fn announced_connections_are_listed_over_the_device() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    let pair = two_machines(&suite);
+    for flow in [
+        "priority=9,tcp,actions=ct(table=1,zone=3)",
+        "table=1,in_port=port-a,ct_state=+new+trk,tcp,actions=ct(commit,zone=3,alg=ftp,exec(set_field:7->ct_mark)),output:port-b",
+        "table=1,ct_state=+est+trk,tcp,actions=drop",
+    ] {
+        run(&pair, &suite, "ovs-ofctl", &format!("add-flow br0 {flow}"));
+    }
+    let expected = |zone: &str| run(&pair, &suite, "ovs-appctl", &format!("dpctl/dump-conntrack-exp{zone}"));
+    assert_eq!(expected(""), "");
+    for (from, rest) in DIALOGUE {
+        let start = match from {
+            "a" => "eth 02:00:00:00:00:01 > 02:00:00:00:00:02 / ip 10.0.0.1 > 10.0.0.2",
+            _ => "eth 02:00:00:00:00:02 > 02:00:00:00:00:01 / ip 10.0.0.2 > 10.0.0.1",
+        };
+        let hex = to_hex(&packet(&format!("{start} / {rest}")));
+        let out = format!("in_port=port-{from},packet={hex},actions=table");
+        run(&pair, &suite, "ovs-ofctl", &format!("packet-out br0 {out}"));
+    }
+    let line = "tcp,orig=(src=10.0.0.2,dst=10.0.0.1,sport=0,dport=5121),zone=3,mark=7,\
+        parent=(src=10.0.0.1,dst=10.0.0.2,sport=4000,dport=21)\n";
+    pair.await_true("the data connection is announced", || expected("") == line);
+    assert_eq!((expected(" zone=3").as_str(), expected(" zone=4").as_str()), (line, ""));
 }
