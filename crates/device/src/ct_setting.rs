@@ -13,8 +13,8 @@
 //! ~~~
 
 use conntrack::{
-    Conntrack, Expectation, FragmentCounts, FragmentStatus, MAX_TIMEOUT_POLICIES, Name, Setting, TIMEOUTS, TimeoutPolicy,
-    Waiting,
+    Conntrack, Expectation, FragmentCounts, FragmentStatus, MAX_TIMEOUT_POLICIES, Name, Setting, TIMEOUTS,
+    TimeoutPolicy, Waiting,
 };
 use netlink::{Attr, Attrs, Builder, Header};
 use odp::netlink::ids::{self, cmd};

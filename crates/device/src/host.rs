@@ -77,6 +77,11 @@ pub trait VportHost {
     /// Closes the device behind a port.
     fn close_port(&self, port: &PortRef<'_>, ticket: Ticket) -> Progress<Result<(), Errno>>;
 
+    /// Sets the device behind a port to texts `KEY=VALUE`, each with a zero behind it; what they do not name, to the default.
+    fn set_port(&self, _number: OdpPort, _settings: &[u8]) -> Result<(), Errno> {
+        Err(Errno::NotSup)
+    }
+
     /// A port's counters; zero where the host keeps none.
     fn port_stats(&self, number: OdpPort) -> VportStats;
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conntrack::{Conntrack, Entry};
 use datapath::{Command, CommandError, DropCounts, FlowInfo, MeterConfig, Reply, Stats};
-use device::counts;
+use device::{Errno, counts};
 use dpif::{Dpif, DpifError, Port, PortStats, Tracking, UpcallHandler};
 use flow::{FlowKey, Match};
 use netdev::{Netdev, Registry};
@@ -69,11 +69,20 @@ pub struct DpifDevice {
     handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
     /// Devices behind ports, as far as they were asked for.
     devices: Mutex<BTreeMap<OdpPort, Arc<dyn Netdev>>>,
-    /// What was put there, to be put there again when another process is there: ports by number with name and type,
-    /// meters, and how connections are tracked.
-    ports: Mutex<BTreeMap<OdpPort, (String, String)>>,
+    /// What was put there, to be put there again when another process is there: ports by number, meters, and how connections
+    /// are tracked.
+    ports: Mutex<BTreeMap<OdpPort, Wanted>>,
     meters: Mutex<BTreeMap<u32, MeterConfig>>,
     pub(crate) tracked: Mutex<Tracked>,
+}
+
+/// A port that is wanted.
+#[derive(Clone)]
+struct Wanted {
+    name: String,
+    kind: String,
+    /// What its device was set to by us.
+    settings: Option<Vec<u8>>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -138,10 +147,13 @@ impl DpifDevice {
         *lock(&self.routes_tunnels) = None;
         self.alive.store(true, Ordering::Release);
         let ports = lock(&self.ports).clone();
-        for (number, (name, kind)) in ports {
-            match self.add_port(&name, &kind, Some(number)) {
-                Ok(_) | Err(DpifError::Exists) => {}
-                Err(e) => log::warn!(target: "dpif", "{name}: port {number} cannot be added again ({e})"),
+        for (number, Wanted { name, kind, settings }) in ports {
+            let again = match self.add_port(&name, &kind, Some(number)) {
+                Ok(_) | Err(DpifError::Exists) => settings.map_or(Ok(()), |s| self.set_port(number, s)),
+                Err(e) => Err(e),
+            };
+            if let Err(e) = again {
+                log::warn!(target: "dpif", "{name}: port {number} cannot be made again as it was ({e})");
             }
         }
         let meters = lock(&self.meters).clone();
@@ -293,6 +305,27 @@ impl DpifDevice {
         self.ask(make, |reply| port_of(&VportAttrs::decode(reply_attrs(reply)).ok()?)).ok()?
     }
 
+    /// Sets a port's device, and does so again for another process.
+    fn set_port(&self, number: OdpPort, settings: Vec<u8>) -> Result<(), DpifError> {
+        let make = |ids| {
+            let mut b = begin(ids::VPORT, cmd::SET, 0, ids);
+            VportAttrs { number: Some(number.0), settings: Some(&settings), ..VportAttrs::default() }
+                .encode(&mut b);
+            b
+        };
+        let done = self.ask(make, |_| ());
+        // A refusal will be the same the next time.
+        if !matches!(done, Err(Failure::Gone))
+            && let Some(port) = lock(&self.ports).get_mut(&number)
+        {
+            port.settings = Some(settings);
+        }
+        done.map_err(|failure| match failure {
+            Failure::Errno(Errno::NotSup) => DpifError::Command(CommandError::NotSupported),
+            failure => port_error(failure),
+        })
+    }
+
     /// The numbers of all receivers in a row; zero while there is none.
     fn pids(&self) -> Vec<u8> {
         let receivers = lock(&self.receivers);
@@ -399,7 +432,7 @@ impl Dpif for DpifDevice {
         };
         let port = self.ask(make, |reply| port_of(&VportAttrs::decode(reply_attrs(reply)).ok()?));
         let number = port.map_err(port_error)?.map(|p| p.number).ok_or(DpifError::NoPort)?;
-        lock(&self.ports).insert(number, (name.to_owned(), kind.to_owned()));
+        lock(&self.ports).insert(number, Wanted { name: name.into(), kind: kind.into(), settings: None });
         Ok(number)
     }
 
@@ -432,8 +465,18 @@ impl Dpif for DpifDevice {
     fn port_by_name(&self, name: &str) -> Option<Port> {
         let port = self.vport(VportAttrs { name: Some(name), ..VportAttrs::default() })?;
         // Ports of an earlier life are found here before they are used.
-        lock(&self.ports).entry(port.number).or_insert_with(|| (port.name.clone(), port.kind.clone()));
+        let wanted = || Wanted { name: port.name.clone(), kind: port.kind.clone(), settings: None };
+        lock(&self.ports).entry(port.number).or_insert_with(wanted);
         Some(port)
+    }
+
+    fn set_port_options(&self, number: OdpPort, options: &BTreeMap<String, String>) -> Result<(), DpifError> {
+        let is_plain = |text: &str| !text.contains('\0');
+        let plain = options.iter().filter(|(key, value)| is_plain(key) && is_plain(value));
+        let settings: Vec<u8> =
+            plain.flat_map(|(key, value)| format!("{key}={value}\0").into_bytes()).collect();
+        let last = lock(&self.ports).get(&number).and_then(|port| port.settings.clone());
+        if last.as_ref() == Some(&settings) { Ok(()) } else { self.set_port(number, settings) }
     }
 
     fn port_hw_addr(&self, number: OdpPort) -> EthAddr {

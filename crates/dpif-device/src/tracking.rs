@@ -215,6 +215,7 @@ impl Tracking for DpifDevice {
 
     fn for_each_expected(&self, _now: Now, each: &mut dyn FnMut(&Expectation)) -> Result<()> {
         let make = |ids| begin(ids::CT_SETTING, cmd::GET, flags::DUMP, ids);
-        self.dump(make, |attrs| ct_setting::take_expected(&attrs).iter().for_each(&mut *each)).map_err(refusal)
+        self.dump(make, |attrs| ct_setting::take_expected(&attrs).iter().for_each(&mut *each))
+            .map_err(refusal)
     }
 }

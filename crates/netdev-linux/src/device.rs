@@ -264,8 +264,8 @@ impl Netdev for LinuxNetdev {
         match &self.io {
             Io::Packet(port) => kernel.map(|stats| port.added_to(stats)),
             Io::Xdp(port) => kernel.map(|stats| port.added_to(stats)),
-            Io::Elsewhere if self.kind == "system" => kernel,
-            Io::Elsewhere => kernel.map(NetdevStats::swapped),
+            Io::Elsewhere if self.kind == "internal" => kernel.map(NetdevStats::swapped),
+            Io::Elsewhere => kernel,
             // What the device sends, the switch receives.
             Io::Tap(tap) => Ok(tap.added_to(kernel.map_or_else(|_| tap.stats(), NetdevStats::swapped))),
             // What the device sends, our end receives.

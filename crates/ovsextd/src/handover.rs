@@ -17,7 +17,7 @@
 //! I1  Until the new process has said that it is done, the old one can go on: nothing was taken from it.
 //! I2  Flows and connections are there before the ports: no packet meets a datapath that does not know it.
 //!
-//! Devices are handed over by their descriptors, which a veth pair that stands in for a TAP device has not: the successor refuses
+//! Devices are handed over by their descriptors, one each: with several queues they are refused. A veth pair that stands in for a TAP device and an AF_XDP port have none: the successor refuses
 //! it. Meters are the switch's to set again; upcalls that were queued for it are lost.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -161,6 +161,9 @@ fn describe_ports(host: &Host) -> io::Result<Vec<PortMessage>> {
         let fd = if kind.is_tunnel() { None } else { host.dpif.port_fd(port.number).transpose()? };
         if !kind.is_tunnel() && fd.is_none() {
             return Err(broken(&format!("{}: it has no descriptor", port.name)));
+        }
+        if host.dpif.netdev(port.number).is_some_and(|device| device.wanted_queues().rx > 1) {
+            return Err(broken(&format!("{}: it has several queues", port.name)));
         }
         let tunnel_port = host.device.port(port.number).and_then(|(_, port)| port).unwrap_or(0);
         let mut message = port.number.0.to_ne_bytes().to_vec();

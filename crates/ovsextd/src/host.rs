@@ -2,7 +2,7 @@
 //!
 //! Where it sits: made by `run`; `carrier` calls the device through [`Host::env`], pumps hand upcalls to [`Upcalls`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -118,11 +118,29 @@ impl VportHost for Host {
         if let Err(e) = &added {
             log::warn!(target: "ovsextd", "could not open network device {} ({e})", port.name);
         }
+        self.dpif.reconfigure();
         Progress::Done(added.map(|_| ()).map_err(|e| errno(&e)))
     }
 
     fn close_port(&self, port: &PortRef<'_>, _ticket: Ticket) -> Progress<Result<(), Errno>> {
-        Progress::Done(self.dpif.del_port(port.number).map_err(|e| errno(&e)))
+        let gone = self.dpif.del_port(port.number);
+        self.dpif.reconfigure();
+        Progress::Done(gone.map_err(|e| errno(&e)))
+    }
+
+    fn set_port(&self, number: OdpPort, settings: &[u8]) -> Result<(), Errno> {
+        let texts = settings.split(|b| *b == 0).filter(|text| !text.is_empty());
+        let pairs = texts.map(|text| {
+            let (key, value) = std::str::from_utf8(text).ok()?.split_once('=')?;
+            Some((key.to_owned(), value.to_owned()))
+        });
+        let options = pairs.collect::<Option<BTreeMap<_, _>>>().ok_or(Errno::Inval)?;
+        let set = self.dpif.set_port_options(number, &options).map_err(|e| {
+            log::warn!(target: "ovsextd", "port {number} cannot be set as asked ({e})");
+            errno(&e)
+        });
+        self.dpif.reconfigure();
+        set
     }
 
     fn port_stats(&self, number: OdpPort) -> VportStats {

@@ -69,7 +69,10 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
         host.device.publish_connections(host.env());
         tokio::select! {
             () = handle.clock().sleep_until(due.max(handle.clock().now_ms() + 1)) => {}
-            () = changed.notified() => host.dpif.links_changed(),
+            () = changed.notified() => {
+                host.dpif.links_changed();
+                host.unless_halted(|| host.dpif.reconfigure());
+            }
             () = exit.requested() => break,
             () = handed.notified() => break,
         }
@@ -102,6 +105,8 @@ fn registry(devices: &LinuxDevices) -> Registry {
     let mut registry = Registry::new();
     registry.register("system", devices.system());
     registry.register("internal", devices.internal());
+    registry.register("afxdp", devices.afxdp());
+    registry.register("afxdp-nonpmd", devices.afxdp_nonpmd());
     for kind in odp::TunnelKind::ALL {
         registry.register(kind.name(), netdev::vport_opener(kind.name()));
     }

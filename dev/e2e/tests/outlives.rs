@@ -432,7 +432,8 @@ fn settings_of_connection_tracking_reach_the_datapath_and_stay() {
 /// Packets of port-a that rules have dropped, as the datapath counts them.
 fn dropped(pair: &SwitchUnderTest, suite: &Suite) -> u64 {
     let counts = run(pair, suite, "ovs-appctl", "dpctl/show-drops");
-    let of_port = counts.split("port ").find(|part| part.lines().next().is_some_and(|l| l.ends_with(": port-a")));
+    let of_port =
+        counts.split("port ").find(|part| part.lines().next().is_some_and(|l| l.ends_with(": port-a")));
     let line = of_port.and_then(|part| part.lines().find(|line| line.contains("drop_action_of_pipeline")));
     line.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(0)
 }
@@ -448,7 +449,8 @@ fn every_packet_that_a_rule_drops_is_counted() {
     assert!(!probe(&suite, "udp 10.0.0.2 53"));
     let of_rule = || {
         let flows = run(&pair, &suite, "ovs-ofctl", "dump-flows br0 udp,in_port=port-a");
-        let count = flows.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        let count =
+            flows.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
         count.unwrap_or(0)
     };
     pair.await_true("the rule's packets are the datapath's", || {
@@ -492,4 +494,42 @@ fn announced_connections_are_listed_over_the_device() {
         parent=(src=10.0.0.1,dst=10.0.0.2,sport=4000,dport=21)\n";
     pair.await_true("the data connection is announced", || expected("") == line);
     assert_eq!((expected(" zone=3").as_str(), expected(" zone=4").as_str()), (line, ""));
+}
+
+/// Options of rows reach devices that the other process has opened, also one that comes after it; ports past the kernel's stack are polled there.
+#[test]
+fn ports_behind_the_device_are_as_their_rows_say() {
+    testkit::sandboxed!();
+    let Some(suite) = ours() else { return };
+    if !std::path::Path::new("/dev/net/tun").exists() {
+        skip!("no /dev/net/tun to have queues");
+    }
+    machines();
+    let mut pair = SwitchUnderTest::new(&suite);
+    pair.start_database();
+    pair.ok(&suite, "ovs-vsctl", &["--no-wait", "init"]);
+    pair.start_datapath(&[]);
+    pair.start_switch(&[]);
+    let vsctl = |pair: &SwitchUnderTest, words: &str| run(pair, &suite, "ovs-vsctl", words);
+    vsctl(&pair, "add-br br0 -- set bridge br0 datapath_type=system -- add-port br0 port-b");
+    vsctl(&pair, "add-port br0 port-a -- set interface port-a type=afxdp options:n_rxq=1");
+    vsctl(&pair, "add-port br0 many -- set interface many type=internal options:n_rxq=3");
+    let shown = |pair: &SwitchUnderTest| run(pair, &suite, "ovs-appctl", "-t ovsextd ovsextd/show");
+    let is_set = |pair: &SwitchUnderTest| {
+        let text = shown(pair);
+        text.contains("many (internal: n_rxq=3)") && text.contains("port-a (afxdp: n_rxq=1")
+    };
+    assert!(is_set(&pair), "{}", shown(&pair));
+    let mut answering = answer_in_b(&suite);
+    pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
+    let refused = pair.run(&suite, "ovs-appctl", &["-t", "ovsextd", "handover"]);
+    assert!(refused.stderr.contains("it has"), "{refused:?}");
+    assert!(probe(&suite, "tcp 10.0.0.2 80"), "after a handover that was refused\n{}", pair.logs());
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
+    pair.kill_datapath();
+    pair.start_datapath(&[]);
+    pair.await_true("the next process is told", || is_set(&pair));
+    vsctl(&pair, "remove interface many options n_rxq");
+    assert!(shown(&pair).contains("many (internal)"), "{}", shown(&pair));
 }

@@ -137,6 +137,9 @@ fn set<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Res
     if attrs.has_options {
         return Err(Errno::NotSup);
     }
+    if let Some(settings) = attrs.settings {
+        call.env.host.set_port(number, settings)?;
+    }
     let pids = receivers(attrs)?;
     {
         let mut ports = call.device.ports.write();

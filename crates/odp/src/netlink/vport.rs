@@ -13,6 +13,8 @@ mod attr {
     pub const OPTIONS: u16 = 4;
     pub const UPCALL_PID: u16 = 5;
     pub const STATS: u16 = 6;
+    /// Ours: what the port's device is set to.
+    pub const SETTINGS: u16 = 32;
 }
 
 /// `OVS_TUNNEL_ATTR_DST_PORT`, in the machine's byte order.
@@ -38,11 +40,13 @@ pub enum VportKind {
     Gtpu = 110,
     Bareudp = 111,
     Srv6 = 112,
+    Afxdp = 113,
+    AfxdpNonpmd = 114,
 }
 
 impl VportKind {
     /// Every type, with its name in `Interface.type`.
-    pub const NAMES: [(VportKind, &'static str); 12] = [
+    pub const NAMES: [(VportKind, &'static str); 14] = [
         (VportKind::Netdev, "system"),
         (VportKind::Internal, "internal"),
         (VportKind::Gre, "gre"),
@@ -55,6 +59,8 @@ impl VportKind {
         (VportKind::Gtpu, "gtpu"),
         (VportKind::Bareudp, "bareudp"),
         (VportKind::Srv6, "srv6"),
+        (VportKind::Afxdp, "afxdp"),
+        (VportKind::AfxdpNonpmd, "afxdp-nonpmd"),
     ];
 
     /// The type of a number.
@@ -74,7 +80,7 @@ impl VportKind {
 
     /// True for a tunnel: there is no device behind it.
     pub fn is_tunnel(self) -> bool {
-        !matches!(self, VportKind::Netdev | VportKind::Internal)
+        !matches!(self, VportKind::Netdev | VportKind::Internal | VportKind::Afxdp | VportKind::AfxdpNonpmd)
     }
 }
 
@@ -146,6 +152,8 @@ pub struct VportAttrs<'a> {
     pub pids: Option<&'a [u8]>,
     /// Its counters.
     pub stats: Option<VportStats>,
+    /// What its device is to be set to: texts `KEY=VALUE`, each with a zero behind it.
+    pub settings: Option<&'a [u8]>,
 }
 
 impl<'a> VportAttrs<'a> {
@@ -174,6 +182,7 @@ impl<'a> VportAttrs<'a> {
                     let whole = !a.payload.is_empty() && a.payload.len().is_multiple_of(4);
                     out.pids = Some(sized(a, whole.then_some(a.payload))?);
                 }
+                attr::SETTINGS => out.settings = Some(a.payload),
                 attr::STATS => out.stats = Some(sized(a, VportStats::read(a))?),
                 _ => {}
             }
@@ -200,6 +209,9 @@ impl<'a> VportAttrs<'a> {
         }
         if let Some(stats) = &self.stats {
             b.put(attr::STATS, stats.words().map(u64::to_ne_bytes).as_flattened());
+        }
+        if let Some(settings) = self.settings {
+            b.put(attr::SETTINGS, settings);
         }
     }
 }

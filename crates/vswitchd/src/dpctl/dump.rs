@@ -109,14 +109,16 @@ impl<'a> Chosen<'a> {
                 names.ports.insert(port.number.0, &port.name);
             }
             let filter = exact::parse_said(text, &names);
-            wanted.filter = Some(filter.map_err(|e| format!("ovs-vswitchd: Failed to parse filter ({e})\n"))?);
+            wanted.filter =
+                Some(filter.map_err(|e| format!("ovs-vswitchd: Failed to parse filter ({e})\n"))?);
         }
         if let Some(text) = self.types {
             wanted.any = false;
             for name in text.split(',').filter(|name| !name.is_empty()) {
-                let (_, here) = TYPES.iter().find(|(known, _)| *known == name).ok_or_else(|| {
-                    failed(&format!("Failed to parse type ({name})"), INVALID)
-                })?;
+                let (_, here) = TYPES
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .ok_or_else(|| failed(&format!("Failed to parse type ({name})"), INVALID))?;
                 wanted.any |= *here == Here::Yes;
             }
         }

@@ -4,10 +4,13 @@
 //! switch, gives them what their rows ask for, and notes for each port its number or why it could not be set up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
+use datapath::CommandError;
+use dpif::{Dpif, DpifError};
 use netdev::Netdev;
 use openflow::OfpPort;
-use packet::Now;
+use packet::{Now, OdpPort};
 use switch::{PortConfig, PortStatus};
 
 use super::{Applied, Plane, address_of_row};
@@ -80,7 +83,7 @@ pub(super) fn drop_strangers(plane: &Plane) {
     let used: BTreeSet<_> =
         switch.bridges().iter().flat_map(|b| switch.ports(b)).filter_map(|p| p.odp).collect();
     for port in dpif.ports() {
-        if port.number == packet::OdpPort::LOCAL || used.contains(&port.number) {
+        if port.number == OdpPort::LOCAL || used.contains(&port.number) {
             continue;
         }
         if let Err(e) = dpif.del_port(port.number) {
@@ -132,37 +135,41 @@ fn add_port(wanted: &Bridge, iface: &Interface, applied: &Applied, now: Now) -> 
         hw_addr: iface.uuid.map(address_of_row).unwrap_or_default(),
     };
     let ofp = switch.add_port(&wanted.name, config, now).map_err(|e| match e {
-        dpif::DpifError::Duplicate => {
+        DpifError::Duplicate => {
             format!("could not add network device {} to ofproto (File exists)", iface.name)
         }
         e => format!("could not open network device {} ({e})", iface.name),
     })?;
-    if let Some(device) = dpif.port_by_name(&iface.name).and_then(|p| host.netdev(p.number)) {
-        set_up(&*device, iface);
+    if let Some(port) = dpif.port_by_name(&iface.name)
+        && let Some(device) = host.netdev(port.number)
+    {
+        set_up(&**dpif, port.number, &*device, iface);
         switch.set_hw_addr(&wanted.name, &iface.name, device.mac().unwrap_or_default());
     }
     Ok(ofp)
 }
 
 /// Gives a device what its row asks for.
-fn set_up(device: &dyn Netdev, iface: &Interface) {
-    let warn = |what: &str, error: netdev::NetdevError| {
+fn set_up(dpif: &dyn Dpif, number: OdpPort, device: &dyn Netdev, iface: &Interface) {
+    let warn = |what: &str, error: &dyn Display| {
         log::warn!(target: "bridge", "could not configure network device {}: {what} ({error})", iface.name);
     };
-    if let Err(error) = device.set_options(&iface.options) {
-        warn("options", error);
+    match dpif.set_port_options(number, &iface.options) {
+        // A datapath whose ports are as they are.
+        Ok(()) | Err(DpifError::Command(CommandError::NotSupported)) => {}
+        Err(error) => warn("options", &error),
     }
     if let Some(mtu) = iface.mtu_request.filter(|mtu| device.mtu().is_ok_and(|now| now != *mtu))
         && let Err(error) = device.set_mtu(mtu)
     {
-        warn("mtu_request", error);
+        warn("mtu_request", &error);
     }
     // Others have the address that their hardware gave them.
     let internal = iface.kind == "internal";
     if let Some(mac) = iface.mac.filter(|mac| internal && device.mac().is_ok_and(|now| now != *mac))
         && let Err(error) = device.set_mac(mac)
     {
-        warn("mac", error);
+        warn("mac", &error);
     }
 }
 

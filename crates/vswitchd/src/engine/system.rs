@@ -78,7 +78,9 @@ impl Engine {
         let mut registry = Registry::new();
         if let Some(linux) = &self.linux {
             registry.register("system", linux.view("system"));
-            registry.register("internal", linux.view("internal"));
+            for kind in ["internal", "afxdp", "afxdp-nonpmd"] {
+                registry.register(kind, linux.view(kind));
+            }
         }
         for kind in odp::TunnelKind::ALL {
             registry.register(kind.name(), netdev::vport_opener(kind.name()));
