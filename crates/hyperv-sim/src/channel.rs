@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use ndis_sys::STATUS_INSUFFICIENT_RESOURCES;
 use netlink::{Builder, GenlHeader, Header, Messages, flags, kinds};
 use odp::netlink::ids::{self, Family, cmd};
 
@@ -21,6 +22,8 @@ pub(crate) const TRANSACT: u32 = 0xafc8_8416;
 pub(crate) const ROOM: usize = 80 << 10;
 /// The headers of every message but nfnetlink's.
 const HEADERS: usize = 24;
+/// Reads that may be refused for want of memory in the course of a dump.
+const PATIENCE: usize = 100;
 
 /// How a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl Channel {
         let pid = loop {
             match file.control(GET_PID, &[], 4) {
                 Ok(bytes) => break u32::from_ne_bytes(bytes.try_into().expect("a number")),
-                Err(status) if status == ndis_sys::STATUS_INSUFFICIENT_RESOURCES => {}
+                Err(status) if status == STATUS_INSUFFICIENT_RESOURCES => {}
                 Err(status) => {
                     file.close();
                     return Err(Failure::Status(status));
@@ -116,8 +119,16 @@ impl Channel {
         let message = self.message(family, cmd::GET, flags::REQUEST | flags::DUMP, |_| {});
         self.file.control(WRITE, &message, 0).map_err(Failure::Status)?;
         let mut all = Vec::new();
+        let mut in_vain = 0;
         loop {
-            let part = self.file.control(READ, &[], ROOM).map_err(Failure::Status)?;
+            let part = match self.file.control(READ, &[], ROOM) {
+                // Without memory the dump stands where it stood.
+                Err(STATUS_INSUFFICIENT_RESOURCES) if in_vain < PATIENCE => {
+                    in_vain += 1;
+                    continue;
+                }
+                part => part.map_err(Failure::Status)?,
+            };
             if part.is_empty() {
                 return Ok(all);
             }

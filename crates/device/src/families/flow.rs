@@ -236,7 +236,25 @@ fn brief<H: ?Sized>(call: &Call<'_, H>, info: &FlowInfo) -> Builder {
     b
 }
 
-/// As many flows as fit; the end is said in a message of its own, where it fits.
+/// The message of the flow at a number, or of the first behind it, and the number of the next; no message if there is none.
+#[inline(never)]
+fn listed<H: ?Sized>(
+    env: Env<'_, H>,
+    header: &Header,
+    cursor: u32,
+    omitted: u32,
+) -> Option<(Option<Vec<u8>>, Option<u32>)> {
+    let Ok(Reply::Flows { flows, next }) = env.datapath.apply(Command::DumpFlows { cursor, max: 1 }) else {
+        return None;
+    };
+    let Some(info) = flows.first() else { return Some((None, next)) };
+    let mut b = Builder::new();
+    begin(&mut b, ids::FLOW, header, cmd::GET);
+    flows::put(&mut b, info, omitted);
+    Some((Some(b.finish()?), next))
+}
+
+/// As many flows as fit, and as memory is there for; the end is said in a message of its own, where it fits.
 #[inline(never)]
 pub(super) fn dump<H: ?Sized>(
     env: Env<'_, H>,
@@ -248,16 +266,15 @@ pub(super) fn dump<H: ?Sized>(
     let mut written = 0usize;
     let more = |next| Some(Listing::Flows { next, omit: omitted });
     while let Some(cursor) = next {
-        let reply = env.datapath.apply(Command::DumpFlows { cursor, max: 1 });
-        let Ok(Reply::Flows { flows, next: after }) = reply else { return Err(Status::NoResources) };
-        if let Some(info) = flows.first() {
-            let mut b = Builder::new();
-            begin(&mut b, ids::FLOW, header, cmd::GET);
-            flows::put(&mut b, info, omitted);
-            let message = b.finish().ok_or(Status::NoResources)?;
+        // What was written is kept, and where nothing was, it may be tried again.
+        let stop = |status| if written == 0 { Err(status) } else { Ok((written, more(next))) };
+        let Some((message, after)) = listed(env, header, cursor, omitted) else {
+            return stop(Status::NoResources);
+        };
+        if let Some(message) = message {
             let Some(to) = out.get_mut(written..).and_then(|o| o.get_mut(..message.len())) else {
                 // One that never fits must not look like the end.
-                return if written == 0 { Err(Status::InvalidLength) } else { Ok((written, more(next))) };
+                return stop(Status::InvalidLength);
             };
             to.copy_from_slice(&message);
             written = written.saturating_add(message.len());
