@@ -258,33 +258,41 @@ impl Pump {
     fn send(&mut self, shared: &Shared, now: Now, perf: &Perf) {
         let Pump { worker, pool, outputs, table, thread, patience, .. } = self;
         let (mut dropped, mut failed) = (0, Drops::default());
-        // Packets in a row mostly leave by the same port.
-        let mut last: Option<(&PortEntry, usize)> = None;
-        for (number, frame) in worker.egress().transmits() {
-            let (port, at) = match last {
-                Some((port, at)) if port.number == number && !port.is_steered() => (port, at),
-                _ => {
-                    let Some(port) = table.get(&number) else {
-                        dropped += 1;
-                        pool.give(frame);
-                        continue;
-                    };
-                    let queue = port.queue_for(*thread, &frame);
-                    (&**port, find_output(outputs, number, queue, now.mono + *patience))
-                }
-            };
-            last = Some((port, at));
-            let output = &mut outputs[at];
-            if output.batch.is_full() {
-                flush(port, output, pool, perf, &mut failed);
-            }
-            if output.batch.is_empty() {
-                output.due = now.mono + *patience;
-            }
-            if let Err(frame) = output.batch.push_from(OdpPort::NONE, frame) {
+        let mut egress = worker.egress();
+        let mut transmits = egress.transmits();
+        let mut next = transmits.next();
+        while let Some((number, mut frame)) = next.take() {
+            let Some(port) = table.get(&number) else {
+                dropped += 1;
                 pool.give(frame);
+                next = transmits.next();
+                continue;
+            };
+            let due = now.mono + *patience;
+            let at = find_output(outputs, number, port.queue_for(*thread, &frame), due);
+            let output = &mut outputs[at];
+            // Packets in a row mostly leave by the same port.
+            loop {
+                if output.batch.is_full() {
+                    flush(port, output, pool, perf, &mut failed);
+                }
+                if output.batch.is_empty() {
+                    output.due = due;
+                }
+                if let Err(frame) = output.batch.push_from(OdpPort::NONE, frame) {
+                    pool.give(frame);
+                }
+                next = transmits.next();
+                match next {
+                    Some((same, another)) if same == number && !port.is_steered() => frame = another,
+                    other => {
+                        next = other;
+                        break;
+                    }
+                }
             }
         }
+        drop(transmits);
         for output in outputs.iter_mut().filter(|o| !o.batch.is_empty() && o.due <= now.mono) {
             if let Some(port) = table.get(&output.port) {
                 flush(port, output, pool, perf, &mut failed);

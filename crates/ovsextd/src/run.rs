@@ -46,7 +46,8 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
     let devices = LinuxDevices::new(Arc::new(move || of_links.notify_one()))
         .map_err(|e| format!("links cannot be followed ({e})"))?;
     let clock = handle.clock().clone();
-    let clock: Clock = Arc::new(move || Now { mono: Instant(clock.now_ns()), wall_ms: clock.wall_ms() });
+    let clock: Clock =
+        Arc::new(move || Now { mono: Instant(clock.now_ns()), wall_ms: clock.coarse_wall_ms() });
     let host = make_host(&devices, clock, options)?;
     let exit = Exit::register(handle.commands());
     let listener = if options.takes_over {

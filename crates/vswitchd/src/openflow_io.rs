@@ -298,5 +298,5 @@ async fn serve(
 
 /// The clock's time as the core wants it.
 pub(crate) fn now(clock: &Clock) -> Now {
-    Now { mono: Instant(clock.now_ns()), wall_ms: clock.wall_ms() }
+    Now { mono: Instant(clock.now_ns()), wall_ms: clock.coarse_wall_ms() }
 }
