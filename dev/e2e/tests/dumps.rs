@@ -113,6 +113,8 @@ fn settled(line: &str) -> String {
 
 fn dumps(suite: &Suite) -> Vec<(String, String)> {
     let pair = dummy_bridge(suite, &PORTS.split_whitespace().collect::<Vec<_>>());
+    // However long the dumps take, none of the megaflows is idle for too long.
+    pair.ok(suite, "ovs-vsctl", &["set", "Open_vSwitch", ".", "other_config:max-idle=3600000"]);
     for rule in RULES {
         pair.ok(suite, "ovs-ofctl", &["add-flow", "br0", rule]);
     }
