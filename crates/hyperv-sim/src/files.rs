@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use ndis_sys::*;
 
 use crate::fault::{Fault, goes_wrong};
-use crate::kernel::{at_most, exports, handle};
-use crate::packets::in_the_driver;
+use crate::kernel::{at_most, exports, handle, in_the_driver};
 use crate::processors::{level, reschedule, set_level, wait_until};
 use crate::world::{broken, rule, with};
 
@@ -206,7 +205,7 @@ impl Pending {
         };
         match routine {
             // SAFETY: the driver's routine, with the lock held as it expects.
-            Some((f, irp)) => unsafe { f(ADDRESS, irp) },
+            Some((f, irp)) => in_the_driver(|| unsafe { f(ADDRESS, irp) }),
             None => {
                 with(|w| w.ledger.cancel_lock = false);
                 set_level(old);

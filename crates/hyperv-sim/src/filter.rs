@@ -10,7 +10,7 @@ use std::ptr;
 use ndis_sys::*;
 
 use crate::fault::{Fault, goes_wrong};
-use crate::kernel::{at_most, exports, handle};
+use crate::kernel::{at_most, exports, handle, in_the_driver};
 use crate::processors::{level, reschedule, set_level, wait_until};
 use crate::world::{broken, rule, with};
 
@@ -116,7 +116,9 @@ fn attach_to(medium: i32) -> NDIS_STATUS {
     parameters.MiniportMediaType = medium;
     let f = callbacks().AttachHandler.expect("checked at registration");
     // SAFETY: called at PASSIVE_LEVEL with parameters that live for the call.
-    let status = unsafe { f(filter as NDIS_HANDLE, driver_context as NDIS_HANDLE, &mut parameters) };
+    let status = in_the_driver(|| unsafe {
+        f(filter as NDIS_HANDLE, driver_context as NDIS_HANDLE, &mut parameters)
+    });
     let ok = status == NDIS_STATUS_SUCCESS;
     rule(!ok || with(|w| w.module.context != 0), "FilterAttach succeeded without NdisFSetAttributes");
     with(|w| {
@@ -144,7 +146,7 @@ pub(crate) fn restart() -> bool {
     };
     let f = callbacks().RestartHandler.expect("checked at registration");
     // SAFETY: as above.
-    let status = unsafe { f(context(), &mut parameters) };
+    let status = in_the_driver(|| unsafe { f(context(), &mut parameters) });
     rule(status != NDIS_STATUS_PENDING, "FilterRestart is pending: the simulator does not wait for it");
     let ok = status == NDIS_STATUS_SUCCESS;
     with(|w| w.module.stage = if ok { Stage::Running } else { Stage::Paused });
@@ -166,7 +168,7 @@ pub(crate) fn pause() {
     };
     let f = callbacks().PauseHandler.expect("checked at registration");
     // SAFETY: as above.
-    match unsafe { f(context(), &mut parameters) } {
+    match in_the_driver(|| unsafe { f(context(), &mut parameters) }) {
         NDIS_STATUS_SUCCESS => {
             rule(!with(|w| w.module.pause_completed), "FilterPause succeeded and was completed as well");
         }
@@ -186,7 +188,7 @@ pub(crate) fn pause() {
 pub(crate) fn detach() {
     let f = callbacks().DetachHandler.expect("checked at registration");
     // SAFETY: as above; the module is paused.
-    unsafe { f(context()) };
+    in_the_driver(|| unsafe { f(context()) });
     let left = with(|w| {
         w.module.stage = Stage::Detached;
         w.module.context = 0;
@@ -207,7 +209,7 @@ fn cancel(id: usize) {
     with(|w| w.module.cancelled = 0);
     let f = callbacks().CancelOidRequestHandler.expect("the driver handles requests");
     // SAFETY: the module is there as long as a request is at it.
-    unsafe { f(context(), id as *mut c_void) };
+    in_the_driver(|| unsafe { f(context(), id as *mut c_void) });
     rule(with(|w| w.module.cancelled == id), "cancelling a request is not passed on (rule 19)");
 }
 
@@ -229,7 +231,7 @@ pub(crate) fn request(request: &mut NDIS_OID_REQUEST) -> i32 {
     });
     let f = callbacks().OidRequestHandler.expect("the driver handles requests");
     // SAFETY: the request and its buffer live until the answer is here.
-    let status = unsafe { f(context(), original) };
+    let status = in_the_driver(|| unsafe { f(context(), original) });
     let status = if status == NDIS_STATUS_PENDING {
         if with(|w| w.random.once_in(4)) {
             cancel(request.RequestId as usize);
@@ -261,7 +263,7 @@ pub(crate) fn activate() {
     event.NetPnPEvent.NetEvent = NetEventSwitchActivate;
     let f = callbacks().NetPnPEventHandler.expect("the driver handles events");
     // SAFETY: the event lives for the call.
-    let status = unsafe { f(context(), &mut event) };
+    let status = in_the_driver(|| unsafe { f(context(), &mut event) });
     let passed_on = with(|w| w.module.event_status);
     rule(status == passed_on, "FilterNetPnPEvent does not return what NdisFNetPnPEvent did (rule 71)");
 }
@@ -287,7 +289,7 @@ pub(crate) fn answer_one() -> bool {
     unsafe {
         let status = crate::administrator::answer(request);
         let f = callbacks().OidRequestCompleteHandler.expect("the driver sends requests");
-        f(context(), request, status);
+        in_the_driver(|| f(context(), request, status));
     }
     true
 }

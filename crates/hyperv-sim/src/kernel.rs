@@ -10,6 +10,7 @@ use ndis_sys::*;
 
 use crate::fault::{Fault, goes_wrong};
 use crate::processors::{level, me, reschedule, set_level, wait_until};
+use crate::stopwatch;
 use crate::world::{broken, rule, with};
 
 /// Declares functions of the kernel under their names for the linker, by which measurements know them too.
@@ -38,6 +39,19 @@ macro_rules! exports {
     };
 }
 pub(crate) use exports;
+
+/// Calls the driver: what runs in here is its own, but for functions of the kernel. Every call of the driver is one of these.
+pub(crate) fn in_the_driver<R>(f: impl FnOnce() -> R) -> R {
+    let _inside = stopwatch::inside();
+    driver_runs(f)
+}
+
+/// Where the driver begins, by the name that measurements know.
+#[inline(never)]
+fn driver_runs<R>(f: impl FnOnce() -> R) -> R {
+    // not the last thing done here: who jumps away does not come back
+    std::hint::black_box(f())
+}
 
 /// The call is allowed at `most` and below.
 pub(crate) fn at_most(most: u8, what: &str) {
@@ -86,7 +100,9 @@ pub(crate) fn fire(handle: usize) {
     let Some((function, context)) = call else { return };
     let old = set_level(DISPATCH_LEVEL);
     // SAFETY: the driver gave function and context, and frees the timer only when no call is running.
-    unsafe { function(ptr::null_mut(), context as *mut c_void, ptr::null_mut(), ptr::null_mut()) };
+    in_the_driver(|| unsafe {
+        function(ptr::null_mut(), context as *mut c_void, ptr::null_mut(), ptr::null_mut());
+    });
     rule(level() == DISPATCH_LEVEL, "a timer's function returns at another IRQL");
     set_level(old);
     with(|w| {

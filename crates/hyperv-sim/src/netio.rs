@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ndis_sys::*;
 
 use crate::fault::{Fault, goes_wrong};
-use crate::kernel::{at_most, exports, handle};
+use crate::kernel::{at_most, exports, handle, in_the_driver};
 use crate::processors::{level, wait_until};
 use crate::world::{World, broken, rule, with};
 
@@ -113,7 +113,7 @@ pub(crate) fn change(f: impl FnOnce(&mut Net)) {
     });
     for (callback, context) in all {
         // SAFETY: the driver gave callback and context, and cancelling waits for us.
-        unsafe { callback(context as *mut c_void, std::ptr::null_mut(), 1) };
+        in_the_driver(|| unsafe { callback(context as *mut c_void, std::ptr::null_mut(), 1) });
         rule(level() == PASSIVE_LEVEL, "a notification returns at another IRQL");
     }
     with(|w| w.net.notifying -= 1);
@@ -128,7 +128,7 @@ pub(crate) fn work(item: usize) {
     });
     let Some((routine, context)) = call else { return };
     // SAFETY: the driver gave both, and frees the item only when it is not queued.
-    unsafe { routine(context as *mut c_void, item as NDIS_HANDLE) };
+    in_the_driver(|| unsafe { routine(context as *mut c_void, item as NDIS_HANDLE) });
     rule(level() == PASSIVE_LEVEL, "a work item returns at another IRQL");
     with(|w| {
         if let Some(work) = w.net.work.get_mut(&item) {

@@ -15,11 +15,10 @@ use switch_ext::NicId;
 
 use crate::fault::{Fault, goes_wrong};
 use crate::filter::{Stage, at_level, callbacks, context, is_filter};
-use crate::kernel::{at_most, exports, handle};
+use crate::kernel::{at_most, exports, handle, in_the_driver};
 use crate::ledger::{Owner, PacketRecord};
 use crate::policies;
 use crate::processors::{level, reschedule};
-use crate::stopwatch;
 use crate::world::{World, broken, rule, with};
 
 /// What later systems' NET_BUFFER_LIST takes.
@@ -275,13 +274,6 @@ pub(crate) fn to_driver(packets: &[(NicId, Frames, OutOfBand)]) {
         in_the_driver(|| unsafe { f(context, first, 0, flag) });
     });
     with(|w| w.module.inside -= 1);
-}
-
-/// Calls the driver: what runs in here is its own, but for functions of the kernel.
-#[inline(never)]
-pub(crate) fn in_the_driver<R>(f: impl FnOnce() -> R) -> R {
-    let _inside = stopwatch::inside();
-    f()
 }
 
 /// Ends the run unless `holds`, from where the world is locked.

@@ -20,6 +20,7 @@ use crate::far::{Ends, Far};
 use crate::fault::Fault;
 use crate::filter;
 use crate::guest::Guest;
+use crate::kernel::in_the_driver;
 use crate::netio::{self, Route};
 use crate::policies;
 use crate::processors::{self, wait_until};
@@ -439,10 +440,10 @@ fn load() -> Option<crate::Image> {
     let object = std::ptr::from_mut(object);
     let (image, status) = match driver {
         // SAFETY: one driver object for each load, at PASSIVE_LEVEL.
-        Driver::Native => (None, unsafe { ovsext::driver_entry(object) }),
+        Driver::Native => (None, in_the_driver(|| unsafe { ovsext::driver_entry(object) })),
         Driver::Image(path) => {
             let image = crate::Image::load(&path).unwrap_or_else(|e| world::broken(&e));
-            let status = image.start(object);
+            let status = in_the_driver(|| image.start(object));
             (Some(image), status)
         }
     };
@@ -476,7 +477,9 @@ pub(crate) fn finish(image: Option<crate::Image>) {
 pub(crate) fn unload(image: Option<crate::Image>) {
     let unload = with(|w| w.module.unload);
     // SAFETY: the driver gave it; a module that is still attached is detached on the way.
-    unsafe { unload.expect("a driver without DriverUnload cannot be unloaded")(std::ptr::null_mut()) };
+    in_the_driver(|| unsafe {
+        unload.expect("a driver without DriverUnload cannot be unloaded")(std::ptr::null_mut());
+    });
     rule(with(|w| w.module.driver_handle == 0), "DriverUnload left the driver registered");
     drop(image);
 }

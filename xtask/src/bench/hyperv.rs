@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Batches of 32 packets: of the shorter run under callgrind, and of a timed run.
-const COUNTED: u64 = 64;
+const COUNTED: u64 = 256;
 const TIMED: u64 = 3_000;
 
 /// Cases, as the core alone has them: row and name.
@@ -31,7 +31,7 @@ const CASES: [(&str, &str, &str); 4] = [
 ];
 
 /// Where the driver is entered, and its ways out: what the simulation declares as functions of the kernel.
-const BORDERS: [&str; 6] = ["hyperv_sim::packets::in_the_driver*", "Ndis*", "Ke*", "Io*", "Ex*", "Mm*"];
+const BORDERS: [&str; 6] = ["hyperv_sim::kernel::driver_runs*", "Ndis*", "Ke*", "Io*", "Ex*", "Mm*"];
 
 pub(super) fn run() -> Result<ExitCode> {
     announce("building the measurement of the driver");
@@ -50,6 +50,7 @@ pub(super) fn run() -> Result<ExitCode> {
         let lines = lines.map(|(what, file)| {
             let args: Vec<&str> = [case].into_iter().chain(file).collect();
             let ns = timed(&program, &args, TIMED)?;
+            let args = [&args[..], &["counted"]].concat();
             let instructions = if counts { Some(counted(&program, &args, COUNTED, &options)?) } else { None };
             Ok(Line {
                 row: format!("P14, {row}"),
