@@ -18,6 +18,7 @@
 use alloc::vec::Vec;
 
 use conntrack::{Alg, Commit, CtPacket, CtVerdict, PortChoice, Rewrite};
+use flow::extract::HEADER_BYTES;
 use flow::{FlowKey, Layers, PlainKey};
 use odp::{Action, HashAlg, MAX_DEPTH, MplsLayer, Ufid, Userspace};
 use packet::{Batch, DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
@@ -462,7 +463,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
         let Some(mut buf) = self.buf.take() else { return Step::Gone };
         // The quoted packet of an ICMP error, or an ALG's payload, may reach beyond the headers.
-        let tracked = if buf.pull_up(usize::from(self.layers.end)) {
+        let end = usize::from(self.layers.end);
+        // What a host cannot have in one piece is tracked by its headers; its checksum is then not verified.
+        let tracked = if buf.pull_up(end) || buf.pull_up(end.min(HEADER_BYTES)) {
             let (l4, len) = (buf.offload().l4, buf.len());
             self.track(ct, buf.head_mut(), len, l4).and_then(|rewrite| {
                 if let Rewrite::Payload(edit) = rewrite { edit::apply(&mut buf, &edit) } else { Ok(()) }

@@ -142,11 +142,12 @@ pub(crate) fn port_parameters(id: u32, port: &Port) -> NDIS_SWITCH_PORT_PARAMETE
 pub(crate) fn nic_parameters(
     nic: NicId,
     (kind, name, mac, plug): &(i32, String, [u8; 6], Plug),
+    mtu: u32,
 ) -> NDIS_SWITCH_NIC_PARAMETERS {
     // SAFETY: zeros are a valid value.
     let mut p: NDIS_SWITCH_NIC_PARAMETERS = unsafe { std::mem::zeroed() };
     p.Header = header(NDIS_SIZEOF_NDIS_SWITCH_NIC_PARAMETERS_REVISION_1);
-    (p.PortId, p.NicIndex, p.NicType, p.MTU) = (nic.port, nic.index, *kind, 1500);
+    (p.PortId, p.NicIndex, p.NicType, p.MTU) = (nic.port, nic.index, *kind, mtu);
     (p.NicName, p.NicFriendlyName) = (counted("{guid}"), counted(name));
     p.NicState = match plug {
         Plug::Created => NdisSwitchNicStateCreated,
@@ -248,7 +249,8 @@ fn tell(oid: u32, nic: NicId, what: &(i32, String, [u8; 6], Plug), refused: &str
     if withheld {
         return take_effect(oid, nic);
     }
-    rule(set(oid, &nic_parameters(nic, what)) == NDIS_STATUS_SUCCESS, refused);
+    let mtu = with(|w| w.mtu);
+    rule(set(oid, &nic_parameters(nic, what, mtu)) == NDIS_STATUS_SUCCESS, refused);
 }
 
 /// PORT_CREATE; true if everybody agreed.
@@ -275,7 +277,8 @@ fn add_port(id: u32, port: Port) -> bool {
 /// NIC_CREATE and NIC_CONNECT; true if everybody agreed.
 pub(crate) fn plug_in(nic: NicId, kind: i32, name: &str, mac: [u8; 6]) -> bool {
     let mut what = (kind, name.to_owned(), mac, Plug::Created);
-    if set(OID_SWITCH_NIC_CREATE, &nic_parameters(nic, &what)) != NDIS_STATUS_SUCCESS {
+    let mtu = with(|w| w.mtu);
+    if set(OID_SWITCH_NIC_CREATE, &nic_parameters(nic, &what, mtu)) != NDIS_STATUS_SUCCESS {
         return false;
     }
     with(|w| {
@@ -458,7 +461,7 @@ unsafe fn answer_query(request: *mut NDIS_OID_REQUEST, oid: u32) -> i32 {
                     .flat_map(|(id, p)| {
                         p.nics.iter().map(|(index, n)| (NicId { port: *id, index: *index }, n))
                     })
-                    .map(|(nic, n)| bytes_of(&nic_parameters(nic, n)))
+                    .map(|(nic, n)| bytes_of(&nic_parameters(nic, n, w.mtu)))
                     .collect(),
             )),
             _ => Some(Vec::new()),

@@ -225,7 +225,7 @@ fn plug(words: &[&str]) {
     scenario::insist(|| plug_in(at, kind, name, [2, 0, 0, 0, 0, at.port as u8]));
     // One that only keeps what comes.
     with(|w| match w.guest_at(at) {
-        None => w.guests.push(Guest::new(at.port as u8, name, at, false)),
+        None => w.guests.push(Guest::new(at.port as u8, name, at, false, w.mtu)),
         Some(guest) => w.guests[guest].is_connected = false,
     });
 }

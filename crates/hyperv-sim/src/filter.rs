@@ -116,9 +116,8 @@ fn attach_to(medium: i32) -> NDIS_STATUS {
     parameters.MiniportMediaType = medium;
     let f = callbacks().AttachHandler.expect("checked at registration");
     // SAFETY: called at PASSIVE_LEVEL with parameters that live for the call.
-    let status = in_the_driver(|| unsafe {
-        f(filter as NDIS_HANDLE, driver_context as NDIS_HANDLE, &mut parameters)
-    });
+    let status =
+        in_the_driver(|| unsafe { f(filter as NDIS_HANDLE, driver_context as NDIS_HANDLE, &mut parameters) });
     let ok = status == NDIS_STATUS_SUCCESS;
     rule(!ok || with(|w| w.module.context != 0), "FilterAttach succeeded without NdisFSetAttributes");
     with(|w| {

@@ -29,6 +29,7 @@ const AGAIN_NS: u64 = 500_000_000;
 /// The adapter as the stack sees it.
 #[derive(Default)]
 struct Wire {
+    mtu: u32,
     rx: VecDeque<Vec<u8>>,
     tx: Vec<Vec<u8>>,
 }
@@ -66,7 +67,8 @@ impl Device for Wire {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
+        // With an Ethernet header.
+        capabilities.max_transmission_unit = self.mtu as usize + 14;
         capabilities
     }
 }
@@ -116,10 +118,10 @@ fn pattern(at: usize) -> u8 {
 }
 
 impl Guest {
-    /// Guest number `n` at `nic`.
-    pub fn new(n: u8, name: &str, nic: NicId, is_external: bool) -> Guest {
+    /// Guest number `n` at `nic`, whose adapter takes packets of `mtu` bytes.
+    pub fn new(n: u8, name: &str, nic: NicId, is_external: bool, mtu: u32) -> Guest {
         let mac = mac_of(n);
-        let mut wire = Wire::default();
+        let mut wire = Wire { mtu, ..Wire::default() };
         let mut config = Config::new(EthernetAddress(mac).into());
         config.random_seed = u64::from(n);
         let mut stack = Interface::new(config, &mut wire, Instant::ZERO);
@@ -154,8 +156,8 @@ impl Guest {
     pub fn reboot(&mut self) {
         let transfers = std::mem::take(&mut self.transfers);
         let next_port = self.next_port;
-        *self =
-            Guest { transfers, next_port, ..Guest::new(self.number, &self.name, self.nic, self.is_external) };
+        let new = Guest::new(self.number, &self.name, self.nic, self.is_external, self.wire.mtu);
+        *self = Guest { transfers, next_port, ..new };
     }
 
     /// Wants `bytes` echoed by guest number `to`.

@@ -11,6 +11,8 @@ use crate::world::rule;
 /// Segments of one large send at most; fewer where memory fails, for each piece may fail and some send has to get through.
 pub(crate) const MOST: usize = 8;
 pub(crate) const MOST_WITHOUT_MEMORY: usize = 2;
+/// Bytes of one at most, before its segments' headers are merged into one: an IP packet has no more.
+const LARGEST: usize = 60_000;
 const V2: u64 = 1 << 30;
 const FIN_PSH: u8 = 0x09;
 const SYN_RST_URG: u8 = 0x26;
@@ -48,7 +50,13 @@ pub(crate) fn runs(frames: Vec<Vec<u8>>, most: usize) -> Vec<Vec<Vec<u8>>> {
     let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
     for frame in frames {
         match runs.last_mut() {
-            Some(run) if run.len() < most && follows(&run[0], &run[run.len() - 1], &frame) => run.push(frame),
+            Some(run)
+                if run.len() < most
+                    && run.iter().map(Vec::len).sum::<usize>() + frame.len() <= LARGEST
+                    && follows(&run[0], &run[run.len() - 1], &frame) =>
+            {
+                run.push(frame);
+            }
             _ => runs.push(vec![frame]),
         }
     }

@@ -80,7 +80,7 @@ fn through(load: &Load) -> Carried {
         let place = place(number);
         plug(&place, [2, 0, 0, 0, 0, number as u8]);
         // One that only keeps what comes.
-        with(|w| w.guests.push(Guest::new(number as u8, place.name, nic_of(&place), false)));
+        with(|w| w.guests.push(Guest::new(number as u8, place.name, nic_of(&place), false, 1500)));
     }
     let channel = Channel::open().expect("memory is there");
     let nobody = channel.pid;

@@ -72,7 +72,10 @@ fn whole(nic: NicId, oid: u32) -> Vec<u8> {
         OID_SWITCH_PORT_PROPERTY_ADD | OID_SWITCH_PORT_PROPERTY_UPDATE | OID_SWITCH_PORT_PROPERTY_DELETE => {
             crate::policies::bare(nic.port, oid)
         }
-        _ => crate::administrator::bytes_of(&nic_parameters(nic, &port.nics[&nic.index])),
+        _ => {
+            let mtu = with(|w| w.mtu);
+            crate::administrator::bytes_of(&nic_parameters(nic, &port.nics[&nic.index], mtu))
+        }
     }
 }
 

@@ -173,6 +173,9 @@ const WIRE: usize = 2;
 /// A port to which no adapter connects.
 const VALIDATION_PORT: u32 = 20;
 
+/// Bytes of a packet in a network of large ones.
+const JUMBO: u32 = 9000;
+
 fn mac_of(place: usize) -> [u8; 6] {
     [2, 0, 0, 0, 0, place as u8 + 1]
 }
@@ -257,7 +260,8 @@ fn traffic(from: usize, to: usize) {
 }
 
 fn wait_for_guests() {
-    const PATIENCE: u64 = 1200;
+    /// Seconds. Where allocations fail, so do most turns of the revalidator, and a flow that is wrong stays for long.
+    const PATIENCE: u64 = 6000;
     for _ in 0..PATIENCE {
         if with(|w| w.guests.iter().all(Guest::is_content)) {
             return;
@@ -278,6 +282,7 @@ fn script() {
     let (early, found) = with(|w| (w.random.once_in(2), w.random.once_in(2)));
     with(|w| {
         w.vlan = w.random.once_in(2).then_some(policies::HOME);
+        w.mtu = [1500, 1500, 1500, JUMBO][w.random.below(4)];
         (w.by_policy, w.is_guarded) = (w.vlan.is_some() && w.random.once_in(2), w.random.once_in(2));
     });
     if early {
@@ -305,7 +310,7 @@ fn make_guests() {
     with(|w| {
         for (n, place) in places.iter().enumerate() {
             let external = place.nic_kind == NdisSwitchNicTypeExternal;
-            let mut guest = Guest::new(n as u8 + 1, place.name, nic_of(place), external);
+            let mut guest = Guest::new(n as u8 + 1, place.name, nic_of(place), external, w.mtu);
             guest.is_connected = true;
             w.guests.push(guest);
         }

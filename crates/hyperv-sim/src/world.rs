@@ -141,6 +141,8 @@ pub(crate) struct World {
     pub driver: Driver,
     /// The VLAN in which everybody talks; on the wire it is a tag.
     pub vlan: Option<u16>,
+    /// Bytes of the largest packet that adapters take.
+    pub mtu: u32,
     /// Policies of ports say in which VLAN machines are, not the bridge.
     pub by_policy: bool,
     /// Policies of ports say that machines may have their own addresses only.
@@ -266,6 +268,7 @@ impl World {
             transfer_size: 0,
             driver,
             vlan: None,
+            mtu: 1500,
             by_policy: false,
             is_guarded: false,
             is_plain: false,

@@ -24,7 +24,10 @@ const FOUND: [(&str, &[&str]); 26] = [
     ("say-nothing-of-a-pause", &["during a pause"]),
     ("keep-the-hosts-changes", &["changes are not noticed"]),
     ("withhold-a-connection", &["guests do not get through", "not told"]),
-    ("withhold-a-disconnection", &["disconnected (rules 28, 30, 46)", "not told"]),
+    (
+        "withhold-a-disconnection",
+        &["disconnected (rules 28, 30, 46)", "not told", "no connected adapter (rule 41)"],
+    ),
     ("withhold-a-policy", &["(rule 47)", "a tag on the wrong side of the bridge"]),
     ("withhold-the-activation", &["adapters that are there are not told"]),
     ("end-a-pause-early", &["a pause ended while packets of the driver were out", "(rule 4)"]),

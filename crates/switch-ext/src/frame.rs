@@ -205,6 +205,23 @@ impl<P: Platform> Frame<P> {
         }
     }
 
+    /// True if its bytes do not fit into its block.
+    pub(crate) fn is_longer_than_its_block(&self) -> bool {
+        self.rest_len() > self.block_len().saturating_sub(self.end as usize)
+    }
+
+    /// Moves the whole frame into `block`, with the usual room in front; if it does not fit, nothing changes.
+    pub(crate) fn move_to(&mut self, mut block: P::Block) {
+        let (start, len) = (HEADROOM as usize, self.len());
+        let end = start.saturating_add(len);
+        let out = block.bytes_mut().get_mut(start..end).unwrap_or_default();
+        if out.len() != len || self.copy_out(0, out) != len {
+            return;
+        }
+        (self.block, self.rest) = (block, None);
+        (self.start, self.end, self.written) = (HEADROOM, end as u32, true);
+    }
+
     /// Does what was left to hardware; false if the packet does not fit into a block.
     pub(crate) fn finish(&mut self) -> bool {
         self.finished = self.finish_network() && tunnel::complete(self).is_some();

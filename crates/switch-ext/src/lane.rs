@@ -124,7 +124,16 @@ impl<P: Platform> Host<Frame<P>> for Services<'_, '_, P> {
     }
 
     fn finish_for_tunnel(&mut self, frame: &mut Frame<P>, kind: TunnelKind) -> bool {
-        if kind == TunnelKind::Stt { frame.finish_for_stt() } else { frame.finish() }
+        if kind == TunnelKind::Stt {
+            return frame.finish_for_stt();
+        }
+        // Checksums are summed over all of it, those of the headers to come as well.
+        if frame.is_longer_than_its_block()
+            && let Some(block) = self.0.platform.block_of(frame.len().saturating_add(HEADROOM as usize))
+        {
+            frame.move_to(block);
+        }
+        frame.finish()
     }
 
     fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {

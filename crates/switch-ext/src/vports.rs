@@ -50,8 +50,8 @@ impl<P: Platform> VportHost for Extension<P> {
                 self.ports().write().bind(port.name, port.number).map_err(errno)
             }
             _ => match tunnel_of(port) {
-                // Their frames come in parts, and are put together.
-                Some((TunnelKind::Stt, _)) if !self.platform().fill_long_blocks() => Err(Errno::NoMem),
+                // Frames of some come in parts, and are put together; what others carry is finished in one piece.
+                Some(_) if !self.platform().fill_long_blocks() => Err(Errno::NoMem),
                 Some(tunnel) => {
                     self.ports().write().add_tunnel(port.name, port.number, tunnel).map_err(errno)
                 }
@@ -104,7 +104,7 @@ impl<P: Platform> Extension<P> {
         self.platform().device().is_none_or(|device| {
             device.for_each_port(|port| match tunnel_of(port) {
                 None => self.ports().write().reserve(port.name, port.number).is_ok(),
-                Some((TunnelKind::Stt, _)) if !self.platform().fill_long_blocks() => false,
+                Some(_) if !self.platform().fill_long_blocks() => false,
                 Some(tunnel) => {
                     let set = Command::SetTunnel { port: port.number, kind: Some(tunnel.0) };
                     self.ports().write().add_tunnel(port.name, port.number, tunnel).is_ok()

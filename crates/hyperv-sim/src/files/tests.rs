@@ -32,7 +32,7 @@ fn a_file_may_be_closed_while_a_request_of_it_is_being_completed() {
         // A wait that another processor ends, with a packet that nobody knows.
         let pending = channel.wait(control_cmd::PEND_PACKET);
         pending.hold();
-        let mut guest = Guest::new(1, name, nic_of(&place), false);
+        let mut guest = Guest::new(1, name, nic_of(&place), false, 1500);
         guest.is_connected = true;
         guest.transfer(2);
         with(|w| w.guests.push(guest));
