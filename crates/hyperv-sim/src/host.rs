@@ -17,9 +17,10 @@
 //! I1  Every queue has a bound; what does not fit is dropped and counted, or waits where it came from.
 //! I2  The rules of the contract hold as in virtual time: whoever breaks one ends the process with its name.
 //!
-//! Next: `host/link.rs`, `host/clients.rs`, `host/stack.rs`.
+//! Next: `host/link.rs`, `host/clients.rs`, `host/commands.rs`, `host/stack.rs`.
 
 mod clients;
+mod commands;
 mod link;
 mod signals;
 mod stack;
@@ -33,14 +34,16 @@ use ndis_sys::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use switch_ext::NicId;
 
-use crate::administrator::Administrator;
+use crate::administrator::{Administrator, delete_port, unplug};
 use crate::guest::finished;
 use crate::netio::{self, Route};
 use crate::packets::{Frames, OutOfBand, to_driver};
+use crate::policies::{self, Change, Vlan};
 use crate::processors::alone;
 use crate::scenario::{self, Place, nic_of, plug};
 use crate::world::{self, Counts, Driver, Job, Random, World, with};
 use clients::Clients;
+use commands::{Command, Commands};
 use link::{Link, Links};
 use stack::Stack;
 
@@ -57,6 +60,8 @@ pub struct HostPlan {
     pub wire: Option<(String, String)>,
     /// The host's own adapters, some with an address and the length of its network's prefix.
     pub own: Vec<(String, Option<(Ipv4Addr, u32)>)>,
+    /// Commands are read from standard input.
+    pub commands: bool,
 }
 
 /// Frames that wait for an adapter.
@@ -72,6 +77,16 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
+    /// Frames of an adapter that has come may wait.
+    fn begin(&mut self, nic: NicId) {
+        self.queues.push((nic, VecDeque::new()));
+    }
+
+    /// Those of one that has gone are lost.
+    fn end(&mut self, nic: NicId) {
+        self.queues.retain(|(of, _)| *of != nic);
+    }
+
     /// Takes a frame for an adapter, with the words of its checksum, its large send and its tag.
     pub fn deliver(&mut self, nic: NicId, frame: &[u8], [checksum, large_send, vlan]: [u64; 3]) {
         let Some((_, queue)) = self.queues.iter_mut().find(|(of, _)| *of == nic) else { return };
@@ -122,9 +137,8 @@ pub fn serve(plan: &HostPlan) -> Result<Counts, String> {
         let end = wanted.open(&links, place.port).map_err(|e| format!("{what} ({e})"))?;
         adapters.push((place, end));
     }
-    let queues = adapters.iter().map(|(place, _)| (nic_of(place), VecDeque::new())).collect();
     world::begin(World {
-        hosted: Some(Hosted { queues, lost: 0 }),
+        hosted: Some(Hosted::default()),
         administrator: Some(Administrator { started: true, ..Administrator::default() }),
         now_ns: now_ns(),
         epoch: epoch(),
@@ -132,7 +146,7 @@ pub fn serve(plan: &HostPlan) -> Result<Counts, String> {
     });
     alone(|| {
         let image = scenario::begin();
-        let mut host = Host::begin(links, adapters);
+        let mut host = Host::begin(links, adapters, plan.commands);
         println!("ready");
         while host.turn(&mut clients, stop.as_fd())? {}
         clients.leave();
@@ -166,10 +180,17 @@ impl Wanted<'_> {
     }
 }
 
+const FIRST_OWN: u32 = 2;
+const FIRST_MACHINE: u32 = 100;
+
+/// The place of a machine's adapter.
+fn machine(name: &str, port: u32) -> Place<'_> {
+    let (port_kind, nic_kind) = (NdisSwitchPortTypeSynthetic, NdisSwitchNicTypeSynthetic);
+    Place { name, port, port_kind, index: 0, nic_kind }
+}
+
 /// Where everything plugs in.
 fn places(plan: &HostPlan) -> Vec<(Place<'_>, Wanted<'_>)> {
-    const FIRST_OWN: u32 = 2;
-    const FIRST_MACHINE: u32 = 100;
     let wire = plan.wire.iter().map(|(name, device)| {
         let (port_kind, nic_kind) = (NdisSwitchPortTypeExternal, NdisSwitchNicTypeExternal);
         (Place { name, port: 1, port_kind, index: 1, nic_kind }, Wanted::Device(device))
@@ -178,10 +199,9 @@ fn places(plan: &HostPlan) -> Vec<(Place<'_>, Wanted<'_>)> {
         let (port_kind, nic_kind) = (NdisSwitchPortTypeInternal, NdisSwitchNicTypeInternal);
         (Place { name, port, port_kind, index: 0, nic_kind }, Wanted::Own(*address))
     });
-    let machines = (FIRST_MACHINE..).zip(&plan.machines).map(|(port, (name, device))| {
-        let (port_kind, nic_kind) = (NdisSwitchPortTypeSynthetic, NdisSwitchNicTypeSynthetic);
-        (Place { name, port, port_kind, index: 0, nic_kind }, Wanted::Device(device))
-    });
+    let machines = (FIRST_MACHINE..)
+        .zip(&plan.machines)
+        .map(|(port, (name, device))| (machine(name, port), Wanted::Device(device)));
     wire.chain(own).chain(machines).collect()
 }
 
@@ -199,6 +219,7 @@ enum End {
 
 /// An adapter with what is at it.
 struct Adapter {
+    name: String,
     nic: NicId,
     end: End,
 }
@@ -216,6 +237,9 @@ impl Adapter {
 struct Host {
     adapters: Vec<Adapter>,
     links: Links,
+    commands: Commands,
+    /// The port of the next machine.
+    next_machine: u32,
     /// Frames that devices did not take.
     refused: u64,
 }
@@ -235,22 +259,74 @@ fn epoch() -> u64 {
 }
 
 impl Host {
-    fn begin(links: Links, places: Vec<(Place<'_>, End)>) -> Host {
-        let mut adapters = Vec::new();
+    fn begin(links: Links, places: Vec<(Place<'_>, End)>, has_commands: bool) -> Host {
+        let next_machine = places.iter().map(|(place, _)| place.port + 1).fold(FIRST_MACHINE, u32::max);
+        let commands = Commands::new(has_commands);
+        let mut host = Host { adapters: Vec::new(), links, commands, next_machine, refused: 0 };
         for (place, end) in places {
-            let nic = nic_of(&place);
-            plug(&place, mac_of(place.port));
             if let End::Own(Some(stack)) = &end {
                 let (address, len) = stack.network();
                 let address = IpAddr::from(Ipv4Addr::from_bits(address));
                 netio::change(|net| {
-                    net.addresses.push((address, nic.port));
-                    net.routes.push(Route { prefix: address, len, port: nic.port, gateway: None });
+                    net.addresses.push((address, place.port));
+                    net.routes.push(Route { prefix: address, len, port: place.port, gateway: None });
                 });
             }
-            adapters.push(Adapter { nic, end });
+            host.plug(&place, end);
         }
-        Host { adapters, links, refused: 0 }
+        host
+    }
+
+    /// An adapter comes.
+    fn plug(&mut self, place: &Place<'_>, end: End) {
+        let nic = nic_of(place);
+        with(|w| w.hosted.as_mut().expect("made with the world").begin(nic));
+        plug(place, mac_of(place.port));
+        self.adapters.push(Adapter { name: place.name.to_owned(), nic, end });
+    }
+
+    /// Carries out what an administrator says.
+    fn command(&mut self, command: &Command) -> Result<(), String> {
+        match command {
+            Command::Plug(name, device) => {
+                if self.adapters.iter().any(|a| a.name == *name) {
+                    return Err(format!("{name}: there is one of this name"));
+                }
+                let what = |e| format!("{device}: cannot be opened ({e})");
+                let end = End::Link(Box::new(self.links.open(device).map_err(what)?));
+                self.plug(&machine(name, self.next_machine), end);
+                self.next_machine += 1;
+            }
+            Command::Unplug(name) => {
+                let (at, nic) = self.machine(name)?;
+                unplug(nic);
+                delete_port(nic.port);
+                with(|w| w.hosted.as_mut().expect("made with the world").end(nic));
+                self.adapters.remove(at);
+            }
+            Command::Access(name, vlan) => {
+                let (_, nic) = self.machine(name)?;
+                policies::change(nic.port, Change::Vlan(Some(*vlan).filter(|v| *v != 0).map(Vlan::Access)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A machine's adapter, and where the list has it.
+    fn machine(&self, name: &str) -> Result<(usize, NicId), String> {
+        let found = self.adapters.iter().position(|a| a.name == name && a.nic.port >= FIRST_MACHINE);
+        let at = found.ok_or_else(|| format!("{name}: there is no such machine"))?;
+        Ok((at, self.adapters[at].nic))
+    }
+
+    /// Carries out what has been said, and says what came of it.
+    fn obey(&mut self) {
+        for command in self.commands.read() {
+            match command.and_then(|command| self.command(&command)) {
+                Ok(()) => println!("done"),
+                Err(why) => println!("cannot: {why}"),
+            }
+        }
     }
 
     /// Does what is to be done, and waits for more; false when it is told to stop.
@@ -268,6 +344,8 @@ impl Host {
         let mut fds: Vec<PollFd<'_>> = here.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let first_client = fds.len();
         fds.extend(clients.poll_fds());
+        let commands = fds.len();
+        fds.extend(self.commands.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, Some(&wait)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(format!("poll: {e}")),
@@ -281,7 +359,10 @@ impl Host {
         }
         let links = self.adapters.iter_mut().filter(|a| a.fd().is_some());
         links.zip(&ready[2..]).filter(|(_, r)| all || !r.is_empty()).for_each(|(a, _)| a.receive());
-        clients.serve(&ready[first_client..]);
+        clients.serve(&ready[first_client..commands]);
+        if ready.get(commands).is_some_and(|ready| !ready.is_empty()) {
+            self.obey();
+        }
         Ok(ready[0].is_empty())
     }
 

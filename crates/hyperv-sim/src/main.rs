@@ -3,11 +3,12 @@
 //! ~~~text
 //! hyperv-sim --seeds N [--from S] | --seed S [--image FILE] [--fault NAME]
 //! hyperv-sim --dialogue FILE [--image FILE]
-//! hyperv-sim host --device SOCKET [--image FILE] [--vm NAME=DEVICE]… [--wire NAME=DEVICE] [--own NAME[=ADDRESS/LEN]]…
+//! hyperv-sim host --device SOCKET [--image FILE] [--vm NAME=DEVICE]… [--wire NAME=DEVICE] [--own NAME[=ADDRESS/LEN]]… [--commands]
 //! ~~~
 //!
 //! A seed that breaks a rule ends the program with one line that replays it. The host says "ready" when its device can be
-//! opened, and ends by SIGTERM, with everything checked that a seed's end checks.
+//! opened, and ends by SIGTERM, with everything checked that a seed's end checks. With `--commands` it reads from standard input
+//! what an administrator does meanwhile (`host/commands.rs`).
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -105,12 +106,14 @@ fn host(mut args: lexopt::Parser) -> Result<(), lexopt::Error> {
         machines: Vec::new(),
         wire: None,
         own: Vec::new(),
+        commands: false,
     };
     while let Some(arg) = args.next()? {
         match arg {
             Long("device") => plan.device = PathBuf::from(args.value()?),
             Long("image") => plan.driver = Driver::Image(PathBuf::from(args.value()?)),
             Long("vm") => plan.machines.push(named(&args.value()?.string()?)?),
+            Long("commands") => plan.commands = true,
             Long("wire") => plan.wire = Some(named(&args.value()?.string()?)?),
             Long("own") => {
                 let text = args.value()?.string()?;
