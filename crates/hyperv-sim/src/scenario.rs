@@ -260,8 +260,8 @@ fn traffic(from: usize, to: usize) {
 }
 
 fn wait_for_guests() {
-    /// Seconds. Where allocations fail, so do most turns of the revalidator, and a flow that is wrong stays for long.
-    const PATIENCE: u64 = 6000;
+    /// Seconds.
+    const PATIENCE: u64 = 1200;
     for _ in 0..PATIENCE {
         if with(|w| w.guests.iter().all(Guest::is_content)) {
             return;
