@@ -82,8 +82,11 @@ fn whole(nic: NicId, oid: u32) -> Vec<u8> {
 /// Makes a whole request an odd one; returns how many bytes it is said to have.
 fn change(kind: Odd, bytes: &mut Vec<u8>) -> usize {
     const LATER: usize = 64;
+    // The structure is longer than its first revision, which may be all that there is.
+    const BEHIND: usize =
+        size_of::<NDIS_SWITCH_NIC_PARAMETERS>() - NDIS_SIZEOF_NDIS_SWITCH_NIC_PARAMETERS_REVISION_1 as usize;
     match kind {
-        Odd::Short => return with(|w| [0, 3, 4, w.random.below(bytes.len() - 16)][w.random.below(4)]),
+        Odd::Short => return with(|w| [0, 3, 4, w.random.below(bytes.len() - BEHIND)][w.random.below(4)]),
         Odd::OtherType => bytes[0] ^= 1,
         Odd::Small => bytes[2..4].copy_from_slice(&16u16.to_le_bytes()),
         Odd::Later => {

@@ -368,7 +368,8 @@ fn converse() {
         crate::harass::harass(40);
         requests::odd(nic_of(&PLACES[0]));
         requests::try_policies(VALIDATION_PORT, PLACES[0].name);
-        rule(user_space.events().is_empty(), "user space is told of what is not so (rules 21, 37)");
+        let told = user_space.events();
+        rule(told.is_empty(), &format!("user space is told of what is not so (rules 21, 37): {told:?}"));
         upheaval::stir(&user_space);
         traffic(2, 0);
     }
