@@ -28,11 +28,6 @@ impl DropCounts {
         }
     }
 
-    /// True if any packet was dropped.
-    pub fn any(&self) -> bool {
-        self.0.iter().any(|n| *n != 0)
-    }
-
     /// Packets dropped for `reason`.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).copied().unwrap_or(0)

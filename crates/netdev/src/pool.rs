@@ -31,6 +31,7 @@ impl BufferPool {
     }
 
     /// An empty frame with headroom and room for `len` bytes; `None` if memory is short.
+    #[inline]
     pub fn take(&mut self, len: usize) -> Option<Frame> {
         let (free, room) = if len <= FRAME_BYTES {
             (&mut self.frames, FRAME_BYTES)
@@ -49,13 +50,7 @@ impl BufferPool {
     /// A frame that holds `bytes`; `None` if memory is short.
     #[inline]
     pub fn copy_of(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let mut frame = match self.frames.pop() {
-            Some(frame) if bytes.len() <= FRAME_BYTES => frame,
-            frame => {
-                self.frames.extend(frame);
-                self.take(bytes.len())?
-            }
-        };
+        let mut frame = self.take(bytes.len())?;
         frame.assign(Frame::HEADROOM, bytes).then_some(frame)
     }
 
