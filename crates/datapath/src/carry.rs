@@ -10,10 +10,11 @@ use ::core::sync::atomic::Ordering;
 use odp::{HashAlg, TunnelKind};
 use packet::{DropReason, L4Checksum, OdpPort, PacketBuf, PacketMeta, Segments, TunnelKey};
 use tunnel::{Outer, Reassembled, Shape};
+use wire::eth;
 use wire::tunnel::{geneve, gtpu, stt, vxlan};
 
 use crate::execute::{Executor, hash};
-use crate::{Host, NextHop, TunnelDst};
+use crate::{Exit, Host, NextHop, TunnelDst, rewrite};
 
 /// TTL of outer headers for which the flow gives none.
 const TTL: u8 = 64;
@@ -52,8 +53,8 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
         let mut key = self.meta.tunnel;
         key.flags &= !TunnelKey::SEND;
-        let (exit, outer) = match self.host.next_hop(&TunnelDst { key }) {
-            NextHop::Via { port, enters, eth_src, eth_dst, src } => {
+        let (to, outer) = match self.host.next_hop(&TunnelDst { key }) {
+            NextHop::Via { port, exit, eth_src, eth_dst, src } => {
                 let is_ipv6 = key.ipv6_dst != 0;
                 let (own, dst) = if is_ipv6 {
                     (key.ipv6_src, key.ipv6_dst)
@@ -61,7 +62,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
                     (u128::from(key.src), u128::from(key.dst))
                 };
                 (
-                    Exit { port, enters },
+                    (port, exit),
                     Outer { eth_src, eth_dst, src: if own == 0 { src } else { own }, dst, is_ipv6 },
                 )
             }
@@ -74,15 +75,22 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let is_super = buf.offload().segment.is_some();
         let may_stay = kind == TunnelKind::Stt || self.host.segments_inside_tunnels();
         if needs_cutting(kind, &buf) || is_super && !may_stay {
-            return self.cut(&buf, |x, piece| x.carry(piece, kind, &key, &outer, exit));
+            return self.cut(&buf, |x, piece| x.carry(piece, kind, &key, &outer, to));
         }
-        self.carry(buf, kind, &key, &outer, exit);
+        self.carry(buf, kind, &key, &outer, to);
     }
 
     /// Makes the headers, pushes them and transmits.
     // apart from `tunnel_output`: the headers lie on the stack, and kernel frames are small
     #[inline(never)]
-    fn carry(&mut self, mut buf: B, kind: TunnelKind, key: &TunnelKey, outer: &Outer, exit: Exit) {
+    fn carry(
+        &mut self,
+        mut buf: B,
+        kind: TunnelKind,
+        key: &TunnelKey,
+        outer: &Outer,
+        (port, exit): (OdpPort, Exit),
+    ) {
         if !self.host.finish_for_tunnel(&mut buf, kind) {
             return self.drop(DropReason::TunnelEncap);
         }
@@ -99,21 +107,28 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             0 => self.dp.tunnels.read().source_port(hash(self.key, HashAlg::L4, 0)),
             port => port,
         };
-        let way = Way { kind, header: header.bytes(), src_port, out_port: exit.port };
+        let way = Way { kind, header: header.bytes(), src_port, out_port: port };
         if let Err(reason) = self.encapsulate(&mut buf, &way) {
             return self.drop(reason);
         }
-        if exit.enters {
-            return self.enter_from(buf, exit.port);
-        }
-        if !self.queues.transmit(exit.port, buf) {
-            self.drop(DropReason::WorklistFull);
+        match exit {
+            Exit::Enters { tag } => self.enter_from(buf, port, tag),
+            Exit::Leaves => {
+                if !self.queues.transmit(port, buf) {
+                    self.drop(DropReason::WorklistFull);
+                }
+            }
         }
     }
 
     /// Has a packet looked up as one that came from `port`; what is left of the list goes on with what it had.
     #[inline(never)]
-    fn enter_from(&mut self, buf: B, port: OdpPort) {
+    fn enter_from(&mut self, mut buf: B, port: OdpPort, tag: Option<u16>) {
+        if let Some(tci) = tag
+            && let Err(reason) = rewrite::push_vlan(&mut buf, eth::TYPE_VLAN, tci)
+        {
+            return self.drop(reason);
+        }
         let before = *self.meta;
         *self.meta = PacketMeta { in_port: port, ..PacketMeta::default() };
         self.recirc(buf, 0);
@@ -227,14 +242,6 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 }
 
-/// How a packet with its headers goes on.
-#[derive(Clone, Copy)]
-struct Exit {
-    port: OdpPort,
-    /// Through the flows, as one from the port.
-    enters: bool,
-}
-
 /// Headers to push, and where the packet goes then.
 pub(crate) struct Way<'a> {
     pub kind: TunnelKind,
@@ -284,10 +291,13 @@ mod tests {
     }
 
     const WAY: NextHop =
-        NextHop::Via { port: WAY_OUT, enters: false, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
+        NextHop::Via { port: WAY_OUT, exit: Exit::Leaves, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
     const ENTRY: OdpPort = OdpPort(5);
-    const WAY_IN: NextHop =
-        NextHop::Via { port: ENTRY, enters: true, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 };
+
+    fn way_in(tag: Option<u16>) -> NextHop {
+        let exit = Exit::Enters { tag };
+        NextHop::Via { port: ENTRY, exit, eth_src: SRC, eth_dst: DST, src: 0x0101_0101 }
+    }
 
     struct Bench {
         dp: Datapath,
@@ -410,12 +420,33 @@ mod tests {
         let mut b = Bench::new(TunnelKind::Vxlan, WAY);
         b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
         let direct = b.send(1, &frame());
-        let mut b = Bench::new(TunnelKind::Vxlan, WAY_IN);
+        let mut b = Bench::new(TunnelKind::Vxlan, way_in(None));
         b.flow(1, vec![set(KEY), Action::Output(TUNNEL), Action::Output(OdpPort(3))]);
         b.flow(ENTRY.0, vec![Action::Output(WAY_OUT)]);
         let mut sent = b.send(1, &frame());
         sent.sort();
         assert_eq!(sent, [direct[0].clone(), (3, frame())], "the rest of the list has the packet as it was");
+    }
+
+    #[test]
+    fn flows_see_the_tag_that_the_hosts_port_puts_on() {
+        for kind in [TunnelKind::Vxlan, TunnelKind::Stt] {
+            let mut b = Bench::new(kind, WAY);
+            b.flow(1, vec![set(KEY), Action::Output(TUNNEL)]);
+            let direct = b.send(1, &frame()).remove(0).1;
+            let mut b = Bench::new(kind, way_in(Some(3 << 13 | 5)));
+            b.flow(1, vec![set(KEY), Action::Output(TUNNEL), Action::Output(OdpPort(3))]);
+            let mut matched = Match::ANY;
+            matched.set_exact(slot::in_port, ENTRY.0.into());
+            matched.set_exact(slot::vlan_tci, (eth::VLAN_CFI | 3 << 13 | 5).into());
+            let actions = vec![Action::Output(WAY_OUT)];
+            let mut put = FlowPut { ufid: Ufid(9), matched, actions, mode: PutMode::CreateOrModify };
+            b.dp.apply(Command::PutFlow(&mut put)).unwrap();
+            let mut sent = b.send(1, &frame());
+            sent.sort();
+            let tagged = [&direct[..12], &[0x81, 0, 0x60, 5], &direct[12..]].concat();
+            assert_eq!(sent, [(WAY_OUT.0, tagged), (3, frame())], "{kind:?}: what goes on has no tag");
+        }
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub enum NextHop {
     Via {
         /// Egress port; or the host's own port, where flows say which way its packets go.
         port: OdpPort,
-        /// The packet goes through the flows as one that came from the port, and is not sent out of it.
-        enters: bool,
+        /// Which of the two it is.
+        exit: Exit,
         /// Source address of the frame.
         eth_src: EthAddr,
         /// Destination address of the frame.
@@ -65,6 +65,19 @@ pub enum NextHop {
     NoRoute,
     /// The neighbour is being resolved; the packet is dropped.
     Resolving,
+}
+
+/// How a packet goes on that has got a tunnel's headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Out of the port.
+    Leaves,
+    /// Through the flows, as one that came from the port: with this tag of IEEE 802.1Q, if the port puts one on what the host
+    /// sends.
+    Enters {
+        /// Priority and VLAN.
+        tag: Option<u16>,
+    },
 }
 
 /// The plainest host: packets in memory of their own, and one next hop for every tunnel. It drives the core where there are

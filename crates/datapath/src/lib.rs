@@ -49,6 +49,6 @@ pub use self::core::{Config, Datapath};
 pub use command::{Command, CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply, Stats};
 pub use counters::DropCounts;
 pub use egress::{Egress, Upcall, UpcallKind};
-pub use host::{Host, NextHop, PlainHost, TunnelDst};
+pub use host::{Exit, Host, NextHop, PlainHost, TunnelDst};
 pub use meter::{BandKind, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterCount, MeterInfo, MeterUnit};
 pub use worker::Worker;

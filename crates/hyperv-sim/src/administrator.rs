@@ -6,6 +6,7 @@
 //! Spec: rules 23 to 36 of the contract (order of requests, when they take effect, arrays).
 
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::ptr;
 
 use ndis_sys::*;
@@ -55,6 +56,8 @@ pub(crate) struct Administrator {
     pub wake: Option<u64>,
     /// Time passes only as the script says.
     pub keeps_time: bool,
+    /// What takes an adapter away when the driver has been told of it and not yet taken that in, if anything is to.
+    pub leaving: Option<fn()>,
 }
 
 impl Administrator {
@@ -306,15 +309,29 @@ pub(crate) fn has_always_been(place: &Place<'_>, mac: [u8; 6]) {
 
 /// NIC_DISCONNECT, then NIC_DELETE when its packets are back. Whoever is at the adapter sends until it is disconnected.
 pub(crate) fn unplug(nic: NicId) {
-    let what = with(|w| w.administrator.as_ref().expect("running").ports[&nic.port].nics[&nic.index].clone());
-    tell(OID_SWITCH_NIC_DISCONNECT, nic, &what, "NIC_DISCONNECT failed (rule 25)");
+    disconnect(nic);
+    delete_nic(nic);
+}
+
+/// What is known of an adapter.
+fn adapter(nic: NicId) -> (i32, String, [u8; 6], Plug) {
+    with(|w| w.administrator.as_ref().expect("running").ports[&nic.port].nics[&nic.index].clone())
+}
+
+/// NIC_DISCONNECT.
+pub(crate) fn disconnect(nic: NicId) {
+    tell(OID_SWITCH_NIC_DISCONNECT, nic, &adapter(nic), "NIC_DISCONNECT failed (rule 25)");
+}
+
+/// NIC_DELETE of an adapter that is disconnected, when its packets are back.
+pub(crate) fn delete_nic(nic: NicId) {
     // Committed destinations hold the adapter until their packets are back; so do its own packets (rule 31).
     wait_until(|| {
         with(|w| {
             w.ledger.packets.values().all(|p| !p.to.contains(&nic) && (p.source != nic || p.made_by_driver))
         })
     });
-    tell(OID_SWITCH_NIC_DELETE, nic, &what, "NIC_DELETE failed (rule 25)");
+    tell(OID_SWITCH_NIC_DELETE, nic, &adapter(nic), "NIC_DELETE failed (rule 25)");
     with(|w| {
         let ports = &mut w.administrator.as_mut().expect("running").ports;
         ports.get_mut(&nic.port).expect("there").nics.remove(&nic.index);
@@ -415,14 +432,31 @@ unsafe fn answer_enumeration(request: *mut NDIS_OID_REQUEST) -> i32 {
         let parameters = parameters.read_unaligned();
         let bytes = with(|w| policies::enumerate(w, &parameters, data.InputBufferLength))
             .unwrap_or_else(|e| crate::world::broken(e));
-        if (data.OutputBufferLength as usize) < bytes.len() {
-            data.BytesNeeded = bytes.len() as u32;
-            return NDIS_STATUS_BUFFER_TOO_SHORT;
+        let counts = (&mut data.BytesWritten, &mut data.BytesNeeded);
+        match put(&bytes, (data.InformationBuffer, data.OutputBufferLength), counts) {
+            true => NDIS_STATUS_SUCCESS,
+            false => NDIS_STATUS_BUFFER_TOO_SHORT,
         }
-        ptr::copy_nonoverlapping(bytes.as_ptr(), data.InformationBuffer.cast(), bytes.len());
-        data.BytesWritten = bytes.len() as u32;
     }
-    NDIS_STATUS_SUCCESS
+}
+
+/// Puts an answer into a request's buffer and says how much it is; if it does not fit, only how much would be needed, and false.
+///
+/// # Safety
+/// The buffer is there, and has as many bytes as is said.
+unsafe fn put(
+    answer: &[u8],
+    (buffer, room): (*mut c_void, u32),
+    (written, needed): (&mut u32, &mut u32),
+) -> bool {
+    let len = answer.len() as u32;
+    let fits = len <= room;
+    *if fits { written } else { needed } = len;
+    if fits {
+        // SAFETY: the buffer has room for it.
+        unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), buffer.cast(), answer.len()) }
+    }
+    fits
 }
 
 /// The request has the parameters of a port, an adapter or a policy.
@@ -473,14 +507,12 @@ unsafe fn answer_query(request: *mut NDIS_OID_REQUEST, oid: u32) -> i32 {
     // SAFETY: the request and its buffer are there, and the length says how much may be written.
     unsafe {
         let data = &mut (*request).DATA.Query;
-        if (data.InformationBufferLength as usize) < bytes.len() {
-            data.BytesNeeded = bytes.len() as u32;
-            return NDIS_STATUS_INVALID_LENGTH;
+        let counts = (&mut data.BytesWritten, &mut data.BytesNeeded);
+        match put(&bytes, (data.InformationBuffer, data.InformationBufferLength), counts) {
+            true => NDIS_STATUS_SUCCESS,
+            false => NDIS_STATUS_INVALID_LENGTH,
         }
-        ptr::copy_nonoverlapping(bytes.as_ptr(), data.InformationBuffer.cast(), bytes.len());
-        data.BytesWritten = bytes.len() as u32;
     }
-    NDIS_STATUS_SUCCESS
 }
 
 pub(crate) fn bytes_of<T>(value: &T) -> Vec<u8> {

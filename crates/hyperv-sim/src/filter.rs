@@ -380,7 +380,13 @@ exports! {
                 *(*request).DATA.Set.InformationBuffer.cast::<u8>() ^= 1;
             }
         }
-        answer(filter, request)
+        let status = answer(filter, request);
+        if status == NDIS_STATUS_SUCCESS && (*request).DATA.Set.Oid == OID_SWITCH_NIC_ARRAY {
+            // Requests of the switch may come before the driver has read its answer (rule 33).
+            let leaving = with(|w| w.administrator.as_mut().and_then(|a| a.leaving.take()));
+            leaving.into_iter().for_each(|leave| leave());
+        }
+        status
     }
 
     fn NdisFOidRequestComplete(filter: NDIS_HANDLE, request: *mut NDIS_OID_REQUEST, status: NDIS_STATUS) {

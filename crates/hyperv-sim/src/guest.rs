@@ -301,6 +301,9 @@ fn send(w: &mut World, n: usize) -> Vec<(NicId, Frames, OutOfBand)> {
     w.counts.tcp_bytes += done as u64;
     let packets = grouped(w, frames, external, &mut random).into_iter();
     let mut packets: Vec<_> = packets.map(|(frames, oob)| (nic, frames, OutOfBand { vlan, ..oob })).collect();
+    if external && !packets.is_empty() {
+        packets.extend(policies::astray(w, &mut random).into_iter().map(|(frames, oob)| (nic, frames, oob)));
+    }
     if !external && !packets.is_empty() {
         let hostile = policies::hostile(w, nic, mac, &mut random);
         packets.extend(hostile.map(|(frames, oob)| (nic, frames, oob)));

@@ -16,7 +16,7 @@ use switch_ext::NicId;
 use crate::administrator::{Port, bytes_of, header, set_whole};
 use crate::fault::{Fault, goes_wrong};
 use crate::packets::{Frames, OutOfBand};
-use crate::scenario::insist;
+use crate::scenario::{HOST, PLACES, insist, nic_of};
 use crate::world::{Random, World, rule, with};
 
 /// How a port's adapter is put into a VLAN of which it knows nothing.
@@ -61,10 +61,12 @@ const NOBODYS: u16 = 9;
 /// The type of frames that policies forbid, for experiments; whose address they come from if it is not the sender's.
 const HOSTILE: [u8; 2] = [0x88, 0xb5];
 const STRANGER: [u8; 5] = [2, 0, 0, 0, 0xee];
+/// Whose address frames come from that are in a tunnel's packets of a VLAN in which its end is not.
+const ASTRAY: [u8; 6] = [2, 0, 0, 0, 0xef, 1];
 
-/// True if policies say what VLAN the adapter called `name` is in: machines, and the host unless it is a tunnel's end.
+/// True if policies say what VLAN the adapter called `name` is in: machines and the host, also where it is a tunnel's end.
 pub(crate) fn are_for(w: &World, name: &str) -> bool {
-    w.by_policy && (name.starts_with("vm") || w.far.is_none() && name.starts_with("vEthernet"))
+    w.by_policy && (name.starts_with("vm") || name.starts_with("vEthernet"))
 }
 
 /// A way to put an adapter into the run's VLAN, of several that come to the same.
@@ -90,10 +92,12 @@ pub(crate) fn give(port: u32, name: &str) {
     }
 }
 
-/// The policies of a machine's port change for a while, and are again what they were.
+/// The policies of a port change for a while, and are again what they were. A machine's may be without any; what is the end
+/// of a tunnel is always in some VLAN.
 pub(crate) fn disturb(port: u32, name: &str) {
     let (vlan, away) = with(|w| {
-        let away = [Some(Vlan::Access(ELSEWHERE)), Some(Vlan::Native(ELSEWHERE)), None][w.random.below(3)];
+        let ways = [Some(Vlan::Access(ELSEWHERE)), Some(Vlan::Native(ELSEWHERE)), None];
+        let away = ways[w.random.below(if name.starts_with("vm") { 3 } else { 2 })];
         (if are_for(w, name) { at_home(w) } else { None }, away)
     });
     if vlan.is_some() {
@@ -321,6 +325,13 @@ fn home_of(w: &World, ports: &BTreeMap<u32, Port>, nic: NicId, moment: u64) -> O
     (port.policies.since < moment).then(|| port.policies.vlan.map(Vlan::id))
 }
 
+/// The VLAN in which the host is, as [`home_of`] says it, where it is the end of a tunnel.
+fn tunnels_end(w: &World, moment: u64) -> Option<Option<Option<u16>>> {
+    w.far.as_ref()?;
+    let ports = &w.administrator.as_ref()?.ports;
+    Some(home_of(w, ports, nic_of(&PLACES[HOST]), moment))
+}
+
 /// Looks at a frame that came from one adapter and is delivered to another, with the word of its tag; what it breaks. The
 /// driver has known it no earlier than `moment`.
 pub(crate) fn check(
@@ -342,10 +353,16 @@ pub(crate) fn check(
         }
     }
     let is_external = |nic| w.guest_at(nic).is_some_and(|g| w.guests[g].is_external);
-    let (from, wire) = (home_of(w, ports, source, moment), w.far.is_none());
+    let from = home_of(w, ports, source, moment);
     let home = home_of(w, ports, to, moment);
-    // The wire has tags: of the VLAN that the sender is in, or of the run's where all of it goes through a tunnel.
-    let on_the_wire = if wire { from } else { Some(w.vlan) };
+    // The wire has tags: of the VLAN that the sender is in, or of the host's where all of it goes through its tunnel.
+    let on_the_wire = match tunnels_end(w, moment) {
+        Some(host) => host,
+        None => from,
+    };
+    if !is_external(to) && frame.get(6..12) == Some(&ASTRAY) {
+        return Err("a packet of a VLAN in which its tunnel's end is not comes out of the tunnel (rule 47)");
+    }
     let wanted = if is_external(to) { on_the_wire } else { home.map(|_| None) };
     // An adapter without a policy, where the others have one, is a trunk.
     let is_trunk = home == Some(None) && w.vlan.is_some();
@@ -383,6 +400,19 @@ pub(crate) fn hostile(
     w.counts.forbidden += u64::from(from == mac || is_guarded);
     let frame = [&[0xff; 6], &from[..], inside, &HOSTILE, &[0; 46]].concat();
     Some((vec![frame], OutOfBand { vlan: beside, ..OutOfBand::default() }))
+}
+
+/// Now and then, a packet of the tunnel with a tag of another VLAN than the host is in by its port's policy, or without one.
+pub(crate) fn astray(w: &mut World, random: &mut Random) -> Vec<(Frames, OutOfBand)> {
+    if !w.by_policy || !random.once_in(12) {
+        return Vec::new();
+    }
+    let Some(far) = &mut w.far else { return Vec::new() };
+    let frame = [&[0xff; 6], &ASTRAY[..], &HOSTILE, &[0; 46]].concat();
+    let vlan = if random.once_in(2) { 0 } else { u64::from(NOBODYS) << 4 };
+    let packets = far.encapsulate(vec![frame], random);
+    w.counts.astray += 1;
+    packets.into_iter().map(|p| (vec![p], OutOfBand { vlan, ..OutOfBand::default() })).collect()
 }
 
 /// True for a frame from an address that is not its sender's.

@@ -12,8 +12,8 @@ use odp::netlink::ids::cmd;
 use switch_ext::NicId;
 
 use crate::administrator::{
-    Administrator, METHOD_WRITES, create_port, delete_port, has_always_been, nic_request, plug_in, sleep,
-    unplug,
+    Administrator, METHOD_WRITES, create_port, delete_nic, delete_port, disconnect, has_always_been,
+    nic_request, plug_in, sleep, unplug,
 };
 use crate::channel::Failure;
 use crate::far::{Ends, Far};
@@ -102,6 +102,7 @@ pub(crate) fn live(plan: &Plan, script: impl FnOnce() + Send + 'static) -> Repor
     }
     if let Some(far) = world.far {
         (world.counts.tunnelled, world.counts.tunnelled_large) = (far.arrived, far.stt.large);
+        world.counts.tunnelled_in_a_vlan = if world.by_policy { far.arrived } else { 0 };
     }
     Report { counts: world.counts, time_ns: world.now_ns }
 }
@@ -115,7 +116,7 @@ pub(crate) struct Place<'a> {
     pub nic_kind: i32,
 }
 
-const PLACES: [Place<'static>; 5] = [
+pub(crate) const PLACES: [Place<'static>; 5] = [
     Place {
         name: "vm1",
         port: 11,
@@ -168,7 +169,7 @@ const RULES: [&[&str]; 4] = [
 ];
 
 /// Where the host's own adapter is, and the wire.
-const HOST: usize = 3;
+pub(crate) const HOST: usize = 3;
 const WIRE: usize = 2;
 /// A port to which no adapter connects.
 const VALIDATION_PORT: u32 = 20;
@@ -250,6 +251,38 @@ fn unplug_place(n: usize) {
     }
 }
 
+/// How the first machine's adapter may go while the driver asks what there is: it stays; it is disconnected, deleted, or deleted
+/// with its port.
+const LEAVE: [Option<fn()>; 4] = [
+    None,
+    Some(|| disconnect(nic_of(&PLACES[0]))),
+    Some(|| unplug(nic_of(&PLACES[0]))),
+    Some(|| unplug_place(0)),
+];
+
+/// The adapters that are connected, of the run's.
+fn connected() -> Vec<usize> {
+    let is_connected =
+        |n: &usize| with(|w| w.administrator.as_ref().expect("running").is_connected(nic_of(&PLACES[*n])));
+    (0..places().len()).filter(is_connected).collect()
+}
+
+/// What went while the driver asked comes back.
+fn come_back(user_space: &UserSpace) {
+    let away: Vec<usize> = (0..places().len()).filter(|n| !connected().contains(n)).collect();
+    for n in away {
+        let nic = nic_of(&PLACES[n]);
+        let ports = |w: &World| w.administrator.as_ref().expect("running").ports.get(&nic.port).cloned();
+        if with(|w| ports(w)).is_some_and(|port| port.nics.contains_key(&nic.index)) {
+            delete_nic(nic);
+        }
+        plug_place(n);
+        let told = user_space.events();
+        let is_told = told.iter().map(|(c, n)| (*c, n.as_str())).eq([(cmd::NEW, PLACES[n].name)]);
+        rule(is_told, "an adapter that went while the driver asked does not come back");
+    }
+}
+
 /// All guests have done what they wanted, or the time is over.
 fn traffic(from: usize, to: usize) {
     // The host is not in the network of the machines that a tunnel joins: it is the second machine's turn.
@@ -291,12 +324,17 @@ fn script() {
     if found {
         // They were there before the extension, which nobody told of them.
         (0..2).for_each(|n| has_always_been(&PLACES[n], mac_of(n)));
+        with(|w| {
+            let leave = LEAVE[w.random.below(LEAVE.len())];
+            w.administrator.as_mut().expect("running").leaving = leave;
+        });
     }
     insist(filter::restart);
     if !found {
         (0..2).for_each(plug_place);
     }
     filter::activate();
+    with(|w| w.administrator.as_mut().expect("running").leaving = None);
     for n in 2..places().len() {
         plug_place(n);
     }
@@ -324,11 +362,16 @@ fn converse() {
     // Whoever begins to listen hears of the adapters that are there: only machines' are new ports.
     let is_machine =
         |p: &Place<'_>| [NdisSwitchNicTypeSynthetic, NdisSwitchNicTypeEmulated].contains(&p.nic_kind);
-    let unbound = places().iter().map(|p| (if is_machine(p) { cmd::NEW } else { cmd::SET }, p.name));
+    let unbound = connected().into_iter().map(|n| &PLACES[n]);
+    let unbound = unbound.map(|p| (if is_machine(p) { cmd::NEW } else { cmd::SET }, p.name));
     let (mut told, mut there) = (user_space.events(), unbound.collect::<Vec<_>>());
     told.sort();
     there.sort();
-    rule(told.iter().map(|(c, n)| (*c, n.as_str())).eq(there), "adapters that are there are not told");
+    rule(
+        told.iter().map(|(c, n)| (*c, n.as_str())).eq(there),
+        "adapters that are there are not told, or others are (rule 33)",
+    );
+    come_back(&user_space);
     let vlan = with(|w| w.vlan);
     for place in places() {
         rule(user_space.add_port(place.name, vlan), "an adapter that is there cannot be added to the bridge");

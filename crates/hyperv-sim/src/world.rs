@@ -184,6 +184,10 @@ pub struct Counts {
     pub tunnelled: u64,
     /// Large sends that went through a tunnel whole.
     pub tunnelled_large: u64,
+    /// Frames that came out of a tunnel whose end here is in a VLAN by a policy.
+    pub tunnelled_in_a_vlan: u64,
+    /// Packets of a tunnel that came in a VLAN in which its end is not.
+    pub astray: u64,
 }
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);

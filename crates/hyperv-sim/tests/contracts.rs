@@ -55,7 +55,7 @@ const RULES: [(u8, &str, Held); 84] = [
     (30, "no destination after a disconnection", Check(&["disconnected (rules 28, 30, 46)"])),
     (31, "an adapter is deleted when its packets are back", Switch("administrator.rs", "(rule 31)")),
     (32, "nothing is asked before the switch is active", Check(&["an array is asked for before the switch is active (rule 32)"])),
-    (33, "arrays race with requests", Shown("crates/switch-ext/src/extension.rs", "what a request told us already is newer than the answer")),
+    (33, "arrays race with requests", Check(&["adapters that are there are not told, or others are (rule 33)", "an adapter that went while the driver asked does not come back"])),
     (34, "arrays are asked for until they fit", Switch("administrator.rs", "NDIS_STATUS_INVALID_LENGTH")),
     (35, "enumerations", Check(&["policies are asked for with a wrong header, length or version (rule 35)", "policies are asked for without parameters (rule 35)"])),
     (36, "several physical adapters", Switch("scenario.rs", "beside others")),

@@ -44,6 +44,20 @@ fn a_tunnel_of_each_kind_carries_what_machines_of_two_hypervisors_say() {
 }
 
 #[test]
+fn a_tunnels_end_may_be_in_a_vlan_by_a_policy_of_its_port() {
+    for kind in [TunnelKind::Vxlan, TunnelKind::Geneve, TunnelKind::Gre, TunnelKind::Stt] {
+        let (mut tunnelled, mut astray) = (0, 0);
+        for seed in 200..212 {
+            let tunnel = Some(Tunnel { kind, is_ipv6: seed % 2 == 1 });
+            let c = run(&Plan { tunnel, ..Plan::of(seed) }).counts;
+            (tunnelled, astray) = (tunnelled + c.tunnelled_in_a_vlan, astray + c.astray);
+        }
+        // what comes in the VLAN is taken, and what is of others, or of none, is sent as well
+        assert!(tunnelled > 100 && astray > 10, "{kind:?}: {tunnelled} {astray}");
+    }
+}
+
+#[test]
 fn a_seed_decides_everything() {
     for seed in [7, 9] {
         assert_eq!(run(&Plan::of(seed)), run(&Plan::of(seed)));

@@ -10,7 +10,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use datapath::{Command, Datapath, NextHop, TunnelDst};
+use datapath::{Command, Datapath, Exit, NextHop, TunnelDst};
 use device::Env;
 use odp::Action;
 use odp::netlink::ids::cmd;
@@ -23,7 +23,7 @@ use crate::life::{Event, Life, Pause, State};
 use crate::oid::{After, Decision, Oid, Veto};
 use crate::plan::Plan;
 use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
-use crate::ports::{Ports, Reader};
+use crate::ports::{Moment, Ports, Reader, Unlearned};
 use crate::ways::{End, NoHop, Way, Ways};
 
 /// Connections looked at in one turn of housekeeping, and when their table is short of room.
@@ -105,15 +105,36 @@ impl<P: Platform> Extension<P> {
         self.ports.write().clear();
     }
 
-    /// Asks the switch for its ports and adapters; false if it does not answer. Nothing is asked before it is active, and
-    /// what a request told us already is newer than the answer.
+    /// Asks the switch for its ports and adapters; false if it does not answer, or memory is short. Nothing is asked before it
+    /// is active, and what a request has told already, or tells meanwhile, is newer than the answer.
     pub fn activate(&self) -> bool {
-        let Some(snapshot) = self.platform.snapshot() else { return false };
-        if !snapshot.active {
-            return true;
+        /// Each question more is one that something went during.
+        const ATTEMPTS: usize = 32;
+        for _ in 0..ATTEMPTS {
+            let asked = {
+                let _level = self.platform.raise();
+                self.ports.read().moment()
+            };
+            let Some(snapshot) = self.platform.snapshot() else { return false };
+            if !snapshot.active {
+                return true;
+            }
+            match self.learn(asked, snapshot) {
+                Ok(()) => return true,
+                Err(Unlearned::NoMemory) => return false,
+                Err(Unlearned::Outdated) => {}
+            }
         }
+        false
+    }
+
+    /// Takes over what the switch answered to what it was asked at a moment, and tells user space of adapters that are
+    /// connected now and were not known.
+    fn learn(&self, asked: Moment, snapshot: Snapshot) -> Result<(), Unlearned> {
+        let mut connected = Vec::new();
+        connected.try_reserve_exact(snapshot.nics.len()).map_err(|_| Unlearned::NoMemory)?;
         let _level = self.platform.raise();
-        let Some(connected) = self.learn(snapshot) else { return false };
+        self.ports.write().learn(asked, snapshot, &mut connected)?;
         if !connected.is_empty() {
             // One of them may be the host's, whose addresses are asked for by the next housekeeping.
             self.ways.distrust();
@@ -122,31 +143,7 @@ impl<P: Platform> Extension<P> {
             self.announce(nic, cmd::NEW);
         }
         self.platform.end_waits();
-        true
-    }
-
-    /// Takes the switch's answer over; returns which adapters are connected now and were not, or `None` if memory is short.
-    fn learn(&self, Snapshot { ports, policies, nics, .. }: Snapshot) -> Option<Vec<NicId>> {
-        let mut now = Vec::new();
-        now.try_reserve_exact(nics.len()).ok()?;
-        let mut table = self.ports.write();
-        for port in ports.into_iter().filter(|p| !p.validation) {
-            let id = port.id;
-            table.create_port(port).ok()?;
-            table.port_created(id, true);
-        }
-        for (port, policy) in policies {
-            table.policies.learn(port, policy).ok()?;
-        }
-        for (nic, connected) in nics {
-            let id = nic.id;
-            table.create_nic(nic).ok()?;
-            table.nic_created(id, true);
-            if connected && table.connect_nic(id) {
-                now.push(id);
-            }
-        }
-        Some(now)
+        Ok(())
     }
 
     /// A request of the switch, before it is passed on.
@@ -201,12 +198,12 @@ impl<P: Platform> Extension<P> {
                 ports.delete_nic(id);
                 forward
             }
-            Oid::PolicyWanted(id, policy) => match ports.policies.ask(id, policy) {
+            Oid::PolicyWanted(id, policy) => match ports.ask_policy(id, policy) {
                 Ok(()) => Decision::Forward(After::Policy),
                 Err(_) => Decision::Veto(Veto::Resources),
             },
             Oid::PolicyGone(id, kind) => {
-                ports.policies.remove(id, kind);
+                ports.remove_policy(id, kind);
                 forward
             }
             Oid::UnknownPolicy => Decision::Veto(Veto::NotSupported),
@@ -227,7 +224,7 @@ impl<P: Platform> Extension<P> {
             After::Nothing => {}
             After::Port(id) => ports.port_created(id, agreed),
             After::Nic(id) => ports.nic_created(id, agreed),
-            After::Policy => ports.policies.answered(agreed),
+            After::Policy => ports.policy_answered(agreed),
             After::Connected(id) => {
                 let is_new = agreed && ports.connect_nic(id);
                 let is_hosts = ports.is_internal(id);
@@ -318,7 +315,9 @@ impl<P: Platform> Extension<P> {
             None => NextHop::Resolving,
             Some(None) => NextHop::NoRoute,
             Some(Some(Way { nic, eth_dst, from })) => match ports.host_entry(nic) {
-                Some((port, eth_src)) => NextHop::Via { port, enters: true, eth_src, eth_dst, src: from },
+                Some((port, eth_src, tag)) => {
+                    NextHop::Via { port, exit: Exit::Enters { tag }, eth_src, eth_dst, src: from }
+                }
                 None => NextHop::NoRoute,
             },
         }

@@ -130,24 +130,22 @@ impl<P: Platform> Frame<P> {
         bytes::put(head, ADDRESSES, &[0x81, 0x00, a, b]).is_some()
     }
 
-    /// Takes the outermost 802.1Q tag off, and returns it.
-    pub(crate) fn strip_tag(&mut self) -> Option<u16> {
-        let head = self.head();
-        if head.get(ADDRESSES..ADDRESSES + 2)? != [0x81, 0x00] {
-            return None;
+    /// Takes the outermost tag off, if it is one of 802.1Q.
+    pub(crate) fn strip_tag(&mut self) {
+        if let Tag::Vlan(_) = self.tag() {
+            self.head_mut().copy_within(0..ADDRESSES, TAG);
+            // It is there: its type was read behind it.
+            let _ = self.pull_front(TAG);
         }
-        let tci = bytes::u16_at(head, ADDRESSES + 2)?;
-        let head = self.head_mut();
-        head.copy_within(0..ADDRESSES, TAG);
-        self.pull_front(TAG).then_some(tci)
     }
 
-    /// What a policy sees of a frame that has had the tag `tci` taken off.
-    pub(crate) fn tag_beside(&self, tci: Option<u16>) -> Tag {
-        match tci {
-            Some(tci) => Tag::Vlan(tci),
-            None if bytes::u16_at(self.head(), ADDRESSES).is_some_and(eth::is_vlan) => Tag::Other,
-            None => Tag::None,
+    /// The outermost tag.
+    pub(crate) fn tag(&self) -> Tag {
+        let head = self.head();
+        match bytes::u16_at(head, ADDRESSES) {
+            Some(eth::TYPE_VLAN) => bytes::u16_at(head, ADDRESSES + 2).map_or(Tag::None, Tag::Vlan),
+            Some(kind) if eth::is_vlan(kind) => Tag::Other,
+            _ => Tag::None,
         }
     }
 

@@ -351,9 +351,9 @@ impl<P: Platform> Lane<P> {
 /// Gives a frame the tag with which it enters the flows, by its port's policies; refused if they forbid it.
 #[inline(never)]
 fn admit<P: Platform>(ports: &Ports, source: &Source, frame: &mut Frame<P>) -> Result<(), DropReason> {
-    let from = frame.eth_src();
-    let tag = frame.strip_tag();
-    if let Some(tci) = ports.entering(source, from, frame.tag_beside(tag))? {
+    let admitted = ports.entering(source, frame.eth_src(), frame.tag())?;
+    frame.strip_tag();
+    if let Some(tci) = admitted {
         // As when it came: a frame too short for a tag is too short for the core.
         let _ = frame.insert_tag(tci);
     }
@@ -416,19 +416,20 @@ fn take_transmits<P: Platform>(
     }
 }
 
-/// The tunnel's port for which a packet is that goes to the host: one from outside, for an address of the host's.
+/// The tunnel's port for which a packet is that goes to the host: one from outside, for an address of the host's, in the VLAN of
+/// the adapter that has it.
 fn tunnel_ending<P: Platform>(
     pass: &Pass<'_, P>,
     hand: &Hand<P>,
     frame: &Frame<P>,
     to: &To,
 ) -> Option<OdpPort> {
-    let has_vlans = to.policy.is_some_and(|at| pass.ports.policies.has_vlans(at));
-    if to.kind != NicKind::Internal || has_vlans || !hand.held.get(usize::from(frame.origin))?.external {
+    if to.kind != NicKind::Internal || !hand.held.get(usize::from(frame.origin))?.external {
         return None;
     }
-    let (tunnel, to) = pass.ports.tunnel_of(frame.head())?;
-    pass.extension.ways().is_own(to).then_some(tunnel)
+    let (tunnel, end) = pass.ports.tunnel_of(frame.head())?;
+    let is_hosts = pass.extension.ways().is_own(end) && pass.ports.is_in_hosts_network(to, frame.tag());
+    is_hosts.then_some(tunnel)
 }
 
 #[inline(never)]
@@ -485,13 +486,11 @@ struct Output<'a, 'p, P: Platform> {
 impl<P: Platform> Output<'_, '_, P> {
     fn transmit(&mut self, mut frame: Frame<P>, to: &To) {
         let (len, destination) = (frame.len(), Destination(to.nic));
-        let mut tci = frame.strip_tag();
-        if to.policy.is_some() {
-            match self.pass.ports.leaving(to, frame.tag_beside(tci)) {
-                Ok(tag) => tci = tag,
-                Err(reason) => return self.pass.datapath.count_drops(reason, 1),
-            }
-        }
+        let tci = match self.pass.ports.leaving(to, frame.tag()) {
+            Ok(tci) => tci,
+            Err(reason) => return self.pass.datapath.count_drops(reason, 1),
+        };
+        frame.strip_tag();
         let origin = usize::from(frame.origin);
         if !frame.finished && self.hand.held.get(origin).is_some_and(|held| held.lacks_length) {
             frame.clear_length();

@@ -21,7 +21,7 @@ use wire::EthAddr;
 use crate::ports::NoMemory;
 
 /// VLANs are numbered in these bits of a tag; in the others is the priority.
-const VID: u16 = 0xfff;
+pub(crate) const VID: u16 = 0xfff;
 /// The priority of a tag, and the bit beside it that says the frame may be dropped.
 const PRIORITY: u16 = !VID;
 
@@ -269,15 +269,15 @@ impl Policies {
         }
     }
 
-    /// A policy goes.
-    pub fn remove(&mut self, port: u32, kind: PolicyKind) {
-        // Without memory to remember it nothing was known that could go.
-        let _ = self.place(port);
+    /// A policy goes. Without memory to remember that nothing was known that could go.
+    pub fn remove(&mut self, port: u32, kind: PolicyKind) -> Result<(), NoMemory> {
+        self.place(port)?;
         match (self.of(port), kind) {
             (Some(of), PolicyKind::Vlan) => of.vlan.set(None),
             (Some(of), PolicyKind::Security) => of.security.set(None),
             (None, _) => {}
         }
+        Ok(())
     }
 
     /// What the switch said of a port when it was asked.

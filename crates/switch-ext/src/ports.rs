@@ -8,8 +8,11 @@
 //!
 //! I1  A datapath port keeps its number while it is bound, also while its adapter is away.
 //! I2  Packets pass only adapters that are connected and bound.
-//! I3  Lists are sorted; lookups are binary searches, which is enough for the few hundred ports of a host.
+//! I3  What a request tells is newer than any answer of the switch: an answer brings what is not known yet, and none counts that
+//!     was asked for before something went or changed that is not kept here (see [`Ports::moment`]).
+//! I4  Lists are sorted; lookups are binary searches, which is enough for the few hundred ports of a host.
 
+mod answers;
 mod reader;
 
 use alloc::string::String;
@@ -21,8 +24,9 @@ use packet::{DropReason, OdpPort};
 use wire::EthAddr;
 
 use crate::Address;
-use crate::policy::{Policies, Tag};
+use crate::policy::{Policies, Policy, PolicyKind, Tag, VID};
 
+pub(crate) use answers::{Moment, Unlearned};
 pub(crate) use reader::Reader;
 
 /// An adapter: its port, and its index there.
@@ -213,7 +217,9 @@ pub struct Ports {
     nics: Vec<HvNic>,
     bound: Vec<Bound>,
     tunnels: Vec<TunnelPort>,
-    pub(crate) policies: Policies,
+    policies: Policies,
+    /// How often something was told that an answer of the switch may not have known, and of which nothing is kept here.
+    untold: u64,
 }
 
 impl Ports {
@@ -261,16 +267,18 @@ impl Ports {
     /// A port's description changed.
     pub(crate) fn update_port(&mut self, info: PortInfo) {
         let id = info.id;
-        if let Some(port) = self.port(id) {
-            port.info = info;
+        match self.port(id) {
+            Some(port) => port.info = info,
+            None => self.outdate_answers(),
         }
         self.rebind(|nic| nic.port == id);
     }
 
     /// A port goes: nothing may be sent to it any more.
     pub(crate) fn tear_down_port(&mut self, id: u32) {
-        if let Some(port) = self.port(id) {
-            port.stage = Stage::TornDown;
+        match self.port(id) {
+            Some(port) => port.stage = Stage::TornDown,
+            None => self.outdate_answers(),
         }
         for nic in self.nics.iter_mut().filter(|n| n.info.id.port == id) {
             nic.stage = Stage::Disconnected;
@@ -279,6 +287,7 @@ impl Ports {
 
     /// A port is gone, and what was left of its adapters.
     pub(crate) fn delete_port(&mut self, id: u32) {
+        self.outdate_answers();
         self.policies.forget(id);
         self.ports.retain(|p| p.info.id != id);
         self.nics.retain(|n| n.info.id.port != id);
@@ -312,31 +321,55 @@ impl Ports {
 
     /// An adapter's packets flow; true if they did not before.
     pub(crate) fn connect_nic(&mut self, id: NicId) -> bool {
-        let before = self.nic(id).map(|nic| core::mem::replace(&mut nic.stage, Stage::Connected));
+        let Some(nic) = self.nic(id) else {
+            self.outdate_answers();
+            return false;
+        };
+        let before = core::mem::replace(&mut nic.stage, Stage::Connected);
         self.rebind(|nic| nic == id);
-        before.is_some_and(|stage| stage != Stage::Connected)
+        before != Stage::Connected
     }
 
     /// An adapter's description changed.
     pub(crate) fn update_nic(&mut self, info: NicInfo) {
         let id = info.id;
-        if let Some(nic) = self.nic(id) {
-            nic.info = info;
+        match self.nic(id) {
+            Some(nic) => nic.info = info,
+            None => self.outdate_answers(),
         }
         self.rebind(|nic| nic == id);
     }
 
     /// Nothing may be sent to an adapter any more.
     pub(crate) fn disconnect_nic(&mut self, id: NicId) {
-        if let Some(nic) = self.nic(id) {
-            nic.stage = Stage::Disconnected;
+        match self.nic(id) {
+            Some(nic) => nic.stage = Stage::Disconnected,
+            None => self.outdate_answers(),
         }
     }
 
     /// An adapter is gone; its datapath port keeps its number.
     pub(crate) fn delete_nic(&mut self, id: NicId) {
+        self.outdate_answers();
         self.nics.retain(|n| n.info.id != id);
         self.bound.iter_mut().filter(|b| b.nic == Some(id)).for_each(|b| b.nic = None);
+    }
+
+    /// The switch asks for a policy in place of the port's of that kind; it counts once the switch agrees.
+    pub(crate) fn ask_policy(&mut self, port: u32, policy: Policy) -> Result<(), NoMemory> {
+        self.policies.ask(port, policy)
+    }
+
+    /// The switch agreed to the policy, or did not.
+    pub(crate) fn policy_answered(&mut self, agreed: bool) {
+        self.policies.answered(agreed);
+    }
+
+    /// A port's policy goes.
+    pub(crate) fn remove_policy(&mut self, port: u32, kind: PolicyKind) {
+        if self.policies.remove(port, kind).is_err() {
+            self.outdate_answers();
+        }
     }
 
     /// Forgets everything of the switch; datapath ports stay.
@@ -450,14 +483,21 @@ impl Ports {
         Some(all)
     }
 
-    /// Where packets that the host sends by one of its adapters enter the datapath, and their address. Nothing puts a tag on
-    /// what is sent in a tunnel's headers: an adapter whose port has VLANs by a policy is no tunnel's end.
-    pub(crate) fn host_entry(&self, id: NicId) -> Option<(OdpPort, EthAddr)> {
-        let nic = self.nic_at(id).filter(|n| n.stage == Stage::Connected)?;
-        if self.policies.find(id.port).is_some_and(|at| self.policies.has_vlans(at)) {
-            return None;
-        }
-        Some((nic.vport?, nic.info.mac))
+    /// Where packets that the host sends by one of its adapters enter the datapath, their address, and the tag that its port's
+    /// policies put on them; `None` if they may not.
+    pub(crate) fn host_entry(&self, id: NicId) -> Option<(OdpPort, EthAddr, Option<u16>)> {
+        let source = self.source(id)?;
+        let own = self.nics.get(source.at)?.info.mac;
+        let tag = self.entering(&source, Some(own), Tag::None).ok()?;
+        Some((source.number, own, tag))
+    }
+
+    /// True if a frame that is to go to one of the host's adapters is in the network of the adapter's addresses. Where a policy
+    /// says which VLAN that is, the frame comes to it without a tag, or with one that is of no VLAN; without such a policy tags
+    /// are the bridge's matter.
+    pub(crate) fn is_in_hosts_network(&self, to: &To, tag: Tag) -> bool {
+        let has_vlans = to.policy.is_some_and(|at| self.policies.has_vlans(at));
+        !has_vlans || self.leaving(to, tag).is_ok_and(|tci| tci.is_none_or(|tci| tci & VID == 0))
     }
 
     /// Bytes of an IP packet that a datapath port takes in one piece.

@@ -39,7 +39,8 @@ enum Upheaval {
     Reboot,
     /// The way to the other hypervisor changes.
     Reroute,
-    /// A machine is put into another VLAN for a while, and may, or may not, have the addresses that it could not, or could.
+    /// A machine is put into another VLAN for a while, and may, or may not, have the addresses that it could not, or could; so
+    /// is the host where it is the end of a tunnel.
     Police,
 }
 
@@ -89,6 +90,10 @@ pub(super) fn stir(user_space: &UserSpace) {
                 let place = &PLACES[machine];
                 wait_for_traffic(machine, peer_of(machine), concerns(nic_of(place)));
                 policies::disturb(place.port, place.name);
+                if with(|w| w.far.is_some()) {
+                    wait_for_traffic(machine, WIRE, concerns(nic_of(&PLACES[WIRE])));
+                    policies::disturb(PLACES[HOST].port, PLACES[HOST].name);
+                }
             }
         }
     }

@@ -105,9 +105,9 @@ fn a_policy_counts_from_the_switchs_yes_until_its_end() {
     assert_eq!(all.leaving(0, Tag::Vlan(5)), Ok(None), "the old one counts until the new one does");
     all.answered(true);
     assert_eq!((all.leaving(0, Tag::Vlan(5)), all.leaving(0, Tag::Vlan(6))), (REFUSED, Ok(None)));
-    all.remove(7, PolicyKind::Security);
+    all.remove(7, PolicyKind::Security).unwrap();
     assert_eq!(all.find(7), Some(0));
-    all.remove(7, PolicyKind::Vlan);
+    all.remove(7, PolicyKind::Vlan).unwrap();
     assert_eq!(all.find(7), None);
     all.ask(7, Policy::Vlan(None)).unwrap();
     all.answered(true);
@@ -122,7 +122,7 @@ fn what_requests_told_is_newer_than_an_answer() {
     all.learn(9, Policy::Vlan(Some(VlanPolicy::Access(6)))).unwrap();
     assert_eq!(all.leaving(0, Tag::Vlan(6)), Ok(None), "and later again");
     // Of a port that is not known yet; the switch was asked before, and answers now.
-    all.remove(3, PolicyKind::Vlan);
+    all.remove(3, PolicyKind::Vlan).unwrap();
     all.learn(3, Policy::Vlan(Some(VlanPolicy::Access(5)))).unwrap();
     assert_eq!(all.find(3), None);
     all.forget(3);

@@ -1,4 +1,8 @@
+use alloc::vec;
+
 use super::*;
+use crate::platform::Snapshot;
+use crate::policy::Security;
 
 fn port(id: u32, kind: PortKind, name: &str) -> PortInfo {
     PortInfo { id, kind, name: name.into(), validation: false }
@@ -128,4 +132,59 @@ fn adapters_that_nobody_has_bound_are_listed_while_they_are_connected() {
     assert!(names(&ports).is_empty());
     ports.unbind(OdpPort(1)).unwrap();
     assert_eq!(names(&ports), ["vm1"]);
+}
+
+/// What a request tells of an adapter.
+type Telling = fn(&mut Ports, NicId);
+
+fn answer_with_vm(id: u32) -> Snapshot {
+    Snapshot {
+        active: true,
+        ports: vec![port(id, PortKind::Synthetic, "vm")],
+        policies: vec![(id, Policy::Security(Security { may_spoof: true, may_prioritise: true }))],
+        nics: vec![(nic(id, 0, NicKind::Synthetic, "Network Adapter"), true)],
+    }
+}
+
+#[test]
+fn what_requests_tell_is_newer_than_an_answer() {
+    let id = NicId { port: 7, index: 0 };
+    let learned = |tell: Telling, before: bool| {
+        let mut ports = Ports::default();
+        if before {
+            with_vm(&mut ports, 7, "vm");
+        }
+        let asked = ports.moment();
+        tell(&mut ports, id);
+        let mut now = Vec::with_capacity(1);
+        (ports.learn(asked, answer_with_vm(7), &mut now), now, ports)
+    };
+    let (done, now, ports) = learned(|_, _| {}, false);
+    assert_eq!((done, now), (Ok(()), vec![id]));
+    assert_eq!(ports.netdev("vm").map(|(.., up)| up), Some(true));
+
+    // Known before: the answer says nothing that requests did not.
+    let (done, now, _) = learned(|_, _| {}, true);
+    assert_eq!((done, now), (Ok(()), vec![]));
+    let (done, now, ports) = learned(|ports, id| ports.disconnect_nic(id), true);
+    assert_eq!((done, now), (Ok(()), vec![]));
+    assert_eq!(ports.netdev("vm").map(|(.., up)| up), Some(false), "it stays disconnected");
+
+    // Not known, or known no longer: the answer is of before, and nothing of it counts.
+    let tellings: [(&str, Telling, bool); 9] = [
+        ("disconnected", |ports, id| ports.disconnect_nic(id), false),
+        ("deleted", |ports, id| ports.delete_nic(id), false),
+        ("torn down", |ports, id| ports.tear_down_port(id.port), false),
+        ("port deleted", |ports, id| ports.delete_port(id.port), false),
+        ("port renamed", |ports, id| ports.update_port(port(id.port, PortKind::Synthetic, "x")), false),
+        ("changed", |ports, id| ports.update_nic(nic(id.port, 0, NicKind::Synthetic, "x")), false),
+        ("connected", |ports, id| assert!(!ports.connect_nic(id)), false),
+        ("deleted later", |ports, id| ports.delete_nic(id), true),
+        ("port deleted later", |ports, id| ports.delete_port(id.port), true),
+    ];
+    for (what, tell, before) in tellings {
+        let (done, now, ports) = learned(tell, before);
+        assert_eq!((done, now), (Err(Unlearned::Outdated), vec![]), "{what}");
+        assert!(before || ports.ports.is_empty() && ports.nics.is_empty(), "{what}");
+    }
 }
