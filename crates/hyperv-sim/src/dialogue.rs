@@ -243,8 +243,9 @@ fn fill() -> String {
     format!("= {refused:08x} after {}", files.len())
 }
 
-/// The frames that came to an adapter.
+/// The frames that came to an adapter: all that are on their way come first.
 fn got(nic: NicId) -> String {
+    wait_until(|| with(|w| w.sent.is_empty()));
     let frames = with(|w| {
         let guest = w.guest_at(nic).expect("an adapter that was plugged in");
         std::mem::take(&mut w.guests[guest].inbox)

@@ -40,7 +40,7 @@ const FOUND: [(&str, &[&str]); 26] = [
 ];
 
 /// Seeds in which a fault has to be found.
-const SEEDS: &str = "40";
+const SEEDS: &str = "200";
 
 /// Runs seeds with a fault in what the driver does, until the first that finds it; what the simulator says.
 fn with_fault(fault: &str) -> String {
