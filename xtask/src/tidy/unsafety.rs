@@ -6,9 +6,10 @@
 use super::{none, rust_sources};
 
 /// Folders and files that may hold unsafe code, and why they need it.
-const PLACES: [(&str, &str); 10] = [
+const PLACES: [(&str, &str); 11] = [
     ("crates/sync/", "published tables and rings: the concurrency under the packet path, and its models"),
     ("crates/datapath/tests/allocations", "an allocator that counts"),
+    ("crates/device/tests/memory", "an allocator that fails"),
     ("crates/netdev-linux/src/sys", "sockets, rings and device control of Linux"),
     ("crates/dpif-netdev/src/sys", "processor affinity"),
     ("crates/daemon/src/sys", "detaching, signals, file locks"),
