@@ -15,7 +15,7 @@
 //! I2  Ports, flows and connections are the datapath's: what this process forgets, it can read again.
 //! I3  When the other process goes, every call fails at once and [`DpifDevice::is_alive`] says so.
 //!
-//! Spec: ovsext sections 1 and 2. Reading order: `connection`, `message`, `host`, `handle_thread`, `receiver`,
+//! Spec: ovsext sections 1 and 2. Reading order: `connection`, `message`, `host`, `host/calls`, `handle_thread`, `receiver`,
 //! `listener`.
 #![cfg(target_os = "linux")]
 
