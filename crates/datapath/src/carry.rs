@@ -18,8 +18,6 @@ use crate::{Exit, Host, NextHop, TunnelDst, rewrite};
 
 /// TTL of outer headers for which the flow gives none.
 const TTL: u8 = 64;
-/// Room before a piece for the headers that it is to get.
-const HEADROOM: usize = 128;
 /// UDP port of RFC 7510's tunnels.
 const BAREUDP_PORT: u16 = 6635;
 
@@ -173,7 +171,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     fn piece(&mut self, buf: &B, cuts: &Segments, index: usize) -> Option<B> {
         let body = cuts.body(index);
         let len = cuts.headers() + body.len();
-        let mut piece = self.host.alloc(0, len + HEADROOM)?;
+        let mut piece = self.host.alloc(0, len + tunnel::MAX_HEADER)?;
         piece.comes_of(buf);
         piece.push_front(len)?;
         let to = piece.head_mut();
@@ -212,11 +210,13 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     /// Takes a segment of an STT tunnel.
     #[inline(never)]
     fn stt_pop(&mut self, mut buf: B, port: OdpPort) {
-        let Some(segment) = tunnel::stt::parse(&mut buf) else {
+        // Where it lies: a copy more, and the kernel frame is too large.
+        let mut parsed = tunnel::stt::parse(&mut buf);
+        let Some(segment) = &mut parsed else {
             return self.drop(DropReason::TunnelDecap);
         };
         let host = &mut *self.host;
-        let done = self.stt.add(self.now.mono, (port, &segment), buf, |room| host.alloc(0, room));
+        let done = self.stt.add(self.now.mono, (port, segment), buf, |room| host.alloc(0, room));
         let lost = self.stt.take_lost();
         (0..lost.timed_out).for_each(|_| self.drop(DropReason::SttTimeout));
         (0..lost.evicted).for_each(|_| self.drop(DropReason::SttNoRoom));
@@ -229,8 +229,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let Some(id) = tunnel::stt::strip(&mut frame) else {
             return self.drop(DropReason::TunnelDecap);
         };
-        let key = TunnelKey { id, flags: segment.key.flags | TunnelKey::KEY, ..segment.key };
-        self.popped(frame, port, &key, 0);
+        segment.key.id = id;
+        segment.key.flags |= TunnelKey::KEY;
+        self.popped(frame, port, &segment.key, 0);
     }
 
     fn popped(&mut self, buf: B, port: OdpPort, key: &TunnelKey, packet_type: u32) {

@@ -84,10 +84,14 @@ impl<B> Queues<B> {
 
     /// Queues an upcall; false, and the packet is gone, if the queue is full.
     #[must_use]
-    pub fn upcall(&mut self, upcall: Upcall<B>) -> bool {
+    pub fn upcall(&mut self, kind: UpcallKind, (key, meta): (&FlowKey, &PacketMeta), packet: B) -> bool {
         let room = self.upcalls.len() < UPCALLS;
         if room {
-            self.upcalls.push(upcall);
+            // Key and metadata are copied to their place: on the way they would fill a kernel frame.
+            self.upcalls.push(Upcall { kind, key: FlowKey::ZERO, meta: PacketMeta::default(), packet });
+            if let Some(last) = self.upcalls.last_mut() {
+                (last.key, last.meta) = (*key, *meta);
+            }
         }
         room
     }

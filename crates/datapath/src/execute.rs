@@ -26,7 +26,7 @@ use tunnel::Reassembly;
 
 use crate::carry::{Way, needs_cutting};
 use crate::counters::Tally;
-use crate::egress::{Queues, Upcall};
+use crate::egress::Queues;
 use crate::encap::{self, Ttl};
 use crate::meter::{self, MeterVerdict};
 use crate::place::Place;
@@ -324,8 +324,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             buf.truncate(len as usize);
         }
         let kind = UpcallKind::Action { flow, userdata, tunnel_out_port: u.tunnel_out_port };
-        let upcall = Upcall { kind, key: *self.key, meta: *self.meta, packet: buf };
-        if !self.queues.upcall(upcall) {
+        if !self.queues.upcall(kind, (self.key, self.meta), buf) {
             self.tally.lost += 1;
             self.drop(DropReason::UpcallQueueFull);
         }

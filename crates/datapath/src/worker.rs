@@ -32,7 +32,7 @@ use tunnel::Reassembly;
 
 use crate::cache::{FlowCache, Successors};
 use crate::counters::Tally;
-use crate::egress::{Queues, Upcall};
+use crate::egress::Queues;
 use crate::execute::{Executor, Known, Stack, Start};
 use crate::flows::{Megaflow, Run};
 use crate::fragments;
@@ -78,7 +78,7 @@ pub(crate) struct Desk<B> {
     stt: Reassembly<B>,
     /// Where datagrams are put together of their fragments.
     datagram: Vec<u8>,
-    /// Whole keys of those packets of a pass that are not plain: half a kilobyte each.
+    /// Whole keys of those packets of a pass that are not plain: three quarters of a kilobyte each.
     keys: Box<[FlowKey]>,
     pub tally: Box<Tally>,
     random: u64,
@@ -485,8 +485,7 @@ impl<B: PacketBuf> Desk<B> {
             Kind::Plain => slot.short.to_key(meta.get(), key),
             Kind::Whole => {}
         }
-        let upcall = Upcall { kind: UpcallKind::Miss, key: *key, meta: *meta.get(), packet };
-        if !self.queues.upcall(upcall) {
+        if !self.queues.upcall(UpcallKind::Miss, (key, meta.get()), packet) {
             self.tally.lost += 1;
             self.tally.drop_of(meta.get().in_port, DropReason::UpcallQueueFull);
         }

@@ -125,11 +125,14 @@ pub fn options(options: &TunnelOptions, key: &mut FlowKey) {
         return;
     }
     key.set_tun_opts_len(bytes as u8);
-    let [a, b, c, d] = options.words();
-    key.set_tun_opts0(a);
-    key.set_tun_opts1(b);
-    key.set_tun_opts2(c);
-    key.set_tun_opts3(d);
+    for (slot, word) in crate::slot::TUN_OPTS.iter().zip(options.words()).take(bytes.div_ceil(16)) {
+        key.set(*slot, word);
+    }
+}
+
+/// The options of a key as the datapath has it; of a mask, as much as there is room for.
+pub fn options_of(key: &FlowKey) -> TunnelOptions {
+    TunnelOptions::from_words(crate::slot::TUN_OPTS.iter().map(|slot| key.get(*slot)), key.tun_opts_len())
 }
 
 /// Offsets fit 16 bits, or the layer counts as unreadable.

@@ -36,10 +36,10 @@ impl Slot {
 }
 
 /// First word after each stage of a lookup: metadata, L2, L3, L4.
-pub const STAGES: [usize; 4] = [47, 52, 65, 67];
+pub const STAGES: [usize; 4] = [71, 76, 89, 91];
 
 /// Words of a flow key.
-pub const FLOW_WORDS: usize = 67;
+pub const FLOW_WORDS: usize = 91;
 
 /// Calls `$then!` with the list of all slots: `name, set_name: type = word, shift, bits, "doc";`.
 macro_rules! with_slots {
@@ -64,7 +64,6 @@ macro_rules! with_slots {
             tun_gtpu_flags, set_tun_gtpu_flags: u8 = 8, 56, 8, "GTP-U flags.";
             tun_gtpu_msgtype, set_tun_gtpu_msgtype: u8 = 8, 48, 8, "GTP-U message type.";
             tun_opts_len, set_tun_opts_len: u8 = 8, 40, 8, "Bytes of Geneve options.";
-            tun_opts_present, set_tun_opts_present: u8 = 8, 32, 8, "Places of [`crate::tun_metadata`] whose option the packet has.";
             skb_priority, set_skb_priority: u32 = 8, 0, 32, "Queueing priority.";
             metadata, set_metadata: u64 = 9, 0, 64, "OpenFlow's metadata register.";
             reg0, set_reg0: u32 = 10, 32, 32, "Register 0.";
@@ -121,44 +120,56 @@ macro_rules! with_slots {
             tun_opts1, set_tun_opts1: u128 = 41, 0, 128, "Geneve options, bytes 16 to 31.";
             tun_opts2, set_tun_opts2: u128 = 43, 0, 128, "Geneve options, bytes 32 to 47.";
             tun_opts3, set_tun_opts3: u128 = 45, 0, 128, "Geneve options, bytes 48 to 63.";
-            eth_dst, set_eth_dst: EthAddr = 47, 16, 48, "Ethernet destination.";
-            eth_type, set_eth_type: u16 = 47, 0, 16, "Ethernet type of the payload, after any VLAN tags; `wire::eth::TYPE_NONE` without one.";
-            eth_src, set_eth_src: EthAddr = 48, 16, 48, "Ethernet source.";
-            vlan_tpid, set_vlan_tpid: u16 = 49, 48, 16, "Outer VLAN tag: TPID, zero without a tag.";
-            vlan_tci, set_vlan_tci: u16 = 49, 32, 16, "Outer VLAN tag: TCI with `VLAN_CFI` set, zero without a tag.";
-            vlan2_tpid, set_vlan2_tpid: u16 = 49, 16, 16, "Second VLAN tag: TPID.";
-            vlan2_tci, set_vlan2_tci: u16 = 49, 0, 16, "Second VLAN tag: TCI with `VLAN_CFI` set.";
-            mpls_lse0, set_mpls_lse0: u32 = 50, 32, 32, "Top MPLS label stack entry.";
-            mpls_lse1, set_mpls_lse1: u32 = 50, 0, 32, "Second MPLS label stack entry.";
-            mpls_lse2, set_mpls_lse2: u32 = 51, 32, 32, "Third MPLS label stack entry.";
-            nw_src, set_nw_src: u32 = 52, 32, 32, "IPv4 source, or ARP's sender protocol address.";
-            nw_dst, set_nw_dst: u32 = 52, 0, 32, "IPv4 destination, or ARP's target protocol address.";
-            ipv6_src, set_ipv6_src: u128 = 53, 0, 128, "IPv6 source.";
-            ipv6_dst, set_ipv6_dst: u128 = 55, 0, 128, "IPv6 destination.";
-            ipv6_label, set_ipv6_label: u32 = 57, 32, 32, "IPv6 flow label (20 bits).";
-            nw_proto, set_nw_proto: u8 = 57, 24, 8, "IP protocol, or the low 8 bits of ARP's opcode.";
-            nw_tos, set_nw_tos: u8 = 57, 16, 8, "IP TOS or traffic class: DSCP and ECN.";
-            nw_ttl, set_nw_ttl: u8 = 57, 8, 8, "IP TTL or hop limit.";
-            nw_frag, set_nw_frag: u8 = 57, 0, 8, "Fragment bits ([`crate::Frag`]).";
-            arp_sha, set_arp_sha: EthAddr = 58, 16, 48, "ARP sender hardware address, or ND source link-layer address.";
-            tcp_flags, set_tcp_flags: u16 = 58, 0, 16, "TCP flags (12 bits).";
-            arp_tha, set_arp_tha: EthAddr = 59, 16, 48, "ARP target hardware address, or ND target link-layer address.";
-            nd_target, set_nd_target: u128 = 60, 0, 128, "Neighbour discovery target.";
-            nsh_flags, set_nsh_flags: u8 = 62, 56, 8, "NSH flags.";
-            nsh_ttl, set_nsh_ttl: u8 = 62, 48, 8, "NSH TTL.";
-            nsh_mdtype, set_nsh_mdtype: u8 = 62, 40, 8, "NSH metadata type.";
-            nsh_np, set_nsh_np: u8 = 62, 32, 8, "NSH next protocol.";
-            nsh_spi, set_nsh_spi: u32 = 62, 8, 24, "NSH service path id.";
-            nsh_si, set_nsh_si: u8 = 62, 0, 8, "NSH service index.";
-            nsh_c1, set_nsh_c1: u32 = 63, 32, 32, "NSH context 1.";
-            nsh_c2, set_nsh_c2: u32 = 63, 0, 32, "NSH context 2.";
-            nsh_c3, set_nsh_c3: u32 = 64, 32, 32, "NSH context 3.";
-            nsh_c4, set_nsh_c4: u32 = 64, 0, 32, "NSH context 4.";
-            tp_src, set_tp_src: u16 = 65, 48, 16, "TCP, UDP or SCTP source port, or ICMP type.";
-            tp_dst, set_tp_dst: u16 = 65, 32, 16, "TCP, UDP or SCTP destination port, or ICMP code.";
-            nd_reserved, set_nd_reserved: u32 = 65, 0, 32, "Reserved field of neighbour discovery.";
-            nd_options_type, set_nd_options_type: u8 = 66, 56, 8, "First option type of neighbour discovery.";
-            igmp_group, set_igmp_group: u32 = 66, 24, 32, "IGMP group.";
+            tun_opts4, set_tun_opts4: u128 = 47, 0, 128, "Geneve options, bytes 64 to 79.";
+            tun_opts5, set_tun_opts5: u128 = 49, 0, 128, "Geneve options, bytes 80 to 95.";
+            tun_opts6, set_tun_opts6: u128 = 51, 0, 128, "Geneve options, bytes 96 to 111.";
+            tun_opts7, set_tun_opts7: u128 = 53, 0, 128, "Geneve options, bytes 112 to 127.";
+            tun_opts8, set_tun_opts8: u128 = 55, 0, 128, "Geneve options, bytes 128 to 143.";
+            tun_opts9, set_tun_opts9: u128 = 57, 0, 128, "Geneve options, bytes 144 to 159.";
+            tun_opts10, set_tun_opts10: u128 = 59, 0, 128, "Geneve options, bytes 160 to 175.";
+            tun_opts11, set_tun_opts11: u128 = 61, 0, 128, "Geneve options, bytes 176 to 191.";
+            tun_opts12, set_tun_opts12: u128 = 63, 0, 128, "Geneve options, bytes 192 to 207.";
+            tun_opts13, set_tun_opts13: u128 = 65, 0, 128, "Geneve options, bytes 208 to 223.";
+            tun_opts14, set_tun_opts14: u128 = 67, 0, 128, "Geneve options, bytes 224 to 239.";
+            tun_opts15, set_tun_opts15: u128 = 69, 0, 128, "Geneve options, bytes 240 to 255.";
+            eth_dst, set_eth_dst: EthAddr = 71, 16, 48, "Ethernet destination.";
+            eth_type, set_eth_type: u16 = 71, 0, 16, "Ethernet type of the payload, after any VLAN tags; `wire::eth::TYPE_NONE` without one.";
+            eth_src, set_eth_src: EthAddr = 72, 16, 48, "Ethernet source.";
+            vlan_tpid, set_vlan_tpid: u16 = 73, 48, 16, "Outer VLAN tag: TPID, zero without a tag.";
+            vlan_tci, set_vlan_tci: u16 = 73, 32, 16, "Outer VLAN tag: TCI with `VLAN_CFI` set, zero without a tag.";
+            vlan2_tpid, set_vlan2_tpid: u16 = 73, 16, 16, "Second VLAN tag: TPID.";
+            vlan2_tci, set_vlan2_tci: u16 = 73, 0, 16, "Second VLAN tag: TCI with `VLAN_CFI` set.";
+            mpls_lse0, set_mpls_lse0: u32 = 74, 32, 32, "Top MPLS label stack entry.";
+            mpls_lse1, set_mpls_lse1: u32 = 74, 0, 32, "Second MPLS label stack entry.";
+            mpls_lse2, set_mpls_lse2: u32 = 75, 32, 32, "Third MPLS label stack entry.";
+            nw_src, set_nw_src: u32 = 76, 32, 32, "IPv4 source, or ARP's sender protocol address.";
+            nw_dst, set_nw_dst: u32 = 76, 0, 32, "IPv4 destination, or ARP's target protocol address.";
+            ipv6_src, set_ipv6_src: u128 = 77, 0, 128, "IPv6 source.";
+            ipv6_dst, set_ipv6_dst: u128 = 79, 0, 128, "IPv6 destination.";
+            ipv6_label, set_ipv6_label: u32 = 81, 32, 32, "IPv6 flow label (20 bits).";
+            nw_proto, set_nw_proto: u8 = 81, 24, 8, "IP protocol, or the low 8 bits of ARP's opcode.";
+            nw_tos, set_nw_tos: u8 = 81, 16, 8, "IP TOS or traffic class: DSCP and ECN.";
+            nw_ttl, set_nw_ttl: u8 = 81, 8, 8, "IP TTL or hop limit.";
+            nw_frag, set_nw_frag: u8 = 81, 0, 8, "Fragment bits ([`crate::Frag`]).";
+            arp_sha, set_arp_sha: EthAddr = 82, 16, 48, "ARP sender hardware address, or ND source link-layer address.";
+            tcp_flags, set_tcp_flags: u16 = 82, 0, 16, "TCP flags (12 bits).";
+            arp_tha, set_arp_tha: EthAddr = 83, 16, 48, "ARP target hardware address, or ND target link-layer address.";
+            nd_target, set_nd_target: u128 = 84, 0, 128, "Neighbour discovery target.";
+            nsh_flags, set_nsh_flags: u8 = 86, 56, 8, "NSH flags.";
+            nsh_ttl, set_nsh_ttl: u8 = 86, 48, 8, "NSH TTL.";
+            nsh_mdtype, set_nsh_mdtype: u8 = 86, 40, 8, "NSH metadata type.";
+            nsh_np, set_nsh_np: u8 = 86, 32, 8, "NSH next protocol.";
+            nsh_spi, set_nsh_spi: u32 = 86, 8, 24, "NSH service path id.";
+            nsh_si, set_nsh_si: u8 = 86, 0, 8, "NSH service index.";
+            nsh_c1, set_nsh_c1: u32 = 87, 32, 32, "NSH context 1.";
+            nsh_c2, set_nsh_c2: u32 = 87, 0, 32, "NSH context 2.";
+            nsh_c3, set_nsh_c3: u32 = 88, 32, 32, "NSH context 3.";
+            nsh_c4, set_nsh_c4: u32 = 88, 0, 32, "NSH context 4.";
+            tp_src, set_tp_src: u16 = 89, 48, 16, "TCP, UDP or SCTP source port, or ICMP type.";
+            tp_dst, set_tp_dst: u16 = 89, 32, 16, "TCP, UDP or SCTP destination port, or ICMP code.";
+            nd_reserved, set_nd_reserved: u32 = 89, 0, 32, "Reserved field of neighbour discovery.";
+            nd_options_type, set_nd_options_type: u8 = 90, 56, 8, "First option type of neighbour discovery.";
+            igmp_group, set_igmp_group: u32 = 90, 24, 32, "IGMP group.";
         }
     };
 }
@@ -178,3 +189,9 @@ with_slots!(slot_consts);
 /// Fields of the network service header.
 pub const NSH: [Slot; 10] =
     [nsh_flags, nsh_ttl, nsh_mdtype, nsh_np, nsh_spi, nsh_si, nsh_c1, nsh_c2, nsh_c3, nsh_c4];
+
+/// Tunnel options, sixteen bytes each.
+pub const TUN_OPTS: [Slot; 16] = [
+    tun_opts0, tun_opts1, tun_opts2, tun_opts3, tun_opts4, tun_opts5, tun_opts6, tun_opts7, tun_opts8,
+    tun_opts9, tun_opts10, tun_opts11, tun_opts12, tun_opts13, tun_opts14, tun_opts15,
+];

@@ -4,37 +4,62 @@
 //! what is in them.
 //!
 //! A key of the datapath's holds a tunnel's options as they are on the wire. In one of OpenFlow's, the same words hold what a
-//! bridge has fields for: a directory, and seven places of a word each.
+//! bridge has fields for: a directory, and places of a word each.
 //!
 //! ~~~text
-//! word 39      directory, nine bits a place: words of 4 bytes (3) | number of the field (6); zero: free, or belongs to the place before
-//! words 40-46  values, at the low end; more than 8 bytes take two places
+//! words 39-43  directory, ten bits a place, six a word: is the option there (1) | words of 4 bytes (3) | number of the field (6);
+//!              without a size the place is free, or belongs to the one before
+//! words 44-70  values, at the low end; more than 8 bytes take two places
 //! ~~~
 //!
 //! I1  What a match says of a place, its directory says too: two keys whose directories differ there never match.
 //!
 //! Spec: ovs-fields(7), "Geneve Fields".
 
+use core::ops::Range;
+
 use crate::{FlowKey, Match, Slot, Wildcards, slot};
 
 /// Places of 8 bytes.
-pub const PLACES: u8 = 7;
+pub const PLACES: u8 = 27;
 /// How many fields there are to be mapped.
 pub const FIELDS: u8 = 64;
 /// Most bytes of one field.
 pub const MAX_BYTES: u8 = 16;
 
-/// Bits of the directory for a place.
-const ENTRY_BITS: u8 = 9;
+/// The words of options.
+const WORDS: Range<usize> = slot::tun_opts0.word as usize..slot::STAGES[0];
+/// Words of the directory, with so many entries each.
+const DIRECTORY: u8 = 5;
+const ENTRIES: u8 = 6;
+/// Bits of an entry, and of them without the one that says that the option is there.
+const ENTRY_BITS: u8 = 10;
+const NAME_BITS: u8 = 9;
 
-/// The entry of a place in the directory.
+const _: () =
+    assert!(PLACES <= DIRECTORY * ENTRIES && (DIRECTORY + PLACES) as usize <= WORDS.end - WORDS.start);
+
+/// What the directory says of a place: which field has it, of what size.
 const fn entry(place: u8) -> Slot {
-    Slot { word: slot::tun_opts0.word, shift: place * ENTRY_BITS, bits: ENTRY_BITS }
+    let word = slot::tun_opts0.word + place / ENTRIES;
+    Slot { word, shift: place % ENTRIES * ENTRY_BITS, bits: NAME_BITS }
+}
+
+/// Whether the packet has the option of the field in this place.
+const fn presence(place: u8) -> Slot {
+    let Slot { word, shift, bits } = entry(place);
+    Slot { word, shift: shift + bits, bits: 1 }
 }
 
 /// Where the value in a place lies, if it has so many bytes.
 pub const fn value_slot(place: u8, bytes: u8) -> Slot {
-    Slot { word: slot::tun_opts0.word + 1 + place, shift: 0, bits: bytes * 8 }
+    Slot { word: slot::tun_opts0.word + DIRECTORY + place, shift: 0, bits: bytes * 8 }
+}
+
+/// True if the key has no place for any field.
+pub fn is_empty(key: &FlowKey) -> bool {
+    let words = key.words().get(WORDS).unwrap_or_default();
+    words.iter().take(DIRECTORY.into()).all(|word| *word == 0)
 }
 
 /// Places that a value of so many bytes takes.
@@ -44,7 +69,8 @@ pub const fn places_of(bytes: u8) -> u8 {
 
 /// The fields that a key has places for: place, number of the field, and where its value is.
 pub fn fields(key: &FlowKey) -> impl Iterator<Item = (u8, u8, Slot)> + '_ {
-    (0..PLACES).filter_map(|place| {
+    let places = if is_empty(key) { 0..0 } else { 0..PLACES };
+    places.filter_map(|place| {
         let entry = key.get(entry(place)) as u16;
         let bytes = (entry >> 6) as u8 * 4;
         (bytes != 0).then(|| (place, entry as u8 & (FIELDS - 1), value_slot(place, bytes)))
@@ -94,18 +120,15 @@ pub fn reserve(m: &mut Match, n: u8, bytes: u8) -> Option<Slot> {
 
 /// True if the packet has the option of the field in this place.
 pub fn is_present(key: &FlowKey, place: u8) -> bool {
-    key.tun_opts_present() >> place & 1 != 0
+    key.get(presence(place)) != 0
 }
 
 /// Says whether the packet has the option of field `n`; nothing of one without place.
 pub fn set_present(key: &mut FlowKey, n: u8, present: bool) {
-    let Some((place, ..)) = fields(key).find(|(_, number, _)| *number == n) else { return };
-    let bit = 1 << place;
-    key.set_tun_opts_present(if present {
-        key.tun_opts_present() | bit
-    } else {
-        key.tun_opts_present() & !bit
-    });
+    let place = fields(key).find(|(_, number, _)| *number == n).map(|(place, ..)| place);
+    if let Some(place) = place {
+        key.set(presence(place), present.into());
+    }
 }
 
 /// Makes it matter which field has a place.
@@ -115,29 +138,20 @@ pub fn look_at_entry(place: u8, wc: &mut Wildcards) {
 
 /// Sets in `to` what `from` has set in the words of options.
 pub fn copy(from: &FlowKey, to: &mut FlowKey) {
-    for slot in [
-        slot::tun_opts0,
-        slot::tun_opts1,
-        slot::tun_opts2,
-        slot::tun_opts3,
-        slot::tun_opts_len,
-        slot::tun_opts_present,
-    ] {
-        to.set(slot, to.get(slot) | from.get(slot));
-    }
+    let words = to.words_mut().iter_mut().zip(from.words()).take(WORDS.end).skip(WORDS.start);
+    words.for_each(|(to, from)| *to |= from);
+    to.set_tun_opts_len(to.tun_opts_len() | from.tun_opts_len());
 }
 
 /// Forgets every field, and what options there were.
 pub fn clear(key: &mut FlowKey) {
-    for slot in [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3] {
-        key.set(slot, 0);
-    }
-    key.set_tun_opts_present(0);
+    key.words_mut().get_mut(WORDS).unwrap_or_default().fill(0);
     key.set_tun_opts_len(0);
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
     use alloc::vec::Vec;
 
     use super::*;
@@ -145,15 +159,17 @@ mod tests {
     #[test]
     fn values_have_places_of_their_own() {
         let mut m = Match::ANY;
-        let sizes = [(5, 4), (63, 12), (0, 8), (7, 16), (9, 4)];
-        for (n, bytes) in sizes {
+        let mut sizes = vec![(5, 4), (63, 12), (0, 8), (7, 16), (9, 4)];
+        sizes.extend((20..40).map(|n| (n, 8)));
+        for &(n, bytes) in &sizes {
             let slot = reserve(&mut m, n, bytes).unwrap();
             assert_eq!((slot.bits, slot_of(&m.key, n)), (bytes * 8, Some(slot)));
             m.set_masked(slot, u128::MAX - u128::from(n), u128::MAX);
         }
         let full = m;
-        assert_eq!((reserve(&mut m, 1, 4), m), (None, full), "seven places are taken");
-        assert_eq!(fields(&m.key).map(|(_, n, _)| n).collect::<Vec<_>>(), [0, 5, 7, 9, 63]);
+        assert_eq!((reserve(&mut m, 1, 4), m), (None, full), "all places are taken");
+        let numbers: Vec<_> = [0, 5, 7, 9].into_iter().chain(20..40).chain([63]).collect();
+        assert_eq!(fields(&m.key).map(|(_, n, _)| n).collect::<Vec<_>>(), numbers);
         for (n, bytes) in sizes {
             let slot = slot_of(&m.key, n).unwrap();
             assert_eq!(m.key.get(slot), (u128::MAX - u128::from(n)) & slot.max(), "{bytes} bytes");
@@ -161,10 +177,15 @@ mod tests {
         assert_eq!(slot_of(&m.key, 1), None);
         set_present(&mut m.key, 7, true);
         set_present(&mut m.key, 1, true);
-        let present =
-            |key: &FlowKey| fields(key).filter(|(place, ..)| is_present(key, *place)).map(|f| f.1).next();
-        assert_eq!((present(&m.key), m.key.tun_opts_present().count_ones()), (Some(7), 1));
+        let present = |key: &FlowKey| {
+            fields(key).filter(|(place, ..)| is_present(key, *place)).map(|f| f.1).collect::<Vec<_>>()
+        };
+        assert_eq!(present(&m.key), [7]);
+        set_present(&mut m.key, 63, true);
+        set_present(&mut m.key, 7, false);
+        assert_eq!(present(&m.key), [63]);
+        assert_eq!(fields(&m.key).count(), numbers.len(), "they keep their places");
         clear(&mut m.key);
-        assert_eq!(fields(&m.key).count(), 0);
+        assert_eq!((fields(&m.key).count(), is_empty(&m.key)), (0, true));
     }
 }

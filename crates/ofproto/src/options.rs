@@ -13,17 +13,15 @@
 //!
 //! Spec: ovs-fields(7), "Geneve Fields"; ovs-ofctl(8), "add-tlv-map".
 
+use flow::extract::options_of;
 use flow::tun_metadata::{self, MAX_BYTES, PLACES};
-use flow::{FlowKey, Match, Slot, Wildcards, slot};
+use flow::{FlowKey, Match, Wildcards, slot};
 use openflow::msg::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
 use openflow::{Action, OfpError, actions, field};
 use packet::TunnelOptions;
 
 /// Bytes of an option before its value.
 const HEADER: usize = 4;
-/// Where a datapath's key has options.
-const WORDS: [Slot; 4] = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3];
-
 /// Which option is which field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OptionMap {
@@ -80,7 +78,7 @@ impl OptionMap {
         if new.len > MAX_BYTES || space + HEADER + usize::from(new.len) > TunnelOptions::MAX {
             return Err(OfpError::NXTTMFC_TABLE_FULL);
         }
-        let ones = |bytes: u8| (1u8 << tun_metadata::places_of(bytes)) - 1;
+        let ones = |bytes: u8| (1u32 << tun_metadata::places_of(bytes)) - 1;
         let taken = self.rows().fold(0, |taken, (place, row)| taken | ones(row.len) << place);
         let free =
             (0..=PLACES - tun_metadata::places_of(new.len)).find(|at| taken & ones(new.len) << at == 0);
@@ -133,15 +131,12 @@ impl OptionMap {
 
     /// Gives a key the bridge's places: filled from the options that it has, or from places that it had in another order.
     pub fn open(&self, key: &mut FlowKey) {
-        if key.tun_opts_len() == 0 && self.is_empty() && key.tun_opts0() == 0 {
+        if key.tun_opts_len() == 0 && self.is_empty() && tun_metadata::is_empty(key) {
             return;
         }
         let before = *key;
         tun_metadata::clear(key);
-        let options = match before.tun_opts_len() {
-            0 => TunnelOptions::NONE,
-            len => TunnelOptions::from_words(&WORDS.map(|slot| before.get(slot)), len),
-        };
+        let options = options_of(&before);
         for (place, row) in self.rows() {
             let n = row.index as u8;
             let own = tun_metadata::assign(key, place, n, row.len);
@@ -179,14 +174,14 @@ impl OptionMap {
     /// Turns what was looked at of the places into what a megaflow matches of the options of `key`, which the datapath has.
     /// Which options there are is then matched whole.
     pub fn close(&self, key: &FlowKey, wc: &mut Wildcards) {
-        let looked_at = WORDS.iter().any(|slot| wc.get(*slot) != 0);
+        let looked_at = slot::TUN_OPTS.iter().any(|slot| wc.get(*slot) != 0);
         let seen = *wc;
         tun_metadata::clear(wc);
         if !looked_at {
             return;
         }
         wc.unwildcard(slot::tun_opts_len);
-        let options = TunnelOptions::from_words(&WORDS.map(|slot| key.get(slot)), key.tun_opts_len());
+        let options = options_of(key);
         let mut mask = Vec::new();
         for option in options.iter() {
             mask.extend([0xff; HEADER]);
@@ -200,8 +195,8 @@ impl OptionMap {
                 None => 0,
             }));
         }
-        let masks = TunnelOptions::new(&mask).unwrap_or_default().words();
-        for (slot, mask) in WORDS.iter().zip(masks) {
+        let masks = TunnelOptions::new(&mask).unwrap_or_default();
+        for (slot, mask) in slot::TUN_OPTS.iter().zip(masks.words()) {
             wc.set(*slot, mask);
         }
     }
@@ -237,10 +232,7 @@ mod tests {
         let mut key = FlowKey::ZERO;
         key.set_tun_dst(7);
         let options = TunnelOptions::new(bytes).unwrap();
-        for (slot, word) in WORDS.iter().zip(options.words()) {
-            key.set(*slot, word);
-        }
-        key.set_tun_opts_len(bytes.len() as u8);
+        flow::extract::options(&options, &mut key);
         key
     }
 
@@ -271,7 +263,7 @@ mod tests {
         let place = Field::TunMetadata0.slot_in(&key);
         wc.set(place, 0xff00);
         map.close(&raw, &mut wc);
-        assert_eq!((wc.tun_opts_len(), wc.tun_opts_present()), (0xff, 0));
+        assert_eq!(wc.tun_opts_len(), 0xff);
         assert_eq!(wc.tun_opts0(), 0xffff_ffff_0000_ff00_ffff_ffff_0000_0000);
         assert_eq!(wc.tun_opts1(), 0xffff_ffff << 96);
     }
@@ -303,8 +295,8 @@ mod tests {
     fn what_is_in_use_stays_and_what_does_not_fit_is_refused() {
         let full = OfpError::NXTTMFC_TABLE_FULL;
         assert_eq!(map(&[row(1, 20, 0)]), Err(full));
-        assert_eq!(map(&(0..8).map(|n| row(n, 4, n.into())).collect::<Vec<_>>()), Err(full));
-        assert_eq!(map(&(0..4).map(|n| row(n, 16, n.into())).collect::<Vec<_>>()), Err(full));
+        assert_eq!(map(&(0..28).map(|n| row(n, 4, n.into())).collect::<Vec<_>>()), Err(full));
+        assert_eq!(map(&(0..13).map(|n| row(n, 16, n.into())).collect::<Vec<_>>()), Err(full));
         assert_eq!(map(&[row(1, 4, 0), row(1, 4, 1)]), Err(OfpError::NXTTMFC_DUP_ENTRY));
         assert_eq!(map(&[row(1, 4, 0), row(2, 4, 0)]), Err(OfpError::NXTTMFC_ALREADY_MAPPED));
         let two = map(&[row(1, 4, 0), row(2, 16, 1)]).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Where it sits: filled by a port's receive side, consumed by `datapath::Worker::process`.
 //!
-//! Buffers and metadata lie apart: metadata are five cache lines a packet, and most packets have nothing in them but
+//! Buffers and metadata lie apart: metadata are seven cache lines a packet, and most packets have nothing in them but
 //! the port that they came in by. So they stay in place, and are written again only where somebody changed them.
 //!
 //! I1  A batch's memory is taken once, when it is made, and lies on the heap: ten kilobytes fit no kernel stack.

@@ -53,6 +53,17 @@ impl Flat {
         self.end = self.end.saturating_add(n).min(self.memory.len());
     }
 
+    /// Moves the frame so that there are `n` bytes more in front; the memory grows if it must.
+    #[cold]
+    #[inline(never)]
+    fn move_back(&mut self, n: usize) -> Option<()> {
+        self.tail(n)?;
+        let to = self.start.checked_add(n)?;
+        self.memory.copy_within(self.start..self.end, to);
+        (self.start, self.end) = (to, self.end.checked_add(n)?);
+        Some(())
+    }
+
     /// `n` bytes behind the frame; the memory grows if it must.
     fn tail(&mut self, n: usize) -> Option<&mut [u8]> {
         let end = self.end.checked_add(n)?;
@@ -205,6 +216,9 @@ impl PacketBuf for FlatPacket {
 
     fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
         let flat = self.flat_mut()?;
+        if flat.start < n {
+            flat.move_back(n - flat.start)?;
+        }
         flat.start = flat.start.checked_sub(n)?;
         flat.offload.shift(i32::try_from(n).ok()?);
         flat.memory.get_mut(flat.start..flat.start.checked_add(n)?)
@@ -260,7 +274,17 @@ mod tests {
         p.truncate(2);
         assert_eq!(p.frame(), [2, 3]);
         assert!(!p.pull_front(3));
-        assert!(p.push_front(FlatPacket::HEADROOM + 10).is_none());
+    }
+
+    #[test]
+    fn a_frame_moves_where_there_is_too_little_room_in_front() {
+        let mut p = FlatPacket::try_with_capacity(6, 2).unwrap();
+        assert!(p.append(&[1, 2, 3, 4]));
+        p.push_front(4).unwrap().copy_from_slice(&[6, 7, 8, 9]);
+        assert_eq!((p.frame(), p.capacity()), (&[6, 7, 8, 9, 1, 2, 3, 4][..], 8), "into the room behind");
+        p.push_front(300).unwrap().fill(5);
+        assert_eq!((p.len(), p.capacity()), (308, 308), "memory grows");
+        assert_eq!(p.frame().get(299..), Some(&[5, 6, 7, 8, 9, 1, 2, 3, 4][..]));
     }
 
     #[test]

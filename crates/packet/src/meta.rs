@@ -68,7 +68,7 @@ pub struct TunnelKey {
 pub struct TunnelOptions {
     len: u8,
     /// Zero from `len` on.
-    bytes: [u8; TunnelOptions::MAX],
+    bytes: [u8; TunnelOptions::ROOM],
 }
 
 impl Default for TunnelOptions {
@@ -84,10 +84,11 @@ impl core::fmt::Debug for TunnelOptions {
 }
 
 impl TunnelOptions {
-    /// Most bytes of options that a packet's metadata hold, headers included.
-    pub const MAX: usize = 64;
+    /// Most bytes of options that a packet can have, headers included (RFC 8926 §3.4: 63 words).
+    pub const MAX: usize = 252;
+    const ROOM: usize = 256;
     /// No options.
-    pub const NONE: TunnelOptions = TunnelOptions { len: 0, bytes: [0; TunnelOptions::MAX] };
+    pub const NONE: TunnelOptions = TunnelOptions { len: 0, bytes: [0; TunnelOptions::ROOM] };
 
     /// The options `bytes`; `None` if they are too long or no whole words.
     pub fn new(bytes: &[u8]) -> Option<TunnelOptions> {
@@ -102,18 +103,13 @@ impl TunnelOptions {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// The bytes with the unused ones, which are zero, as four numbers.
-    pub fn words(&self) -> [u128; TunnelOptions::MAX / 16] {
-        let (words, _) = self.bytes.as_chunks::<16>();
-        let mut out = [0; TunnelOptions::MAX / 16];
-        for (to, from) in out.iter_mut().zip(words) {
-            *to = u128::from_be_bytes(*from);
-        }
-        out
+    /// The bytes with the unused ones, which are zero, as sixteen numbers.
+    pub fn words(&self) -> impl Iterator<Item = u128> + '_ {
+        self.bytes.as_chunks().0.iter().map(|word| u128::from_be_bytes(*word))
     }
 
     /// The options of which [`TunnelOptions::words`] are the first `len` bytes.
-    pub fn from_words(words: &[u128; TunnelOptions::MAX / 16], len: u8) -> TunnelOptions {
+    pub fn from_words(words: impl IntoIterator<Item = u128>, len: u8) -> TunnelOptions {
         let mut options = TunnelOptions::NONE;
         options.len = len.min(TunnelOptions::MAX as u8) & !3;
         for (to, from) in options.bytes.chunks_exact_mut(16).zip(words) {

@@ -4,7 +4,7 @@
 //! its way out, if it has changed.
 //!
 //! ~~~text
-//! block:  |<- 256 bytes of room ->|<- head ->|<- room ->|      rest:  view of the packet in hand, from `skip` on
+//! block:  |<- 384 bytes of room ->|<- head ->|<- room ->|      rest:  view of the packet in hand, from `skip` on
 //! ~~~
 //!
 //! A frame that came through a tunnel in parts lies in a block of its own size, whole.
@@ -24,7 +24,7 @@ use crate::platform::{Block, Platform, View};
 use crate::policy::Tag;
 
 /// Room in front of the head for headers that are pushed.
-pub(crate) const HEADROOM: u32 = 256;
+pub(crate) const HEADROOM: u32 = 384;
 /// The frame of no packet in hand.
 pub(crate) const NO_ORIGIN: u8 = u8::MAX;
 const TAG: usize = eth::VLAN_LEN;

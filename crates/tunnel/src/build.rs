@@ -13,7 +13,7 @@ use wire::{EthAddr, eth, ip, ipv4, ipv6, udp};
 use crate::stt;
 
 /// Most bytes of headers: Ethernet, IPv6, and six segments or a Geneve header with options.
-pub const MAX_HEADER: usize = 192;
+pub const MAX_HEADER: usize = 328;
 
 /// Headers under construction, and then done.
 #[derive(Clone, Copy, Debug)]

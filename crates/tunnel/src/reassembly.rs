@@ -91,6 +91,8 @@ impl<B: PacketBuf> Reassembly<B> {
 
     /// Takes the segment that `packet` is, which came to tunnel port `port`. `alloc` makes an empty buffer with that many
     /// bytes of room in front.
+    // apart from its caller: kernel frames are small
+    #[inline(never)]
     pub fn add(
         &mut self,
         now: Instant,

@@ -208,6 +208,8 @@ pub fn ends(head: &[u8]) -> Option<TunnelKey> {
 
 /// Reads a segment's headers; `None` if it is none. Its checksum is verified unless that has been done, or the segment
 /// never was on a wire.
+// apart from its caller: the key is large, and kernel frames are small
+#[inline(never)]
 pub fn parse<B: PacketBuf>(packet: &mut B) -> Option<SttSegment> {
     let (mut key, proto, l4) = outer(packet.head())?;
     (proto == ip::PROTO_TCP).then_some(())?;

@@ -69,7 +69,7 @@ proptest! {
     #[test]
     fn headers_read_back_from_the_text_of_their_action(
         kind in kinds(), v6: bool, id in 0u64..1 << 24, tos: u8, ttl: u8, bits: [bool; 5], gbp_id: u16,
-        words in prop::collection::vec(any::<[u8; 4]>(), 0..4), idx in 0u32..1 << 20,
+        words in prop::collection::vec(any::<[u8; 4]>(), 0..32), idx in 0u32..1 << 20,
     ) {
         let [df, csum, sequence, gbp, second] = bits;
         let flags = [(df, TunnelKey::DF), (csum, TunnelKey::CSUM), (true, TunnelKey::KEY)];
@@ -92,7 +92,7 @@ proptest! {
     #[test]
     fn what_is_pushed_is_popped(
         kind in kinds().prop_filter("segments are `stt`'s", |k| *k != TunnelKind::Stt), v6: bool, id in 0u64..1 << 24, tos: u8, ttl in 1u8.., df: bool, csum: bool,
-        words in prop::collection::vec(any::<[u8; 4]>(), 0..4), body in prop::collection::vec(any::<u8>(), 20..200),
+        words in prop::collection::vec(any::<[u8; 4]>(), 0..32), body in prop::collection::vec(any::<u8>(), 20..200),
     ) {
         let mut key = TunnelKey { id, tos, ttl, flags: TunnelKey::KEY, ..TunnelKey::default() };
         if df { key.flags |= TunnelKey::DF }

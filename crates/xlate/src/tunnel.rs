@@ -174,12 +174,10 @@ pub(crate) fn forget(key: &FlowKey, wc: &mut Wildcards) {
         return;
     }
     wc.words_mut().iter_mut().take(TUNNEL_WORDS).for_each(|word| *word = 0);
-    for s in [slot::tun_gtpu_flags, slot::tun_gtpu_msgtype, slot::tun_opts_len, slot::tun_opts_present] {
+    for s in [slot::tun_gtpu_flags, slot::tun_gtpu_msgtype, slot::tun_opts_len] {
         wc.set(s, 0);
     }
-    for s in [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3] {
-        wc.set(s, 0);
-    }
+    slot::TUN_OPTS.iter().for_each(|s| wc.set(*s, 0));
 }
 
 /// Why a tunnel does not carry a packet: its number in a `drop` action (`enum xlate_error`).

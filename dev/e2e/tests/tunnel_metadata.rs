@@ -12,7 +12,7 @@ const BRIDGES: &str = "add-br br0 -- set bridge br0 datapath_type=dummy fail-mod
     -- add-port br1 t1 -- set interface t1 type=geneve options:remote_ip=flow options:key=flow options:csum=true ofport_request=11";
 
 /// What `ovs-ofctl` is asked, in this order.
-const OFCTL: [&str; 33] = [
+const OFCTL: [&str; 36] = [
     "add-flow br1 tun_metadata0=1,actions=drop",
     "add-flow br1 actions=set_field:1->tun_metadata0",
     "add-tlv-map br1 {class=0x102,type=0x80,len=4}->tun_metadata0,{class=0x102,type=1,len=16}->tun_metadata1",
@@ -43,10 +43,16 @@ const OFCTL: [&str; 33] = [
     "add-flow br1 in_port=11,tun_id=5,tun_metadata0=0x10203/0xfffff3,priority=9,actions=move:tun_metadata1[120..127]->eth_src[0..7],1",
     "add-flow br1 in_port=11,tun_id=5,priority=8,actions=2",
     "add-flow br1 in_port=11,tun_id=6,priority=8,actions=set_field:1.1.2.92->tun_dst,set_field:9->tun_metadata63,in_port",
+    "add-tlv-map br1 {class=0x200,type=1,len=16}->tun_metadata20,{class=0x200,type=2,len=16}->tun_metadata21,{class=0x200,type=3,len=16}->tun_metadata22,{class=0x200,type=4,len=8}->tun_metadata23,{class=0x200,type=5,len=16}->tun_metadata24",
+    "add-flow br1 in_port=1,udp6,actions=set_field:1.1.2.92->tun_dst,set_field:7->tun_id,set_field:1->tun_metadata20,set_field:2->tun_metadata21,set_field:3->tun_metadata22,set_field:4->tun_metadata23,set_field:0x123456789abcdef0112233445566->tun_metadata24,11",
+    "add-flow br1 in_port=11,tun_id=7,tun_metadata24=0x5566,priority=8,actions=2",
     "--sort --no-stats dump-flows br1",
     "del-tlv-map br1 {class=0x102,type=1,len=16}->tun_metadata1",
     "dump-tlv-map br1",
 ];
+
+const PACKET6: &str = "in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x86dd),\
+    ipv6(src=fe80::1,dst=fe80::2,label=0,proto=17,tclass=0,hlimit=33,frag=no),udp(src=8,dst=9)";
 
 const PACKET: &str = "in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x0800),\
     ipv4(src=192.168.0.1,dst=192.168.0.2,proto=PROTO,tos=0,ttl=33,frag=no),L4(src=8,dst=9)";
@@ -109,6 +115,7 @@ fn drive(suite: &Suite) -> Vec<(String, String)> {
     for (proto, l4) in [("17", "udp"), ("6", "tcp")] {
         receive("p1", &PACKET.replace("PROTO", proto).replace("L4", l4));
     }
+    receive("p1", PACKET6);
     let first = "0102800177010203";
     let second = "01020104aa0102030405060708090a0b0c0d0e0f";
     for (key, options) in [
@@ -117,10 +124,13 @@ fn drive(suite: &Suite) -> Vec<(String, String)> {
         (5, "0102800155010299".to_owned()),
         (5, String::new()),
         (6, first.to_owned() + "0999010100000000"),
+        // More than a hundred bytes, and all 252 that there may be.
+        (5, format!("{first}09990a1e{}{second}", "a5".repeat(120))),
+        (7, format!("09990a1f{}09990b16{}02000504{:0>32}", "5a".repeat(124), "a5".repeat(88), "5566")),
     ] {
         receive("p0", &encapsulated(key, &options));
     }
-    for (port, least) in [("p0", 3), ("p1", 2), ("p2", 2)] {
+    for (port, least) in [("p0", 4), ("p1", 3), ("p2", 3)] {
         let mut frames = Vec::new();
         pair.await_true("every packet has left", || {
             frames = e2e::captured(&pair.path(&format!("{port}.pcap")));

@@ -5,7 +5,7 @@
 use ::flow::FlowKey;
 use netlink::Builder;
 use odp::netlink::ids::{self, packet_cmd};
-use odp::netlink::key::{meta_of, take_key};
+use odp::netlink::key::{store_meta, take_key};
 use odp::netlink::packet::PacketAttrs;
 use packet::PacketMeta;
 use wire::eth;
@@ -23,7 +23,8 @@ pub(super) fn execute<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answe
     if frame.len() < eth::HEADER_LEN {
         return Err(Errno::Inval);
     }
-    let mut meta = metadata(key)?;
+    let mut meta = PacketMeta::default();
+    metadata(key, &mut meta)?;
     meta.mru = attrs.mru.unwrap_or(0);
     meta.rss_hash = attrs.hash.unwrap_or(0) as u32;
     let actions = flow::valid_actions(list)?;
@@ -34,8 +35,9 @@ pub(super) fn execute<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answe
 }
 
 #[inline(never)]
-fn metadata(key: netlink::Attr<'_>) -> Result<PacketMeta, Errno> {
+fn metadata(key: netlink::Attr<'_>, meta: &mut PacketMeta) -> Result<(), Errno> {
     let mut out = FlowKey::ZERO;
     take_key(key.nested(), &mut out).map_err(|e| flow::errno(&e))?;
-    Ok(meta_of(&out))
+    store_meta(&out, meta);
+    Ok(())
 }

@@ -174,15 +174,19 @@ pub(super) fn put_masked(b: &mut Builder, value: &Header, mask: &Header) {
 
 /// Reads the attribute of a `set`.
 pub(super) fn take(a: Attr<'_>) -> Result<Header, AttrError> {
-    if a.kind == attr::TUNNEL {
-        let mut key = TunnelKey::default();
-        tunnel::take(a.nested(), &mut key, Mode::Value)?;
-        return sync::try_box(key).map(Header::Tunnel).ok_or(AttrErrorKind::NoMemory.of(a.kind));
+    match a.kind {
+        attr::TUNNEL => take_tunnel(a),
+        attr::NSH => take_nsh(a).map(Header::Nsh),
+        kind => parse(kind, a.payload),
     }
-    if a.kind == attr::NSH {
-        return take_nsh(a).map(Header::Nsh);
-    }
-    parse(a.kind, a.payload)
+}
+
+// apart, for the key is large, and kernel frames are small
+#[inline(never)]
+fn take_tunnel(a: Attr<'_>) -> Result<Header, AttrError> {
+    let mut key = sync::try_box(TunnelKey::default()).ok_or(AttrErrorKind::NoMemory.of(a.kind))?;
+    tunnel::take(a.nested(), &mut *key, Mode::Value)?;
+    Ok(Header::Tunnel(key))
 }
 
 /// Reads the attribute of a `set_masked`: value and mask.

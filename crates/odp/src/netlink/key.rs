@@ -76,6 +76,14 @@ pub fn take_match(key: Attrs<'_>, mask: Option<Attrs<'_>>, out: &mut Match) -> R
 
 /// What is known of a packet with this key beside its bytes.
 pub fn meta_of(key: &FlowKey) -> PacketMeta {
+    let mut meta = PacketMeta::default();
+    store_meta(key, &mut meta);
+    meta
+}
+
+/// The same, written to where default metadata lie.
+#[inline(never)]
+pub fn store_meta(key: &FlowKey, meta: &mut PacketMeta) {
     let is_v6 = key.ct_ipv6_src() != 0 || key.ct_ipv6_dst() != 0;
     let has_tuple = is_v6 || key.ct_nw_src() != 0 || key.ct_nw_dst() != 0 || key.ct_nw_proto() != 0;
     let mapped = |a: u32| 0xffff << 32 | u128::from(a);
@@ -87,21 +95,14 @@ pub fn meta_of(key: &FlowKey) -> PacketMeta {
         proto: key.ct_nw_proto(),
         is_ipv6: is_v6,
     };
-    PacketMeta {
-        in_port: OdpPort(key.in_port()),
-        recirc_id: key.recirc_id(),
-        dp_hash: key.dp_hash(),
-        skb_priority: key.skb_priority(),
-        skb_mark: key.pkt_mark(),
-        ct_state: key.ct_state(),
-        ct_zone: key.ct_zone(),
-        ct_mark: key.ct_mark(),
-        ct_label: key.ct_label(),
-        ct_tuple: has_tuple.then_some(tuple),
-        tunnel: Fields::key(key),
-        packet_type: key.packet_type(),
-        ..PacketMeta::default()
-    }
+    meta.in_port = OdpPort(key.in_port());
+    (meta.recirc_id, meta.dp_hash) = (key.recirc_id(), key.dp_hash());
+    (meta.skb_priority, meta.skb_mark) = (key.skb_priority(), key.pkt_mark());
+    (meta.ct_state, meta.ct_zone) = (key.ct_state(), key.ct_zone());
+    (meta.ct_mark, meta.ct_label) = (key.ct_mark(), key.ct_label());
+    meta.ct_tuple = has_tuple.then_some(tuple);
+    meta.tunnel = Fields::key(key);
+    meta.packet_type = key.packet_type();
 }
 
 /// Tags of a key.
@@ -379,9 +380,7 @@ fn exact(attrs: Attrs<'_>, key: &FlowKey, wc: &mut FlowKey) -> Result<(), AttrEr
         wc.set(s, s.max());
     }
     if key.tun_opts_len() != 0 {
-        for s in [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3] {
-            wc.set(s, s.max());
-        }
+        slot::TUN_OPTS.iter().for_each(|s| wc.set(*s, s.max()));
     }
     wc.set(slot::eth_type, u128::MAX);
     wc.set(slot::vlan_tci, u128::MAX);

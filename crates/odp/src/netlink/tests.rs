@@ -38,7 +38,7 @@ pub(crate) fn any_key() -> impl Strategy<Value = FlowKey> {
             if tunnel {
                 keep(&[tun_id, tun_tos, tun_ttl, tun_tp_src, tun_tp_dst, tun_gbp_id, tun_gbp_flags]);
                 keep(if nd { &[tun_erspan_idx] } else { &[tun_erspan_dir, tun_erspan_hwid, tun_gtpu_flags] });
-                keep(if v6 { &[tun_opts0, tun_opts1, tun_opts2, tun_opts3] } else { &[] });
+                keep(if v6 { &TUN_OPTS } else { &[] });
                 keep(if v6 { &[tun_ipv6_src, tun_ipv6_dst] } else { &[tun_src, tun_dst] });
             }
             if tracked {
@@ -63,7 +63,8 @@ pub(crate) fn any_key() -> impl Strategy<Value = FlowKey> {
             if tunnel {
                 k.set_tun_flags(TunnelKey::KEY | (r.tun_flags() & 0xb));
                 k.set_tun_erspan_ver(if nd { 1 } else { 2 });
-                k.set_tun_opts_len(if v6 { 64 } else { 0 });
+                k.set_tun_opts_len(if v6 { 252 } else { 0 });
+                k.set_tun_opts15(k.tun_opts15() & !0xffff_ffff);
                 k.set_tun_dst(if v6 { 0 } else { r.tun_dst() | 1 });
             }
             if tags > 0 {
@@ -193,7 +194,7 @@ pub(crate) fn match_of(key: &FlowKey, which: u64) -> Match {
     if which & 1 == 1 && key.tun_opts_len() != 0 {
         wc.unwildcard(slot::tun_opts_len);
         wc.set(slot::tun_opts1, u128::from(which) << 64 | u128::MAX >> 64);
-        wc.unwildcard(slot::tun_opts3);
+        wc.unwildcard(slot::tun_opts11);
     }
     // Tags: matched with their types, or not at all.
     if wc.get(slot::vlan_tci) == 0 {

@@ -4,6 +4,7 @@
 //!
 //! A key's id counts as matched if its attribute is in the mask; the key flag (`TunnelKey::KEY`) is the attribute's presence.
 
+use flow::extract::options_of;
 use flow::{FlowKey, slot};
 use netlink::{Attr, Attrs, Builder};
 use packet::{TunnelKey, TunnelOptions};
@@ -100,20 +101,12 @@ impl Fields for FlowKey {
         self.set_tun_gtpu_flags(t.gtpu_flags);
         self.set_tun_gtpu_msgtype(t.gtpu_msgtype);
         self.set_tun_opts_len(t.options.bytes().len() as u8);
-        OPTIONS.iter().zip(t.options.words()).for_each(|(slot, word)| self.set(*slot, word));
+        slot::TUN_OPTS.iter().zip(t.options.words()).for_each(|(slot, word)| self.set(*slot, word));
     }
 
     fn match_options_len(&mut self) {
         self.set_tun_opts_len(u8::MAX);
     }
-}
-
-/// Where the bytes of Geneve options are.
-const OPTIONS: [flow::Slot; 4] = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3];
-
-/// The options of a key; of a mask, as much as there is room for.
-fn options_of(key: &FlowKey) -> TunnelOptions {
-    TunnelOptions::from_words(&OPTIONS.map(|slot| key.get(slot)), key.tun_opts_len())
 }
 
 /// True if any tunnel field of a mask is significant.

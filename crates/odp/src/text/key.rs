@@ -7,6 +7,7 @@
 
 use core::fmt;
 
+use flow::extract::options_of;
 use flow::{FlowKey, Match, Slot, Wildcards, slot};
 use packet::OdpPort;
 use wire::{eth, mpls};
@@ -508,10 +509,9 @@ fn extensions(p: &mut Parts<'_, '_>, key: &FlowKey, wc: Option<&Wildcards>) -> f
         write!(p.f, "vxlan(gbp(id={},flags={}))", key.tun_gbp_id(), Hex(key.tun_gbp_flags().into()))?;
     }
     if all(&[slot::tun_opts_len]) {
-        let words = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3].map(|s| key.get(s));
         p.sep()?;
         p.f.write_str("geneve(")?;
-        super::tunnel::options(p.f, packet::TunnelOptions::from_words(&words, key.tun_opts_len()).iter())?;
+        super::tunnel::options(p.f, options_of(key).iter())?;
         p.f.write_str(")")?;
     }
     if all(&[slot::tun_erspan_ver]) {

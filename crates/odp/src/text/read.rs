@@ -326,18 +326,16 @@ impl Reader<'_> {
         if masks.bytes() != all_of(&options).bytes() && self.masks == Masks::Refused {
             return None;
         }
-        let (len, slots) = (options.bytes().len(), OPTIONS.iter().zip(options.words()).zip(masks.words()));
+        let (len, slots) =
+            (options.bytes().len(), slot::TUN_OPTS.iter().zip(options.words()).zip(masks.words()));
         slots.for_each(|((slot, value), mask)| self.store(*slot, (value, mask), u128::MAX));
         self.store(slot::tun_opts_len, (len as u128, u128::MAX), u128::MAX);
         Some(())
     }
 }
 
-/// Where the bytes of Geneve options are.
-const OPTIONS: [Slot; 4] = [slot::tun_opts0, slot::tun_opts1, slot::tun_opts2, slot::tun_opts3];
-
 fn all_of(options: &TunnelOptions) -> TunnelOptions {
-    TunnelOptions::from_words(&[u128::MAX; 4], options.bytes().len() as u8)
+    TunnelOptions::from_words([u128::MAX; 16], options.bytes().len() as u8)
 }
 
 /// Reads `{class=C,type=T,len=L,0xDATA/0xMASK}…`: options, and the mask over their bytes.
