@@ -333,7 +333,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     #[inline(never)]
     pub fn recirc(&mut self, buf: B, id: u32) {
         self.meta.recirc_id = id;
-        if self.waiting.push(*self.meta, buf).is_err() {
+        if self.waiting.push_like(self.meta, buf).is_err() {
             self.drop(DropReason::WorklistFull);
         }
     }

@@ -93,6 +93,15 @@ impl<B> Batch<B> {
         Ok(())
     }
 
+    /// Appends a packet of which the same is known, or returns it if the batch is full.
+    pub fn push_like(&mut self, meta: &PacketMeta, buf: B) -> Result<(), B> {
+        self.settle();
+        let Some((place, state)) = self.place() else { return Err(buf) };
+        (*place, *state) = (*meta, DIRTY);
+        self.bufs.push(buf);
+        Ok(())
+    }
+
     /// Appends a packet of which nothing is known but the port that it came in by, or returns it if the batch is full.
     #[inline]
     pub fn push_from(&mut self, in_port: OdpPort, buf: B) -> Result<(), B> {

@@ -22,12 +22,22 @@ pub struct Popped {
 
 /// Reads the headers of a packet of `kind`; `None` if it is none, or a fragment of one.
 pub fn pop(kind: TunnelKind, head: &[u8]) -> Option<Popped> {
-    let (mut key, proto, at) = outer(head)?;
+    let mut key = TunnelKey::default();
+    let (len, packet_type) = read(kind, head, &mut key)?;
+    Some(Popped { key, len, packet_type })
+}
+
+/// Bytes of headers, and what is inside.
+type Inside = (usize, u32);
+
+/// Reads the headers into a key, which is large, and therefore never on the way.
+fn read(kind: TunnelKind, head: &[u8], key: &mut TunnelKey) -> Option<Inside> {
+    let (proto, at) = outer(head, key)?;
     let wants = match kind {
         TunnelKind::Gre | TunnelKind::Erspan | TunnelKind::Ip6Gre | TunnelKind::Ip6Erspan => ip::PROTO_GRE,
         TunnelKind::Vxlan | TunnelKind::Geneve | TunnelKind::Gtpu | TunnelKind::BareUdp => ip::PROTO_UDP,
         // What follows the routing header; without one, what is inside follows at once.
-        TunnelKind::Srv6 => return segments(head, at, proto, key),
+        TunnelKind::Srv6 => return segments(head, at, proto),
         // What a segment carries is mostly no packet: `stt` reads them.
         TunnelKind::Stt => return None,
     };
@@ -45,7 +55,7 @@ pub fn pop(kind: TunnelKind, head: &[u8]) -> Option<Popped> {
         TunnelKind::Vxlan => vxlan(head, at, key),
         TunnelKind::Geneve => geneve(head, at, key),
         TunnelKind::Gtpu => gtpu(head, at, key),
-        _ => bare(head, at, key),
+        _ => bare(head, at),
     }
 }
 
@@ -55,16 +65,15 @@ fn network_at(head: &[u8]) -> Option<usize> {
     Some(if eth::is_vlan(bytes::u16_at(head, l3 - 2)?) { l3 + eth::VLAN_LEN } else { l3 })
 }
 
-/// Reads the outer Ethernet and IP headers: the tunnel's fields that they have, the protocol, and where it begins.
-pub(crate) fn outer(head: &[u8]) -> Option<(TunnelKey, u8, usize)> {
+/// Reads the outer Ethernet and IP headers: stores the tunnel's fields that they have; the protocol, and where it begins.
+pub(crate) fn outer(head: &[u8], key: &mut TunnelKey) -> Option<(u8, usize)> {
     let l3 = network_at(head)?;
-    let mut key = TunnelKey::default();
     let (proto, at) = match bytes::u16_at(head, l3 - 2)? {
-        eth::TYPE_IPV4 => outer_v4(head.get(l3..)?, &mut key)?,
-        eth::TYPE_IPV6 => outer_v6(head.get(l3..)?, &mut key)?,
+        eth::TYPE_IPV4 => outer_v4(head.get(l3..)?, key)?,
+        eth::TYPE_IPV6 => outer_v6(head.get(l3..)?, key)?,
         _ => return None,
     };
-    Some((key, proto, l3 + at))
+    Some((proto, l3 + at))
 }
 
 /// Bytes of the frame as its IP header says: without what Ethernet padded it with.
@@ -100,7 +109,7 @@ fn typed(eth_type: u16) -> u32 {
     if eth_type == eth::TYPE_TEB { 0 } else { 1 << 16 | u32::from(eth_type) }
 }
 
-fn vxlan(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
+fn vxlan(head: &[u8], at: usize, key: &mut TunnelKey) -> Option<Inside> {
     let first = bytes::u32_at(head, at)?;
     (first & vxlan::FLAG_VNI != 0).then_some(())?;
     key.id = vni_at(head, at + 4)?.into();
@@ -120,10 +129,10 @@ fn vxlan(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
             _ => return None,
         };
     }
-    Some(Popped { key, len: at + vxlan::LEN, packet_type })
+    Some((at + vxlan::LEN, packet_type))
 }
 
-fn geneve(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
+fn geneve(head: &[u8], at: usize, key: &mut TunnelKey) -> Option<Inside> {
     let [first, flags] = bytes::array(head, at)?;
     (first >> 6 == 0).then_some(())?;
     let options = usize::from(first & 0x3f) * 4;
@@ -134,10 +143,10 @@ fn geneve(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
     if flags & geneve::FLAG_OAM != 0 {
         key.flags |= TunnelKey::OAM;
     }
-    Some(Popped { key, len: start + options, packet_type: typed(bytes::u16_at(head, at + 2)?) })
+    Some((start + options, typed(bytes::u16_at(head, at + 2)?)))
 }
 
-fn gre(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
+fn gre(head: &[u8], at: usize, key: &mut TunnelKey) -> Option<Inside> {
     let (flags, proto) = (bytes::u16_at(head, at)?, bytes::u16_at(head, at + 2)?);
     (flags & (gre::FLAG_ROUTING | gre::VERSION) == 0).then_some(())?;
     let end = at + gre::header_len(flags);
@@ -154,10 +163,10 @@ fn gre(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
         key.flags |= TunnelKey::KEY;
         key.id = bytes::u32_at(head, next)?.into();
     }
-    Some(Popped { key, len: end, packet_type: typed(proto) })
+    Some((end, typed(proto)))
 }
 
-fn erspan(head: &[u8], at: usize, proto: u16, mut key: TunnelKey) -> Option<Popped> {
+fn erspan(head: &[u8], at: usize, proto: u16, key: &mut TunnelKey) -> Option<Inside> {
     let version = bytes::u16_at(head, at)? >> 12;
     key.id = u64::from(bytes::u16_at(head, at + 2)? & erspan::SESSION_MASK);
     key.flags |= TunnelKey::KEY;
@@ -179,10 +188,10 @@ fn erspan(head: &[u8], at: usize, proto: u16, mut key: TunnelKey) -> Option<Popp
     };
     let len = at + erspan::LEN + len;
     head.get(..len)?;
-    Some(Popped { key, len, packet_type: 0 })
+    Some((len, 0))
 }
 
-fn gtpu(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
+fn gtpu(head: &[u8], at: usize, key: &mut TunnelKey) -> Option<Inside> {
     let [flags, kind] = bytes::array(head, at)?;
     (flags & gtpu::FLAGS_FIXED == gtpu::FLAGS_DEFAULT).then_some(())?;
     (key.gtpu_flags, key.gtpu_msgtype) = (flags, kind);
@@ -195,19 +204,19 @@ fn gtpu(head: &[u8], at: usize, mut key: TunnelKey) -> Option<Popped> {
     }
     let version = bytes::u8_at(head, len)? >> 4;
     let inside = if version == 6 { eth::TYPE_IPV6 } else { eth::TYPE_IPV4 };
-    Some(Popped { key, len, packet_type: typed(inside) })
+    Some((len, typed(inside)))
 }
 
-fn bare(head: &[u8], at: usize, key: TunnelKey) -> Option<Popped> {
+fn bare(head: &[u8], at: usize) -> Option<Inside> {
     let inside = match bytes::u8_at(head, at)? >> 4 {
         4 => eth::TYPE_IPV4,
         6 => eth::TYPE_IPV6,
         _ => eth::TYPE_MPLS,
     };
-    Some(Popped { key, len: at, packet_type: typed(inside) })
+    Some((at, typed(inside)))
 }
 
-fn segments(head: &[u8], at: usize, proto: u8, key: TunnelKey) -> Option<Popped> {
+fn segments(head: &[u8], at: usize, proto: u8) -> Option<Inside> {
     let (next, len) = if proto == ip::EXT_ROUTING {
         let [next, words, kind, left] = bytes::array(head, at)?;
         // Segments left: the packet is on its way to somebody else.
@@ -222,5 +231,5 @@ fn segments(head: &[u8], at: usize, proto: u8, key: TunnelKey) -> Option<Popped>
         41 => eth::TYPE_IPV6,
         _ => return None,
     };
-    Some(Popped { key, len, packet_type: typed(inside) })
+    Some((len, typed(inside)))
 }

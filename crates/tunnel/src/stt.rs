@@ -199,7 +199,8 @@ pub struct SttSegment {
 
 /// The tunnel's fields of a packet that looks like a segment, but for the key, which is the frame's.
 pub fn ends(head: &[u8]) -> Option<TunnelKey> {
-    let (mut key, proto, l4) = outer(head)?;
+    let mut key = TunnelKey::default();
+    let (proto, l4) = outer(head, &mut key)?;
     (proto == ip::PROTO_TCP).then_some(())?;
     (key.tp_src, key.tp_dst) =
         (bytes::u16_at(head, l4 + tcp::OFF_SRC)?, bytes::u16_at(head, l4 + tcp::OFF_DST)?);
@@ -211,7 +212,8 @@ pub fn ends(head: &[u8]) -> Option<TunnelKey> {
 // apart from its caller: the key is large, and kernel frames are small
 #[inline(never)]
 pub fn parse<B: PacketBuf>(packet: &mut B) -> Option<SttSegment> {
-    let (mut key, proto, l4) = outer(packet.head())?;
+    let mut key = TunnelKey::default();
+    let (proto, l4) = outer(packet.head(), &mut key)?;
     (proto == ip::PROTO_TCP).then_some(())?;
     let end = total_len(packet.head())?;
     (end <= packet.len()).then_some(())?;
