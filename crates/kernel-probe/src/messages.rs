@@ -62,10 +62,12 @@ fn one(device: &Device, env: Env<'_, NoPorts>, handle: Handle, bytes: &[u8], out
 #[inline(never)]
 fn upcall(device: &Device, frame: &[u8]) -> u64 {
     let Some(packet) = FlatPacket::try_from_frame(frame) else { return 0 };
-    let made = sync::try_box_with(|| {
-        Some(Upcall { kind: UpcallKind::Miss, key: FlowKey::ZERO, meta: PacketMeta::default(), packet })
-    });
-    made.map_or(0, |upcall| queue(device, &upcall))
+    // In a list it is made where it lies: a box's value is on the stack once, and kernel frames are small.
+    let mut made = Vec::new();
+    if made.try_reserve_exact(1).is_ok() {
+        made.push(Upcall { kind: UpcallKind::Miss, key: FlowKey::ZERO, meta: PacketMeta::default(), packet });
+    }
+    made.first().map_or(0, |upcall| queue(device, upcall))
 }
 
 #[inline(never)]
