@@ -33,10 +33,10 @@ fn size(changes: &Changes) -> usize {
 
 impl History {
     /// Adds a commit.
-    pub fn push(&mut self, id: Uuid, changes: &Changes) {
+    pub fn push(&mut self, id: Uuid, changes: Changes) {
         self.last = id;
-        self.rows += size(changes);
-        self.commits.push_back((id, changes.clone()));
+        self.rows += size(&changes);
+        self.commits.push_back((id, changes));
         while self.commits.len() > COMMITS || self.rows > ROWS {
             let Some((_, oldest)) = self.commits.pop_front() else { break };
             self.rows -= size(&oldest);
@@ -99,15 +99,15 @@ mod tests {
     fn what_came_after_is_merged() {
         let mut history = History::default();
         let commit = |old, new| Changes::from([(0, BTreeMap::from([(Uuid(7), Change { old, new })]))]);
-        history.push(Uuid(1), &commit(None, row(7)));
-        history.push(Uuid(2), &commit(row(7), row(7)));
-        history.push(Uuid(3), &commit(row(7), None));
+        history.push(Uuid(1), commit(None, row(7)));
+        history.push(Uuid(2), commit(row(7), row(7)));
+        history.push(Uuid(3), commit(row(7), None));
         assert!(history.since(Uuid(9)).is_none());
         assert!(history.since(Uuid(3)).unwrap().is_empty());
         let change = &history.since(Uuid(1)).unwrap()[&0][&Uuid(7)];
         assert!(change.old.is_some() && change.new.is_none());
         for n in 10..200 {
-            history.push(Uuid(n), &commit(None, row(7)));
+            history.push(Uuid(n), commit(None, row(7)));
         }
         assert!(history.since(Uuid(3)).is_none() && history.len() == COMMITS);
         history.clear();

@@ -136,9 +136,9 @@ impl<'t, 'a> Integrity<'t, 'a> {
 
     fn check_deleted(&self) -> Result<()> {
         for (&table, changes) in &self.txn.changes {
-            for (&uuid, change) in changes {
+            for (&uuid, _) in changes.iter().filter(|(_, change)| change.new.is_none()) {
                 let n = self.remaining(table, uuid);
-                if change.new.is_none() && n > 0 {
+                if n > 0 {
                     let name = &self.txn.db.tables[table].schema.name;
                     return Err(Error::new(
                         "referential integrity violation",
@@ -163,7 +163,8 @@ impl<'t, 'a> Integrity<'t, 'a> {
     }
 
     fn collect_garbage(&mut self) {
-        let touched = self.ledger.strong.keys().copied();
+        // What has more references than before has some.
+        let touched = self.ledger.strong.iter().filter(|(_, delta)| **delta <= 0).map(|(row, _)| *row);
         let inserted =
             self.txn.changes.iter().flat_map(|(&table, rows)| rows.keys().map(move |&uuid| (table, uuid)));
         let tables = &self.txn.db.tables;

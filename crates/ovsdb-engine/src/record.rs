@@ -171,6 +171,8 @@ impl Composer {
         columns: Columns,
     ) {
         let begin = self.text.len();
+        // Room for a small record at once.
+        self.text.reserve(256);
         self.name(&schema.name);
         self.text.push('{');
         let first = self.text.len();

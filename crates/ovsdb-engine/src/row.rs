@@ -28,6 +28,11 @@ impl Row {
         row
     }
 
+    /// Whether the row was ever stamped.
+    pub(crate) fn has_version(&self) -> bool {
+        self.fields[VERSION_COLUMN].single().and_then(Atom::as_uuid).is_some_and(|version| !version.is_zero())
+    }
+
     /// Stamps the row with the version that a commit gives it.
     pub fn set_version(&mut self, version: Uuid) {
         self.fields[VERSION_COLUMN] = Datum::scalar(Atom::Uuid(version));

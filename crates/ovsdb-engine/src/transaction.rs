@@ -127,6 +127,10 @@ impl<'a> Transaction<'a> {
         for (&table, changes) in &mut self.changes {
             let rows = &mut self.db.tables[table].rows;
             for (uuid, change) in changes {
+                // A row that a client's operation inserted has its first version.
+                if change.old.is_none() && change.new.as_ref().is_some_and(|row| row.has_version()) {
+                    continue;
+                }
                 // The change lets go of the row meanwhile, so that it is not copied for its new stamp.
                 let Some(row) = change.new.take().and_then(|_| rows.get_mut(uuid)) else { continue };
                 Arc::make_mut(row).set_version(make_uuid());

@@ -394,7 +394,6 @@ impl Server {
         let (false, Some(served)) = (changes.is_empty(), self.databases.get_mut(database)) else {
             return false;
         };
-        served.history.push(id, &changes);
         if database == SERVER_DB || changes.keys().any(|table| served.arranging.contains(table)) {
             self.arrangements += 1;
             self.changed.notify_one();
@@ -403,9 +402,10 @@ impl Server {
             let Some(session) = self.sessions.get(session) else { continue };
             let Some(Watching { name, monitor, .. }) = session.monitors.get(name) else { continue };
             if let Some(update) = monitor.update(&served.db, &changes) {
-                session.mailbox.put(notification(monitor, name, served.history.last(), update));
+                session.mailbox.put(notification(monitor, name, id, update));
             }
         }
+        served.history.push(id, changes);
         true
     }
 

@@ -115,7 +115,7 @@ impl Lexer {
     fn begin(&mut self, byte: u8, input: &mut &[u8]) -> Result<(), ParseError> {
         match byte {
             b'"' => self.state = State::Quoted,
-            b' ' | b'\t' | b'\r' | b'\n' => {}
+            _ if is_blank(byte) => {}
             // Their first byte is read with the others.
             b'a'..=b'z' => self.state = State::Word,
             b'0'..=b'9' | b'-' => self.state = State::Number,
@@ -142,9 +142,7 @@ impl Lexer {
 
     /// Takes a run of a string's bytes at once; the token when its closing quote is behind them.
     fn quoted(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ParseError> {
-        let special = |&c: &u8| c == b'"' || c == b'\\' || c < 0x20;
-        let end = input.iter().position(special).unwrap_or(input.len());
-        let run = self.consume(end, input);
+        let run = self.consume(plain_run(input), input);
         match input.split_first() {
             Some((b'"', rest)) => {
                 // A string in one piece, as nearly all are, is read where it stands: a run has no escapes.
@@ -192,6 +190,16 @@ impl Lexer {
         scalar.map(Token::Scalar).map_err(|kind| self.error(kind))
     }
 
+    /// Cuts `count` bytes, whatever they are, off `input`, which stands between tokens before and after.
+    pub(super) fn skip(&mut self, count: usize, input: &mut &[u8]) {
+        let run = self.consume(count, input);
+        let lines = run.iter().filter(|&&byte| byte == b'\n').count();
+        if lines > 0 {
+            self.line += lines as u32;
+            self.column = run.iter().rev().take_while(|&&byte| byte != b'\n').count() as u64;
+        }
+    }
+
     /// Cuts `byte`, its first, off `input`.
     fn step(&mut self, byte: u8, input: &mut &[u8]) {
         self.consume(1, input);
@@ -211,10 +219,34 @@ impl Lexer {
     }
 }
 
-fn is_word_byte(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+pub(super) fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphabetic()
 }
 
-fn is_number_byte(byte: u8) -> bool {
+pub(super) fn is_number_byte(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
+}
+
+/// How many bytes of `text` may stand in a string as they are: all before the first quote, backslash or control character.
+pub(super) fn plain_run(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let (words, tail) = text.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        // Eight bytes at once: `x - ONES` borrows into the highest bit of bytes that are zero, and only above one of those elsewhere.
+        let word = u64::from_le_bytes(*word);
+        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGHS;
+        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let special = below(word, 0x20) | is(b'"') | is(b'\\');
+        if special != 0 {
+            return 8 * i + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |&c: &u8| c == b'"' || c == b'\\' || c < 0x20;
+    let end = tail.iter().position(special).unwrap_or(tail.len());
+    8 * words.len() + end
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::error::{ErrorKind, ParseError};
 use super::lexer::{Lexer, Token};
 use super::value::Json;
-use smol_str::SmolStr;
+use super::whole::{self, Unfinished};
 
 /// How deeply arrays and objects may nest.
 pub const MAX_DEPTH: usize = 1000;
@@ -17,7 +17,11 @@ pub const MAX_DEPTH: usize = 1000;
 /// Room for elements and members that a parser keeps from one message to the next.
 const KEPT: usize = 256;
 
-/// An array or object that is still open, and how much of `Parser::elements` or `Parser::members` belongs to those around it.
+/// How many arrays and objects may be open around one that is read in one descent: the message itself, its operations and each of
+/// these. What is not whole in the input is looked at again, so there must not be many such levels.
+const WHOLE_DEPTH: usize = 2;
+
+/// An array or object that is still open, and how much of `Parser::unfinished` belongs to those around it.
 #[derive(Clone, Copy, Debug)]
 enum Open {
     Array(usize),
@@ -51,10 +55,7 @@ enum Expect {
 pub struct Parser {
     lexer: Lexer,
     stack: Vec<Open>,
-    /// What open arrays hold so far, outer ones first: a closed one takes its own, in memory of just their size.
-    elements: Vec<Json>,
-    /// The same for open objects; a member whose value is still to come has none.
-    members: Vec<(SmolStr, Json)>,
+    unfinished: Unfinished,
     expect: Expect,
     complete: Option<Json>,
     /// Bytes that one message may have.
@@ -78,8 +79,7 @@ impl Parser {
         Parser {
             lexer: Lexer::new(),
             stack: Vec::new(),
-            elements: Vec::new(),
-            members: Vec::new(),
+            unfinished: Unfinished::default(),
             expect: Expect::Start,
             complete: None,
             limit: bytes,
@@ -100,8 +100,7 @@ impl Parser {
         if message.is_some() {
             self.expect = Expect::Start;
             self.lexer.restart();
-            self.elements.shrink_to(KEPT);
-            self.members.shrink_to(KEPT);
+            self.unfinished.shrink_to(KEPT);
         }
         Ok((taken, message))
     }
@@ -114,6 +113,15 @@ impl Parser {
     /// Consumes tokens until a value is complete or the input is empty.
     fn run(&mut self, input: &mut &[u8]) -> Result<(), ParseError> {
         while self.complete.is_none() {
+            if self.stack.len() <= WHOLE_DEPTH
+                && (self.expect == Expect::Start || self.expects_value())
+                && self.lexer.is_between_tokens()
+                && let Some((taken, value)) = whole::read(input, self.stack.len(), &mut self.unfinished)
+            {
+                self.lexer.skip(taken, input);
+                self.put(value).map_err(|kind| self.lexer.error(kind))?;
+                continue;
+            }
             let Some((token, at_last_byte)) = self.lexer.next_token(input)? else { break };
             self.accept(token).map_err(|kind| self.lexer.error(kind))?;
             if at_last_byte {
@@ -127,7 +135,7 @@ impl Parser {
         match token {
             Token::Punctuation(byte) => self.accept_punctuation(byte),
             Token::String(name) if matches!(self.expect, Expect::FirstName | Expect::Name) => {
-                self.members.push((name, Json::Null));
+                self.unfinished.members.push((name, Json::Null));
                 self.then(Expect::Colon)
             }
             Token::String(string) => self.accept_value(Json::String(string)),
@@ -179,8 +187,8 @@ impl Parser {
             return Err(ErrorKind::TooDeep);
         }
         let (open, expect) = match bracket {
-            b'{' => (Open::Object(self.members.len()), Expect::FirstName),
-            _ => (Open::Array(self.elements.len()), Expect::FirstElement),
+            b'{' => (Open::Object(self.unfinished.members.len()), Expect::FirstName),
+            _ => (Open::Array(self.unfinished.elements.len()), Expect::FirstElement),
         };
         self.stack.push(open);
         self.then(expect)
@@ -188,8 +196,8 @@ impl Parser {
 
     fn close(&mut self) -> Result<(), ErrorKind> {
         let value = match self.stack.pop() {
-            Some(Open::Array(outer)) => Json::Array(self.elements.drain(outer..).collect()),
-            Some(Open::Object(outer)) => Json::Object(self.members.drain(outer..).collect()),
+            Some(Open::Array(outer)) => Json::Array(self.unfinished.elements.drain(outer..).collect()),
+            Some(Open::Object(outer)) => Json::Object(self.unfinished.members.drain(outer..).collect()),
             None => return Err(ErrorKind::BadStart),
         };
         self.put(value)
@@ -197,7 +205,7 @@ impl Parser {
 
     /// Puts a finished value into what is open around it.
     fn put(&mut self, value: Json) -> Result<(), ErrorKind> {
-        match (self.stack.last(), self.members.last_mut()) {
+        match (self.stack.last(), self.unfinished.members.last_mut()) {
             (None, _) => {
                 self.complete = Some(value);
                 self.then(Expect::End)
@@ -207,7 +215,7 @@ impl Parser {
                 self.then(Expect::MemberEnd)
             }
             _ => {
-                self.elements.push(value);
+                self.unfinished.elements.push(value);
                 self.then(Expect::ElementEnd)
             }
         }

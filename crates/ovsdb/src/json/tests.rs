@@ -123,6 +123,24 @@ fn depth_is_bounded() {
     );
 }
 
+/// Eight bytes are looked at at once: whatever stands where, the run ends at the first that may not stand in a string.
+#[test]
+fn a_run_of_plain_characters_ends_where_it_must() {
+    for len in 0..40 {
+        assert_eq!(lexer::plain_run(&vec![b'a'; len]), len);
+        for at in 0..len {
+            for byte in 0..=255u8 {
+                for around in [0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut text = vec![around; len];
+                    text[at] = byte;
+                    let special = matches!(byte, b'"' | b'\\' | 0..0x20);
+                    assert_eq!(lexer::plain_run(&text), if special { at } else { len }, "{text:x?}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn length_is_bounded() {
     let mut parser = Parser::with_limit(5);
@@ -158,6 +176,19 @@ fn arbitrary_json() -> impl Strategy<Value = Json> {
     })
 }
 
+/// What a parser makes of `text` in pieces of `step` bytes: how many bytes it takes, and the message if it ends there.
+fn first_message(text: &[u8], step: usize) -> Result<(usize, Option<Json>), ParseError> {
+    let (mut parser, mut taken) = (Parser::new(), 0);
+    for chunk in text.chunks(step) {
+        let (more, message) = parser.feed(chunk)?;
+        taken += more;
+        if message.is_some() {
+            return Ok((taken, message));
+        }
+    }
+    Ok((taken, None))
+}
+
 proptest! {
     #[test]
     fn printing_then_parsing_is_identity(value in arbitrary_json()) {
@@ -181,6 +212,28 @@ proptest! {
         }
         prop_assert_eq!(got, messages);
         prop_assert!(parser.is_idle());
+    }
+
+    /// Text in pieces of one byte is never read as a whole; however it is cut, the parser says the same of good text and of bad.
+    #[test]
+    fn any_split_of_a_message_gives_the_same_value_or_error(
+        text in "[\\[{]([\\[\\]{}:,\"\\\\]|[ \n]|\"[a-fé\u{1}\\\\\"u0]{0,10}\"|true|nul|-?[0-9]{1,20}|[0-9]\\.[0-9]|1e[+-]?[0-9]|:\"k\"){0,24}[\\]}]{0,3}",
+        value in arbitrary_json(),
+        cut in 0usize..400,
+        damage in any::<u8>(),
+        step in 2usize..50,
+    ) {
+        let mut wrong = Json::Array(vec![value]).pretty().to_string().into_bytes();
+        let mut short = wrong.clone();
+        short.truncate(cut);
+        let at = cut % wrong.len();
+        wrong[at] = damage;
+        for text in [text.as_bytes(), &short, &wrong] {
+            let in_bytes = first_message(text, 1);
+            for step in [step, usize::MAX] {
+                prop_assert_eq!(&first_message(text, step), &in_bytes, "{:?}", String::from_utf8_lossy(text));
+            }
+        }
     }
 
     #[test]

@@ -88,18 +88,29 @@ impl Message {
 
     /// The message that `json` says. A member that is null counts as absent.
     pub fn from_json(json: Json) -> Result<Message, BadMessage> {
-        let Json::Object(mut members) = json else { return Err(BadMessage::NotAnObject) };
-        let mut take = |name: &str| members.remove(name).filter(|value| !value.is_null());
-        let method = match take("method") {
+        let Json::Object(members) = json else { return Err(BadMessage::NotAnObject) };
+        let (mut method, mut params, mut result, mut error, mut id) = (None, None, None, None, None);
+        let mut unexpected = None;
+        for (name, value) in members {
+            let place = match name.as_str() {
+                "method" => &mut method,
+                "params" => &mut params,
+                "result" => &mut result,
+                "error" => &mut error,
+                "id" => &mut id,
+                _ => {
+                    unexpected.get_or_insert(name);
+                    continue;
+                }
+            };
+            *place = Some(value).filter(|value| !value.is_null());
+        }
+        let method = match method {
             None => None,
             Some(Json::String(method)) => Some(method),
             Some(_) => return Err(BadMessage::MethodNotString),
         };
-        let params = take("params");
-        let result = take("result");
-        let error = take("error");
-        let id = take("id");
-        if let Some(name) = members.into_keys().next() {
+        if let Some(name) = unexpected {
             return Err(BadMessage::UnexpectedMember(name));
         }
         let params = match params {
