@@ -23,7 +23,7 @@ use crate::transaction::Transaction;
 /// Differences to references and indexes that a commit applies.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    strong: BTreeMap<(usize, Uuid), i64>,
+    strong: HashMap<(usize, Uuid), i64>,
     weak: BTreeMap<(usize, Uuid), BTreeMap<(usize, Uuid), i64>>,
     index_out: Vec<(usize, usize, KeyOf, Uuid)>,
     index_in: Vec<(usize, usize, KeyOf, Uuid)>,
@@ -148,9 +148,10 @@ impl<'t, 'a> Integrity<'t, 'a> {
             }
         }
         // A row that came and went is in no change any more, but may be referred to.
-        let gone = self.ledger.strong.iter().find(|((table, uuid), delta)| {
+        let gone = self.ledger.strong.iter().filter(|((table, uuid), delta)| {
             **delta > 0 && !self.txn.db.tables[*table].rows.contains_key(uuid)
         });
+        let gone = gone.min_by_key(|(row, _)| **row);
         match gone {
             Some(((table, uuid), n)) => {
                 let name = &self.txn.db.tables[*table].schema.name;
