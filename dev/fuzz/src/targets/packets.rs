@@ -2,7 +2,7 @@
 //!
 //! Where it sits: targets; seeds are in the notation of `testkit`.
 
-use datapath::{Command, Config, Datapath, FlowPut, NextHop, PlainHost, PutMode, Worker};
+use datapath::{Command, Config, Datapath, Exit, FlowPut, NextHop, PlainHost, PutMode, Worker};
 use flow::{FlowKey, PlainKey};
 use odp::{TunnelKind, Ufid};
 use packet::{Batch, FlatPacket, Instant, Now, OdpPort, PacketMeta};
@@ -110,8 +110,8 @@ pub const HOST: PlainHost = PlainHost {
         port: OdpPort(2),
         eth_src: EthAddr([2, 0, 0, 0, 0, 1]),
         eth_dst: EthAddr([2, 0, 0, 0, 0, 2]),
+        exit: Exit::Leaves,
         src: 0x0a00_0001,
-        enters: false,
     },
 };
 
