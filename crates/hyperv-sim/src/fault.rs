@@ -63,6 +63,8 @@ faults! {
     EndAPauseEarly = "end-a-pause-early",
     /// The driver is not told that its pause is over.
     ForgetARestart = "forget-a-restart",
+    /// A packet that shares data does not say whose.
+    ForgetAParent = "forget-a-parent",
     /// A timer stays set when it is cancelled.
     LeaveATimerSet = "leave-a-timer-set",
     /// The pool of packets is kept when the extension is detached.

@@ -175,12 +175,14 @@ pub(crate) fn pause() {
         NDIS_STATUS_PENDING => wait_until(|| with(|w| w.module.pause_completed)),
         status => broken(&format!("FilterPause failed with {status:#x}")),
     }
-    let out = with(|w| {
+    let (out, kept) = with(|w| {
         w.module.stage = Stage::Paused;
         w.module.pauses += 1;
-        w.ledger.packets.values().filter(|p| p.made_by_driver).count()
+        let packets = || w.ledger.packets.values();
+        (packets().any(|p| p.made_by_driver), packets().any(|p| p.shared))
     });
-    rule(out == 0, "a pause ended while packets of the driver were out");
+    rule(!out, "a pause ended while packets of the driver were out");
+    rule(!kept, "a pause ended while a packet was kept whose data others had shared (rule 7)");
 }
 
 /// FilterDetach.

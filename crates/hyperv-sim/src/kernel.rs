@@ -159,8 +159,7 @@ exports! {
         if with(|w| w.fails()) {
             return ptr::null_mut();
         }
-        (*mdl).MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
-        (*mdl).MappedSystemVa = (*mdl).StartVa.byte_add((*mdl).ByteOffset as usize);
+        crate::packets::map(mdl);
         (*mdl).MappedSystemVa
     }
 

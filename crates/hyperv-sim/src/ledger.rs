@@ -37,6 +37,8 @@ pub(crate) struct PacketRecord {
     pub print: Vec<u64>,
     /// The switch forwards it by itself.
     pub native: bool,
+    /// Packets of the driver's that share its data were sent on.
+    pub shared: bool,
     /// Where the module was in its life when it came.
     pub came: (Stage, usize),
 }

@@ -68,6 +68,87 @@ unsafe fn make_mdl(bytes: &[u8], mapped: bool) -> *mut MDL {
     }
 }
 
+/// Maps what an MDL describes.
+pub(crate) unsafe fn map(mdl: *mut MDL) {
+    // SAFETY: an MDL whose memory is there.
+    unsafe {
+        (*mdl).MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
+        if (*mdl).MdlFlags & MDL_PARTIAL != 0 {
+            (*mdl).MdlFlags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
+        }
+        (*mdl).MappedSystemVa = (*mdl).StartVa.byte_add((*mdl).ByteOffset as usize);
+    }
+}
+
+/// MDLs of a packet's first frame.
+unsafe fn mdls_of(list: *mut NET_BUFFER_LIST) -> Vec<*mut MDL> {
+    // SAFETY: a whole packet.
+    unsafe {
+        let mut mdls = vec![(*(*list).FirstNetBuffer).MdlChain];
+        while let Some(next) = mdls.last().map(|mdl| (**mdl).Next).filter(|next| !next.is_null()) {
+            mdls.push(next);
+        }
+        mdls
+    }
+}
+
+/// Whoever is below maps what is not mapped yet.
+unsafe fn map_some(w: &mut World, list: *mut NET_BUFFER_LIST) {
+    // SAFETY: a whole packet.
+    let mdls = unsafe { mdls_of(list) };
+    for mdl in mdls {
+        // SAFETY: the packet's MDLs are there, and so is what they describe.
+        unsafe {
+            let is_mapped = (*mdl).MdlFlags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) != 0;
+            if !is_mapped && w.random.once_in(2) {
+                map(mdl);
+            }
+        }
+    }
+}
+
+/// What a packet of the driver's breaks that shares data with a received one.
+fn check_shared(w: &World, list: usize) -> Result<bool, String> {
+    let list = list as *mut NET_BUFFER_LIST;
+    // SAFETY: the packet is there.
+    let (parent, mdls) = unsafe { ((*list).ParentNetBufferList as usize, mdls_of(list)) };
+    // SAFETY: its MDLs are there.
+    let is_partial = |mdl: &*mut MDL| unsafe { (**mdl).MdlFlags } & MDL_PARTIAL != 0;
+    if parent == 0 && !mdls.iter().any(is_partial) {
+        return Ok(false);
+    }
+    let kept = w.ledger.packets.get(&parent).is_some_and(|p| !p.made_by_driver && p.owner == Owner::Driver);
+    if !kept {
+        return Err("a packet shares the data of none that is kept for it (rule 58)".into());
+    }
+    let detail = |list: *mut NET_BUFFER_LIST| {
+        // SAFETY: both packets are there.
+        ForwardingDetail(unsafe { (*list).NetBufferListInfo[SwitchForwardingDetail] } as u64)
+    };
+    let (theirs, ours) = (detail(parent as *mut NET_BUFFER_LIST), detail(list));
+    let own: usize = mdls
+        .iter()
+        .take_while(|mdl| !is_partial(mdl))
+        .map(|mdl| {
+            // SAFETY: as above.
+            unsafe { (**mdl).ByteCount as usize }
+        })
+        .sum();
+    if !theirs.data_is_safe() && (ours.data_is_safe() || usize::from(ours.safe_size()) > own) {
+        return Err("memory that guests can write to is said to be safe (rule 54)".into());
+    }
+    Ok(true)
+}
+
+/// True if a packet of the driver's shares data with this one.
+fn is_parent(w: &World, list: usize) -> bool {
+    w.ledger.packets.iter().any(|(own, record)| {
+        // SAFETY: packets in the ledger are there.
+        record.made_by_driver
+            && unsafe { (*(*own as *mut NET_BUFFER_LIST)).ParentNetBufferList as usize } == list
+    })
+}
+
 unsafe fn data_of(mdl: *mut MDL) -> *mut u8 {
     // SAFETY: made by `make_mdl`, or the driver's over its own memory.
     unsafe {
@@ -152,6 +233,7 @@ fn make(w: &mut World, source: NicId, frames: &[Vec<u8>], oob: &OutOfBand) -> us
         // SAFETY: the packet was made just now.
         print: unsafe { print_of(list) },
         native: oob.native,
+        shared: false,
         came: w.module.moment(),
     };
     w.ledger.packets.insert(address, record);
@@ -301,7 +383,11 @@ pub(crate) fn deliver() {
         };
         with(|w| {
             let record = &w.ledger.packets[&list];
-            let (source, to) = (record.source, record.to.clone());
+            let (source, to, is_own) = (record.source, record.to.clone(), record.made_by_driver);
+            if is_own {
+                // SAFETY: the switch owns the packet.
+                unsafe { map_some(w, list as *mut NET_BUFFER_LIST) };
+            }
             let outside = w.guest_at(source).is_some_and(|g| w.guests[g].is_external);
             for nic in to {
                 if let Some(hosted) = &mut w.hosted {
@@ -440,7 +526,11 @@ fn check_sent(w: &World, lists: &[usize], flags: u32) -> Result<(), String> {
                     "a packet of the driver without its handle or a forwarding context (rule 55)".into()
                 );
             }
+            check_shared(w, *list)?;
             continue;
+        }
+        if is_parent(w, *list) {
+            return Err("a packet goes on while others share its data (rule 60)".into());
         }
         // SAFETY: as above.
         if unsafe { print_of(*list as *mut _) } != record.print {
@@ -459,6 +549,9 @@ fn check_completed(w: &World, lists: &[usize], flags: u32) -> Result<(), String>
         let record = &w.ledger.packets[list];
         if record.made_by_driver {
             return Err("the driver completes a packet of its own (rule 56)".into());
+        }
+        if is_parent(w, *list) {
+            return Err("a packet is given back while others share its data (rule 60)".into());
         }
         // SAFETY: the packet is there.
         let status = unsafe { (*(*list as *mut NET_BUFFER_LIST)).Status };
@@ -498,6 +591,12 @@ exports! {
             "DISPATCH_LEVEL is flagged below it (rule 51)",
         );
         let lists = lists_of(first);
+        for list in &lists {
+            let list = *list as *mut NET_BUFFER_LIST;
+            if !(*list).ParentNetBufferList.is_null() && goes_wrong(Fault::ForgetAParent) {
+                (*list).ParentNetBufferList = ptr::null_mut();
+            }
+        }
         let wrong = |fault, flag| if goes_wrong(fault) { flag } else { 0 };
         let flags = flags
             | wrong(Fault::FlagADestinationGroup, NDIS_SEND_FLAGS_SWITCH_DESTINATION_GROUP)
@@ -512,6 +611,10 @@ exports! {
                 record.owner = Owner::Switch;
                 if record.made_by_driver {
                     w.counts.made += 1;
+                    // SAFETY: the packet is there.
+                    let parent = unsafe { (*(*list as *mut NET_BUFFER_LIST)).ParentNetBufferList as usize };
+                    w.counts.shared += u64::from(parent != 0);
+                    w.ledger.packets.get_mut(&parent).into_iter().for_each(|parent| parent.shared = true);
                 } else {
                     w.counts.passed += 1;
                 }
@@ -616,6 +719,7 @@ exports! {
             reported: false,
             print: Vec::new(),
             native: false,
+            shared: false,
             came: Default::default(),
         };
         with(|w| {
@@ -656,6 +760,65 @@ exports! {
         (*mdl).ByteCount = length;
         with(|w| w.ledger.mdls.insert(mdl as usize, length as usize));
         mdl
+    }
+
+    fn IoAllocateMdl(
+        _address: *mut c_void,
+        length: u32,
+        _is_secondary: u8,
+        _charges_quota: u8,
+        _irp: *mut IRP,
+    ) -> *mut MDL {
+        at_most(DISPATCH_LEVEL, "IoAllocateMdl");
+        if with(|w| w.fails()) {
+            return ptr::null_mut();
+        }
+        let mdl = zeroed(size_of::<MDL>()).cast::<MDL>();
+        with(|w| w.ledger.mdls.insert(mdl as usize, length as usize));
+        mdl
+    }
+
+    fn IoFreeMdl(mdl: *mut MDL) {
+        at_most(DISPATCH_LEVEL, "IoFreeMdl");
+        rule((*mdl).MdlFlags & MDL_PARTIAL_HAS_BEEN_MAPPED == 0, "an MDL is freed that is still mapped");
+        rule(with(|w| w.ledger.mdls.remove(&(mdl as usize))).is_some(), "no such MDL (freed twice?)");
+        libc::free(mdl.cast());
+    }
+
+    fn IoBuildPartialMdl(source: *mut MDL, target: *mut MDL, address: *mut c_void, length: u32) {
+        at_most(DISPATCH_LEVEL, "IoBuildPartialMdl");
+        const PAGE: usize = 4096;
+        let room = with(|w| w.ledger.mdls.get(&(target as usize)).copied());
+        let pages = (address.addr() % PAGE + length as usize).div_ceil(PAGE);
+        rule(room.is_some_and(|room| pages <= room.div_ceil(PAGE)), "an MDL is built in which there is no room");
+        rule(
+            (*target).MdlFlags & MDL_PARTIAL_HAS_BEEN_MAPPED == 0,
+            "an MDL is built anew that is still mapped",
+        );
+        let (from, of) = ((*source).StartVa.addr() + (*source).ByteOffset as usize, &*source);
+        let offset = address.addr().wrapping_sub(from);
+        rule(
+            offset + length as usize <= of.ByteCount as usize,
+            "a part of an MDL that lies outside of it",
+        );
+        let inherited = of.MdlFlags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL);
+        (*target).MdlFlags = inherited | MDL_PARTIAL;
+        (*target).MappedSystemVa =
+            if inherited == 0 { ptr::null_mut() } else { of.MappedSystemVa.byte_add(offset) };
+        (*target).StartVa = address.map_addr(|a| a & !(PAGE - 1));
+        (*target).ByteOffset = (address.addr() % PAGE) as u32;
+        (*target).ByteCount = length;
+    }
+
+    fn MmUnmapLockedPages(address: *mut c_void, mdl: *mut MDL) {
+        at_most(DISPATCH_LEVEL, "MmUnmapLockedPages");
+        let flags = (*mdl).MdlFlags;
+        rule(
+            flags & MDL_MAPPED_TO_SYSTEM_VA != 0 && address == (*mdl).MappedSystemVa,
+            "an MDL is unmapped that is not mapped there",
+        );
+        (*mdl).MdlFlags = flags & !(MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED);
+        (*mdl).MappedSystemVa = ptr::null_mut();
     }
 
     fn NdisFreeMdl(mdl: *mut MDL) {

@@ -160,12 +160,13 @@ fn places() -> &'static [Place<'static>] {
     &PLACES[..PLACES.len() - away]
 }
 
-/// What a run's bridge does beside learning: nothing; track connections; change every packet.
-const RULES: [&[&str]; 4] = [
+/// What a run's bridge does beside learning: nothing; track connections; change every packet; send it changed and as it came.
+const RULES: [&[&str]; 5] = [
     &[],
     &["tcp,actions=ct(commit,zone=1,table=1)", "table=1,actions=NORMAL"],
     &["tcp,actions=dec_ttl,NORMAL"],
     &["tcp,actions=ct(zone=7,table=1)", "table=1,tcp,actions=ct(commit,zone=7),mod_nw_tos:16,NORMAL"],
+    &["tcp,actions=mod_nw_tos:16,NORMAL,mod_nw_tos:0,NORMAL"],
 ];
 
 /// Where the host's own adapter is, and the wire.

@@ -166,6 +166,8 @@ pub struct Counts {
     pub large_sends: u64,
     /// Packets that the driver made.
     pub made: u64,
+    /// Those of them that share a received packet's data.
+    pub shared: u64,
     /// Packets that the driver passed on as they were.
     pub passed: u64,
     /// Packets that it ended.

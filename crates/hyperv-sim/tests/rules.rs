@@ -7,7 +7,7 @@ use std::process::Command;
 use hyperv_sim::Fault;
 
 /// Every fault with what the simulator says of it: one of these, by what comes first.
-const FOUND: [(&str, &[&str]); 26] = [
+const FOUND: [(&str, &[&str]); 27] = [
     ("lose-a-completion", &["a wait does not end"]),
     ("complete-twice", &["no such packet"]),
     ("change-a-received-packet", &["changed"]),
@@ -32,6 +32,7 @@ const FOUND: [(&str, &[&str]); 26] = [
     ("withhold-the-activation", &["adapters that are there are not told"]),
     ("end-a-pause-early", &["a pause ended while packets of the driver were out", "(rule 4)"]),
     ("forget-a-restart", &["a packet ends as during a pause, and there is none"]),
+    ("forget-a-parent", &["shares the data of none that is kept for it (rule 58)"]),
     ("leave-a-timer-set", &["a timer is freed while it may still fire"]),
     ("keep-the-packet-pool", &["leaves something behind"]),
     ("keep-a-notification", &["FilterDetach leaves something behind (rule 3)"]),

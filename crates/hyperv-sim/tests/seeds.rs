@@ -10,18 +10,20 @@ const LONG: u64 = 10_000;
 #[test]
 fn guests_talk_through_the_extension() {
     let (mut passed, mut made, mut carried, mut switches, mut large) = (0, 0, 0, 0, 0);
-    let (mut forbidden, mut strangers) = (0, 0);
+    let (mut forbidden, mut strangers, mut shared) = (0, 0, 0);
     for seed in 0..20 {
         let c = run(&Plan::of(seed)).counts;
         (passed, made) = (passed + c.passed, made + c.made);
         (carried, switches) = (carried + c.tcp_bytes, switches + c.switches);
-        large += c.large_sends;
+        (large, shared) = (large + c.large_sends, shared + c.shared);
         (forbidden, strangers) = (forbidden + c.forbidden, strangers + c.strangers);
     }
     // what policies forbid is tried, and what none forbids arrives
     assert!(forbidden > 100 && strangers > 100, "{forbidden} {strangers}");
     // unchanged packets go on as they are, changed ones as copies, and processors take turns inside the driver
     assert!(passed > 1000 && made > 1000, "{passed} {made}");
+    // of long ones only the headers are copied
+    assert!(shared > 50, "{shared}");
     assert!(carried > 1_000_000 && switches > 5000 && large > 100, "{carried} {switches} {large}");
 }
 

@@ -41,4 +41,10 @@ impl ForwardingDetail {
     pub const fn with_data_safe(self) -> ForwardingDetail {
         ForwardingDetail(self.0 | 1 << 42)
     }
+
+    /// The same with so many bytes from the frame's start marked as safe, of 4095 at most, and no more.
+    pub const fn with_safe_size(self, size: u16) -> ForwardingDetail {
+        let size = if size > 0xfff { 0xfff } else { size };
+        ForwardingDetail(self.0 & !(1 << 42 | 0xfff << 43) | (size as u64) << 43)
+    }
 }

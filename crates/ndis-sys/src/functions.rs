@@ -136,6 +136,16 @@ unsafe extern "win64" {
         bugcheck_on_failure: u32,
         priority: u32,
     ) -> *mut c_void;
+    pub fn MmUnmapLockedPages(address: *mut c_void, mdl: *mut MDL);
+    pub fn IoAllocateMdl(
+        address: *mut c_void,
+        length: u32,
+        is_secondary: u8,
+        charges_quota: u8,
+        irp: *mut IRP,
+    ) -> *mut MDL;
+    pub fn IoFreeMdl(mdl: *mut MDL);
+    pub fn IoBuildPartialMdl(source: *mut MDL, target: *mut MDL, address: *mut c_void, length: u32);
     pub fn KeGetCurrentIrql() -> u8;
     pub fn KeRaiseIrqlToDpcLevel() -> u8;
     pub fn KeLowerIrql(irql: u8);

@@ -26,6 +26,7 @@ mod irp;
 mod level;
 mod memory;
 mod oid;
+mod partial;
 #[cfg(windows)]
 mod runtime;
 mod switch;
@@ -41,7 +42,7 @@ pub use level::{Level, interrupt_time, pause, processor, processors, system_time
 pub use memory::{KernelPool, TAG};
 pub use oid::{Answer, Ask, OidKind, OidRequest, SpareRequest, ask, forward_oid, oid_answered};
 pub use packet::{Chain, Nbl, View};
-pub use switch::{PortNic, Switch, SwitchError};
+pub use switch::{Origin, PortNic, Shared, Switch, SwitchError};
 pub use text::{Utf16, unicode};
 pub use timer::Timer;
 pub use work::WorkItem;

@@ -11,6 +11,8 @@
 //! I2  A view counts in the packet's scratch word, which belongs to the packet's owner. A packet that is given away while
 //!     it is viewed ends the system rather than be read after it is gone.
 //! I3  Bytes are copied out, never lent: a guest may be writing to them.
+//! I4  A packet of ours that shares data with a received one counts there as a view does; the received one is parked until
+//!     the last of them is freed.
 
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
@@ -19,6 +21,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use ndis_sys::*;
 
 use crate::{Broken, bugcheck};
+
+/// In the count of views: the packet is set aside.
+const PARKED: usize = 1 << (usize::BITS - 1);
 
 /// A packet that one owns.
 pub struct Nbl(NonNull<NET_BUFFER_LIST>);
@@ -35,6 +40,28 @@ impl Nbl {
         let nbl = Nbl(nbl);
         nbl.views().store(0, Ordering::Relaxed);
         nbl
+    }
+
+    /// Sets the packet aside until no packet shares its data any more: [`crate::Switch::free`] of the last returns it. If none
+    /// does, it is returned at once.
+    pub fn park(self) -> Option<Nbl> {
+        if self.views().fetch_add(PARKED, Ordering::AcqRel) != 0 {
+            return None;
+        }
+        self.views().store(0, Ordering::Relaxed);
+        Some(self)
+    }
+
+    /// Counts one packet less that shares this one's data; the packet, if it was the last, and it is parked.
+    ///
+    /// # Safety
+    /// The other one counted until now.
+    pub(crate) unsafe fn unshare(parent: NonNull<NET_BUFFER_LIST>) -> Option<Nbl> {
+        // SAFETY: the packet is kept as long as the other one counts; after the last, whoever sees that has it alone.
+        unsafe {
+            let word = AtomicUsize::from_ptr((&raw mut (*parent.as_ptr()).Scratch).cast());
+            (word.fetch_sub(1, Ordering::AcqRel) == PARKED | 1).then(|| Nbl::from_raw(parent))
+        }
     }
 
     /// Gives the packet away.
@@ -159,6 +186,41 @@ impl View {
             skip = skip.saturating_sub(len);
         }
         done
+    }
+
+    /// The packet that the frame is of.
+    pub(crate) fn packet(&self) -> NonNull<NET_BUFFER_LIST> {
+        // SAFETY: the word lies in the packet, which is there and not at the address zero.
+        unsafe {
+            let word = self.views.as_ptr().byte_sub(core::mem::offset_of!(NET_BUFFER_LIST, Scratch));
+            NonNull::new_unchecked(word.cast())
+        }
+    }
+
+    /// Calls `each` with every MDL that has bytes of the frame from `off` on, up to `len` of them, and where they are in it;
+    /// false, and it stops, if `each` says so, or there are fewer.
+    pub(crate) fn for_each_part(
+        &self,
+        mut off: usize,
+        mut len: usize,
+        mut each: impl FnMut(NonNull<MDL>, usize, usize) -> bool,
+    ) -> bool {
+        // SAFETY: the view keeps the packet, of which the frame is a part, with its MDLs, which are linked and end in null.
+        let (mut next, start) =
+            unsafe { (self.frame.as_ref().CurrentMdl, self.frame.as_ref().CurrentMdlOffset as usize) };
+        off = off.saturating_add(start);
+        while len != 0 {
+            let Some(mdl) = NonNull::new(next) else { return false };
+            // SAFETY: as above.
+            let (after, count) = unsafe { (mdl.as_ref().Next, mdl.as_ref().ByteCount as usize) };
+            next = after;
+            let n = count.saturating_sub(off).min(len);
+            if n != 0 && !each(mdl, off, n) {
+                return false;
+            }
+            (off, len) = (off.saturating_sub(count), len - n);
+        }
+        true
     }
 
     /// True if the frame begins with `bytes`.

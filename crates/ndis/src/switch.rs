@@ -5,13 +5,20 @@
 //! I1  Packets of ours carry this module's handle, a forwarding context and blocks of ours; they are told apart by the handle
 //!     and undone in [`Switch::free`].
 //! I2  Destinations are committed all at once, or none is.
+//! I3  A packet of ours that shares data names the received packet as its parent, and counts there until it is freed.
 
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use ndis_sys::*;
 
-use crate::{Block, Chain, Nbl, TAG};
+use crate::partial::{PartialMdls, is_partial};
+use crate::{Block, Chain, Nbl, TAG, View};
+
+/// MDLs for data that packets of ours share with received ones.
+const PARTIAL_MDLS: usize = 1024;
+/// Pieces of memory in which such data may lie.
+const PARTS: usize = 16;
 
 /// An adapter at a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +88,7 @@ pub struct Switch {
     context: NDIS_HANDLE,
     functions: Functions,
     pool: NDIS_HANDLE,
+    partials: PartialMdls,
     /// Who we are in reports: the names that were registered.
     unique: UNICODE_STRING,
     friendly: UNICODE_STRING,
@@ -153,8 +161,9 @@ impl Switch {
         friendly: UNICODE_STRING,
     ) -> Result<Switch, SwitchError> {
         let (context, functions) = functions(filter)?;
+        let partials = PartialMdls::try_new(PARTIAL_MDLS).ok_or(SwitchError::NoMemory)?;
         let pool = pool(filter).ok_or(SwitchError::NoMemory)?;
-        Ok(Switch { filter, context, functions, pool, unique, friendly })
+        Ok(Switch { filter, context, functions, pool, partials, unique, friendly })
     }
 
     /// The module's handle.
@@ -244,21 +253,54 @@ impl Switch {
         }
     }
 
-    /// Makes a packet of `pieces`, whose blocks go back to their pool if it fails. Slots are set as `info` says, all others are empty.
+    /// The `len` bytes of a received frame from `off` on, for a packet of ours to share; `None` if that is short of MDLs.
+    pub fn share<'a>(&'a self, view: &View, off: usize, len: usize) -> Option<Shared<'a>> {
+        let mut shared = Shared {
+            switch: self,
+            first: ptr::null_mut(),
+            last: ptr::null_mut(),
+            len,
+            of: Some(view.clone()),
+        };
+        let mut left = PARTS;
+        let whole = view.for_each_part(off, len, |mdl, at, n| {
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            // SAFETY: the MDL has these bytes, and stays as long as the view, or the packet that counts in its place.
+            let part = unsafe { self.partials.take(mdl, at, n) };
+            part.into_iter().for_each(|part| shared.push(part));
+            part.is_some()
+        });
+        whole.then_some(shared)
+    }
+
+    /// Makes a packet of `pieces`, whose blocks go back to their pool if it fails, and of what it shares behind them. Slots are set
+    /// as `origin` says, all others are empty.
     pub fn assemble(
         &self,
         pieces: impl Iterator<Item = (Block, Range<usize>)>,
-        source: Option<PortNic>,
-        info: &[(usize, u64)],
+        shared: Option<Shared<'_>>,
+        Origin { source, info }: Origin<'_>,
     ) -> Option<Nbl> {
-        let (mdls, start, length) = chain(pieces)?;
+        let Pieces { first: mdls, mut last, start, mut length } = chain(pieces)?;
+        let safe = length;
+        let mut parent = None;
+        if let Some(shared) = shared {
+            length = length.saturating_add(shared.len);
+            let (first, view) = shared.into_parts();
+            // SAFETY: the last MDL is one of ours, in no packet yet.
+            unsafe { last.as_mut().Next = first };
+            parent = view;
+        }
         // SAFETY: the pool is this module's; the MDLs cover `start + length` bytes and are ours.
         let nbl = unsafe {
             NdisAllocateNetBufferAndNetBufferList(self.pool, 0, 0, mdls.as_ptr(), start as u32, length)
         };
         let Some(nbl) = NonNull::new(nbl) else {
-            // SAFETY: the MDLs come from `chain` and are in no packet.
-            unsafe { unchain(mdls.as_ptr()) };
+            // SAFETY: the MDLs come from `chain` and `share`, and are in no packet.
+            unsafe { self.unchain(mdls.as_ptr()) };
             return None;
         };
         // SAFETY: NDIS made the packet for us, alone and with a null link.
@@ -269,31 +311,83 @@ impl Switch {
         // SAFETY: one fresh packet, with our handle as its source.
         let status = unsafe { (self.functions.allocate_context)(self.context, nbl.as_ptr()) };
         if status != NDIS_STATUS_SUCCESS {
-            free_list(nbl);
+            // The view counts until here.
+            let _ = self.free_list(nbl);
             return None;
         }
+        let detail = nbl.detail();
+        let detail = match parent {
+            None => detail.with_data_safe(),
+            Some(view) => {
+                let of = view.packet();
+                // It counts from here on in the view's place.
+                core::mem::forget(view);
+                // SAFETY: the packets are both ours; the parent's words are as it came.
+                unsafe {
+                    (*nbl.as_ptr()).ParentNetBufferList = of.as_ptr();
+                    let theirs = (*of.as_ptr()).NetBufferListInfo.get(SwitchForwardingDetail).copied();
+                    match ForwardingDetail(theirs.unwrap_or(0) as u64).data_is_safe() {
+                        true => detail.with_data_safe(),
+                        false => detail.with_safe_size(safe.min(0xfff) as u16),
+                    }
+                }
+            }
+        };
+        nbl.set_info(SwitchForwardingDetail, detail.0);
         if let Some(source) = source {
             // SAFETY: the packet has a forwarding context of ours.
             let set =
                 unsafe { (self.functions.set_source)(self.context, nbl.as_ptr(), source.port, source.nic) };
             if set != NDIS_STATUS_SUCCESS {
-                self.free(nbl);
+                // Its parent is not parked: whoever shares its data has it in hand.
+                let _ = self.free(nbl);
                 return None;
             }
         }
         for (slot, value) in info {
             nbl.set_info(*slot, *value);
         }
-        let safe = nbl.detail().with_data_safe();
-        nbl.set_info(SwitchForwardingDetail, safe.0);
         Some(nbl)
     }
 
-    /// Frees a packet that [`Switch::assemble`] made.
-    pub fn free(&self, nbl: Nbl) {
+    /// Frees a packet that [`Switch::assemble`] made. If it was the last to share a parked packet's data, that is returned.
+    #[must_use]
+    pub fn free(&self, nbl: Nbl) -> Option<Nbl> {
         // SAFETY: the packet is ours and has a forwarding context, which goes before it.
         unsafe { (self.functions.free_context)(self.context, nbl.as_ptr()) };
-        free_list(nbl);
+        self.free_list(nbl)
+    }
+
+    /// The same for a packet without a forwarding context.
+    fn free_list(&self, nbl: Nbl) -> Option<Nbl> {
+        let nbl = nbl.into_raw().as_ptr();
+        // SAFETY: `assemble` made the packet with one frame whose MDLs are ours; nobody else has it. It counts at its parent, if
+        // it has one, until its MDLs are given back.
+        unsafe {
+            let mdls = NonNull::new((*nbl).FirstNetBuffer).map_or(ptr::null_mut(), |nb| nb.as_ref().MdlChain);
+            let parent = NonNull::new((*nbl).ParentNetBufferList);
+            NdisFreeNetBufferList(nbl);
+            self.unchain(mdls);
+            Nbl::unshare(parent?)
+        }
+    }
+
+    /// Gives the MDLs of a chain back, and blocks with theirs.
+    ///
+    /// # Safety
+    /// The chain came from [`chain`] and [`Switch::share`], and is in no packet any more.
+    unsafe fn unchain(&self, mut mdl: *mut MDL) {
+        while let Some(this) = NonNull::new(mdl) {
+            // SAFETY: see above; the link is read before the MDL is given up.
+            unsafe {
+                mdl = this.as_ref().Next;
+                if is_partial(this) {
+                    self.partials.give_back(this);
+                } else {
+                    drop(Block::from_mdl(this));
+                }
+            }
+        }
     }
 
     /// Passes packets on, at DISPATCH_LEVEL. They come back through FilterSendNetBufferListsComplete, perhaps from inside.
@@ -331,46 +425,68 @@ fn destination(to: PortNic) -> NDIS_SWITCH_PORT_DESTINATION {
     NDIS_SWITCH_PORT_DESTINATION { PortId: to.port, NicIndex: to.nic, Flags: PRESERVE }
 }
 
-/// Chains the blocks' MDLs; returns the first, where its bytes begin, and how many bytes there are. The ranges of all but the
-/// first begin at zero.
-fn chain(pieces: impl Iterator<Item = (Block, Range<usize>)>) -> Option<(NonNull<MDL>, usize, usize)> {
-    let mut first = None;
-    let mut last: Option<NonNull<MDL>> = None;
-    let mut length = 0usize;
-    for (block, range) in pieces {
-        length = length.saturating_add(range.len());
-        let mdl = block.into_mdl(range.end);
-        match last {
-            None => first = Some((mdl, range.start)),
-            // SAFETY: the last MDL is a block's that we gave up just now.
+/// Where a packet of ours comes from, and what is beside it.
+pub struct Origin<'a> {
+    /// The adapter; `None` for the extension itself.
+    pub source: Option<PortNic>,
+    /// Slots of its out-of-band information, with their words.
+    pub info: &'a [(usize, u64)],
+}
+
+/// Data of a received packet that a packet of ours is to share. The received one cannot be given away meanwhile.
+pub struct Shared<'a> {
+    switch: &'a Switch,
+    first: *mut MDL,
+    last: *mut MDL,
+    len: usize,
+    /// Counts as one that shares.
+    of: Option<View>,
+}
+
+impl Shared<'_> {
+    fn push(&mut self, mdl: NonNull<MDL>) {
+        match NonNull::new(self.last) {
+            None => self.first = mdl.as_ptr(),
+            // SAFETY: the last MDL is ours, and in no packet yet.
             Some(mut last) => unsafe { last.as_mut().Next = mdl.as_ptr() },
         }
-        last = Some(mdl);
+        self.last = mdl.as_ptr();
     }
-    first.map(|(mdl, start)| (mdl, start, length))
+
+    /// Its MDLs, and what counts.
+    fn into_parts(mut self) -> (*mut MDL, Option<View>) {
+        (core::mem::replace(&mut self.first, ptr::null_mut()), self.of.take())
+    }
 }
 
-/// Makes blocks of a chain of MDLs again; they go back to their pool.
-///
-/// # Safety
-/// The chain came from [`chain`] and is in no packet any more.
-unsafe fn unchain(mut mdl: *mut MDL) {
-    while let Some(this) = NonNull::new(mdl) {
-        // SAFETY: see above; the link is read before the MDL is given up.
-        unsafe {
-            mdl = this.as_ref().Next;
-            drop(Block::from_mdl(this));
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the MDLs are in no packet, or were taken out.
+        unsafe { self.switch.unchain(self.first) }
+    }
+}
+
+/// Blocks as a chain of MDLs: where the bytes begin in the first, and how many there are.
+struct Pieces {
+    first: NonNull<MDL>,
+    last: NonNull<MDL>,
+    start: usize,
+    length: usize,
+}
+
+/// Chains the blocks' MDLs. The ranges of all but the first begin at zero.
+fn chain(pieces: impl Iterator<Item = (Block, Range<usize>)>) -> Option<Pieces> {
+    let mut all: Option<Pieces> = None;
+    for (block, range) in pieces {
+        let mdl = block.into_mdl(range.end);
+        match &mut all {
+            None => all = Some(Pieces { first: mdl, last: mdl, start: range.start, length: range.len() }),
+            Some(all) => {
+                // SAFETY: the last MDL is a block's that we gave up just now.
+                unsafe { all.last.as_mut().Next = mdl.as_ptr() };
+                (all.last, all.length) = (mdl, all.length.saturating_add(range.len()));
+            }
         }
     }
-}
-
-/// Frees a packet whose blocks are ours, without a forwarding context.
-fn free_list(nbl: Nbl) {
-    let nbl = nbl.into_raw().as_ptr();
-    // SAFETY: `assemble` made the packet with one frame whose MDLs are our blocks'; nobody else has it.
-    unsafe {
-        let mdls = NonNull::new((*nbl).FirstNetBuffer).map_or(ptr::null_mut(), |nb| nb.as_ref().MdlChain);
-        NdisFreeNetBufferList(nbl);
-        unchain(mdls);
-    }
+    all
 }

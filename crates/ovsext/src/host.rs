@@ -9,7 +9,9 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use device::{Device, Handle, Queue};
-use ndis::{BLOCK, BlockPool, IpAddress, LONG_BLOCK, Level, PortNic, Switch, Utf16, WorkItem, unicode};
+use ndis::{
+    BLOCK, BlockPool, IpAddress, LONG_BLOCK, Level, Origin, PortNic, Switch, Utf16, WorkItem, unicode,
+};
 use ndis_sys::*;
 use packet::{Instant, Now};
 use switch_ext::{
@@ -105,6 +107,7 @@ impl Platform for SwitchHost {
     type View = View;
     type Block = Block;
     type Chain = Packets;
+    type Shared<'a> = ndis::Shared<'a>;
     type Level = Level;
 
     fn now(&self) -> Now {
@@ -190,9 +193,14 @@ impl Platform for SwitchHost {
         self.switch.report(nbl, source.port, &text);
     }
 
+    fn share(&self, view: &View, off: usize, len: usize) -> Option<ndis::Shared<'_>> {
+        self.switch.share(&view.0, off, len)
+    }
+
     fn assemble(
         &self,
         pieces: &mut Vec<(Block, Range<usize>)>,
+        shared: Option<ndis::Shared<'_>>,
         source: Option<NicId>,
         info: Info,
     ) -> Option<ndis::Nbl> {
@@ -202,11 +210,16 @@ impl Platform for SwitchHost {
             (Ieee8021QNetBufferListInfo, info.vlan),
         ];
         let blocks = pieces.drain(..).map(|(block, range)| (block.0, range));
-        self.switch.assemble(blocks, source.map(port_nic), &slots)
+        let origin = Origin { source: source.map(port_nic), info: &slots };
+        self.switch.assemble(blocks, shared, origin)
     }
 
-    fn free(&self, nbl: ndis::Nbl) {
-        self.switch.free(nbl);
+    fn park(&self, nbl: ndis::Nbl) -> Option<ndis::Nbl> {
+        nbl.park()
+    }
+
+    fn free(&self, nbl: ndis::Nbl) -> Option<ndis::Nbl> {
+        self.switch.free(nbl)
     }
 
     fn send(&self, chain: Packets, flags: SendFlags) {

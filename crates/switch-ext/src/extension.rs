@@ -268,10 +268,18 @@ impl<P: Platform> Extension<P> {
         if !others.is_empty() {
             self.platform.complete(others, single_source);
         }
+        let (mut parked, mut freed) = (P::Chain::default(), 0u32);
         while let Some(nbl) = ours.pop() {
-            self.platform.free(nbl);
-            self.leave();
+            freed = freed.saturating_add(1);
+            if let Some(received) = self.platform.free(nbl) {
+                parked.push(received);
+            }
         }
+        if !parked.is_empty() {
+            self.platform.complete(parked, false);
+        }
+        // A pause is over when all that was kept is given back as well.
+        (0..freed).for_each(|_| self.leave());
     }
 
     /// Executes valid actions on a packet from user space.

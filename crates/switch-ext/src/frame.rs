@@ -325,6 +325,19 @@ impl<P: Platform> Frame<P> {
         Some(Frame { block, rest, ..*self })
     }
 
+    /// What is not in its block, to be shared with a packet of ours; `None` if that cannot be done now.
+    pub(crate) fn share_rest<'a>(&self, platform: &'a P) -> Option<P::Shared<'a>> {
+        let Rest { view, skip, len } = self.rest.as_ref()?;
+        platform.share(view, *skip as usize, *len as usize)
+    }
+
+    /// The block with what is in it.
+    pub(crate) fn into_head(self, pieces: &mut Vec<(P::Block, Range<usize>)>) {
+        let range = self.range();
+        pieces.clear();
+        pieces.push((self.block, range));
+    }
+
     /// Moves the whole frame into blocks of our own; false if memory is short.
     pub(crate) fn into_pieces(mut self, platform: &P, pieces: &mut Vec<(P::Block, Range<usize>)>) -> bool {
         let _ = self.pull_up(usize::MAX);

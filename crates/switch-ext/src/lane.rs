@@ -58,6 +58,8 @@ struct Held<P: Platform> {
     /// Its IP header came without a length, as that of a large send may.
     lacks_length: bool,
     end: End,
+    /// Packets of ours share its data: it is kept until they are back, and goes nowhere itself.
+    is_shared: bool,
     /// Packets of ours that it became.
     copies: Group<P>,
 }
@@ -235,10 +237,10 @@ impl<P: Platform> Hand<P> {
             self.pieces.push((block, 0..n));
             packet = rest;
         }
-        let nbl = pass.platform.assemble(&mut self.pieces, None, Info::default())?;
+        let nbl = pass.platform.assemble(&mut self.pieces, None, None, Info::default())?;
         let read = pass.platform.view(&nbl, 0).zip(pass.platform.block());
         let Some(frame) = read.and_then(|(view, block)| Frame::of_view(block, view, 0)) else {
-            pass.platform.free(nbl);
+            free(pass, nbl);
             return None;
         };
         let to = pass.ports.destination(in_port);
@@ -246,8 +248,8 @@ impl<P: Platform> Hand<P> {
         let facts = Facts { source: to.map(|to| to.nic).unwrap_or_default(), frames: 1, ..Facts::default() };
         // It is complete: nothing was left to hardware.
         let (offload, end, from) = (Offload::default(), End::Dropped, From::UserSpace);
-        let (lacks_length, copies) = (false, Group::default());
-        self.held.push(Held { nbl, from, facts, external, offload, lacks_length, end, copies });
+        let (lacks_length, is_shared, copies) = (false, false, Group::default());
+        self.held.push(Held { nbl, from, facts, external, offload, lacks_length, end, is_shared, copies });
         Some(frame)
     }
 
@@ -287,9 +289,9 @@ impl<P: Platform> Lane<P> {
         let offload = if source.external { facts.info.offload_done() } else { Offload::default() };
         let (end, from) = (End::Dropped, From::Switch);
         // There is room: a full lane was emptied.
-        let (lacks_length, copies) = (false, Group::default());
+        let (lacks_length, is_shared, copies) = (false, false, Group::default());
         let external = source.external;
-        hand.held.push(Held { nbl, from, facts, external, offload, lacks_length, end, copies });
+        hand.held.push(Held { nbl, from, facts, external, offload, lacks_length, end, is_shared, copies });
         for index in 0..facts.frames {
             if self.hand.batch.is_full() {
                 self.run(pass);
@@ -434,10 +436,10 @@ fn tunnel_ending<P: Platform>(
 
 #[inline(never)]
 fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>, to: &[Destination]) {
-    let Held { mut nbl, from, facts, end, copies, .. } = held;
+    let Held { mut nbl, from, facts, end, is_shared, copies, .. } = held;
     plan.send.append(copies);
     if from == From::UserSpace {
-        return pass.platform.free(nbl);
+        return free(pass, nbl);
     }
     if !to.is_empty() {
         if pass.platform.add_destinations(&mut nbl, to) {
@@ -457,7 +459,15 @@ fn finish_one<P: Platform>(pass: &Pass<'_, P>, plan: &mut Plan<P>, held: Held<P>
         pass.platform.report(&nbl, facts.source, reason);
     }
     pass.platform.set_outcome(&mut nbl, outcome);
-    plan.done.push(nbl, facts.source, &[]);
+    let back = if is_shared { pass.platform.park(nbl) } else { Some(nbl) };
+    if let Some(nbl) = back {
+        plan.done.push(nbl, facts.source, &[]);
+    }
+}
+
+/// Frees a packet of ours that went nowhere. What it shares data with is in hand, and not set aside.
+fn free<P: Platform>(pass: &Pass<'_, P>, nbl: P::Nbl) {
+    let _ = pass.platform.free(nbl);
 }
 
 /// Where a packet of ours with the frame's bytes comes from, and what is left to hardware; `None` if that cannot be said.
@@ -513,24 +523,34 @@ impl<P: Platform> Output<'_, '_, P> {
         let safe = held.facts.safe_size.is_none_or(|n| usize::from(n) >= frame.head_len());
         let is_alone = held.facts.frames == 1 && held.from == From::Switch;
         let same = tci == held.facts.info.tci() && *frame.offload() == held.offload;
-        is_alone && safe && same && frame.is_as_it_came()
+        is_alone && safe && same && !held.is_shared && frame.is_as_it_came()
     }
 
-    /// Sends a packet of our own with the frame's bytes; false if memory is short.
+    /// Sends a packet of our own with the frame's bytes; false if memory is short. What does not fit into the frame's block is
+    /// not copied: the received packet is kept for it, unless that goes somewhere itself.
     fn copy(&mut self, mut frame: Frame<P>, tci: Option<u16>, destination: Destination) -> bool {
         let (pass, hand) = (self.pass, &mut *self.hand);
-        let Some(held) = hand.held.get_mut(usize::from(frame.origin)) else { return false };
+        let origin = usize::from(frame.origin);
+        let stays = hand.to.get(origin).is_some_and(Vec::is_empty);
+        let Some(held) = hand.held.get_mut(origin) else { return false };
         let Some((source, info)) = sent_as(held, &mut frame) else { return false };
-        if !frame.into_pieces(pass.platform, &mut hand.pieces) {
+        let may_share = stays && held.from == From::Switch && frame.is_longer_than_its_block();
+        let shared = if may_share { frame.share_rest(pass.platform) } else { None };
+        let is_shared = shared.is_some();
+        if is_shared {
+            frame.into_head(&mut hand.pieces);
+        } else if !frame.into_pieces(pass.platform, &mut hand.pieces) {
             return false;
         }
-        let Some(mut nbl) = pass.platform.assemble(&mut hand.pieces, source, info.with_tci(tci)) else {
+        let info = info.with_tci(tci);
+        let Some(mut nbl) = pass.platform.assemble(&mut hand.pieces, shared, source, info) else {
             return false;
         };
         if !pass.platform.add_destinations(&mut nbl, &[destination]) {
-            pass.platform.free(nbl);
+            free(pass, nbl);
             return false;
         }
+        held.is_shared |= is_shared;
         held.end = End::Copied;
         pass.life.hold();
         held.copies.push(nbl, source.unwrap_or_default(), &[destination]);

@@ -4,7 +4,7 @@
 //! behind these traits.
 //!
 //! Packets are values that are not copied: whoever has one must give it to [`Platform::send`], [`Platform::complete`] or
-//! [`Platform::free`].
+//! [`Platform::free`]; one whose data others share is set aside by [`Platform::park`] until they are freed.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -127,6 +127,10 @@ pub trait Platform: Sized + Send + Sync + 'static {
     type Block: Block + Send;
     /// Packets in order.
     type Chain: Chain<Self::Nbl> + Send;
+    /// A part of a received packet that a packet of ours shares; keeps the received one as a view does.
+    type Shared<'a>
+    where
+        Self: 'a;
     /// Holds the processor at DISPATCH_LEVEL until dropped.
     type Level;
 
@@ -155,15 +159,23 @@ pub trait Platform: Sized + Send + Sync + 'static {
     fn set_outcome(&self, nbl: &mut Self::Nbl, outcome: Outcome);
     /// Tells the switch that the extension ended a packet that came from `source`.
     fn report(&self, nbl: &Self::Nbl, source: NicId, reason: Reason);
-    /// Makes a packet of `pieces`, each a block with the range of its bytes; takes them all out, also if it fails.
+    /// The `len` bytes of a received frame from `off` on, to be shared; `None` if that cannot be done now.
+    fn share(&self, view: &Self::View, off: usize, len: usize) -> Option<Self::Shared<'_>>;
+    /// Makes a packet of `pieces`, each a block with the range of its bytes, and of what it shares behind them; takes them all
+    /// out, also if it fails.
     fn assemble(
         &self,
         pieces: &mut Vec<(Self::Block, Range<usize>)>,
+        shared: Option<Self::Shared<'_>>,
         source: Option<NicId>,
         info: Info,
     ) -> Option<Self::Nbl>;
-    /// Frees a packet of ours.
-    fn free(&self, nbl: Self::Nbl);
+    /// Sets a received packet aside until the packets that share its data are freed; returned at once if there are none.
+    #[must_use]
+    fn park(&self, nbl: Self::Nbl) -> Option<Self::Nbl>;
+    /// Frees a packet of ours; returns the received one that was set aside for it, if nobody shares its data any more.
+    #[must_use]
+    fn free(&self, nbl: Self::Nbl) -> Option<Self::Nbl>;
     /// Passes packets on.
     fn send(&self, chain: Self::Chain, flags: SendFlags);
     /// Gives received packets back; all of one source if `single_source`.

@@ -116,6 +116,7 @@ impl Platform for Memory {
     type Block = Block;
     type Chain = Chain;
     type Level = ();
+    type Shared<'a> = Vec<u8>;
 
     fn now(&self) -> Now {
         let ms = self.now_ms.load(Ordering::Relaxed);
@@ -161,17 +162,30 @@ impl Platform for Memory {
 
     fn report(&self, _nbl: &Nbl, _source: NicId, _reason: Reason) {}
 
+    fn share(&self, view: &View, off: usize, len: usize) -> Option<Vec<u8>> {
+        Some(view.0.get(off..off + len)?.to_vec())
+    }
+
     fn assemble(
         &self,
         pieces: &mut Vec<(Block, Range<usize>)>,
+        shared: Option<Vec<u8>>,
         source: Option<NicId>,
         info: Info,
     ) -> Option<Nbl> {
-        let bytes: Vec<u8> = pieces.drain(..).flat_map(|(block, range)| block.0[range].to_vec()).collect();
+        let own = pieces.drain(..).flat_map(|(block, range)| block.0[range].to_vec());
+        let bytes: Vec<u8> = own.chain(shared.unwrap_or_default()).collect();
         Some(Nbl { bytes: bytes.into(), source: source.unwrap_or_default(), info, to: Vec::new(), own: true })
     }
 
-    fn free(&self, _nbl: Nbl) {}
+    // Whoever shares data here has a copy.
+    fn park(&self, nbl: Nbl) -> Option<Nbl> {
+        Some(nbl)
+    }
+
+    fn free(&self, _nbl: Nbl) -> Option<Nbl> {
+        None
+    }
 
     fn send(&self, chain: Chain, _flags: SendFlags) {
         locked(&self.sent).extend(chain.0);
