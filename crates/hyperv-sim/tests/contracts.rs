@@ -100,7 +100,7 @@ const RULES: [(u8, &str, Held); 84] = [
     (75, "restoring a port", Check(&["NIC_RESTORE_COMPLETE is not passed on (rule 75)"])),
     (76, "class of the installation", Shown("crates/ovsext/ovsext.inf", "Characteristics")),
     (77, "keys of the installation", Shown("crates/ovsext/ovsext.inf", "ms_switch_forward")),
-    (78, "the service", Shown("crates/ovsext/ovsext.inf", "NDIS")),
+    (78, "the service", Shown("crates/ovsext/ovsext.inf", "%12%")),
     (79, "one forwarding extension on a switch", Check(&["the extension attaches to what is no switch (rule 79)"])),
     (80, "what the installation is for", Shown("crates/ovsext/ovsext.inf", "16299")),
     (81, "in time", Check(&["a wait does not end (deadlock)"])),
@@ -150,4 +150,45 @@ fn the_driver_has_the_callbacks_that_it_is_said_to_have() {
     ] {
         assert!(!registered.contains(absent), "{absent}");
     }
+}
+
+/// Rules 76 to 80: every section that the installation names is there, and it is the same on all systems but for where the driver's
+/// file is, which is where the service looks for it.
+#[test]
+fn the_installation_is_whole() {
+    let text = read("crates/ovsext/ovsext.inf");
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(';')).collect();
+    let section = |name: &str| -> Vec<(&str, &str)> {
+        let head = format!("[{name}]");
+        let at = lines.iter().position(|l| *l == head).unwrap_or_else(|| panic!("no section {name}"));
+        let body = lines[at + 1..].iter().take_while(|l| !l.starts_with('['));
+        body.map(|l| l.split_once('=').map_or((*l, ""), |(key, value)| (key.trim(), value.trim()))).collect()
+    };
+    let value = |of: &str, key: &str| {
+        let found = section(of).into_iter().find(|(k, _)| *k == key);
+        found.unwrap_or_else(|| panic!("no {key} in {of}")).1.to_owned()
+    };
+    let manufacturer = value("Manufacturer", "%Provider%");
+    let (models, systems) = manufacturer.split_once(',').expect("a system");
+    let installed: Vec<_> = systems
+        .split(',')
+        .map(|system| {
+            let install = value(&format!("{models}.{system}"), "%Name%");
+            let install = install.split(',').next().expect("a section");
+            let files = value(install, "CopyFiles");
+            assert_eq!(section(&files)[0].0, "ovsext.sys,,,2");
+            let add = value(&format!("{install}.Services"), "AddService");
+            let service = section(add.split(',').nth(2).expect("a service"));
+            assert!(value(&format!("{install}.Remove.Services"), "DelService").starts_with("OVSExt,"));
+            let binary = service.iter().find(|(key, _)| *key == "ServiceBinary").expect("a file").1;
+            assert_eq!(binary, format!("%{}%\\ovsext.sys", value("DestinationDirs", &files)), "{system}");
+            let of_install: Vec<_> =
+                section(install).into_iter().filter(|(k, _)| *k != "CopyFiles").collect();
+            let of_service: Vec<_> = service.into_iter().filter(|(k, _)| *k != "ServiceBinary").collect();
+            (of_install, of_service)
+        })
+        .collect();
+    assert_eq!(installed.len(), 2);
+    assert_eq!(installed[0], installed[1]);
 }
