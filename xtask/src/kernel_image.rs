@@ -56,6 +56,11 @@ fn driver_lives_in_the_simulator() {
     // What user space asks of it comes to the same bytes as of the driver linked in.
     let dialogue = crate::shell::workspace().join("crates/hyperv-sim/tests/golden.txt");
     simulate(&built.image, &["--dialogue", &dialogue.to_string_lossy()]);
+    // So does what scenarios have it do.
+    let mut corpus = crate::shell::cargo();
+    corpus.args(["test", "--quiet", "-p", "hyperv-sim", "--test", "corpus"]).env("OXVS_DRIVER", &built.image);
+    let out = corpus.output().expect("cargo runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
 /// Runs an image of the driver in the simulated Hyper-V.

@@ -33,6 +33,7 @@ fn resolve(name: &str) -> Option<usize> {
         crate::files::EXPORTS,
         crate::netio::EXPORTS,
         crate::packets::EXPORTS,
+        crate::mdl::EXPORTS,
         crate::switch_functions::EXPORTS,
     ];
     all.iter().flat_map(|list| list.iter()).find(|(known, _)| *known == name).map(|(_, address)| address())

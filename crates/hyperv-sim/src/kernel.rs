@@ -147,22 +147,6 @@ exports! {
         }
     }
 
-    fn MmMapLockedPagesSpecifyCache(
-        mdl: *mut MDL,
-        _mode: i8,
-        _cache: i32,
-        _address: *mut c_void,
-        _bugcheck: u32,
-        _priority: u32,
-    ) -> *mut c_void {
-        at_most(DISPATCH_LEVEL, "MmMapLockedPagesSpecifyCache");
-        if with(|w| w.fails()) {
-            return ptr::null_mut();
-        }
-        crate::packets::map(mdl);
-        (*mdl).MappedSystemVa
-    }
-
     fn KeGetCurrentIrql() -> u8 {
         level()
     }

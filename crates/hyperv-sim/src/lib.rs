@@ -33,6 +33,7 @@ mod fault;
 mod filter;
 mod kernel;
 mod ledger;
+mod mdl;
 mod packets;
 mod policies;
 mod requests;
@@ -46,6 +47,7 @@ mod over_device;
 mod user_space;
 
 mod administrator;
+mod attended;
 mod dialogue;
 mod far;
 mod guest;
@@ -58,6 +60,7 @@ mod scenario;
 mod stopwatch;
 mod stt;
 
+pub use attended::{Attended, WentUp, attend};
 pub use dialogue::retell;
 pub use fault::Fault;
 pub use host::{HostPlan, serve};

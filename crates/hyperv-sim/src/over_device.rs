@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use conntrack::Conntrack;
 use datapath::{
-    Command, CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply, Stats, Upcall, UpcallKind,
+    BandKind, Command, CommandError, FlowInfo, FlowPut, FlowStats, MeterBand, MeterConfig, MeterUnit,
+    PutMode, Reply, Stats, Upcall, UpcallKind,
 };
+use device::counts;
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use flow::{FlowKey, Match};
 use netlink::{Attrs, Builder, GenlHeader, Messages, flags};
@@ -20,6 +22,7 @@ use odp::netlink::datapath::DpAttrs;
 use odp::netlink::flow::{self as flow_attrs, FlowAttrs};
 use odp::netlink::ids::{self, cmd, packet_cmd};
 use odp::netlink::key::{meta_of, take_key};
+use odp::netlink::meter::{self, Band};
 use odp::netlink::packet::{self as packet_attrs, PacketAttrs};
 use odp::netlink::vport::{VportAttrs, VportKind};
 use packet::{FlatPacket, OdpPort, PacketBuf, PacketMeta};
@@ -35,6 +38,11 @@ pub(crate) struct OverDevice {
     pub upcalls: u32,
     handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
 }
+
+/// The error number of what makes no sense.
+const EINVAL: i32 = 22;
+/// Sets a meter.
+const SET_METER: u8 = 2;
 
 fn refused(failure: Failure) -> CommandError {
     match failure {
@@ -88,7 +96,7 @@ impl OverDevice {
             PutMode::CreateOrModify => (cmd::NEW, 0),
             PutMode::Modify | PutMode::ModifyAndZero => (cmd::SET, 0),
         };
-        self.flow(command, flags, |b| {
+        let done = self.channel.ask(ids::FLOW, command, flags, |b| {
             flow_attrs::put_ufid(b, put.ufid);
             flow_attrs::put_key(b, &put.matched);
             flow_attrs::put_mask(b, &put.matched);
@@ -96,15 +104,36 @@ impl OverDevice {
             if put.mode == PutMode::ModifyAndZero {
                 flow_attrs::put_clear(b);
             }
-        })?;
-        Ok(Reply::Done)
+        });
+        done.map(|_| Reply::Done).map_err(|failure| match odp::validate(&put.actions) {
+            Err(why) if failure == Failure::Errno(EINVAL) => CommandError::InvalidActions(why),
+            _ => refused(failure),
+        })
+    }
+
+    fn set_meter(&self, id: u32, config: &MeterConfig) -> Result<Reply, CommandError> {
+        let band = |b: &MeterBand| match b.kind {
+            BandKind::Drop => {
+                Some(Band { kind: meter::BAND_DROP, rate: b.rate, burst: b.burst, stats: (0, 0) })
+            }
+            // The device has no words for others.
+            BandKind::DscpRemark(_) => None,
+        };
+        let bands: Option<Vec<Band>> = config.bands.iter().map(band).collect();
+        let bands = bands.ok_or(CommandError::NotSupported)?;
+        let set = self.channel.ask(ids::METER, SET_METER, 0, |b| {
+            meter::put_meter(b, id, config.unit == MeterUnit::Kbps, &bands);
+        });
+        set.map(|_| Reply::Done).map_err(refused)
     }
 
     fn stats(&self) -> Result<Reply, CommandError> {
         let reply = self.channel.ask(ids::DATAPATH, cmd::GET, 0, |_| {}).map_err(refused)?;
         let s = DpAttrs::decode(Attrs::new(&reply)).ok().and_then(|a| a.stats).unwrap_or_default();
         let (hits, misses, lost, flows) = (s.hit, s.missed, s.lost, s.flows);
-        Ok(Reply::Stats(Stats { hits, misses, lost, flows, ..Stats::default() }))
+        let counts = self.channel.ask(ids::COUNTS, cmd::GET, 0, |_| {}).map_err(refused)?;
+        let drops = counts::take_drops(Attrs::new(&counts));
+        Ok(Reply::Stats(Stats { hits, misses, lost, flows, drops, ..Stats::default() }))
     }
 }
 
@@ -208,11 +237,11 @@ impl Dpif for OverDevice {
             // A dump is one of the device's, whole.
             Command::DumpFlows { .. } => Channel::dump(ids::FLOW).map(flows).map_err(refused),
             Command::Stats => self.stats(),
+            Command::SetMeter { id, config } => self.set_meter(id, config),
             // The device knows tunnels by their ports' types, and sorts by itself.
             Command::SortMasks | Command::SetTunnel { .. } => Ok(Reply::Done),
             // Nothing in the simulation's bridges comes to this.
             Command::LookupFlow(_)
-            | Command::SetMeter { .. }
             | Command::GetMeter(_)
             | Command::DelMeter(_)
             | Command::SetFlowLimit(_)

@@ -17,6 +17,7 @@ use crate::fault::{Fault, goes_wrong};
 use crate::filter::{Stage, at_level, callbacks, context, is_filter};
 use crate::kernel::{at_most, exports, handle, in_the_driver};
 use crate::ledger::{Owner, PacketRecord};
+use crate::mdl::{check_shared, data_of, is_parent, make_mdl, map_some, zeroed};
 use crate::policies;
 use crate::processors::{level, reschedule};
 use crate::world::{World, broken, rule, with};
@@ -37,127 +38,6 @@ pub(crate) struct OutOfBand {
     pub unsafe_data: bool,
     /// The switch forwards it by itself.
     pub native: bool,
-}
-
-unsafe fn zeroed(bytes: usize) -> *mut c_void {
-    // SAFETY: any size may be asked for.
-    unsafe {
-        let p = libc::memalign(16, bytes.max(1));
-        assert!(!p.is_null(), "memory");
-        ptr::write_bytes(p.cast::<u8>(), 0, bytes);
-        p
-    }
-}
-
-/// An MDL of `bytes`, which has its own memory.
-unsafe fn make_mdl(bytes: &[u8], mapped: bool) -> *mut MDL {
-    // SAFETY: fresh memory of the right sizes.
-    unsafe {
-        let mdl = zeroed(size_of::<MDL>()).cast::<MDL>();
-        let data = libc::malloc(bytes.len().max(1)).cast::<u8>();
-        ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
-        (*mdl).Size = size_of::<MDL>() as i16 + 8;
-        (*mdl).StartVa = data.map_addr(|a| a & !4095).cast();
-        (*mdl).ByteOffset = (data.addr() & 4095) as u32;
-        (*mdl).ByteCount = bytes.len() as u32;
-        if mapped {
-            (*mdl).MdlFlags = MDL_MAPPED_TO_SYSTEM_VA;
-            (*mdl).MappedSystemVa = data.cast();
-        }
-        mdl
-    }
-}
-
-/// Maps what an MDL describes.
-pub(crate) unsafe fn map(mdl: *mut MDL) {
-    // SAFETY: an MDL whose memory is there.
-    unsafe {
-        (*mdl).MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA;
-        if (*mdl).MdlFlags & MDL_PARTIAL != 0 {
-            (*mdl).MdlFlags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
-        }
-        (*mdl).MappedSystemVa = (*mdl).StartVa.byte_add((*mdl).ByteOffset as usize);
-    }
-}
-
-/// MDLs of a packet's first frame.
-unsafe fn mdls_of(list: *mut NET_BUFFER_LIST) -> Vec<*mut MDL> {
-    // SAFETY: a whole packet.
-    unsafe {
-        let mut mdls = vec![(*(*list).FirstNetBuffer).MdlChain];
-        while let Some(next) = mdls.last().map(|mdl| (**mdl).Next).filter(|next| !next.is_null()) {
-            mdls.push(next);
-        }
-        mdls
-    }
-}
-
-/// Whoever is below maps what is not mapped yet.
-unsafe fn map_some(w: &mut World, list: *mut NET_BUFFER_LIST) {
-    // SAFETY: a whole packet.
-    let mdls = unsafe { mdls_of(list) };
-    for mdl in mdls {
-        // SAFETY: the packet's MDLs are there, and so is what they describe.
-        unsafe {
-            let is_mapped = (*mdl).MdlFlags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) != 0;
-            if !is_mapped && w.random.once_in(2) {
-                map(mdl);
-            }
-        }
-    }
-}
-
-/// What a packet of the driver's breaks that shares data with a received one.
-fn check_shared(w: &World, list: usize) -> Result<bool, String> {
-    let list = list as *mut NET_BUFFER_LIST;
-    // SAFETY: the packet is there.
-    let (parent, mdls) = unsafe { ((*list).ParentNetBufferList as usize, mdls_of(list)) };
-    // SAFETY: its MDLs are there.
-    let is_partial = |mdl: &*mut MDL| unsafe { (**mdl).MdlFlags } & MDL_PARTIAL != 0;
-    if parent == 0 && !mdls.iter().any(is_partial) {
-        return Ok(false);
-    }
-    let kept = w.ledger.packets.get(&parent).is_some_and(|p| !p.made_by_driver && p.owner == Owner::Driver);
-    if !kept {
-        return Err("a packet shares the data of none that is kept for it (rule 58)".into());
-    }
-    let detail = |list: *mut NET_BUFFER_LIST| {
-        // SAFETY: both packets are there.
-        ForwardingDetail(unsafe { (*list).NetBufferListInfo[SwitchForwardingDetail] } as u64)
-    };
-    let (theirs, ours) = (detail(parent as *mut NET_BUFFER_LIST), detail(list));
-    let own: usize = mdls
-        .iter()
-        .take_while(|mdl| !is_partial(mdl))
-        .map(|mdl| {
-            // SAFETY: as above.
-            unsafe { (**mdl).ByteCount as usize }
-        })
-        .sum();
-    if !theirs.data_is_safe() && (ours.data_is_safe() || usize::from(ours.safe_size()) > own) {
-        return Err("memory that guests can write to is said to be safe (rule 54)".into());
-    }
-    Ok(true)
-}
-
-/// True if a packet of the driver's shares data with this one.
-fn is_parent(w: &World, list: usize) -> bool {
-    w.ledger.packets.iter().any(|(own, record)| {
-        // SAFETY: packets in the ledger are there.
-        record.made_by_driver
-            && unsafe { (*(*own as *mut NET_BUFFER_LIST)).ParentNetBufferList as usize } == list
-    })
-}
-
-unsafe fn data_of(mdl: *mut MDL) -> *mut u8 {
-    // SAFETY: made by `make_mdl`, or the driver's over its own memory.
-    unsafe {
-        if (*mdl).MappedSystemVa.is_null() {
-            (*mdl).StartVa.byte_add((*mdl).ByteOffset as usize).cast()
-        } else {
-            (*mdl).MappedSystemVa.cast()
-        }
-    }
 }
 
 /// A frame over MDLs of random sizes.
@@ -396,6 +276,11 @@ pub(crate) fn deliver() {
                     continue;
                 }
                 let Some(guest) = w.guest_at(nic) else { continue };
+                if w.shows_tags {
+                    let whole = |f: &Vec<u8>| tagged(&crate::guest::finished(f, checksum, outside), vlan);
+                    w.guests[guest].inbox.extend(frames.iter().map(whole));
+                    continue;
+                }
                 for frame in &frames {
                     let held = policies::check(w, (source, nic), (frame, vlan), since);
                     held.unwrap_or_else(|text| rule_of(w, false, text));
@@ -421,6 +306,17 @@ pub(crate) fn deliver() {
             w.done.push_back(list);
         });
     }
+}
+
+/// A frame with the tag that came beside it.
+fn tagged(frame: &[u8], vlan: u64) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if vlan != 0 {
+        let tci = ((vlan & 7) << 13 | (vlan >> 3 & 1) << 12 | vlan >> 4 & 0xfff) as u16;
+        let [high, low] = tci.to_be_bytes();
+        frame.splice(12..12, [0x81, 0, high, low]);
+    }
+    frame
 }
 
 /// Packets that arrived are given back, in any order.
@@ -745,85 +641,5 @@ exports! {
         libc::free((*list).FirstNetBuffer.cast());
         ptr::write_bytes(list.cast::<u8>(), 0xdd, LIST_SIZE);
         libc::free(list.cast());
-    }
-
-    fn NdisAllocateMdl(_handle: NDIS_HANDLE, address: *mut c_void, length: u32) -> *mut MDL {
-        at_most(DISPATCH_LEVEL, "NdisAllocateMdl");
-        if with(|w| w.fails()) {
-            return ptr::null_mut();
-        }
-        let mdl = zeroed(size_of::<MDL>()).cast::<MDL>();
-        (*mdl).MdlFlags = MDL_SOURCE_IS_NONPAGED_POOL;
-        (*mdl).MappedSystemVa = address;
-        (*mdl).StartVa = address.map_addr(|a| a & !4095);
-        (*mdl).ByteOffset = (address.addr() & 4095) as u32;
-        (*mdl).ByteCount = length;
-        with(|w| w.ledger.mdls.insert(mdl as usize, length as usize));
-        mdl
-    }
-
-    fn IoAllocateMdl(
-        _address: *mut c_void,
-        length: u32,
-        _is_secondary: u8,
-        _charges_quota: u8,
-        _irp: *mut IRP,
-    ) -> *mut MDL {
-        at_most(DISPATCH_LEVEL, "IoAllocateMdl");
-        if with(|w| w.fails()) {
-            return ptr::null_mut();
-        }
-        let mdl = zeroed(size_of::<MDL>()).cast::<MDL>();
-        with(|w| w.ledger.mdls.insert(mdl as usize, length as usize));
-        mdl
-    }
-
-    fn IoFreeMdl(mdl: *mut MDL) {
-        at_most(DISPATCH_LEVEL, "IoFreeMdl");
-        rule((*mdl).MdlFlags & MDL_PARTIAL_HAS_BEEN_MAPPED == 0, "an MDL is freed that is still mapped");
-        rule(with(|w| w.ledger.mdls.remove(&(mdl as usize))).is_some(), "no such MDL (freed twice?)");
-        libc::free(mdl.cast());
-    }
-
-    fn IoBuildPartialMdl(source: *mut MDL, target: *mut MDL, address: *mut c_void, length: u32) {
-        at_most(DISPATCH_LEVEL, "IoBuildPartialMdl");
-        const PAGE: usize = 4096;
-        let room = with(|w| w.ledger.mdls.get(&(target as usize)).copied());
-        let pages = (address.addr() % PAGE + length as usize).div_ceil(PAGE);
-        rule(room.is_some_and(|room| pages <= room.div_ceil(PAGE)), "an MDL is built in which there is no room");
-        rule(
-            (*target).MdlFlags & MDL_PARTIAL_HAS_BEEN_MAPPED == 0,
-            "an MDL is built anew that is still mapped",
-        );
-        let (from, of) = ((*source).StartVa.addr() + (*source).ByteOffset as usize, &*source);
-        let offset = address.addr().wrapping_sub(from);
-        rule(
-            offset + length as usize <= of.ByteCount as usize,
-            "a part of an MDL that lies outside of it",
-        );
-        let inherited = of.MdlFlags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL);
-        (*target).MdlFlags = inherited | MDL_PARTIAL;
-        (*target).MappedSystemVa =
-            if inherited == 0 { ptr::null_mut() } else { of.MappedSystemVa.byte_add(offset) };
-        (*target).StartVa = address.map_addr(|a| a & !(PAGE - 1));
-        (*target).ByteOffset = (address.addr() % PAGE) as u32;
-        (*target).ByteCount = length;
-    }
-
-    fn MmUnmapLockedPages(address: *mut c_void, mdl: *mut MDL) {
-        at_most(DISPATCH_LEVEL, "MmUnmapLockedPages");
-        let flags = (*mdl).MdlFlags;
-        rule(
-            flags & MDL_MAPPED_TO_SYSTEM_VA != 0 && address == (*mdl).MappedSystemVa,
-            "an MDL is unmapped that is not mapped there",
-        );
-        (*mdl).MdlFlags = flags & !(MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED);
-        (*mdl).MappedSystemVa = ptr::null_mut();
-    }
-
-    fn NdisFreeMdl(mdl: *mut MDL) {
-        at_most(DISPATCH_LEVEL, "NdisFreeMdl");
-        rule(with(|w| w.ledger.mdls.remove(&(mdl as usize))).is_some(), "no such MDL (freed twice?)");
-        libc::free(mdl.cast());
     }
 }

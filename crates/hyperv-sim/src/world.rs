@@ -149,6 +149,8 @@ pub(crate) struct World {
     pub is_guarded: bool,
     /// Packets are made in the plainest way, not in the most awkward, and nothing comes in between.
     pub is_plain: bool,
+    /// Frames arrive with their tags in them, whatever VLAN they are of.
+    pub shows_tags: bool,
     /// What goes wrong, if anything.
     pub fault: Option<Fault>,
     /// What `fail_one_in` is while guests talk.
@@ -278,6 +280,7 @@ impl World {
             by_policy: false,
             is_guarded: false,
             is_plain: false,
+            shows_tags: false,
             fault: None,
             wanted_failures: 0,
         }

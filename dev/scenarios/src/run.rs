@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use conntrack::Conntrack;
 use datapath::{
     BandKind, Command, CommandError, DropCounts, FlowPut, MeterBand, MeterConfig, MeterUnit, PutMode, Reply,
     Stats,
@@ -34,8 +33,8 @@ pub trait Host {
     fn name(&self) -> &'static str;
     /// Sets the time, in milliseconds.
     fn set_time(&mut self, ms: u64);
-    /// The connection table.
-    fn conntrack(&self) -> &Conntrack;
+    /// Lets there be so many connections at most, of all or of a zone.
+    fn limit_connections(&mut self, most: u32, zone: Option<u16>);
     /// Whoever takes what goes up goes away.
     fn deafen(&mut self);
     /// Carries out a command.
@@ -84,12 +83,8 @@ impl Run<'_> {
                 all.iter_mut().zip(members.iter().cycle()).for_each(|(to, from)| *to = OdpPort(*from));
                 self.must(Command::SetBond { id: *id, members: &all })
             }
-            What::Connections(most, None) => {
-                self.host.conntrack().set_max_conns(*most);
-                Ok(())
-            }
-            What::Connections(most, Some(zone)) => {
-                self.host.conntrack().set_zone_limit(*zone, Some(*most));
+            What::Connections(most, zone) => {
+                self.host.limit_connections(*most, *zone);
                 Ok(())
             }
             What::Deaf => {

@@ -28,6 +28,8 @@
 //! What is not said does not happen: each `packet` is followed by everything that it leads to.
 //! Packets are in `testkit`'s notation.
 
+use std::path::{Path, PathBuf};
+
 use testkit::packet;
 
 /// One scenario.
@@ -96,6 +98,23 @@ pub struct Outcome {
     pub up: Vec<(u32, Vec<u8>, bool)>,
     /// Dropped packets by their counter's name.
     pub drops: Vec<(String, u64)>,
+}
+
+/// Every scenario of the corpus, with its file.
+///
+/// # Panics
+/// On a mistake in it, or when it cannot be read.
+pub fn corpus() -> Vec<(String, Scenario)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the corpus").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let scenarios = parse(&name, &std::fs::read_to_string(&path).expect("text"));
+        scenarios.into_iter().map(move |scenario| (name.clone(), scenario))
+    };
+    files.into_iter().flat_map(read).collect()
 }
 
 /// Reads a file of the corpus.

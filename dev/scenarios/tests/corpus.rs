@@ -1,33 +1,16 @@
 //! Every scenario of the corpus on every host.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use packet::DropReason;
-use scenarios::{Core, DummyPorts, Extension, Host, Scenario, parse, run};
-
-/// All files with their scenarios.
-fn corpus() -> Vec<(String, Vec<Scenario>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("the corpus").map(|e| e.expect("an entry").path()).collect();
-    files.sort();
-    let read = |path: std::path::PathBuf| {
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let scenarios = parse(&name, &std::fs::read_to_string(&path).expect("text"));
-        (name, scenarios)
-    };
-    files.into_iter().map(read).collect()
-}
+use scenarios::{Core, DummyPorts, Extension, Host, corpus, parse, run};
 
 /// Runs the corpus on the hosts that `make` makes, a fresh one for each scenario.
 fn all_on<H: Host>(make: impl Fn(&[u32]) -> H) {
     let (mut count, mut complaints) = (0, Vec::new());
-    for (file, scenarios) in corpus() {
-        for scenario in scenarios {
-            count += 1;
-            complaints.extend(run(&file, &scenario, &mut make(&scenario.ports)).err());
-        }
+    for (file, scenario) in corpus() {
+        count += 1;
+        complaints.extend(run(&file, &scenario, &mut make(&scenario.ports)).err());
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
     assert!(count >= 40, "only {count} scenarios");
@@ -50,7 +33,7 @@ fn extension() {
 
 /// Reasons that packets and flows do not bring about on every host, as devices and short memory are behind them: each has a
 /// test of its own, in one of the files below.
-const ELSEWHERE: [DropReason; 8] = [
+const ELSEWHERE: [DropReason; 9] = [
     DropReason::NoMemory,
     DropReason::RxTruncated,
     DropReason::RxUnknownOffload,
@@ -59,24 +42,32 @@ const ELSEWHERE: [DropReason; 8] = [
     DropReason::PortDown,
     DropReason::ForeignSource,
     DropReason::ForeignVlan,
+    DropReason::NoHeadroom,
 ];
 
 /// Where they are tested.
 const DEVICES: &str = include_str!("../../../crates/dpif-netdev/src/tests/losses.rs");
 const POLICIES: &str = include_str!("policies.rs");
+const PIECES: &str = include_str!("long_frames.rs");
 
 #[test]
 fn every_drop_reason_has_a_scenario_or_a_test_of_its_own() {
-    let scenarios = corpus().into_iter().flat_map(|(_, scenarios)| scenarios);
-    let dropped: BTreeSet<String> =
-        scenarios.flat_map(|s| s.steps).flat_map(|step| step.what.drops()).map(|(name, _)| name).collect();
+    let dropped: BTreeSet<String> = corpus()
+        .into_iter()
+        .flat_map(|(_, s)| s.steps)
+        .flat_map(|step| step.what.drops())
+        .map(|(name, _)| name)
+        .collect();
     for reason in DropReason::ALL {
         let (in_corpus, elsewhere) = (dropped.contains(reason.name()), ELSEWHERE.contains(reason));
         assert!(in_corpus || elsewhere, "no scenario ends with {}", reason.name());
         assert!(!(in_corpus && elsewhere), "{} has scenarios: it is no exception", reason.name());
         let test = format!("(DropReason::{reason:?}, ");
-        let tested = DEVICES.contains(&test) || POLICIES.contains(&test);
-        assert!(!elsewhere || tested, "{reason:?} is not tested where devices and policies are");
+        let tested = [DEVICES, POLICIES, PIECES].iter().any(|text| text.contains(&test));
+        assert!(
+            !elsewhere || tested,
+            "{reason:?} is not tested where devices, policies and packets in pieces are"
+        );
     }
     let known = |name: &&String| DropReason::ALL.iter().any(|reason| reason.name() == **name);
     assert_eq!(dropped.iter().find(|name| !known(name)), None, "a scenario names a reason that is none");

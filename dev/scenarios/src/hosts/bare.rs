@@ -2,7 +2,6 @@
 //!
 //! Where it sits: the host with the least around the datapath; what fails here is the core's fault.
 
-use conntrack::Conntrack;
 use datapath::{Command, CommandError, Datapath, PlainHost, Reply, UpcallKind, Worker};
 use odp::Action;
 use packet::{BATCH, Batch, DropReason, FlatPacket, Instant, Now, OdpPort, PacketBuf, PacketMeta};
@@ -72,8 +71,8 @@ impl Host for Core {
         self.now = Now { mono: Instant::from_millis(ms), wall_ms: ms };
     }
 
-    fn conntrack(&self) -> &Conntrack {
-        self.datapath.conntrack()
+    fn limit_connections(&mut self, most: u32, zone: Option<u16>) {
+        super::limit_connections(self.datapath.conntrack(), most, zone);
     }
 
     fn deafen(&mut self) {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conntrack::Conntrack;
 use datapath::{Command, CommandError, Reply, UpcallKind};
 use dpif::{Dpif, Upcall, UpcallHandler, Verdict};
 use dpif_netdev::{Class, Cores, DpifNetdev, Setup};
@@ -122,8 +121,8 @@ impl Host for DummyPorts {
         self.now_ms.store(ms, Ordering::Relaxed);
     }
 
-    fn conntrack(&self) -> &Conntrack {
-        Dpif::conntrack(&self.dpif).expect("it is in this process")
+    fn limit_connections(&mut self, most: u32, zone: Option<u16>) {
+        super::limit_connections(Dpif::conntrack(&self.dpif).expect("it is in this process"), most, zone);
     }
 
     fn deafen(&mut self) {

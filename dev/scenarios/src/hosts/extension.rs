@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use conntrack::Conntrack;
 use datapath::{Command, CommandError, Reply};
 use device::{Device, Handle, Queue, VportHost, Written};
 use flow::FlowKey;
@@ -362,8 +361,8 @@ impl Host for Extension {
         self.driver.platform().now_ms.store(ms, Ordering::Relaxed);
     }
 
-    fn conntrack(&self) -> &Conntrack {
-        self.driver.env().datapath.conntrack()
+    fn limit_connections(&mut self, most: u32, zone: Option<u16>) {
+        super::limit_connections(self.driver.env().datapath.conntrack(), most, zone);
     }
 
     fn deafen(&mut self) {

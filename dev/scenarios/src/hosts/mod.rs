@@ -14,3 +14,11 @@ pub use extension::Extension;
 fn config() -> datapath::Config {
     datapath::Config { vlan_limit: 2, ..datapath::Config::default() }
 }
+
+fn limit_connections(table: &conntrack::Conntrack, most: u32, zone: Option<u16>) {
+    match zone {
+        None => table.set_max_conns(most),
+        // Whether it had one before is nobody's matter.
+        Some(zone) => drop(table.set_zone_limit(zone, Some(most))),
+    }
+}
