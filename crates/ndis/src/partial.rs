@@ -101,6 +101,6 @@ impl Drop for PartialMdls {
 /// # Safety
 /// It is there.
 pub(crate) unsafe fn is_partial(mdl: NonNull<MDL>) -> bool {
-    // SAFETY: see above.
+    // SAFETY: the MDL is there, by the promise of whoever calls.
     unsafe { mdl.as_ref().MdlFlags & MDL_PARTIAL != 0 }
 }
