@@ -1,4 +1,4 @@
-//! What was dropped, by reason, and what the device behind a port counts; and back, for clients.
+//! What was dropped, by reason, and what the device behind a port counts and says of itself; and back, for clients.
 //!
 //! Where it sits: beside `families`; public because the other end of the device reads the same attributes.
 //!
@@ -6,7 +6,7 @@
 //!
 //! ~~~text
 //! GET            DROP of each reason that has dropped packets of the datapath
-//! GET PORT_NO    DROP of each reason of that port, COUNTER of each that its host keeps
+//! GET PORT_NO    DROP of each reason of that port, COUNTER of each that its host keeps, STATUS of each that it knows
 //! ~~~
 //!
 //! Reasons and counters go by their names: the two processes may be of different versions.
@@ -27,12 +27,15 @@ mod attr {
     pub const DROP: u16 = 2;
     /// Nested: a counter's name, as in `Interface.statistics`, and its value.
     pub const COUNTER: u16 = 3;
+    /// Nested: a key of `Interface.status`, and its value.
+    pub const STATUS: u16 = 4;
 }
 
 mod count_attr {
     pub const NAME: u16 = 1;
     /// u64.
     pub const COUNT: u16 = 2;
+    pub const TEXT: u16 = 3;
 }
 
 /// Asks about a port.
@@ -71,6 +74,15 @@ pub fn counters(attrs: Attrs<'_>) -> impl Iterator<Item = (&str, u64)> {
     counts(attrs, attr::COUNTER)
 }
 
+/// What is known of a port's device, by keys of `Interface.status`.
+pub fn status(attrs: Attrs<'_>) -> impl Iterator<Item = (&str, &str)> {
+    attrs.flatten().filter(|a| a.kind == attr::STATUS).filter_map(|a| {
+        let known = a.nested();
+        let find = |kind| known.find(kind).and_then(Attr::str);
+        Some((find(count_attr::NAME)?, find(count_attr::TEXT)?))
+    })
+}
+
 fn put_drops(b: &mut Builder, drops: &DropCounts) {
     for (reason, n) in drops.iter().filter(|(_, n)| *n != 0) {
         put_count(b, attr::DROP, reason.name(), n);
@@ -104,6 +116,12 @@ pub(crate) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
         Some(number) => {
             put_port_drops(&mut b, call.env.datapath, number);
             call.env.host.for_each_counter(number, &mut |name, n| put_count(&mut b, attr::COUNTER, name, n));
+            call.env.host.for_each_status(number, &mut |key, text| {
+                let nest = b.begin_plain_nest(attr::STATUS);
+                b.put_str(count_attr::NAME, key);
+                b.put_str(count_attr::TEXT, text);
+                b.end_nest(nest);
+            });
         }
     }
     Ok(Answer::Message(b))

@@ -82,12 +82,21 @@ pub trait VportHost {
         Err(Errno::NotSup)
     }
 
+    /// Sets up how a port's queues are served, or with no port how the host's threads are, in the same form: what the texts do
+    /// not name, as by default.
+    fn set_config(&self, _number: Option<OdpPort>, _config: &[u8]) -> Result<(), Errno> {
+        Err(Errno::NotSup)
+    }
+
     /// A port's counters; zero where the host keeps none.
     fn port_stats(&self, number: OdpPort) -> VportStats;
 
     /// Calls `each` with every counter of a port's device, by its name in `Interface.statistics`. Hosts that keep no more
     /// than [`VportHost::port_stats`] says have none.
     fn for_each_counter(&self, _number: OdpPort, _each: &mut dyn FnMut(&str, u64)) {}
+
+    /// Calls `each` with what is known of a port's device beside that, by its key in `Interface.status`.
+    fn for_each_status(&self, _number: OdpPort, _each: &mut dyn FnMut(&str, &str)) {}
 
     /// What is known of the device of that name, bound or not; `None` if there is none.
     fn netdev(&self, name: &str) -> Option<NetdevInfo>;

@@ -67,9 +67,12 @@ pub struct DpifDevice {
     handler: Mutex<Option<Arc<dyn UpcallHandler>>>,
     /// Devices behind ports, as far as they were asked for.
     devices: Mutex<BTreeMap<OdpPort, Arc<dyn Netdev>>>,
-    /// What was put there, to be put there again when another process is there: ports by number, meters, and how connections
-    /// are tracked.
+    /// What was put there, to be put there again when another process is there: ports by number, how threads are set up, meters,
+    /// and how connections are tracked.
     ports: Mutex<BTreeMap<OdpPort, Wanted>>,
+    config: Mutex<Vec<u8>>,
+    /// How the queues of ports are served, by name.
+    port_configs: Mutex<BTreeMap<String, Vec<u8>>>,
     meters: Mutex<BTreeMap<u32, MeterConfig>>,
     pub(crate) tracked: Mutex<Tracked>,
 }
@@ -81,6 +84,13 @@ struct Wanted {
     kind: String,
     /// What its device was set to by us.
     settings: Option<Vec<u8>>,
+}
+
+/// Texts `KEY=VALUE`, each with a zero behind it; what has a zero of its own is left out.
+pub(crate) fn texts_of<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<u8> {
+    let is_plain = |text: &str| !text.contains('\0');
+    let plain = pairs.into_iter().filter(|(key, value)| is_plain(key) && is_plain(value));
+    plain.flat_map(|(key, value)| format!("{key}={value}\0").into_bytes()).collect()
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -120,6 +130,8 @@ impl DpifDevice {
             handler: Mutex::default(),
             devices: Mutex::default(),
             ports: Mutex::default(),
+            config: Mutex::default(),
+            port_configs: Mutex::default(),
             meters: Mutex::default(),
             tracked: Mutex::default(),
         };
@@ -145,10 +157,15 @@ impl DpifDevice {
                 Ok(_) | Err(DpifError::Exists) => settings.map_or(Ok(()), |s| self.set_port(number, s)),
                 Err(e) => Err(e),
             };
+            if let Some(config) = lock(&self.port_configs).get(&name) {
+                self.configure_port(number, config);
+            }
             if let Err(e) = again {
                 log::warn!(target: "dpif", "{name}: port {number} cannot be made again as it was ({e})");
             }
         }
+        let config = std::mem::take(&mut *lock(&self.config));
+        self.configure(config);
         let meters = lock(&self.meters).clone();
         for (id, config) in &meters {
             if self.one_meter(|ids| message::one_meter(message::meter_cmd::GET, *id, ids)).is_err()
@@ -278,6 +295,65 @@ impl DpifDevice {
         self.counts(Some(number), read).unwrap_or_default()
     }
 
+    /// What the process that has a port's device knows of it, by keys of `Interface.status`.
+    pub fn port_status(&self, number: OdpPort) -> BTreeMap<String, String> {
+        let owned = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
+        self.counts(Some(number), |attrs| counts::status(attrs).map(owned).collect()).unwrap_or_default()
+    }
+
+    /// Sets threads up as these keys of `Open_vSwitch.other_config` say, also those of a process that comes after. Datapaths whose
+    /// host has no such threads refuse it, and that is that.
+    pub fn set_config<'a>(&self, keys: impl IntoIterator<Item = (&'a String, &'a String)>) {
+        self.configure(texts_of(keys));
+    }
+
+    fn configure(&self, config: Vec<u8>) {
+        if *lock(&self.config) == config {
+            return;
+        }
+        let make = |ids| message::configure(&config, ids);
+        if let Err(e) = self.ask(make, |_| ()) {
+            log::debug!(target: "dpif", "threads cannot be set up ({e:?})");
+        }
+        *lock(&self.config) = config;
+    }
+
+    /// The same of the queues of the port of that name, by keys of `Interface.other_config`.
+    pub fn set_port_config<'a>(&self, name: &str, keys: impl IntoIterator<Item = (&'a String, &'a String)>) {
+        let config = texts_of(keys);
+        let mut configs = lock(&self.port_configs);
+        if configs.get(name).map_or(config.is_empty(), |old| *old == config) {
+            return;
+        }
+        let number = lock(&self.ports).iter().find(|(_, port)| port.name == name).map(|(number, _)| *number);
+        if let Some(number) = number {
+            self.configure_port(number, &config);
+        }
+        if config.is_empty() {
+            configs.remove(name);
+        } else {
+            configs.insert(name.to_owned(), config);
+        }
+    }
+
+    fn configure_port(&self, number: OdpPort, config: &[u8]) {
+        let number = Some(number.0);
+        let asked = VportAttrs { number, other_config: Some(config), ..VportAttrs::default() };
+        if let Err(e) = self.change_port(asked) {
+            log::debug!(target: "dpif", "the queues of port {number:?} cannot be set up ({e:?})");
+        }
+    }
+
+    /// Carries out a change of a port.
+    fn change_port(&self, asked: VportAttrs<'_>) -> Result<(), Failure> {
+        let make = |ids| {
+            let mut b = begin(ids::VPORT, cmd::SET, 0, ids);
+            asked.encode(&mut b);
+            b
+        };
+        self.ask(make, |_| ())
+    }
+
     /// The device of a port, to be looked at.
     pub fn netdev(&self, number: OdpPort) -> Option<Arc<dyn Netdev>> {
         if let Some(device) = lock(&self.devices).get(&number) {
@@ -300,13 +376,8 @@ impl DpifDevice {
 
     /// Sets a port's device, and does so again for another process.
     fn set_port(&self, number: OdpPort, settings: Vec<u8>) -> Result<(), DpifError> {
-        let make = |ids| {
-            let mut b = begin(ids::VPORT, cmd::SET, 0, ids);
-            VportAttrs { number: Some(number.0), settings: Some(&settings), ..VportAttrs::default() }
-                .encode(&mut b);
-            b
-        };
-        let done = self.ask(make, |_| ());
+        let asked = VportAttrs { number: Some(number.0), settings: Some(&settings), ..VportAttrs::default() };
+        let done = self.change_port(asked);
         // A refusal will be the same the next time.
         if !matches!(done, Err(Failure::Gone))
             && let Some(port) = lock(&self.ports).get_mut(&number)
@@ -330,14 +401,9 @@ impl DpifDevice {
     fn direct_upcalls(&self) {
         let pids = self.pids();
         for port in self.ports() {
-            let make = |ids| {
-                let mut b = begin(ids::VPORT, cmd::SET, 0, ids);
-                let attrs =
-                    VportAttrs { number: Some(port.number.0), pids: Some(&pids), ..VportAttrs::default() };
-                attrs.encode(&mut b);
-                b
-            };
-            if let Err(e) = self.ask(make, |_| ()) {
+            let asked =
+                VportAttrs { number: Some(port.number.0), pids: Some(&pids), ..VportAttrs::default() };
+            if let Err(e) = self.change_port(asked) {
                 log::warn!(target: "dpif", "{}: upcalls cannot be received ({e:?})", port.name);
             }
         }

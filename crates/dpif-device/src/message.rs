@@ -52,6 +52,15 @@ pub(crate) fn want_ways(ids: (u32, u32)) -> Builder {
     b
 }
 
+/// Asks that threads are set up so.
+pub(crate) fn configure(config: &[u8], ids: (u32, u32)) -> Builder {
+    let mut b = begin(ids::DATAPATH, cmd::SET, 0, ids);
+    let attrs =
+        DpAttrs { name: Some(device::DATAPATH_NAME), other_config: Some(config), ..DpAttrs::default() };
+    attrs.encode(&mut b);
+    b
+}
+
 /// A flow to be put.
 pub(crate) fn put_flow(put: &FlowPut, ids: (u32, u32)) -> Builder {
     let (command, extra) = match put.mode {

@@ -59,6 +59,11 @@ impl Default for Config {
 
 type Keys = BTreeMap<String, String>;
 
+/// True for the keys of `other_config`, of Open_vSwitch and of Interface, that are about threads and queues.
+pub fn is_about_threads(key: &str) -> bool {
+    key.starts_with("pmd-") || key.starts_with("tx-")
+}
+
 /// A number up to `max`; none if it is missing, malformed or too large.
 fn number(keys: &Keys, key: &str, max: u64) -> Option<u64> {
     keys.get(key)?.parse().ok().filter(|n| *n <= max)

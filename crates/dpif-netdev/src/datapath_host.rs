@@ -380,17 +380,37 @@ impl DpifNetdev {
             }
             self.shared.leave(port);
             port.close();
-            let Some(fresh) = PortEntry::new(*number, &**device, port.settings()).map(Arc::new) else {
-                continue;
-            };
-            if let Err(e) = self.shared.wait_for(&fresh) {
-                log::warn!(target: "dpif_netdev", "{}: its queues cannot be waited for ({e})", port.name);
-            }
-            self.shared.ports.change(|table| drop(table.insert(*number, fresh)));
-            lock(&self.shared.control).mark();
+            self.reopen(port, &**device);
         }
         drop(devices);
         lock(&self.shared.control).carry_out(&self.shared);
+    }
+
+    /// Opens a port's queues, which are closed; while that fails it stays as it is.
+    fn reopen(&self, port: &PortEntry, device: &dyn Netdev) {
+        let Some(fresh) = PortEntry::new(port.number, device, port.settings()).map(Arc::new) else { return };
+        if let Err(e) = self.shared.wait_for(&fresh) {
+            log::warn!(target: "dpif_netdev", "{}: its queues cannot be waited for ({e})", port.name);
+        }
+        self.shared.ports.change(|table| drop(table.insert(port.number, fresh)));
+        lock(&self.shared.control).mark();
+    }
+
+    /// Closes the queues of a port, so that another process can open the device. To be called after [`DpifNetdev::halt`].
+    pub fn release_port(&self, number: OdpPort) {
+        if let Some(port) = self.shared.ports.snapshot().get(&number) {
+            self.shared.leave(port);
+            port.close();
+        }
+    }
+
+    /// Opens the queues of a port again that [`DpifNetdev::release_port`] has closed.
+    pub fn retake_port(&self, number: OdpPort) {
+        let port = self.shared.ports.snapshot().get(&number).cloned();
+        let devices = lock(&self.shared.devices);
+        if let Some((port, device)) = port.zip(devices.get(&number)) {
+            self.reopen(&port, &**device);
+        }
     }
 
     /// Does what is due by the clock (expired connections, order of masks); returns when to call again.
@@ -412,9 +432,10 @@ impl DpifNetdev {
         *due
     }
 
-    /// Starts the threads that wait for ports' packets, unless they run.
+    /// Starts the threads that wait for ports' packets, unless they run; those that poll come with [`DpifNetdev::reconfigure`].
     pub fn start(&self) -> Result<(), OpenError> {
         let shared = &self.shared;
+        lock(&shared.control).mark();
         let mut threads = lock(&self.threads);
         for (number, (poller, perf)) in shared.pollers.iter().cloned().enumerate().skip(threads.len()) {
             let pump = Pump::try_new(shared, number).ok_or(OpenError::NoMemory)?;
@@ -437,10 +458,11 @@ impl DpifNetdev {
         }
     }
 
-    /// A copy of the descriptor by which a port's device is open; `None` for one without.
-    pub fn port_fd(&self, number: OdpPort) -> Option<io::Result<OwnedFd>> {
-        let port = self.shared.ports.snapshot().get(&number).cloned()?;
-        port.with_fd(0, |fd| fd.try_clone_to_owned())
+    /// Copies of the descriptors by which a port's device is open, one for each receive queue; none of one that has none.
+    pub fn port_fds(&self, number: OdpPort) -> io::Result<Vec<OwnedFd>> {
+        let Some(port) = self.shared.ports.snapshot().get(&number).cloned() else { return Ok(Vec::new()) };
+        let queues = 0..port.counts().rx as usize;
+        queues.filter_map(|queue| port.with_fd(queue, |fd| fd.try_clone_to_owned())).collect()
     }
 
     /// Closes every port, then ends the threads.

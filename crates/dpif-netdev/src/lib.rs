@@ -33,12 +33,15 @@ mod cores;
 mod pmd;
 mod schedule;
 
+mod commands;
 mod config;
 mod perf;
 mod show;
 mod sys;
 mod usage;
 
+pub use commands::{COMMANDS, ThreadCommand};
+pub use config::is_about_threads;
 pub use cores::Cores;
 pub use datapath_host::{Class, Clock, DpifNetdev, OpenError, Setup};
 

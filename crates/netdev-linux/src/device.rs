@@ -30,7 +30,7 @@ struct Shared {
     control: Arc<OwnedFd>,
     open: Mutex<BTreeMap<String, Weak<LinuxNetdev>>>,
     /// Descriptors of devices that another process had open, by name.
-    given: Mutex<BTreeMap<String, OwnedFd>>,
+    given: Mutex<BTreeMap<String, Vec<OwnedFd>>>,
 }
 
 impl LinuxDevices {
@@ -67,10 +67,10 @@ impl LinuxDevices {
         self.opener("afxdp-nonpmd")
     }
 
-    /// Has the device `name`, when it is opened, use a descriptor by which another process had it open: what the kernel has
-    /// queued for that is ours.
-    pub fn give(&self, name: &str, fd: OwnedFd) {
-        self.0.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), fd);
+    /// Has the device `name`, when it is opened, use descriptors by which another process had it open, one for each receive
+    /// queue: what the kernel has queued for those is ours.
+    pub fn give(&self, name: &str, fds: Vec<OwnedFd>) {
+        self.0.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), fds);
     }
 
     /// Looks at devices of a type that another process has opened: they have state and no queues.
@@ -103,16 +103,17 @@ impl LinuxDevices {
         let io = match (kind, given) {
             ("system", given) => {
                 let index = links.refresh(Which::Name(name))?.index;
-                Io::Packet(PacketPort::open(name, index, links.clone(), given)?)
+                let socket = given.into_iter().flatten().next();
+                Io::Packet(PacketPort::open(name, index, links.clone(), socket)?)
             }
             ("afxdp" | "afxdp-nonpmd", _) => {
                 links.refresh(Which::Name(name))?;
                 let polling = if kind == "afxdp" { Polling::Dedicated } else { Polling::Waiting };
                 Io::Xdp(XdpPort::new(name, polling, links.clone()))
             }
-            (_, Some(fd)) => {
+            (_, Some(fds)) => {
                 links.refresh(Which::Name(name))?;
-                Io::Tap(Tap::of(fd.into())?)
+                Io::Tap(Tap::of(fds)?)
             }
             (_, None) => make(name, &links)?,
         };

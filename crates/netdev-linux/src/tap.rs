@@ -10,10 +10,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netdev::offload::{SegmentError, TxCapabilities, deliver};
 use netdev::{
@@ -58,6 +58,8 @@ struct Counters {
 pub(crate) struct Tap {
     /// The first queue; with it the device goes.
     file: Arc<File>,
+    /// Further queues that are open already.
+    given: Mutex<Vec<File>>,
     /// The device can have several queues.
     is_multiqueue: bool,
     /// How many receive queues there are to be.
@@ -97,22 +99,26 @@ impl Tap {
             why
         })?;
         sys::tun_set_header_size(file.as_fd(), VNET_LEN)?;
-        Tap::with(file, many)
+        Tap::with(file, Vec::new(), many)
     }
 
-    /// The device that an open file is attached to, with headers of our size.
-    pub(crate) fn of(file: File) -> Result<Arc<Tap>, NetdevError> {
-        Tap::with(file, false)
+    /// The device that open files are attached to, each as a queue, with headers of our size.
+    pub(crate) fn of(files: Vec<OwnedFd>) -> Result<Arc<Tap>, NetdevError> {
+        let mut files = files.into_iter().map(File::from);
+        let first = files.next().ok_or(NetdevError::Os(libc::EBADF))?;
+        let flags = sys::tun_flags(first.as_fd())?;
+        Tap::with(first, files.collect(), flags & IFF_MULTI_QUEUE != 0)
     }
 
-    fn with(file: File, is_multiqueue: bool) -> Result<Arc<Tap>, NetdevError> {
+    fn with(file: File, given: Vec<File>, is_multiqueue: bool) -> Result<Arc<Tap>, NetdevError> {
         let uso = sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP | OFFLOAD_UDP).is_ok();
         if !uso {
             sys::tun_set_offload(file.as_fd(), OFFLOAD_TCP)?;
         }
-        let (file, wanted, live) = (Arc::new(file), AtomicU32::new(1), AtomicUsize::new(0));
+        let wanted = AtomicU32::new(1 + given.len() as u32);
+        let (file, given, live) = (Arc::new(file), Mutex::new(given), AtomicUsize::new(0));
         let (counters, losses) = (Counters::default(), Losses::default());
-        Ok(Arc::new(Tap { file, is_multiqueue, wanted, uso, counters, losses, live }))
+        Ok(Arc::new(Tap { file, given, is_multiqueue, wanted, uso, counters, losses, live }))
     }
 
     /// How many queues there are to be.
@@ -154,8 +160,10 @@ impl Tap {
             return None;
         }
         let mut files = vec![self.file.clone()];
+        let mut given =
+            std::mem::take(&mut *self.given.lock().unwrap_or_else(PoisonError::into_inner)).into_iter();
         for _ in 1..self.counts().rx {
-            match name.map(Tap::open_queue) {
+            match given.next().map(Ok).or_else(|| name.map(Tap::open_queue)) {
                 Some(Ok(file)) => files.push(Arc::new(file)),
                 Some(Err(e)) => {
                     let (n, why) = (files.len(), NetdevError::from(e));

@@ -1,4 +1,4 @@
-//! Run-time control of ovsextd: what it has and what it lost.
+//! Run-time control of ovsextd: what it has, what it lost, and what its threads do.
 //!
 //! Where it sits: registered by `run`.
 
@@ -21,6 +21,16 @@ pub(crate) fn register(commands: &Commands, host: &Arc<Host>) {
         of_call.dpif.for_each_flow(&mut |flow| out += &format!("{}\n", FlowLine { flow: &flow, now_ms }));
         call.reply(out);
     });
+    for command in &dpif_netdev::COMMANDS {
+        let host = host.clone();
+        commands.register(command.name, command.usage, 0..=command.max, move |call| {
+            let args: Vec<&str> = call.args.iter().map(String::as_str).collect();
+            match command.answer(&[&host.dpif], &args) {
+                Ok(text) => call.reply(text),
+                Err(text) => call.error(text),
+            }
+        });
+    }
 }
 
 /// Ports and totals; who is connected; what was lost, and why.

@@ -8,7 +8,8 @@
 //!   starts it ────────────────────────────────►    makes an empty datapath
 //!   ◄──────────────────────────────────── ready
 //!   stops: packets wait in the ports' own queues
-//!   settings of connection tracking, flows, connections, then ports with their descriptors, then the device's socket
+//!   settings of threads and of connection tracking, flows, connections, then ports with their descriptors and settings,
+//!   then the device's socket
 //!   ────────────────────────────────────────►      goes on; what waited comes first
 //!   ◄──────────────────────────────────── done
 //!   ends: its clients find the new one behind the same socket
@@ -17,8 +18,8 @@
 //! I1  Until the new process has said that it is done, the old one can go on: nothing was taken from it.
 //! I2  Flows and connections are there before the ports: no packet meets a datapath that does not know it.
 //!
-//! Devices are handed over by their descriptors, one each: with several queues they are refused. A veth pair that stands in for a TAP device and an AF_XDP port have none: the successor refuses
-//! it. Meters are the switch's to set again; upcalls that were queued for it are lost.
+//! Devices are handed over by their descriptors, one for each receive queue. The rings of an AF_XDP port are memory of the old process: it lets go of
+//! the device, and the new one opens it. A veth pair that stands in for a TAP device has neither: the successor refuses it. Meters are the switch's to set again; upcalls that were queued for it are lost.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use conntrack::{Conntrack, DumpCursor, SAVED_LEN};
 use datapath::{FlowInfo, FlowPut, PutMode};
-use device::PortRef;
+use device::{PortRef, VportHost};
 use dpif::Dpif;
 use netdev_linux::LinuxDevices;
 use netlink::{Builder, Header, Messages};
@@ -60,6 +61,12 @@ const LISTENER: u8 = 5;
 const DONE: u8 = 6;
 const TRACKING: u8 = 7;
 const LIMITS: u8 = 8;
+const THREADS: u8 = 9;
+const PORT_SETTINGS: u8 = 10;
+const PORT_CONFIG: u8 = 11;
+
+/// Descriptors of one message: as many as a device has queues.
+const FDS: usize = 64;
 
 /// What went over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,12 +84,11 @@ fn broken(what: &str) -> io::Error {
 struct Channel(OwnedFd);
 
 impl Channel {
-    fn send(&self, kind: u8, payload: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    fn send(&self, kind: u8, payload: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let fds = fd.as_slice();
         if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
-            return Err(broken("a descriptor does not fit"));
+            return Err(broken("descriptors do not fit"));
         }
         sendmsg(
             &self.0,
@@ -93,19 +99,20 @@ impl Channel {
         Ok(())
     }
 
-    fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<(u8, Option<OwnedFd>)> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<(u8, Vec<OwnedFd>)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         buffer.resize(MAX_MESSAGE, 0);
         let got = recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-        let fd = ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        let rights = ancillary.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
             _ => None,
         });
+        let fds = rights.flatten().collect();
         buffer.truncate(got.bytes);
         let Some(kind) = buffer.first().copied() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
         buffer.remove(0);
-        Ok((kind, fd))
+        Ok((kind, fds))
     }
 
     /// Waits for a message without content.
@@ -139,6 +146,7 @@ pub(crate) fn hand_over(
         Ok((counts, pause)) => Ok((counts, pause, child.id())),
         Err(e) => {
             end(&mut child);
+            ports.iter().filter(|port| port.is_released).for_each(|port| host.dpif.retake_port(port.number));
             host.resume();
             Err(e)
         }
@@ -151,26 +159,31 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A port's message, and its descriptor if it has one.
-type PortMessage = (Vec<u8>, Option<OwnedFd>);
+/// A port to be handed over.
+struct PortMessage {
+    number: OdpPort,
+    message: Vec<u8>,
+    fds: Vec<OwnedFd>,
+    /// The device is let go, and opened anew.
+    is_released: bool,
+}
 
 fn describe_ports(host: &Host) -> io::Result<Vec<PortMessage>> {
     let mut out = Vec::new();
     for port in host.dpif.ports() {
         let kind = VportKind::from_name(&port.kind).ok_or_else(|| broken("a port of unknown type"))?;
-        let fd = if kind.is_tunnel() { None } else { host.dpif.port_fd(port.number).transpose()? };
-        if !kind.is_tunnel() && fd.is_none() {
+        let is_released = matches!(kind, VportKind::Afxdp | VportKind::AfxdpNonpmd);
+        let has_fds = !is_released && !kind.is_tunnel();
+        let fds = if has_fds { host.dpif.port_fds(port.number)? } else { Vec::new() };
+        if has_fds && fds.is_empty() {
             return Err(broken(&format!("{}: it has no descriptor", port.name)));
-        }
-        if host.dpif.netdev(port.number).is_some_and(|device| device.wanted_queues().rx > 1) {
-            return Err(broken(&format!("{}: it has several queues", port.name)));
         }
         let tunnel_port = host.device.port(port.number).and_then(|(_, port)| port).unwrap_or(0);
         let mut message = port.number.0.to_ne_bytes().to_vec();
         message.extend((kind as u32).to_ne_bytes());
         message.extend(tunnel_port.to_ne_bytes());
         message.extend(port.name.as_bytes());
-        out.push((message, fd));
+        out.push(PortMessage { number: port.number, message, fds, is_released });
     }
     Ok(out)
 }
@@ -185,6 +198,7 @@ fn give(
     let start = host.env().now.mono;
     host.halt();
     let mut counts = Counts { ports: ports.len() as u32, ..Counts::default() };
+    channel.send(THREADS, &host.given().config, &[])?;
     send_tracking(host, channel)?;
     let mut failed = None;
     host.dpif.for_each_flow(&mut |flow| {
@@ -195,10 +209,21 @@ fn give(
     });
     failed.map_or(Ok(()), Err)?;
     counts.connections = send_connections(host, channel)?;
-    for (message, fd) in ports {
-        channel.send(PORT, message, fd.as_ref().map(AsFd::as_fd))?;
+    for port in ports {
+        if port.is_released {
+            host.dpif.release_port(port.number);
+        }
+        let fds: Vec<BorrowedFd<'_>> = port.fds.iter().map(AsFd::as_fd).collect();
+        channel.send(PORT, &port.message, &fds)?;
     }
-    channel.send(LISTENER, &[], Some(listener.socket()))?;
+    for (number, (settings, config)) in &host.given().ports {
+        for (kind, texts) in [(PORT_SETTINGS, settings), (PORT_CONFIG, config)] {
+            if !texts.is_empty() {
+                channel.send(kind, &[&number.0.to_ne_bytes(), texts.as_slice()].concat(), &[])?;
+            }
+        }
+    }
+    channel.send(LISTENER, &[], &[listener.socket()])?;
     channel.expect(DONE)?;
     Ok((counts, host.env().now.mono - start))
 }
@@ -212,12 +237,12 @@ fn send_tracking(host: &Host, channel: &Channel) -> io::Result<()> {
         fill(&mut b);
         b.finish().ok_or_else(|| broken("settings do not fit"))
     };
-    channel.send(TRACKING, &message(&|b| device::ct_setting::put_all(b, table))?, None)?;
+    channel.send(TRACKING, &message(&|b| device::ct_setting::put_all(b, table))?, &[])?;
     let limit = |zone, limit| ZoneLimit { zone, limit, count: 0 };
     let mut limits = vec![limit(DEFAULT_ZONE, table.default_zone_limit())];
     limits.extend(table.limited_zones(0).map(|l| limit(l.zone.into(), l.limit)));
     for part in limits.chunks(MAX_LISTED) {
-        channel.send(LIMITS, &message(&|b| ct_limit::put(b, part.iter().copied()))?, None)?;
+        channel.send(LIMITS, &message(&|b| ct_limit::put(b, part.iter().copied()))?, &[])?;
     }
     Ok(())
 }
@@ -241,7 +266,7 @@ fn send_flow(channel: &Channel, flow: &FlowInfo) -> io::Result<()> {
     let mut b = Builder::new();
     b.begin(&Header::default(), &[]);
     device::flows::put(&mut b, flow, 0);
-    channel.send(FLOW, &b.finish().ok_or_else(|| broken("a flow does not fit"))?, None)
+    channel.send(FLOW, &b.finish().ok_or_else(|| broken("a flow does not fit"))?, &[])
 }
 
 fn send_connections(host: &Host, channel: &Channel) -> io::Result<u32> {
@@ -251,22 +276,25 @@ fn send_connections(host: &Host, channel: &Channel) -> io::Result<u32> {
         while records.len() >= RECORDS * SAVED_LEN {
             let rest = records.split_off(RECORDS * SAVED_LEN);
             n += RECORDS as u32;
-            channel.send(CONNECTIONS, &std::mem::replace(&mut records, rest), None)?;
+            channel.send(CONNECTIONS, &std::mem::replace(&mut records, rest), &[])?;
         }
     }
     n += (records.len() / SAVED_LEN) as u32;
-    channel.send(CONNECTIONS, &records, None)?;
+    channel.send(CONNECTIONS, &records, &[])?;
     Ok(n)
 }
 
 /// Takes everything over from the process at the other end of standard input.
 pub(crate) fn take_over(host: &Arc<Host>, devices: &LinuxDevices, path: &Path) -> io::Result<Listener> {
     let channel = Channel(io::stdin().as_fd().try_clone_to_owned()?);
-    channel.send(READY, &[], None)?;
+    channel.send(READY, &[], &[])?;
     let (mut message, mut counts) = (Vec::new(), Counts::default());
     loop {
-        let (kind, fd) = channel.receive(&mut message)?;
-        match (kind, fd) {
+        let (kind, mut fds) = channel.receive(&mut message)?;
+        match (kind, fds.pop()) {
+            (THREADS, _) => {
+                host.set_config(None, &message).map_err(|e| broken(&format!("threads: {e:?}")))?
+            }
             (TRACKING, _) => {
                 let table = host.dpif.datapath().conntrack();
                 let set = attrs(&message).map(|attrs| device::ct_setting::apply(table, &attrs));
@@ -280,15 +308,18 @@ pub(crate) fn take_over(host: &Arc<Host>, devices: &LinuxDevices, path: &Path) -
                 let taken = message.chunks_exact(SAVED_LEN).filter(|record| table.restore(now, record));
                 counts.connections += taken.count() as u32;
             }
-            (PORT, fd) => {
-                take_port(host, devices, &message, fd)?;
+            (PORT, last) => {
+                fds.extend(last);
+                take_port(host, devices, &message, fds)?;
                 counts.ports += 1;
             }
+            (PORT_SETTINGS | PORT_CONFIG, _) => take_settings(host, kind, &message)?,
             (LISTENER, Some(fd)) => {
                 // Only now: a packet may leave by any of the ports.
                 host.dpif.start().map_err(|e| io::Error::other(e.to_string()))?;
+                host.dpif.reconfigure();
                 let listener = Listener::take_over(host.clone(), path, fd)?;
-                channel.send(DONE, &[], None)?;
+                channel.send(DONE, &[], &[])?;
                 log::info!(
                     target: "ovsextd",
                     "took over {} ports, {} flows and {} connections", counts.ports, counts.flows, counts.connections
@@ -310,7 +341,7 @@ fn take_flow(host: &Host, message: &[u8]) -> bool {
     core.apply(datapath::Command::PutFlow(&mut put)).is_ok() && core.restore_stats(ufid, &stats)
 }
 
-fn take_port(host: &Host, devices: &LinuxDevices, message: &[u8], fd: Option<OwnedFd>) -> io::Result<()> {
+fn take_port(host: &Host, devices: &LinuxDevices, message: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
     let short = || broken("a port's message is too short");
     let (number, rest) = message.split_first_chunk().ok_or_else(short)?;
     let (kind, rest) = rest.split_first_chunk().ok_or_else(short)?;
@@ -324,8 +355,19 @@ fn take_port(host: &Host, devices: &LinuxDevices, message: &[u8], fd: Option<Own
         name,
         tunnel_port: Some(u16::from_ne_bytes(*tunnel_port)).filter(|port| *port != 0),
     };
-    if let Some(fd) = fd {
-        devices.give(name, fd);
+    if !fds.is_empty() {
+        devices.give(name, fds);
     }
     host.adopt(&port).map_err(|e| io::Error::other(format!("{name}: {e}")))
+}
+
+/// How a port, or its queues, were set up last.
+fn take_settings(host: &Host, kind: u8, message: &[u8]) -> io::Result<()> {
+    let (number, texts) = message.split_first_chunk().ok_or_else(|| broken("settings are too short"))?;
+    let number = OdpPort(u32::from_ne_bytes(*number));
+    let set = match kind {
+        PORT_SETTINGS => host.set_port(number, texts),
+        _ => host.set_config(Some(number), texts),
+    };
+    set.map_err(|e| broken(&format!("settings of port {number}: {e:?}")))
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use datapath::Command;
 use device::{Device, Env, Errno, Handle, NetdevInfo, PortRef, Progress, Queue, Ticket, VportHost};
@@ -13,7 +13,7 @@ use dpif_netdev::{Clock, DpifNetdev};
 use netdev::offload::{TxCapabilities, deliver};
 use netdev::{AdminState, BufferPool};
 use odp::Action;
-use odp::netlink::vport::{VportKind, VportStats};
+use odp::netlink::vport::{VportKind, VportStats, pairs};
 use packet::{FlatPacket, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta};
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -24,8 +24,19 @@ pub(crate) struct Host {
     clock: Clock,
     /// What wakes the thread of a handle's connection.
     wakers: RwLock<HashMap<Handle, Arc<OwnedFd>>>,
+    /// How threads and ports were set up last, as it came.
+    given: Mutex<Given>,
     /// Nothing is carried out any more; written while nothing is being carried out.
     halted: RwLock<bool>,
+}
+
+/// What clients have set things to.
+#[derive(Default)]
+pub(crate) struct Given {
+    /// Threads: what [`VportHost::set_config`] takes.
+    pub config: Vec<u8>,
+    /// What [`VportHost::set_port`] takes, and the same of ports' queues.
+    pub ports: BTreeMap<OdpPort, (Vec<u8>, Vec<u8>)>,
 }
 
 impl Host {
@@ -38,7 +49,7 @@ impl Host {
             device.adopt_port(&port).ok()?;
         }
         let (wakers, halted) = (RwLock::default(), RwLock::default());
-        let host = Arc::new(Host { dpif, device, clock, wakers, halted });
+        let host = Arc::new(Host { dpif, device, clock, wakers, given: Mutex::default(), halted });
         let upcalls = Upcalls { host: Arc::downgrade(&host), pool: Mutex::new(BufferPool::new()) };
         host.dpif.set_upcall_handler(Some(Arc::new(upcalls)));
         Some(host)
@@ -52,6 +63,11 @@ impl Host {
         }
         self.dpif.add_port(port.name, port.kind.name(), Some(port.number))?;
         self.device.adopt_port(port).map(|_| ()).map_err(|_| DpifError::Exists)
+    }
+
+    /// How threads and ports were set up last.
+    pub(crate) fn given(&self) -> MutexGuard<'_, Given> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries an operation out, unless everything is being handed over.
@@ -71,6 +87,7 @@ impl Host {
         if let Err(e) = self.dpif.start() {
             log::error!(target: "ovsextd", "ports are not served any more ({e})");
         }
+        self.dpif.reconfigure();
         *self.halted.write().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
@@ -100,6 +117,12 @@ impl Host {
     }
 }
 
+/// Texts `KEY=VALUE` as a map.
+fn map_of(texts: &[u8]) -> Result<BTreeMap<String, String>, Errno> {
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    pairs(texts).map(|pair| pair.map(owned).ok_or(Errno::Inval)).collect()
+}
+
 fn errno(e: &DpifError) -> Errno {
     match e {
         DpifError::Busy => Errno::Busy,
@@ -124,23 +147,38 @@ impl VportHost for Host {
 
     fn close_port(&self, port: &PortRef<'_>, _ticket: Ticket) -> Progress<Result<(), Errno>> {
         let gone = self.dpif.del_port(port.number);
+        self.given().ports.remove(&port.number);
         self.dpif.reconfigure();
         Progress::Done(gone.map_err(|e| errno(&e)))
     }
 
     fn set_port(&self, number: OdpPort, settings: &[u8]) -> Result<(), Errno> {
-        let texts = settings.split(|b| *b == 0).filter(|text| !text.is_empty());
-        let pairs = texts.map(|text| {
-            let (key, value) = std::str::from_utf8(text).ok()?.split_once('=')?;
-            Some((key.to_owned(), value.to_owned()))
-        });
-        let options = pairs.collect::<Option<BTreeMap<_, _>>>().ok_or(Errno::Inval)?;
+        let options = map_of(settings)?;
         let set = self.dpif.set_port_options(number, &options).map_err(|e| {
             log::warn!(target: "ovsextd", "port {number} cannot be set as asked ({e})");
             errno(&e)
         });
+        if set.is_ok() {
+            self.given().ports.entry(number).or_default().0 = settings.to_vec();
+        }
         self.dpif.reconfigure();
         set
+    }
+
+    fn set_config(&self, number: Option<OdpPort>, config: &[u8]) -> Result<(), Errno> {
+        let keys = map_of(config)?;
+        match number {
+            Some(number) => {
+                self.dpif.set_port_config(number, &keys);
+                self.given().ports.entry(number).or_default().1 = config.to_vec();
+            }
+            None => {
+                self.dpif.set_config(&keys);
+                self.given().config = config.to_vec();
+            }
+        }
+        self.dpif.reconfigure();
+        Ok(())
     }
 
     fn port_stats(&self, number: OdpPort) -> VportStats {
@@ -161,6 +199,11 @@ impl VportHost for Host {
     fn for_each_counter(&self, number: OdpPort, each: &mut dyn FnMut(&str, u64)) {
         let Some(Ok(stats)) = self.dpif.netdev(number).map(|device| device.stats()) else { return };
         stats.iter().for_each(|(name, n)| each(name, n));
+    }
+
+    fn for_each_status(&self, number: OdpPort, each: &mut dyn FnMut(&str, &str)) {
+        let Some(device) = self.dpif.netdev(number) else { return };
+        device.status().iter().for_each(|(key, value)| each(key, value));
     }
 
     fn netdev(&self, name: &str) -> Option<NetdevInfo> {

@@ -266,6 +266,12 @@ impl Engine {
         self.datapath_port(bridge, name).map_or_else(Vec::new, |(plane, number)| plane.host.counters(number))
     }
 
+    /// What is known of an interface's device beside what every device has.
+    pub fn device_status(&self, bridge: &str, name: &str) -> BTreeMap<String, String> {
+        let port = self.datapath_port(bridge, name);
+        port.map(|(plane, number)| plane.host.status(number)).unwrap_or_default()
+    }
+
     /// The datapath of an interface, and its number there.
     fn datapath_port(&self, bridge: &str, name: &str) -> Option<(&Rc<Plane>, OdpPort)> {
         let plane = &self.bridges.get(bridge)?.plane;
@@ -376,9 +382,7 @@ impl Engine {
         for bridge in config.bridges.values() {
             let Some(host) = self.plane_of(&bridge.name).map(|plane| &plane.host) else { continue };
             for iface in bridge.ports.values().flat_map(|port| &port.interfaces) {
-                if let Some(port) = host.in_process().and_then(|h| h.port_by_name(&iface.name)) {
-                    host.set_port_config(port.number, &iface.other_config);
-                }
+                host.set_port_config(&iface.name, &iface.other_config);
             }
         }
         self.planes.values().for_each(|plane| plane.host.reconfigure());

@@ -117,7 +117,7 @@ fn interface(
     let mbps = device.link_features().current.max_mbps();
     status.link_speed = (mbps != 0).then(|| i64::from(mbps) * 1_000_000);
     status.duplex = (mbps != 0).then_some("full");
-    status.status = device.status();
+    status.status = engine.device_status(&bridge.name, &iface.name);
     status
 }
 

@@ -1,6 +1,6 @@
 //! The `dpif-netdev/…` and `odp-execute/…` commands: poll-mode threads, their queues, and implementations to choose from.
 //!
-//! Where it sits: registered with run-time control; the texts about threads are `dpif-netdev`'s.
+//! Where it sits: registered with run-time control; those about threads are `dpif-netdev`'s.
 //!
 //! Open vSwitch has several implementations of some steps and lets the user choose; this switch has one of each. The
 //! commands know the names of those that Open vSwitch always has, so that scripts find them, and remember the choice.
@@ -11,11 +11,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use daemon::unixctl::{Call, Commands};
-use dpif::Dpif;
-use dpif_netdev::DpifNetdev;
+use dpif_netdev::COMMANDS;
 
 use crate::engine::Shared;
 
@@ -82,91 +80,15 @@ fn answer_to(call: Call, answer: Reply) {
     }
 }
 
-/// What a command about threads was given.
-#[derive(Default)]
-struct Asked {
-    core: Option<u32>,
-    seconds: Option<u64>,
-}
-
-/// Options as Open vSwitch takes them: an option without its value is taken for the datapath's name, and a value that is
-/// no number for none.
-fn parse<'a>(mut args: &'a [&'a str]) -> (Asked, Option<&'a str>) {
-    let (mut asked, mut name) = (Asked::default(), None);
-    while let [first, rest @ ..] = args {
-        args = rest;
-        match (*first, rest) {
-            ("-pmd", [core, rest @ ..]) => (asked.core, args) = (core.parse().ok(), rest),
-            ("-secs", [n, rest @ ..]) => (asked.seconds, args) = (n.parse().ok(), rest),
-            ("-it" | "-ms", [_, rest @ ..]) => args = rest,
-            ("-nh", _) => {}
-            (other, _) => name = name.or(Some(other)),
-        }
-    }
-    (asked, name)
-}
-
-/// What a name that no datapath has stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unknown {
-    /// The only datapath.
-    TheOnly,
-    /// A mistake.
-    Nothing,
-}
-
-/// The datapath of a name; without a name, the only one.
-fn datapath(engine: &Shared, name: Option<&str>, unknown: Unknown) -> Result<Arc<DpifNetdev>, String> {
-    let engine = engine.borrow();
-    let hosts: Vec<&Arc<DpifNetdev>> = engine.planes().filter_map(|plane| plane.host.in_process()).collect();
-    let named = |host: &&&Arc<DpifNetdev>| {
-        let full = Dpif::name(&****host);
-        name.is_some_and(|name| full.split_once('@').is_some_and(|(_, short)| short == name))
-    };
-    let chosen = match (hosts.iter().find(named), hosts.as_slice()) {
-        (Some(host), _) => Some(*host),
-        (None, [only]) if name.is_none() || unknown == Unknown::TheOnly => Some(*only),
-        _ => None,
-    };
-    chosen.cloned().ok_or_else(|| "please specify an existing datapath".to_owned())
-}
-
 fn register_threads(commands: &Commands, engine: &Shared) {
-    let add = |name: &str, usage: &str, max: usize, run: fn(&DpifNetdev, &Asked) -> String| {
+    for command in &COMMANDS {
         let engine = engine.clone();
-        commands.register(name, usage, 0..=max, move |call: Call| {
+        commands.register(command.name, command.usage, 0..=command.max, move |call: Call| {
             let args: Vec<&str> = call.args.iter().map(String::as_str).collect();
-            let (asked, name) = parse(&args);
-            let answer = datapath(&engine, name, Unknown::TheOnly).map(|host| run(&host, &asked));
+            let engine = engine.borrow();
+            let datapaths = engine.planes().filter_map(|plane| plane.host.in_process()).map(|host| &**host);
+            let answer = command.answer(&datapaths.collect::<Vec<_>>(), &args);
             answer_to(call, answer);
-        });
-    };
-    add("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 3, |dp, asked| dp.pmd_stats_text(asked.core));
-    add("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 3, |dp, asked| {
-        dp.pmd_stats_clear(asked.core);
-        String::new()
-    });
-    let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
-    add("dpif-netdev/pmd-perf-show", usage, 8, |dp, asked| dp.pmd_perf_text(asked.core));
-    add("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 5, |dp, asked| {
-        dp.pmd_rxq_text(asked.core, asked.seconds.unwrap_or(u64::MAX))
-    });
-    add("dpif-netdev/pmd-sleep-show", "[dp]", 1, |dp, _| dp.pmd_sleep_text());
-    for (name, run) in [
-        (
-            "dpif-netdev/pmd-rxq-rebalance",
-            (|dp| {
-                dp.rebalance();
-                "pmd rxq rebalance requested.\n".to_owned()
-            }) as fn(&DpifNetdev) -> String,
-        ),
-        // Bonds are balanced by flows, none by the datapath itself.
-        ("dpif-netdev/bond-show", |_| String::new()),
-    ] {
-        let engine = engine.clone();
-        commands.register(name, "[dp]", 0..=1, move |call: Call| {
-            let answer = datapath(&engine, call.args.first().map(String::as_str), Unknown::Nothing);
-            answer_to(call, answer.map(|host| run(&host)));
         });
     }
 }

@@ -1,5 +1,6 @@
 //! A datapath in a process of its own: whole over its device, and at work while the switch is killed and started again.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use e2e::load::{RATE, Stream, Tcp};
@@ -520,16 +521,44 @@ fn ports_behind_the_device_are_as_their_rows_say() {
         text.contains("many (internal: n_rxq=3)") && text.contains("port-a (afxdp: n_rxq=1")
     };
     assert!(is_set(&pair), "{}", shown(&pair));
+    let status = run(&pair, &suite, "ovs-vsctl", "get interface port-a status");
+    assert!(status.contains("xdp-mode="), "{status}");
     let mut answering = answer_in_b(&suite);
     pair.await_true("a ping is answered", || probe(&suite, "ping 10.0.0.2"));
-    let refused = pair.run(&suite, "ovs-appctl", &["-t", "ovsextd", "handover"]);
-    assert!(refused.stderr.contains("it has"), "{refused:?}");
-    assert!(probe(&suite, "tcp 10.0.0.2 80"), "after a handover that was refused\n{}", pair.logs());
-    answering.kill().expect("our child");
-    answering.wait().expect("our child");
+    let threads =
+        |pair: &SwitchUnderTest| run(pair, &suite, "ovs-appctl", "-t ovsextd dpif-netdev/pmd-rxq-show");
+    vsctl(&pair, "set open_vswitch . other_config:pmd-cpu-mask=2");
+    vsctl(&pair, "set interface port-a other_config:pmd-rxq-affinity=0:1");
+    let is_alone = |pair: &SwitchUnderTest| {
+        let text = threads(pair);
+        text.contains("core_id 1:\n  isolated : true\n  port: port-a")
+    };
+    let has_second = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+    assert!(!has_second || is_alone(&pair), "{}", threads(&pair));
     pair.kill_datapath();
     pair.start_datapath(&[]);
     pair.await_true("the next process is told", || is_set(&pair));
+    assert!(!has_second || is_alone(&pair), "{}", threads(&pair));
+    // A successor that does not come leaves everything as it was; one that comes has the same queues.
+    let ends_in_the_middle = pair.path("successor");
+    // It says that it is ready, and no more.
+    std::fs::write(&ends_in_the_middle, "#!/bin/sh\nprintf '\\001' >&0\n").expect("a script");
+    std::fs::set_permissions(&ends_in_the_middle, std::fs::Permissions::from_mode(0o755)).expect("a script");
+    for successor in ["/bin/false", &ends_in_the_middle] {
+        let failed = pair.run(&suite, "ovs-appctl", &["-t", "ovsextd", "handover", successor]);
+        assert!(failed.stderr.contains("handover failed"), "{failed:?}");
+        pair.await_true("the old process goes on", || probe(&suite, "tcp 10.0.0.2 80"));
+        assert!(!has_second || is_alone(&pair), "{}", threads(&pair));
+    }
+    let said = run(&pair, &suite, "ovs-appctl", "-t ovsextd handover");
+    assert!(said.starts_with("handed over"), "{said}");
+    pair.await_true("the successor goes on", || probe(&suite, "tcp 10.0.0.2 80"));
+    assert!(is_set(&pair) && (!has_second || is_alone(&pair)), "{}{}", shown(&pair), threads(&pair));
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
+    vsctl(&pair, "remove interface port-a other_config pmd-rxq-affinity");
+    assert!(!is_alone(&pair), "{}", threads(&pair));
     vsctl(&pair, "remove interface many options n_rxq");
     assert!(shown(&pair).contains("many (internal)"), "{}", shown(&pair));
+    run(&pair, &suite, "ovs-appctl", "-t ovsextd exit");
 }

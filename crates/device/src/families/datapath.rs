@@ -34,6 +34,11 @@ pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
         }
         call.device.user_features.store(user_features, Relaxed);
     }
+    if call.request.command == cmd::SET
+        && let Some(config) = attrs.other_config
+    {
+        call.env.host.set_config(None, config)?;
+    }
     let mut b = Builder::new();
     message(&mut b, call.device, call.env.datapath, &call.header(0))?;
     Ok(Answer::Message(b))

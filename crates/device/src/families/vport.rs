@@ -140,6 +140,9 @@ fn set<H: VportHost + ?Sized>(call: &Call<'_, H>, attrs: &VportAttrs<'_>) -> Res
     if let Some(settings) = attrs.settings {
         call.env.host.set_port(number, settings)?;
     }
+    if let Some(config) = attrs.other_config {
+        call.env.host.set_config(Some(number), config)?;
+    }
     let pids = receivers(attrs)?;
     {
         let mut ports = call.device.ports.write();

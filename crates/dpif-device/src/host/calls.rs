@@ -18,7 +18,7 @@ use odp::netlink::vport::{VportAttrs, VportKind};
 use packet::{FlatPacket, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
 
-use super::{DpifDevice, Wanted, lock, port_of};
+use super::{DpifDevice, Wanted, lock, port_of, texts_of};
 use crate::connection::Failure;
 use crate::message::{self, begin, begin_ct, command_error, port_error, reply_attrs};
 use crate::receiver::execute;
@@ -80,7 +80,9 @@ impl Dpif for DpifDevice {
             return Err(DpifError::Local);
         }
         lock(&self.devices).remove(&number);
-        lock(&self.ports).remove(&number);
+        if let Some(port) = lock(&self.ports).remove(&number) {
+            lock(&self.port_configs).remove(&port.name);
+        }
         let make = |ids| {
             let mut b = begin(ids::VPORT, cmd::DEL, 0, ids);
             VportAttrs { number: Some(number.0), ..VportAttrs::default() }.encode(&mut b);
@@ -110,10 +112,7 @@ impl Dpif for DpifDevice {
     }
 
     fn set_port_options(&self, number: OdpPort, options: &BTreeMap<String, String>) -> Result<(), DpifError> {
-        let is_plain = |text: &str| !text.contains('\0');
-        let plain = options.iter().filter(|(key, value)| is_plain(key) && is_plain(value));
-        let settings: Vec<u8> =
-            plain.flat_map(|(key, value)| format!("{key}={value}\0").into_bytes()).collect();
+        let settings = texts_of(options);
         let last = lock(&self.ports).get(&number).and_then(|port| port.settings.clone());
         if last.as_ref() == Some(&settings) { Ok(()) } else { self.set_port(number, settings) }
     }

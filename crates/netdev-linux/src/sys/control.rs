@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{Ioctl, c_int, c_short, c_uint, ifreq};
 
 const TUNSETIFF: Ioctl = 0x4004_54ca;
+const TUNGETIFF: Ioctl = 0x8004_54d2;
 const TUNSETOFFLOAD: Ioctl = 0x4004_54d0;
 const TUNSETVNETHDRSZ: Ioctl = 0x4004_54d8;
 const SIOCETHTOOL: Ioctl = 0x8946;
@@ -48,6 +49,16 @@ pub(crate) fn tun_attach(fd: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Re
     request.ifr_ifru.ifru_flags = flags as c_short;
     // SAFETY: TUNSETIFF reads and writes one ifreq, which lives over the call.
     done(unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETIFF, &raw mut request) })
+}
+
+/// With which flags the device was made.
+pub(crate) fn tun_flags(fd: BorrowedFd<'_>) -> io::Result<c_int> {
+    // SAFETY: zero is an ifreq, as above; TUNGETIFF writes one, which lives over the call, and of its union the flags.
+    unsafe {
+        let mut request: ifreq = zeroed();
+        done(libc::ioctl(fd.as_raw_fd(), TUNGETIFF, &raw mut request))?;
+        Ok(request.ifr_ifru.ifru_flags.into())
+    }
 }
 
 /// Says how long the header before each frame is.

@@ -7,7 +7,9 @@ mod control;
 mod packet_socket;
 pub(crate) mod xdp;
 
-pub(crate) use control::{driver_info, link_settings, tun_attach, tun_set_header_size, tun_set_offload};
+pub(crate) use control::{
+    driver_info, link_settings, tun_attach, tun_flags, tun_set_header_size, tun_set_offload,
+};
 pub(crate) use packet_socket::{PacketSocket, Received};
 
 /// Bytes of the virtio-net header before each frame.

@@ -14,6 +14,8 @@ mod attr {
     pub const USER_FEATURES: u16 = 5;
     pub const MASKS_CACHE_SIZE: u16 = 7;
     pub const PER_CPU_PIDS: u16 = 8;
+    /// Ours: how the host's threads are set up.
+    pub const OTHER_CONFIG: u16 = 33;
 }
 
 /// Bits of `OVS_DP_ATTR_USER_FEATURES`.
@@ -71,6 +73,8 @@ pub struct DpAttrs<'a> {
     pub masks_cache_size: Option<u32>,
     /// Receivers by processor: 32-bit numbers in a row.
     pub per_cpu_pids: Option<&'a [u8]>,
+    /// How its host's threads are to be set up: texts `KEY=VALUE` of `Open_vSwitch.other_config`, each with a zero behind it.
+    pub other_config: Option<&'a [u8]>,
 }
 
 fn words<const N: usize>(a: Attr<'_>) -> Option<[u64; N]> {
@@ -109,6 +113,7 @@ impl<'a> DpAttrs<'a> {
                     out.per_cpu_pids =
                         Some(sized(a, (a.payload.len().is_multiple_of(4)).then_some(a.payload))?);
                 }
+                attr::OTHER_CONFIG => out.other_config = Some(a.payload),
                 _ => {}
             }
         }
@@ -141,6 +146,9 @@ impl<'a> DpAttrs<'a> {
         }
         if let Some(pids) = self.per_cpu_pids {
             b.put(attr::PER_CPU_PIDS, pids);
+        }
+        if let Some(config) = self.other_config {
+            b.put(attr::OTHER_CONFIG, config);
         }
     }
 }

@@ -15,6 +15,8 @@ mod attr {
     pub const STATS: u16 = 6;
     /// Ours: what the port's device is set to.
     pub const SETTINGS: u16 = 32;
+    /// Ours: how its queues are served.
+    pub const OTHER_CONFIG: u16 = 33;
 }
 
 /// `OVS_TUNNEL_ATTR_DST_PORT`, in the machine's byte order.
@@ -154,6 +156,14 @@ pub struct VportAttrs<'a> {
     pub stats: Option<VportStats>,
     /// What its device is to be set to: texts `KEY=VALUE`, each with a zero behind it.
     pub settings: Option<&'a [u8]>,
+    /// How its queues are to be served: the same of `Interface.other_config`.
+    pub other_config: Option<&'a [u8]>,
+}
+
+/// The pairs of texts `KEY=VALUE`, each with a zero behind it; `None` for what is none.
+pub fn pairs(texts: &[u8]) -> impl Iterator<Item = Option<(&str, &str)>> {
+    let texts = texts.split(|b| *b == 0).filter(|text| !text.is_empty());
+    texts.map(|text| core::str::from_utf8(text).ok()?.split_once('='))
 }
 
 impl<'a> VportAttrs<'a> {
@@ -183,6 +193,7 @@ impl<'a> VportAttrs<'a> {
                     out.pids = Some(sized(a, whole.then_some(a.payload))?);
                 }
                 attr::SETTINGS => out.settings = Some(a.payload),
+                attr::OTHER_CONFIG => out.other_config = Some(a.payload),
                 attr::STATS => out.stats = Some(sized(a, VportStats::read(a))?),
                 _ => {}
             }
@@ -212,6 +223,9 @@ impl<'a> VportAttrs<'a> {
         }
         if let Some(settings) = self.settings {
             b.put(attr::SETTINGS, settings);
+        }
+        if let Some(config) = self.other_config {
+            b.put(attr::OTHER_CONFIG, config);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dpif::Dpif;
 use dpif_device::DpifDevice;
-use dpif_netdev::DpifNetdev;
+use dpif_netdev::{DpifNetdev, is_about_threads};
 use netdev::Netdev;
 use packet::{Instant, OdpPort};
 
@@ -77,6 +77,16 @@ impl Host {
         stats.iter().map(|(name, n)| (name.to_owned(), n)).collect()
     }
 
+    /// What is known of a port's device, by keys of `Interface.status`. Of a port past the kernel's stack only the process knows
+    /// that has opened it; of others the kernel does.
+    pub fn status(&self, number: OdpPort) -> BTreeMap<String, String> {
+        let Some(device) = self.netdev(number) else { return BTreeMap::new() };
+        match self {
+            Host::Device(host) if device.kind().starts_with("afxdp") => host.port_status(number),
+            _ => device.status(),
+        }
+    }
+
     /// Pumps the ports that have no descriptor.
     pub fn poll_ports(&self) {
         if let Host::InProcess(host) = self {
@@ -117,15 +127,23 @@ impl Host {
 
     /// Takes over `Open_vSwitch.other_config`, as far as threads are concerned.
     pub fn set_config(&self, keys: &BTreeMap<String, String>) {
-        if let Host::InProcess(host) = self {
-            host.set_config(keys);
+        match self {
+            Host::InProcess(host) => host.set_config(keys),
+            Host::Device(host) => host.set_config(keys.iter().filter(|(key, _)| is_about_threads(key))),
         }
     }
 
-    /// Takes over `Interface.other_config` of a port, as far as its queues are concerned.
-    pub fn set_port_config(&self, number: OdpPort, keys: &BTreeMap<String, String>) {
-        if let Host::InProcess(host) = self {
-            host.set_port_config(number, keys);
+    /// Takes over `Interface.other_config` of the port of that name, as far as its queues are concerned.
+    pub fn set_port_config(&self, name: &str, keys: &BTreeMap<String, String>) {
+        match self {
+            Host::InProcess(host) => {
+                if let Some(port) = host.port_by_name(name) {
+                    host.set_port_config(port.number, keys);
+                }
+            }
+            Host::Device(host) => {
+                host.set_port_config(name, keys.iter().filter(|(key, _)| is_about_threads(key)));
+            }
         }
     }
 
