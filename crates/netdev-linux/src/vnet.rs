@@ -181,7 +181,7 @@ mod tests {
             assert_eq!((received(&mut slot, n), slot.len()), (None, 0));
         }
         assert!(slot.push_front(Frame::HEADROOM).is_some(), "with its headroom");
-        assert!(!put_on(&mut slot), "without");
+        assert!(put_on(&mut slot), "and, as the frame moves, without");
     }
 
     #[test]
