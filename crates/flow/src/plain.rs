@@ -179,7 +179,53 @@ impl PlainKey {
         len: usize,
         vlan_limit: u8,
     ) -> Option<(PlainKey, Layers)> {
-        const MACS: u64 = 0xffff_ffff_ffff;
+        let untagged = head.first_chunk().and_then(|frame| PlainKey::read_untagged(in_port, frame, len));
+        untagged.or_else(|| PlainKey::read_step_by_step(in_port, head, len, vlan_limit))
+    }
+
+    /// The same of a frame of `len` bytes without a tag, read where its headers lie; `None` for any other.
+    #[inline(always)]
+    pub fn read_untagged(
+        in_port: OdpPort,
+        frame: &[u8; HEAD_BYTES],
+        len: usize,
+    ) -> Option<(PlainKey, Layers)> {
+        const L4: usize = eth::HEADER_LEN + ipv4::HEADER_LEN;
+        // IPv4, version 4, five words of header; then neither an offset nor more fragments.
+        let (kind, rest) = (as_is(frame, 12), as_is(frame, 16));
+        if kind & 0xff_ffff != 0x45_0008 || rest & 0xff3f_0000_0000 != 0 {
+            return None;
+        }
+        let end = eth::HEADER_LEN + usize::from((rest as u16).swap_bytes());
+        let flags = match (rest >> 56) as u8 {
+            ip::PROTO_UDP if end >= L4 + udp::HEADER_LEN => 0,
+            ip::PROTO_TCP if end >= L4 + tcp::HEADER_LEN => {
+                u16_of(frame, L4 + tcp::OFF_FLAGS) & tcp::FLAGS_MASK
+            }
+            _ => return None,
+        };
+        let key = PlainKey([
+            u64::from(in_port.0) << 32,
+            0,
+            as_is(frame, 0) & MACS,
+            as_is(frame, 6),
+            as_is(frame, 26),
+            as_is(frame, L4) & PORTS | u64::from(flags) << 32 | (kind & 0xff00_0000) << 24,
+            rest >> 48,
+            0,
+        ]);
+        let layers = Layers { l3: Some(eth::HEADER_LEN as u16), l4: Some(L4 as u16), end: end as u16 };
+        (end <= len && end <= usize::from(u16::MAX)).then_some((key, layers))
+    }
+
+    /// The same of any plain packet.
+    #[inline(never)]
+    fn read_step_by_step(
+        in_port: OdpPort,
+        head: &[u8],
+        len: usize,
+        vlan_limit: u8,
+    ) -> Option<(PlainKey, Layers)> {
         // Both headers behind a frame's of the shortest packet, in one check; the longer TCP header below.
         let untagged = head.first_chunk::<{ eth::HEADER_LEN + LEAST }>()?;
         let (dst, mut src) = (as_is(untagged, 0) & MACS, as_is(untagged, 6));
@@ -211,7 +257,7 @@ impl PlainKey {
             }
             _ => return None,
         };
-        let ports = as_is(packet, 20) & 0xffff_ffff;
+        let ports = as_is(packet, 20) & PORTS;
         let key = PlainKey([
             u64::from(in_port.0) << 32,
             0,
@@ -287,7 +333,6 @@ impl PlainKey {
     /// A hash of what tells flows apart: all but TTL, TOS, TCP flags and marks.
     #[inline]
     pub fn hash(&self, seed: u64) -> u64 {
-        const PORTS: u64 = 0xffff_ffff;
         const PROTO: u64 = 0xff00;
         let [port, ct, dst, src, addresses, transport, outer, dp] = self.0;
         let a = fold(
@@ -298,8 +343,13 @@ impl PlainKey {
     }
 }
 
+/// An Ethernet address, of eight bytes.
+const MACS: u64 = 0xffff_ffff_ffff;
+/// Both ports, of eight bytes.
+const PORTS: u64 = 0xffff_ffff;
+
 /// Bytes of an untagged frame that hold all of its short key.
-pub const HEAD_BYTES: usize = 48;
+pub const HEAD_BYTES: usize = eth::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN;
 
 /// True if a frame that begins with `head` has the short key of a plain and untagged one of the same length, from the
 /// same port, that begins with `last`. Packets of one flow come in trains; the next is told by this for a fraction of
@@ -315,7 +365,6 @@ pub fn is_repeated(last: &[u8; HEAD_BYTES], head: &[u8; HEAD_BYTES]) -> bool {
     }
     // Not in the key: IPv4's identification and checksum, and what is behind the ports.
     const NO_ID: u64 = !0xffff_0000;
-    const PORTS: u64 = 0xffff_ffff;
     let rest = differ(0) | differ(8) | differ(16) & NO_ID | differ(L4) & PORTS;
     // Of TCP the flags are.
     let flags = |head| u16_of(head, L4 + tcp::OFF_FLAGS) & tcp::FLAGS_MASK;
@@ -433,7 +482,7 @@ mod tests {
         #[test]
         fn a_repeated_head_has_the_same_key(
             proto in prop::sample::select(vec![6u8, 17]),
-            edits in prop::collection::vec((0usize..48, any::<u8>()), 0..3),
+            edits in prop::collection::vec((0usize..HEAD_BYTES, any::<u8>()), 0..3),
         ) {
             let first = frame(proto, false, 30);
             let mut next = first.clone();

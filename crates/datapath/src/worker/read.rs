@@ -94,24 +94,21 @@ impl<B: PacketBuf> Desk<B> {
             let Some(slot) = slots.next() else { break };
             count += 1;
             (slot.len, slot.behind) = (len as u32, 0);
-            match PlainKey::read_fresh(port, head, len, dp.vlan_limit) {
-                Some((key, layers)) if ready => {
-                    (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
-                    slot.hash = key.hash(dp.seed);
-                    self.cache.prefetch(slot.hash);
-                    if !key.is_tagged() {
-                        last = head.first_chunk().map(|first| (first, slot));
-                        continue;
-                    }
-                }
-                _ => {
-                    if let Some(key) = self.keys.get_mut(count - 1) {
-                        read_whole(dp, (&self.fresh, buf, ready), slot, key);
-                    }
-                    self.cache.prefetch(slot.hash);
-                }
+            if ready
+                && let Some(first) = head.first_chunk()
+                && let Some((key, layers)) = PlainKey::read_untagged(port, first, len)
+            {
+                (slot.short, slot.layers, slot.kind) = (key, layers, Kind::Plain);
+                slot.hash = key.hash(dp.seed);
+                self.cache.prefetch(slot.hash);
+                last = Some((first, slot));
+                continue;
             }
             last = None;
+            if let Some(key) = self.keys.get_mut(count - 1) {
+                read_other(dp, (&self.fresh, buf, ready), slot, key);
+            }
+            self.cache.prefetch(slot.hash);
         }
         count
     }
@@ -130,17 +127,28 @@ impl<B: PacketBuf> Desk<B> {
                 slot.hash = slot.short.hash(dp.seed);
             } else {
                 let ready = buf.pull_up(flow::extract::HEADER_BYTES);
-                match PlainKey::read(meta, buf.head(), buf.len(), dp.vlan_limit) {
-                    Some((short, layers)) if ready => {
-                        (slot.short, slot.layers, slot.kind) = (short, layers, Kind::Plain);
-                        slot.hash = short.hash(dp.seed);
-                    }
-                    _ => read_whole(dp, (meta, buf, ready), slot, key),
-                }
+                read_other(dp, (meta, buf, ready), slot, key);
             }
             self.cache.prefetch(slot.hash);
         }
         count
+    }
+}
+
+/// Reads the short key of a packet, or the whole one if it is not plain.
+#[inline(never)]
+fn read_other<B: PacketBuf>(
+    dp: &Datapath,
+    (meta, buf, ready): (&PacketMeta, &B, bool),
+    slot: &mut Slot,
+    key: &mut FlowKey,
+) {
+    match PlainKey::read(meta, buf.head(), buf.len(), dp.vlan_limit) {
+        Some((short, layers)) if ready => {
+            (slot.short, slot.layers, slot.kind) = (short, layers, Kind::Plain);
+            slot.hash = short.hash(dp.seed);
+        }
+        _ => read_whole(dp, (meta, buf, ready), slot, key),
     }
 }
 
