@@ -542,6 +542,9 @@ layouts! {
         Length = 0,
         String = 2
     }
+    KEVENT (size 24, align 8) {
+        _opaque as "Header" = 0
+    }
 }
 
 // a request's data are a union without names of their own

@@ -77,6 +77,48 @@ fn asserted_layouts_are_the_headers() {
     assert!(checked > 200, "only {checked} members compared");
 }
 
+/// The data of a request, which C declares without names of their own: asserted behind the list.
+const NAMELESS: [&str; 3] = ["REQUEST_QUERY", "REQUEST_SET", "REQUEST_METHOD"];
+
+#[test]
+fn every_declaration_has_its_layout_asserted() {
+    const DECLARED: [&str; 3] = [
+        include_str!("../src/structs.rs"),
+        include_str!("../src/netio.rs"),
+        include_str!("../src/policies.rs"),
+    ];
+    let (list, behind) = LAYOUT.rsplit_once("\n}\n").expect("a list, and what is behind it");
+    let mut count = 0;
+    for declared in DECLARED.iter().flat_map(|text| text.split("\npub struct ").skip(1)) {
+        let (name, rest) = declared.split_once(' ').expect("a structure with members");
+        count += 1;
+        if NAMELESS.contains(&name) {
+            assert!(behind.contains(&format!("({name}, ")), "{name}");
+            continue;
+        }
+        let (_, layout) =
+            list.split_once(&format!("\n    {name} (size ")).unwrap_or_else(|| panic!("{name}"));
+        let layout = layout.split_once("\n    }").expect("an end").0;
+        let members = rest.split_once("\n}").expect("an end").0.lines().filter_map(|line| {
+            line.trim()
+                .strip_prefix("pub ")
+                .and_then(|member| member.split_once(':'))
+                .map(|(member, _)| member)
+        });
+        // Gaps have no name in C; what an address has behind its family is read as bytes.
+        let named = members.filter(|member| !member.starts_with("_pad") && *member != "Data");
+        for member in named {
+            let is_there = layout.lines().any(|line| {
+                line.trim()
+                    .strip_prefix(member)
+                    .is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with(" as "))
+            });
+            assert!(is_there, "{name}.{member} is not asserted");
+        }
+    }
+    assert!(count > 45, "only {count} structures");
+}
+
 #[test]
 fn declared_constants_are_the_headers() {
     let Some(text) = table("ndis-consts.tsv") else {
