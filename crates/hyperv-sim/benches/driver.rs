@@ -2,7 +2,8 @@
 //!
 //! Where it sits: run by `cargo xtask bench hyperv`, under callgrind, told which functions are the kernel's, and by itself:
 //! then it prints the driver's nanoseconds for each packet. Where instructions are `counted` it ends with the last packet, for
-//! what follows costs more or less as memory happens to lie. The cases are the core's (`crates/datapath/benches`).
+//! what follows costs more or less as memory happens to lie. The cases are the core's (`crates/datapath/benches`); with `-long`
+//! behind the name the packets are long.
 
 #[allow(dead_code, reason = "of the core's measurements, the workloads alone")]
 #[path = "../../datapath/benches/cases/mod.rs"]
@@ -12,6 +13,9 @@ use std::process::ExitCode;
 
 use cases::{CASES, Case, Workload};
 use hyperv_sim::{Driver, Load, carry};
+
+/// Bytes of long packets.
+const LONG: usize = 32_000;
 
 fn main() -> ExitCode {
     // cargo adds arguments of its own
@@ -26,12 +30,16 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let (Some(case), Ok(batches)) = (Case::of(name), batches.parse::<u64>()) else {
+    let plain = name.strip_suffix("-long");
+    let (Some(case), Ok(batches)) = (Case::of(plain.unwrap_or(name)), batches.parse::<u64>()) else {
         eprintln!("no such case, or no number of batches");
         return ExitCode::FAILURE;
     };
     let driver = image.map_or(Driver::Native, |file| Driver::Image(file.into()));
-    let Workload { flows, frames, before } = case.workload();
+    let Workload { flows, mut frames, before } = case.workload();
+    if plain.is_some() {
+        frames.iter_mut().for_each(|frame| frame.resize(LONG, 0x5a));
+    }
     let carried = carry(&Load { driver, flows, frames, before, batches, ends_with_the_last });
     if carried.delivered != batches * 32 {
         eprintln!("{} of {} packets came out", carried.delivered, batches * 32);

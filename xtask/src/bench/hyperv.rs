@@ -23,11 +23,12 @@ const COUNTED: u64 = 256;
 const TIMED: u64 = 3_000;
 
 /// Cases, as the core alone has them: row and name.
-const CASES: [(&str, &str, &str); 4] = [
+const CASES: [(&str, &str, &str); 5] = [
     ("one", "P1", "one flow, output"),
     ("flows-10k", "P2", "10,000 flows, one mask"),
     ("ct-1k", "P5", "ct, 1,000 connections"),
     ("rewrite", "P7", "eth_dst, ttl, ip_dst rewritten"),
+    ("rewrite-long", "P7", "eth_dst, ttl, ip_dst rewritten, packets of 32,000 bytes"),
 ];
 
 /// Where the driver is entered, and its ways out: what the simulation declares as functions of the kernel.
