@@ -47,7 +47,7 @@
 //! State that commands and the main loop share lives in an `Rc<RefCell<…>>`: everything runs in one thread. A handler may also keep
 //! its `Call` and answer later, or send it to another thread.
 //!
-//! Reading order: `start`, `detach`, `pidfile`, `vlog`, `unixctl`, `coverage`, `memory`, `getopt`, `tls`, `usage`, `tool`.
+//! Reading order: `start`, `detach`, `pidfile`, `vlog`, `unixctl`, `coverage`, `memory`, `getopt`, `tls`, `replay`, `usage`, `tool`.
 
 pub mod coverage;
 mod detach;
@@ -56,6 +56,7 @@ pub mod getopt;
 pub mod memory;
 pub mod pidfile;
 pub mod program;
+pub mod replay;
 mod start;
 mod sys;
 mod time_commands;

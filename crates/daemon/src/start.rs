@@ -156,7 +156,7 @@ impl Daemon {
             Server::bind(options.unixctl.as_deref()).map_err(StartError::ControlSocket)?
         };
         let shared = Shared {
-            clock: Clock::new(),
+            clock: stream::replay::clock(),
             commands: Commands::default(),
             memory: Memory::default(),
             parents: RefCell::new(parents),
@@ -183,6 +183,7 @@ impl Daemon {
                     tokio::task::spawn_local(server.run(handle.commands().clone(), handle.clock().clone()));
                 }
                 tokio::task::spawn_local(housekeeping(handle.clone()));
+                tokio::task::spawn_local(stream::replay::play());
                 let output = tokio::select! {
                     output = &mut main => output,
                     signal = ending_signal() => program::end_by_signal(signal),

@@ -18,6 +18,7 @@ pub fn run<F: Future>(timeout_secs: u64, main: F) -> F::Output {
         tokio::select! {
             output = main => output,
             () = clock.sleep_until_some(deadline) => program::end_by_signal(libc::SIGALRM),
+            never = stream::replay::play() => match never {},
             signal = ending_signal() => program::end_by_signal(signal),
         }
     })

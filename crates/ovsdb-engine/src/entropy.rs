@@ -10,9 +10,8 @@ use ovsdb::Uuid;
 const CHUNK: usize = 1024;
 
 /// Makes version 4 UUIDs.
-#[derive(Debug)]
 pub struct UuidSource {
-    device: File,
+    device: Box<dyn Read>,
     bytes: [u8; CHUNK],
     used: usize,
 }
@@ -20,7 +19,12 @@ pub struct UuidSource {
 impl UuidSource {
     /// Opens the system's source.
     pub fn open() -> std::io::Result<UuidSource> {
-        Ok(UuidSource { device: File::open("/dev/urandom")?, bytes: [0; CHUNK], used: CHUNK })
+        Ok(UuidSource::of(Box::new(File::open("/dev/urandom")?)))
+    }
+
+    /// Makes them of these bytes, which never end.
+    pub fn of(device: Box<dyn Read>) -> UuidSource {
+        UuidSource { device, bytes: [0; CHUNK], used: CHUNK }
     }
 
     /// A new UUID.

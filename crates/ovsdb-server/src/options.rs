@@ -5,7 +5,7 @@
 //! Spec: ovsdb-server(1) "Options".
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, tls, usage, version, vlog};
+use daemon::{program, replay, tls, usage, version, vlog};
 use stream::dirs;
 
 use crate::control::Replication;
@@ -21,8 +21,6 @@ const OPTIONS: &[Opt] = &[
     Opt::flag("active"),
     Opt::flag("disable-file-column-diff"),
     Opt::flag("disable-file-no-data-conversion"),
-    Opt::optional("record"),
-    Opt::optional("replay"),
     Opt::flag("help").short('h'),
     Opt::flag("version").short('V'),
 ];
@@ -52,7 +50,7 @@ pub struct Settings {
 
 /// Reads the command line; answers `--help` and `--version` at once.
 pub fn read() -> Settings {
-    let table = [OPTIONS, tls::OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
+    let table = [OPTIONS, tls::OPTIONS, replay::OPTIONS, daemon::OPTIONS, vlog::OPTIONS].concat();
     let mut settings = Settings::default();
     let (mut no_databases, mut active) = (false, false);
     let mut getopt = Getopt::from_env(&table, Order::Permute);
@@ -90,7 +88,6 @@ impl Settings {
             ("sync-exclude-tables", Some(tables)) => self.replication.excluded = tables,
             ("disable-file-column-diff", _) => self.whole_columns = true,
             ("disable-file-no-data-conversion", _) => self.data_conversions = true,
-            ("record" | "replay", _) => program::exit_with(&format!("--{name} is not supported")),
             ("help", _) => {
                 print!("{}", usage());
                 std::process::exit(0);
@@ -100,7 +97,9 @@ impl Settings {
                 std::process::exit(0);
             }
             (name, value) => {
-                if tls::accept(&mut self.pki.0, name, value.as_deref()) {
+                if tls::accept(&mut self.pki.0, name, value.as_deref())
+                    || replay::accept(name, value.as_deref())
+                {
                     return;
                 }
                 if let Err(error) = self.daemon.accept(name, value.as_deref()) {
@@ -150,6 +149,7 @@ fn usage() -> String {
          exclude the TABLE in DB from syncing\n  \
          --active                with --sync-from, start in active mode\n\
          \n\
+         {}\n\
          Other options:\n  \
          --run COMMAND           run COMMAND as subprocess then exit\n  \
          --unixctl=SOCKET        override default control socket name\n  \
@@ -167,5 +167,6 @@ fn usage() -> String {
         tls::USAGE,
         usage::daemon(),
         usage::logging(),
+        replay::USAGE,
     )
 }

@@ -35,9 +35,12 @@ pub fn main() -> ExitCode {
 }
 
 async fn serve(handle: Handle, settings: Settings) -> ExitCode {
-    let uuids = match UuidSource::open() {
-        Ok(uuids) => uuids,
-        Err(error) => program::fatal("ovsdb_server", &format!("/dev/urandom: {error}")),
+    let uuids = match stream::replay::random() {
+        Ok(random) => UuidSource::of(random),
+        Err(error) => {
+            let reason = stream::error_text(&error);
+            program::exit_with(&format!("failed to open uuid replay file: {reason}."))
+        }
     };
     let mut server = Server::new(handle.clock().clone(), uuids);
     if settings.whole_columns {

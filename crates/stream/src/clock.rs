@@ -11,6 +11,7 @@
 //! I2  A stopped clock moves only by `advance`. `settle` returns once every participant has acknowledged the epoch, or after
 //!     `SETTLE_LIMIT` of real time, so a busy participant delays a warp but cannot hang it.
 //! I3  Wall-clock time is never warped, as in Open vSwitch.
+//! I4  Where events are recorded or played (`replay`), both times are those of the last event. Recorded, a timer's end is an event.
 //!
 //! Next: `reconnect.rs`, the first user of time.
 
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::Notify;
+
+use crate::replay;
 
 /// How long `settle` waits for participants, in real time.
 const SETTLE_LIMIT: Duration = Duration::from_millis(200);
@@ -33,8 +36,12 @@ pub struct Clock(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     stopped: AtomicBool,
-    /// What the system's clock said when this one was stopped.
+    /// Whether time is that of the last event, although waiters wait for the system's (I4).
+    held: AtomicBool,
+    /// What the system's clock said when this one was stopped, or at the last event.
     frozen: AtomicU64,
+    /// The wall clock at the last event; 0 where there are none.
+    wall: AtomicU64,
     /// Nanoseconds by which it was moved forward.
     warped: AtomicU64,
     epoch: Mutex<Epoch>,
@@ -63,7 +70,9 @@ impl Clock {
     pub fn new() -> Clock {
         Clock(Arc::new(Inner {
             stopped: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             frozen: AtomicU64::new(0),
+            wall: AtomicU64::new(0),
             warped: AtomicU64::new(0),
             epoch: Mutex::default(),
             turned: Condvar::new(),
@@ -80,10 +89,40 @@ impl Clock {
         clock
     }
 
+    /// A clock that stands at each event until the next, while the events are those of this moment.
+    pub(crate) fn held() -> Clock {
+        let clock = Clock::new();
+        let (now_ns, wall_ms) = Clock::of_the_system();
+        clock.0.held.store(true, Ordering::Release);
+        clock.hold_at(now_ns, wall_ms);
+        clock
+    }
+
+    /// Moves a clock that follows events to the next of them, and wakes every waiter.
+    pub(crate) fn hold_at(&self, now_ns: u64, wall_ms: u64) {
+        self.0.frozen.fetch_max(now_ns, Ordering::AcqRel);
+        self.0.wall.store(wall_ms, Ordering::Release);
+        self.wake();
+    }
+
+    /// The system's clocks: monotonic in nanoseconds, and the wall's in milliseconds.
+    pub(crate) fn of_the_system() -> (u64, u64) {
+        (system_ns(), ms_of(clock_gettime(ClockId::Realtime)))
+    }
+
     /// Nanoseconds since an arbitrary origin.
     pub fn now_ns(&self) -> u64 {
-        let base = if self.is_stopped() { self.0.frozen.load(Ordering::Acquire) } else { system_ns() };
+        let stands = self.is_stopped() || self.is_held();
+        let base = if stands { self.0.frozen.load(Ordering::Acquire) } else { system_ns() };
+        self.warped(base)
+    }
+
+    fn warped(&self, base: u64) -> u64 {
         base.saturating_add(self.0.warped.load(Ordering::Acquire))
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.held.load(Ordering::Acquire)
     }
 
     /// Milliseconds since an arbitrary origin.
@@ -93,12 +132,16 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub fn wall_ms(&self) -> u64 {
-        ms_of(clock_gettime(ClockId::Realtime))
+        self.wall_of_event().unwrap_or_else(|| ms_of(clock_gettime(ClockId::Realtime)))
     }
 
     /// The same as it was at the system's last tick, for a fraction of the cost.
     pub fn coarse_wall_ms(&self) -> u64 {
-        ms_of(clock_gettime(ClockId::RealtimeCoarse))
+        self.wall_of_event().unwrap_or_else(|| ms_of(clock_gettime(ClockId::RealtimeCoarse)))
+    }
+
+    fn wall_of_event(&self) -> Option<u64> {
+        Some(self.0.wall.load(Ordering::Acquire)).filter(|ms| *ms > 0)
     }
 
     /// Whether the clock was stopped.
@@ -155,8 +198,13 @@ impl Clock {
             }
             if self.is_stopped() {
                 changed.await;
-            } else {
+                continue;
+            }
+            let now = self.warped(system_ns());
+            if now < deadline {
                 let _ = real_timeout(Duration::from_nanos(deadline - now), changed).await;
+            } else {
+                replay::note_timer();
             }
         }
     }

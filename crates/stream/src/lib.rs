@@ -14,12 +14,13 @@
 //! Log lines go to the `log` facade with Open vSwitch's module name as target; a target `MODULE@RATE/BURST` asks the backend to admit
 //! at most RATE lines a minute with bursts of BURST (RATE, if not given), counted together for all lines with that target.
 //!
-//! Reading order: `clock`, `name`, `files`, `socket`, `tls`, `reconnect`, `link`, `jsonrpc`, `openflow`, `replicated`.
+//! Reading order: `clock`, `name`, `files`, `socket`, `replay`, `tls`, `reconnect`, `link`, `jsonrpc`, `openflow`, `replicated`.
 
 pub mod clock;
 pub mod dirs;
 pub mod files;
 pub mod name;
+pub mod replay;
 pub mod socket;
 pub mod tls;
 

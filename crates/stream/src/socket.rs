@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -22,6 +23,7 @@ use unix::UnixIo;
 
 use crate::files::OwnFile;
 use crate::name::{Active, Passive};
+use crate::replay::{self, Journal, Recording, Reel};
 use crate::tls::{self, PeerId, TlsIo};
 
 /// Connections that may wait to be accepted.
@@ -58,7 +60,8 @@ pub struct Stream {
     pub io: Box<dyn Duplex>,
     /// Both ends' addresses, where they have any.
     pub addresses: Option<Addresses>,
-    peer: Option<PeerId>,
+    /// The name in the peer's certificate, over TLS.
+    pub(crate) peer: Option<PeerId>,
 }
 
 /// The two ends of a TCP connection.
@@ -80,6 +83,14 @@ impl Stream {
     /// Connects; logs will call the peer `name`.
     pub async fn connect(target: &Active, name: &str) -> io::Result<Stream> {
         DIALLED.fetch_add(1, Ordering::Relaxed);
+        match replay::journal() {
+            None => Stream::dial(target, name).await,
+            Some(Journal::Record(recorder)) => recorder.dialled(name, Stream::dial(target, name).await),
+            Some(Journal::Replay(player)) => player.dial(name).await,
+        }
+    }
+
+    async fn dial(target: &Active, name: &str) -> io::Result<Stream> {
         match target {
             Active::Unix(path) => {
                 let reachable = ReachablePath::new(path)?;
@@ -143,31 +154,52 @@ fn unresolved(host: &str) -> io::Error {
 /// A bound and listening socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: ListeningSocket,
+    socket: Source,
+    /// Where what comes of it is recorded.
+    tape: Option<Mutex<Recording>>,
     /// The port in use, for TCP.
     port: Option<u16>,
     _file: Option<OwnFile>,
 }
 
+/// Where a listener's peers come from.
 #[derive(Debug)]
-enum ListeningSocket {
+enum Source {
     Unix(UnixListener),
     Tcp(TcpListener),
     Tls(TcpListener),
+    /// From a recording.
+    Replay(Reel),
 }
 
 impl Listener {
     /// Binds and listens. Must be called within the runtime.
     pub fn bind(target: &Passive) -> io::Result<Listener> {
         LISTENING.fetch_add(1, Ordering::Relaxed);
+        match replay::journal() {
+            None => Listener::listen(target),
+            Some(Journal::Record(recorder)) => {
+                let listener = Listener::listen(target);
+                let port = listener.as_ref().map(|listener| listener.port);
+                let tape = recorder.listens(target, port)?;
+                listener.map(|listener| Listener { tape: Some(Mutex::new(tape)), ..listener })
+            }
+            Some(Journal::Replay(player)) => {
+                let (reel, port) = player.listen(target)?;
+                Ok(Listener { socket: Source::Replay(reel), tape: None, port, _file: None })
+            }
+        }
+    }
+
+    fn listen(target: &Passive) -> io::Result<Listener> {
         match target {
             Passive::Unix(path) => Listener::bind_unix(path),
             Passive::Tcp(host, port) => Listener::bind_tcp(*host, *port),
             Passive::Tls(host, port) => {
                 tls::server()?;
                 let mut listener = Listener::bind_tcp(*host, *port)?;
-                if let ListeningSocket::Tcp(socket) = listener.socket {
-                    listener.socket = ListeningSocket::Tls(socket);
+                if let Source::Tcp(socket) = listener.socket {
+                    listener.socket = Source::Tls(socket);
                 }
                 Ok(listener)
             }
@@ -183,8 +215,8 @@ impl Listener {
         let (listener, file) = listen_unix(path, &reachable).inspect_err(|error| {
             log::error!(target: "stream_unix", "{}: binding failed: {}", path.display(), error_text(error));
         })?;
-        let socket = ListeningSocket::Unix(UnixListener::from_std(listener)?);
-        Ok(Listener { socket, port: None, _file: Some(file) })
+        let socket = Source::Unix(UnixListener::from_std(listener)?);
+        Ok(Listener { socket, tape: None, port: None, _file: Some(file) })
     }
 
     fn bind_tcp(host: Option<IpAddr>, port: u16) -> io::Result<Listener> {
@@ -204,7 +236,7 @@ impl Listener {
         if port == 0 {
             log::info!(target: "socket_util", "{name}: listening on port {bound}");
         }
-        Ok(Listener { socket: ListeningSocket::Tcp(listener), port: Some(bound), _file: None })
+        Ok(Listener { socket: Source::Tcp(listener), tape: None, port: Some(bound), _file: None })
     }
 
     /// The TCP port in use.
@@ -214,8 +246,19 @@ impl Listener {
 
     /// Waits for the next peer. Cancelling loses none.
     pub async fn accept(&self) -> io::Result<Stream> {
+        let peer = self.next_peer().await;
+        match (&self.tape, replay::journal()) {
+            (Some(tape), Some(Journal::Record(recorder))) => {
+                recorder.accepted(&mut tape.lock().unwrap_or_else(PoisonError::into_inner), peer)
+            }
+            _ => peer,
+        }
+    }
+
+    async fn next_peer(&self) -> io::Result<Stream> {
         match &self.socket {
-            ListeningSocket::Unix(listener) => {
+            Source::Replay(reel) => reel.accept().await,
+            Source::Unix(listener) => {
                 let (io, peer) = listener.accept().await?;
                 let name = match peer.as_pathname() {
                     Some(path) => format!("unix:{}", path.display()),
@@ -223,11 +266,11 @@ impl Listener {
                 };
                 Ok(Stream { name, io: Box::new(UnixIo::new(io)?), addresses: None, peer: None })
             }
-            ListeningSocket::Tcp(listener) => {
+            Source::Tcp(listener) => {
                 let (io, peer) = listener.accept().await?;
                 Stream::from_tcp(io, format!("tcp:{peer}"))
             }
-            ListeningSocket::Tls(listener) => {
+            Source::Tls(listener) => {
                 let (socket, peer) = listener.accept().await?;
                 let addresses = prepare_tcp(&socket)?;
                 Ok(Stream::from_tls(TlsIo::accept(socket)?, addresses, format!("ssl:{peer}")))

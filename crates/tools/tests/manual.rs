@@ -29,10 +29,6 @@ const VALUES: &[(&str, &[&str])] = &[
 
 /// Options that the programs treat differently.
 const DIFFERENT: &[(&str, &str, Why)] = &[
-    ("ovsdb-client", "record", Why::NotThereYet),
-    ("ovsdb-client", "replay", Why::NotThereYet),
-    ("ovsdb-server", "record", Why::NotThereYet),
-    ("ovsdb-server", "replay", Why::NotThereYet),
     ("ovsdb-tool", "log-file", Why::OnlyInTheManual),
     ("ovsdb-tool", "syslog-method", Why::OnlyInTheManual),
     ("ovsdb-tool", "syslog-target", Why::OnlyInTheManual),
@@ -42,8 +38,6 @@ const DIFFERENT: &[(&str, &str, Why)] = &[
 /// Why an option is treated differently.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Why {
-    /// We lack it: C's program takes it, and ours ends with an error.
-    NotThereYet,
     /// C's program does not know it in spite of its manual; ours does.
     OnlyInTheManual,
 }
@@ -83,7 +77,6 @@ fn forms(name: &str) -> Vec<String> {
 fn fault(c: &Taken, own: &Taken, why: Option<Why>) -> Option<String> {
     let right = match why {
         None => own == c,
-        Some(Why::NotThereYet) => c.status == Some(0) && own.status == Some(1),
         Some(Why::OnlyInTheManual) => c.is_unrecognized() && !own.is_unrecognized(),
     };
     (!right).then(|| format!("C {c:?}, ours {own:?}, expected {why:?}"))

@@ -28,6 +28,8 @@ pub enum Subject {
     Ovsdb(ovsdb::Extent),
     /// The same, told where everything is.
     OvsdbInside(ovsdb::Extent),
+    /// What a transaction costs without a database, started by that process.
+    OvsdbFloor,
     /// Two machines over veth: streams, round trips, connections, small packets.
     Veth,
     /// The same, in the sandbox that `Veth` entered.
@@ -47,6 +49,7 @@ impl FromStr for Subject {
             "ovsdb" => Ok(Self::Ovsdb(ovsdb::Extent::All)),
             "ovsdb-short" => Ok(Self::Ovsdb(ovsdb::Extent::Short)),
             "ovsdb-inside" => Ok(Self::OvsdbInside(ovsdb::Extent::All)),
+            "ovsdb-floor" => Ok(Self::OvsdbFloor),
             "ovsdb-short-inside" => Ok(Self::OvsdbInside(ovsdb::Extent::Short)),
             "veth" => Ok(Self::Veth),
             "veth-inside" => Ok(Self::VethInside),
@@ -65,6 +68,7 @@ pub fn run(subject: Subject) -> Result<ExitCode> {
         Subject::DatapathInside => datapath::inside().map(|()| ExitCode::SUCCESS),
         Subject::HyperV => hyperv::run(),
         Subject::Ovsdb(extent) => ovsdb::outside(extent),
+        Subject::OvsdbFloor => ovsdb::floor().map(|()| ExitCode::SUCCESS),
         Subject::OvsdbInside(extent) => ovsdb::inside(extent).map(|()| ExitCode::SUCCESS),
         Subject::Veth => veth::outside(),
         Subject::VethInside => veth::inside().map(|()| ExitCode::SUCCESS),

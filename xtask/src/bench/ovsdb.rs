@@ -8,7 +8,10 @@
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::FileExt, net::UnixStream},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode},
     time::{Duration, Instant},
@@ -104,7 +107,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn measure(&self, extent: Extent) -> Result<Vec<Sample>> {
         let mut all = Vec::new();
-        let short: &[Group<'a>] = &[Self::transactions, Self::ports];
+        let short: &[Group<'a>] = &[Self::floor, Self::transactions, Self::ports];
         let long: &[Group<'a>] = &[Self::monitors, Self::memory, Self::startup];
         for group in short.iter().chain(long.iter().filter(|_| extent == Extent::All)) {
             let samples = group(self)?;
@@ -144,16 +147,34 @@ impl<'a> Bench<'a> {
         Ok(running)
     }
 
+    /// What the kernel takes of a transaction, whoever serves it: a process that reads, writes as much to a file, and answers.
+    fn floor(&self) -> Result<Vec<Sample>> {
+        let (stream, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        let child = command.args(["bench", "ovsdb-floor"]).stdin(OwnedFd::from(theirs)).spawn()?;
+        // Its copy of the socket goes with the command.
+        drop(command);
+        let server = Running { child, folder: Scratch::new() };
+        let mut client = Client { stream, counter: Counter::default(), database: "R" };
+        client.pipeline(1, (0..100).map(mutate))?;
+        let (before, begin) = (server.cpu()?, Instant::now());
+        client.pipeline(1, (0..5_000).map(mutate))?;
+        let (took, used) = (begin.elapsed().as_secs_f64(), server.cpu()? - before);
+        Ok(vec![
+            Sample {
+                case: "no database: read, write, send, depth 1",
+                unit: "µs each",
+                value: took * 1e6 / 5e3,
+            },
+            Sample { case: "CPU of that", unit: "µs", value: used * 1e6 / 5e3 },
+        ])
+    }
+
     /// Small transactions, one after the other and with 64 under way.
     fn transactions(&self) -> Result<Vec<Sample>> {
         let server = self.start(self.rows()?)?;
         let mut client = server.connect()?;
         client.call(r#"{"op":"insert","table":"T","row":{"name":"a"}}"#)?;
-        let mutate = |i: usize| {
-            format!(
-                r#"{{"op":"mutate","table":"T","where":[["name","==","a"]],"mutations":[["ids","delete",["set",["k"]]],["ids","insert",["map",[["k","{i}"]]]]]}}"#
-            )
-        };
         let mut samples = Vec::new();
         for (depth, count, rate, cpu) in [
             (1, 5_000, "transactions a second, depth 1", "CPU a transaction, depth 1"),
@@ -294,6 +315,28 @@ fn long_log(bench: &Bench<'_>) -> Result<PathBuf> {
     fs::create_dir_all(target_dir().join("tmp"))?;
     fs::copy(server.folder.join("db"), &path)?;
     Ok(path)
+}
+
+/// The other end of `Bench::floor`, on standard input.
+pub(super) fn floor() -> Result<()> {
+    const RECORD: &[u8] = &[b'x'; 200];
+    const REPLY: &[u8] = br#"{"id":1,"result":[{"count":1}],"error":null}"#;
+    let mut stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let folder = Scratch::new();
+    let file = fs::File::create(folder.join("log"))?;
+    let (mut buffer, mut end) = ([0; 65536], 0);
+    while stream.read(&mut buffer)? > 0 {
+        file.write_all_at(RECORD, end)?;
+        end += RECORD.len() as u64;
+        stream.write_all(REPLY)?;
+    }
+    Ok(())
+}
+
+fn mutate(i: usize) -> String {
+    format!(
+        r#"{{"op":"mutate","table":"T","where":[["name","==","a"]],"mutations":[["ids","delete",["set",["k"]]],["ids","insert",["map",[["k","{i}"]]]]]}}"#
+    )
 }
 
 fn add_ports(numbers: std::ops::Range<usize>) -> String {

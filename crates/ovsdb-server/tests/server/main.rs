@@ -13,6 +13,7 @@ mod kill;
 mod messages;
 mod python;
 mod remotes;
+mod replay;
 mod replicas;
 mod schema;
 mod support;

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use testkit::{Peer, Pki, Scratch, Suite};
 
+use crate::replay;
 use crate::support::{Server, command, create, start, wait_for};
 
 const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{
@@ -161,24 +162,19 @@ fn what_is_missing_is_said() {
     }
 }
 
-/// Keys and remotes come out of the database; roles go by the name in the client's certificate.
+/// Keys and remotes come out of the database; roles go by the name in the client's certificate, in a replay of all that as well.
 #[test]
 fn the_database_configures_tls_and_roles() {
     let Some(oracle) = testkit::oracle() else { return };
     let Some(pki) = Pki::new(&oracle) else { return };
-    let folder = Scratch::new();
-    create(&folder.join("db"), SCHEMA);
-    let server = start(
-        None,
-        folder,
-        &[
-            "--remote=db:D,Top,remotes",
-            "--private-key=db:D,SSL,private_key",
-            "--certificate=db:D,SSL,certificate",
-            "--ca-cert=db:D,SSL,ca_cert",
-            "db",
-        ],
-    );
+    let arguments = [
+        "--remote=db:D,Top,remotes",
+        "--private-key=db:D,SSL,private_key",
+        "--certificate=db:D,SSL,certificate",
+        "--ca-cert=db:D,SSL,ca_cert",
+        "db",
+    ];
+    let server = start(None, replay::folder(SCHEMA), &[arguments.as_slice(), &[replay::RECORD]].concat());
     let mut root = server.connect();
     let set_up = format!(
         r#"{{"op":"insert","table":"SSL","row":{{"private_key":"{}","certificate":"{}","ca_cert":"{}"}}}},
@@ -219,4 +215,6 @@ fn the_database_configures_tls_and_roles() {
             root.transact("D", r#"{"op":"select","table":"Remote","where":[],"columns":["status"]}"#)?;
         rows.to_string().contains(&format!("[\"bound_port\",\"{port}\"]")).then_some(())
     });
+    drop(root);
+    replay::assert_replays(server, &arguments);
 }

@@ -6,10 +6,10 @@
 //! if the server offers a database of that name; else Open_vSwitch is meant, or the only one that the server offers.
 
 use daemon::getopt::{Getopt, Opt, Order};
-use daemon::{program, tls, usage, version, vlog};
+use daemon::{program, replay, tls, usage, version, vlog};
 use ovsdb::table::{CellFormat, Format, Headings, JsonLayout, Style};
+use stream::dirs;
 use stream::name::{is_active, is_passive};
-use stream::{Clock, dirs};
 
 use super::stay::Stay;
 use super::{Context, Outcome, dump, monitor, query};
@@ -77,7 +77,7 @@ pub(super) struct Parsed {
 
 /// Reads the process's arguments.
 pub(super) fn parse() -> Parsed {
-    let table = [OPTIONS, daemon::OPTIONS, vlog::OPTIONS, tls::OPTIONS].concat();
+    let table = [OPTIONS, daemon::OPTIONS, vlog::OPTIONS, tls::OPTIONS, replay::OPTIONS].concat();
     let mut getopt = Getopt::from_env(&table, Order::Permute);
     let mut parsed = Parsed {
         timeout: 0,
@@ -92,6 +92,7 @@ pub(super) fn parse() -> Parsed {
     loop {
         match getopt.next() {
             Ok(Some((name, value))) if tls::accept(&mut settings, name, value.as_deref()) => {}
+            Ok(Some((name, value))) if replay::accept(name, value.as_deref()) => {}
             Ok(Some((name, value))) => accept(&mut parsed, name, value.as_deref()),
             Ok(None) => break,
             Err(error) => program::exit_with(&error.to_string()),
@@ -166,7 +167,7 @@ pub(super) async fn dispatch(parsed: Parsed, stay: Stay) -> Outcome {
         style: parsed.style,
         timestamp: parsed.timestamp,
         force: parsed.force,
-        clock: Clock::new(),
+        clock: stream::replay::clock(),
         stay,
     };
     if *needs == Needs::Database {
@@ -225,7 +226,7 @@ fn usage() -> String {
         usage::passive_connections("SERVER"),
         tls::USAGE.to_owned(),
         OPTIONS_HELP.to_owned(),
-        format!("{}\n{}", usage::daemon(), usage::logging()),
+        format!("{}\n{}\n{}", usage::daemon(), usage::logging(), replay::USAGE),
         "\nOther options:
   -t, --timeout=SECS          give up after SECS seconds
   -h, --help                  display this help message
