@@ -13,7 +13,7 @@ fn names_of_tapes_are_those_of_open_vswitch() {
         ("punix:s", "punix_s"),
         ("punix:a1b2.sock", "punix_a_b_sock"),
         ("ptcp:0:127.0.0.1", "ptcp"),
-        ("punix:/work/wt_ovsdb/ctl", "punix_work_wt_ovsdb_ctl"),
+        ("punix:/run/ovs-2/ctl", "punix_run_ovs_ctl"),
         ("unix#0", "unix"),
         ("", ""),
     ] {
