@@ -7,6 +7,7 @@
 use dpif::Dpif;
 
 use crate::DpifNetdev;
+use crate::show::Details;
 
 /// A command about threads.
 pub struct ThreadCommand {
@@ -16,9 +17,16 @@ pub struct ThreadCommand {
     pub usage: &'static str,
     /// Arguments at most.
     pub max: usize,
-    /// What a name that no datapath has stands for.
-    unknown: Unknown,
-    run: fn(&DpifNetdev, &Asked) -> String,
+    run: Run,
+}
+
+/// What a command is about.
+#[derive(Clone, Copy)]
+enum Run {
+    /// One datapath.
+    One(Unknown, fn(&DpifNetdev, &Asked) -> String),
+    /// All that there are; it looks at the arguments itself.
+    All(fn(&[&DpifNetdev], &[&str]) -> Result<String, String>),
 }
 
 /// What a name that no datapath has stands for.
@@ -35,6 +43,7 @@ enum Unknown {
 struct Asked {
     core: Option<u32>,
     seconds: Option<u64>,
+    details: Details,
 }
 
 const fn about(
@@ -42,11 +51,11 @@ const fn about(
     (usage, max): (&'static str, usize),
     run: fn(&DpifNetdev, &Asked) -> String,
 ) -> ThreadCommand {
-    ThreadCommand { name, usage, max, unknown: Unknown::TheOnly, run }
+    ThreadCommand { name, usage, max, run: Run::One(Unknown::TheOnly, run) }
 }
 
 /// The commands.
-pub const COMMANDS: [ThreadCommand; 7] = [
+pub const COMMANDS: [ThreadCommand; 8] = [
     about("dpif-netdev/pmd-stats-show", ("[-pmd core] [dp]", 3), |dp, asked| dp.pmd_stats_text(asked.core)),
     about("dpif-netdev/pmd-stats-clear", ("[-pmd core] [dp]", 3), |dp, asked| {
         dp.pmd_stats_clear(asked.core);
@@ -55,29 +64,43 @@ pub const COMMANDS: [ThreadCommand; 7] = [
     about(
         "dpif-netdev/pmd-perf-show",
         ("[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]", 8),
-        |dp, asked| dp.pmd_perf_text(asked.core),
+        |dp, asked| dp.pmd_perf_text(asked.core, &asked.details),
     ),
     about("dpif-netdev/pmd-rxq-show", ("[-pmd core] [-secs secs] [dp]", 5), |dp, asked| {
         dp.pmd_rxq_text(asked.core, asked.seconds.unwrap_or(u64::MAX))
     }),
     about("dpif-netdev/pmd-sleep-show", ("[dp]", 1), |dp, _| dp.pmd_sleep_text()),
     ThreadCommand {
-        unknown: Unknown::Nothing,
-        ..about("dpif-netdev/pmd-rxq-rebalance", ("[dp]", 1), |dp, _| {
+        name: "dpif-netdev/pmd-perf-log-set",
+        usage: "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]",
+        max: 10,
+        run: Run::All(set_log),
+    },
+    ThreadCommand {
+        name: "dpif-netdev/pmd-rxq-rebalance",
+        usage: "[dp]",
+        max: 1,
+        run: Run::One(Unknown::Nothing, |dp, _| {
             dp.rebalance();
             "pmd rxq rebalance requested.\n".to_owned()
-        })
+        }),
     },
     // Bonds are balanced by flows, none by the datapath itself.
     ThreadCommand {
-        unknown: Unknown::Nothing,
-        ..about("dpif-netdev/bond-show", ("[dp]", 1), |_, _| String::new())
+        name: "dpif-netdev/bond-show",
+        usage: "[dp]",
+        max: 1,
+        run: Run::One(Unknown::Nothing, |_, _| String::new()),
     },
 ];
 
 impl ThreadCommand {
     /// Carries the command out on one of a daemon's datapaths: its answer, or what is wrong with the arguments.
     pub fn answer(&self, datapaths: &[&DpifNetdev], args: &[&str]) -> Result<String, String> {
+        let (unknown, run) = match self.run {
+            Run::One(unknown, run) => (unknown, run),
+            Run::All(run) => return run(datapaths, args),
+        };
         let (asked, name) =
             if self.max == 1 { (Asked::default(), args.first().copied()) } else { parse(args) };
         let is_named = |dp: &&&DpifNetdev| {
@@ -85,12 +108,20 @@ impl ThreadCommand {
         };
         let chosen = match (datapaths.iter().find(is_named), datapaths) {
             (Some(dp), _) => Some(dp),
-            (None, [only]) if name.is_none() || self.unknown == Unknown::TheOnly => Some(only),
+            (None, [only]) if name.is_none() || unknown == Unknown::TheOnly => Some(only),
             _ => None,
         };
         let dp = chosen.ok_or_else(|| "please specify an existing datapath".to_owned())?;
-        Ok((self.run)(dp, &asked))
+        Ok(run(dp, &asked))
     }
+}
+
+/// Sets which iterations of threads are suspicious, and are told in the log.
+fn set_log(datapaths: &[&DpifNetdev], args: &[&str]) -> Result<String, String> {
+    if datapaths.iter().all(|dp| dp.pmd_perf_log_set(args)) {
+        return Ok(String::new());
+    }
+    Err("Usage: ovs-appctl dpif-netdev/pmd-perf-log-set [on|off] [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]\n".to_owned())
 }
 
 /// Options as Open vSwitch takes them: an option without its value is taken for the datapath's name, and a value that is
@@ -102,8 +133,9 @@ fn parse<'a>(mut args: &'a [&'a str]) -> (Asked, Option<&'a str>) {
         match (*first, rest) {
             ("-pmd", [core, rest @ ..]) => (asked.core, args) = (core.parse().ok(), rest),
             ("-secs", [n, rest @ ..]) => (asked.seconds, args) = (n.parse().ok(), rest),
-            ("-it" | "-ms", [_, rest @ ..]) => args = rest,
-            ("-nh", _) => {}
+            ("-it", [n, rest @ ..]) => (asked.details.iterations, args) = (n.parse().unwrap_or(0), rest),
+            ("-ms", [n, rest @ ..]) => (asked.details.millis, args) = (n.parse().unwrap_or(0), rest),
+            ("-nh", _) => asked.details.no_histograms = true,
             (other, _) => name = name.or(Some(other)),
         }
     }

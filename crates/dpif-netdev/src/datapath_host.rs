@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use packet::{Instant, Now, OdpPort, PacketMeta};
 use wire::EthAddr;
 
 use crate::cores::Cores;
+use crate::metrics::Watch;
 use crate::perf::Perf;
 use crate::pmd::Control;
 use crate::poller::{self, Poller};
@@ -126,6 +127,10 @@ pub(crate) struct Shared {
     clock: Clock,
     pub seed: u64,
     pub cores: Arc<Cores>,
+    /// Threads measure each of their rounds.
+    pub metrics: AtomicBool,
+    /// Which of those are suspicious.
+    pub watch: Watch,
     pub datapath: Datapath,
     pub ports: Ports,
     /// Threads that wait, each for its share of the ports.
@@ -277,6 +282,8 @@ impl DpifNetdev {
             ports: Ports::default(),
             pollers: pollers.collect::<io::Result<_>>()?,
             control: Mutex::default(),
+            metrics: AtomicBool::new(false),
+            watch: Watch::default(),
             patience: AtomicU64::new(0),
             callers: Mutex::default(),
             cores,
@@ -334,6 +341,7 @@ impl DpifNetdev {
         let mut control = lock(&self.shared.control);
         control.configure(keys);
         self.shared.patience.store(control.config.flush_us * 1000, Ordering::Relaxed);
+        self.shared.metrics.store(control.config.metrics, Ordering::Relaxed);
     }
 
     /// Takes over `Interface.other_config` of a port, as far as its queues are concerned.

@@ -35,6 +35,7 @@ mod schedule;
 
 mod commands;
 mod config;
+mod metrics;
 mod perf;
 mod show;
 mod sys;

@@ -56,10 +56,14 @@ macro_rules! counters {
 counters! {
     /// Packets received.
     received;
+    /// Batches in which they were.
+    received_batches;
     /// Packets sent.
     sent;
     /// Batches in which they were.
     sent_batches;
+    /// Upcalls answered.
+    upcalls;
     /// Cycles spent on upcalls.
     upcall_cycles;
     /// Iterations that moved packets.
@@ -105,6 +109,7 @@ impl Perf {
 
     pub(crate) fn received(&self, packets: usize) {
         add(&self.counters.received, packets as u64);
+        add(&self.counters.received_batches, 1);
     }
 
     pub(crate) fn sent(&self, packets: usize) {
@@ -113,7 +118,14 @@ impl Perf {
     }
 
     pub(crate) fn upcall(&self, cycles: u64) {
+        add(&self.counters.upcalls, 1);
         add(&self.counters.upcall_cycles, cycles);
+    }
+
+    /// Batches received, upcalls answered, and the cycles of those, since the beginning.
+    pub(crate) fn marks(&self) -> [u64; 3] {
+        let c = &self.counters;
+        [&c.received_batches, &c.upcalls, &c.upcall_cycles].map(|counter| counter.load(Relaxed))
     }
 
     /// An iteration that took `cycles` and moved `packets`.

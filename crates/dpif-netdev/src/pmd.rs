@@ -27,6 +27,7 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use crate::balance::{self, Load};
 use crate::config::Config;
 use crate::datapath_host::Shared;
+use crate::metrics::{Metrics, Suspect, Work};
 use crate::perf::Perf;
 use crate::ports::{PortEntry, lock};
 use crate::pump::Pump;
@@ -58,6 +59,8 @@ pub(crate) struct Pmd {
     pub core: u32,
     pub node: u32,
     pub perf: Perf,
+    /// There are some while they are collected.
+    pub metrics: Mutex<Option<Box<Metrics>>>,
     /// Cycles of all kinds, and of rounds that moved packets.
     pub total: Usage,
     pub busy: Usage,
@@ -78,6 +81,7 @@ impl Pmd {
             core,
             node,
             perf: Perf::default(),
+            metrics: Mutex::default(),
             total: Usage::default(),
             busy: Usage::default(),
             isolated: AtomicBool::new(false),
@@ -364,6 +368,8 @@ struct Loop<'a> {
     mark: u64,
     rounds: u64,
     sleep_us: u64,
+    /// [`Perf::marks`] after the last round, while single rounds are measured.
+    marks: Option<[u64; 3]>,
 }
 
 fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
@@ -390,6 +396,7 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
         mark: sys::cycles(),
         rounds: 0,
         sleep_us: 0,
+        marks: None,
     };
     // Also what wakes it.
     l.take_over();
@@ -488,6 +495,25 @@ impl Loop<'_> {
         self.me.total.add(cycles);
         if packets != 0 {
             self.me.busy.add(cycles);
+        }
+        if self.shared.metrics.load(Ordering::Relaxed) {
+            self.measure(cycles, packets);
+        } else {
+            self.marks = None;
+        }
+    }
+
+    /// Remembers how the round went.
+    fn measure(&mut self, cycles: u64, packets: usize) {
+        let marks = self.me.perf.marks();
+        let Some(before) = self.marks.replace(marks) else { return };
+        let [batches, upcalls, upcall_cycles] = std::array::from_fn(|i| marks[i].wrapping_sub(before[i]));
+        let work = Work { cycles, packets: packets as u64, batches, upcalls, upcall_cycles };
+        let (now, watch) = (self.shared.now(), &self.shared.watch);
+        let suspect = lock(&self.me.metrics).get_or_insert_default().iteration(work, now, watch);
+        if let Some(Suspect { what, around }) = suspect {
+            log::warn!(target: "pmd_perf", "{what}");
+            log::warn!(target: "pmd_perf", "{around}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::DpifNetdev;
 use crate::perf::{Cycles, Values};
@@ -13,6 +14,17 @@ use crate::usage::{INTERVAL_MS, INTERVALS};
 
 /// Which threads are shown: those on one core, or all.
 pub type Core = Option<u32>;
+
+/// What `pmd-perf-show` shows beside the sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// The histograms are left out.
+    pub no_histograms: bool,
+    /// So many of the last iterations.
+    pub iterations: usize,
+    /// So many of the last milliseconds.
+    pub millis: usize,
+}
 
 impl DpifNetdev {
     fn pmds(&self, core: Core) -> Vec<Arc<Pmd>> {
@@ -46,14 +58,18 @@ impl DpifNetdev {
     /// `pmd-stats-clear`.
     pub fn pmd_stats_clear(&self, core: Core) {
         let (dp, now) = (&self.shared.datapath, self.shared.now().mono.as_millis());
-        self.pmds(core).iter().for_each(|pmd| pmd.perf.clear(dp, now));
+        for pmd in self.pmds(core) {
+            pmd.perf.clear(dp, now);
+            *lock(&pmd.metrics) = None;
+        }
         if core.is_none() {
             self.shared.others().iter().for_each(|perf| perf.clear(dp, now));
         }
     }
 
-    /// `pmd-perf-show`.
-    pub fn pmd_perf_text(&self, core: Core) -> String {
+    /// `pmd-perf-show`, with what is known of single iterations while that is collected.
+    pub fn pmd_perf_text(&self, core: Core, details: &Details) -> String {
+        let collects = self.shared.metrics.load(Ordering::Relaxed);
         let now = self.shared.now();
         let mut out = String::new();
         for pmd in self.pmds(core) {
@@ -67,8 +83,27 @@ impl DpifNetdev {
             out += &header(&pmd);
             out.push('\n');
             out += &values.perf_text(seconds);
+            if !collects {
+                continue;
+            }
+            let mut metrics = lock(&pmd.metrics);
+            let metrics = metrics.get_or_insert_default();
+            if !details.no_histograms {
+                out += &metrics.histograms_text();
+            }
+            if details.iterations != 0 {
+                out += &metrics.iterations_text(details.iterations);
+            }
+            if details.millis != 0 {
+                out += &metrics.millis_text(details.millis);
+            }
         }
         out
+    }
+
+    /// `pmd-perf-log-set`; false if the arguments are none.
+    pub fn pmd_perf_log_set(&self, args: &[&str]) -> bool {
+        self.shared.watch.set(args)
     }
 
     /// `pmd-rxq-show`, over the last `seconds`, a minute at most.

@@ -16,6 +16,7 @@ use packet::{DropReason, Instant, Now, OdpPort, PacketMeta};
 
 use crate::poller::Poller;
 use crate::ports::{PortEntry, Settings};
+use crate::show::Details;
 use crate::{Class, Cores, DpifNetdev, Setup};
 
 struct Bench {
@@ -392,8 +393,30 @@ fn a_lightly_loaded_thread_sleeps_if_it_may() {
     );
     eventually("it slept", || {
         b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
-        !b.dpif.pmd_perf_text(None).contains("- sleep iterations:            0 ")
+        !b.dpif.pmd_perf_text(None, &Details::default()).contains("- sleep iterations:            0 ")
     });
+}
+
+#[test]
+fn single_iterations_of_a_thread_are_told_while_they_are_measured() {
+    let b = bench();
+    b.with_rings();
+    let details = Details { iterations: 3, millis: 2, ..Details::default() };
+    let text = || b.dpif.pmd_perf_text(None, &details);
+    b.dpif.set_config(&keys(&[("pmd-perf-metrics", "true")]));
+    eventually("an iteration with a packet is counted", || {
+        b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
+        let bar = text().lines().find(|line| line.get(26..36) == Some("1         ")).map(str::to_owned);
+        bar.is_some_and(|bar| bar.get(36..37) != Some("0"))
+    });
+    let shown = text();
+    let rows = |head: &str| {
+        let below = shown.lines().skip_while(|line| !line.starts_with(head));
+        below.skip(1).take_while(|line| !line.is_empty()).count()
+    };
+    assert_eq!((rows("   iter "), rows("   ms ")), (3, 1), "{shown}");
+    b.dpif.set_config(&keys(&[]));
+    assert!(!text().contains("Histograms"));
 }
 
 #[test]
