@@ -54,6 +54,16 @@ impl Index {
         self.slots.get(at & self.slots.len().wrapping_sub(1)).copied().unwrap_or(EMPTY)
     }
 
+    /// Where the table is in memory: a hint to whoever asks for a part of it.
+    pub(crate) fn address(&self) -> usize {
+        self.slots.as_ptr().addr()
+    }
+
+    /// Where in a table of `size` slots at `address` the search for a tag begins.
+    pub(crate) const fn home(address: usize, size: usize, tag: u32) -> usize {
+        address.wrapping_add((tag as usize & size.wrapping_sub(1)) * size_of::<Slot>())
+    }
+
     /// What has this tag.
     #[inline]
     pub(crate) fn candidates(&self, tag: u32) -> impl Iterator<Item = ConnRef> + '_ {

@@ -65,7 +65,7 @@ pub use fragments::{
 pub use plain::{Headers, PlainFrame, Tracked};
 pub use save::{Record, SAVED_LEN};
 pub use settings::Setting;
-pub use table::Conntrack;
+pub use table::{Conntrack, Place};
 pub use text::{Detail, EntryText, Extent, ProtocolCounts};
 pub use timeout::{MAX_TIMEOUT_POLICIES, TIMEOUTS, Timeout, TimeoutPolicy};
 pub use tuple::Tuple;

@@ -142,6 +142,7 @@ impl Conntrack {
         let Some(mut shard) = self.shard(n) else { return Ok(()) };
         // Another thread may have been faster.
         let old = if shard.index.size() < larger.size() { shard.index.move_to(larger) } else { larger };
+        self.note_index(n, &shard.index);
         drop(shard);
         drop(old);
         Ok(())

@@ -116,6 +116,13 @@ impl Shard {
         })
     }
 
+    /// Asks for the connections over IPv4 that have this tag.
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: u32) {
+        let here = self.index.candidates(tag).filter(|c| c.shard() == self.number && !c.is_ipv6());
+        here.for_each(|conn| self.v4.prefetch(conn.index()));
+    }
+
     /// A connection over IPv4 of this shard.
     #[inline]
     pub(crate) fn v4_mut(&mut self, conn: ConnRef) -> Option<&mut Conn4> {

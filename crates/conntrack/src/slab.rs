@@ -8,6 +8,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use sync::prefetch_at;
+
 use crate::NoMemory;
 
 /// Entries of a chunk.
@@ -117,6 +119,15 @@ impl<E: Entry> Slab<E> {
         Ok(())
     }
 
+    /// Asks for an entry's memory.
+    #[inline]
+    pub(crate) fn prefetch(&self, n: u32) {
+        if let Some(entry) = self.entry(n) {
+            let at = core::ptr::from_ref(entry).addr();
+            (0..size_of::<E>()).step_by(64).for_each(|line| prefetch_at(at.wrapping_add(line)));
+        }
+    }
+
     fn entry(&self, n: u32) -> Option<&E> {
         self.chunks.get(n as usize / CHUNK)?.get(n as usize % CHUNK)
     }
@@ -143,6 +154,8 @@ impl<E: Entry> Slab<E> {
         *e = make(e);
         self.free_head = link;
         self.used += 1;
+        // For the next one.
+        self.prefetch(link);
         Some(n)
     }
 

@@ -8,10 +8,10 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use packet::Now;
-use sync::{SpinGuard, SpinLock};
+use sync::{SpinGuard, SpinLock, prefetch_at};
 
 use crate::alg::{Algs, Expectation};
 use crate::config::{Config, CtStats, NoMemory, ZoneLimit};
@@ -20,6 +20,7 @@ use crate::entry::{Entry, Event, EventKind};
 use crate::events::Events;
 use crate::fragments::Fragments;
 use crate::hash::Seed;
+use crate::index::Index;
 use crate::limits::Limits;
 use crate::maintain::Maintenance;
 use crate::plain::Headers;
@@ -32,10 +33,25 @@ use crate::tuple::Tuple;
 /// Shards of a table: as many as the upper byte of a hash says.
 pub(crate) const SHARDS: usize = 256;
 
+/// Connections from which on a look-up waits for memory, unless that was asked for before.
+const LARGE: u32 = 4096;
+
 /// A shard on cache lines of its own, so that workers on different shards do not disturb each other.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Aligned(SpinLock<Shard>);
+struct Aligned {
+    shard: SpinLock<Shard>,
+    /// Where its index is, and its size: hints, to ask for it without the lock.
+    index: AtomicUsize,
+    size: AtomicUsize,
+}
+
+impl Aligned {
+    fn new(shard: Shard) -> Aligned {
+        let (index, size) = (AtomicUsize::new(shard.index.address()), AtomicUsize::new(shard.index.size()));
+        Aligned { shard: SpinLock::new(shard), index, size }
+    }
+}
 
 /// A connection table.
 #[derive(Debug)]
@@ -64,9 +80,9 @@ pub(crate) struct Hit<'a> {
 
 /// Where a tuple belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub shard: u8,
-    pub tag: u32,
+pub struct Place {
+    pub(crate) shard: u8,
+    pub(crate) tag: u32,
 }
 
 impl Place {
@@ -81,7 +97,7 @@ impl Conntrack {
         let mut shards = Vec::new();
         shards.try_reserve_exact(SHARDS).map_err(|_| NoMemory)?;
         for n in 0..=u8::MAX {
-            shards.push(Aligned(SpinLock::new(Shard::new(n)?)));
+            shards.push(Aligned::new(Shard::new(n)?));
         }
         let mut policies = Vec::new();
         let size = usize::from(MAX_TIMEOUT_POLICIES) * TIMEOUTS;
@@ -105,7 +121,41 @@ impl Conntrack {
 
     /// Locks a shard. `None` never: there is one for every number.
     pub(crate) fn shard(&self, n: u8) -> Option<SpinGuard<'_, Shard>> {
-        self.shards.get(usize::from(n)).map(|s| s.0.lock())
+        self.shards.get(usize::from(n)).map(|s| s.shard.lock())
+    }
+
+    /// Notes where a shard's index is now.
+    pub(crate) fn note_index(&self, n: u8, index: &Index) {
+        if let Some(s) = self.shards.get(usize::from(n)) {
+            s.index.store(index.address(), Ordering::Relaxed);
+            s.size.store(index.size(), Ordering::Relaxed);
+        }
+    }
+
+    /// True if there are so many connections that looking one up waits for memory: [`Conntrack::prefetch_index`] and
+    /// [`Conntrack::prefetch_connection`] for all packets of a batch spare most of that.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.count() >= LARGE
+    }
+
+    /// Asks for what looking up a plain packet reads first.
+    #[inline]
+    pub fn prefetch_index(&self, h: &Headers, zone: u16) -> Place {
+        let place = self.place_v4(h, zone);
+        if let Some(s) = self.shards.get(usize::from(place.shard)) {
+            let (index, size) = (s.index.load(Ordering::Relaxed), s.size.load(Ordering::Relaxed));
+            prefetch_at(Index::home(index, size, place.tag));
+        }
+        place
+    }
+
+    /// Asks for the connection that the index, which is there by now, has at the place.
+    #[inline]
+    pub fn prefetch_connection(&self, place: Place) {
+        if let Some(shard) = self.shard(place.shard) {
+            shard.prefetch(place.tag);
+        }
     }
 
     pub(crate) fn place(&self, t: &Tuple) -> Place {
@@ -200,7 +250,7 @@ impl Conntrack {
     /// Counters.
     pub fn stats(&self) -> CtStats {
         let mut stats = self.counters.stats(self.count());
-        for verified in self.shards.iter().map(|s| s.0.lock().verified) {
+        for verified in self.shards.iter().map(|s| s.shard.lock().verified) {
             stats.l3csum_checked = stats.l3csum_checked.wrapping_add(verified.l3);
             stats.l4csum_checked = stats.l4csum_checked.wrapping_add(verified.l4);
         }

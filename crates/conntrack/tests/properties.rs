@@ -196,7 +196,8 @@ fn plain_frame() -> impl Strategy<Value = Frame> {
 }
 
 proptest! {
-    /// What a key tells makes no difference: verdict, metadata, table, counters and events are the same.
+    /// What a key tells makes no difference, nor that memory is asked for: verdict, metadata, table, counters and events are the
+    /// same.
     #[test]
     fn plain_packets_are_tracked_alike(
         steps in prop::collection::vec((plain_frame(), action(), 0u64..40, any::<bool>(), 0usize..4), 1..60),
@@ -223,6 +224,7 @@ proptest! {
                 let verdict = if std::ptr::eq(net, &whole) {
                     net.ct.process(now, &mut meta, &mut p, &action)
                 } else {
+                    net.ct.prefetch_connection(net.ct.prefetch_index(&headers, action.zone));
                     net.ct.process_plain(now, &mut meta, &mut p, &headers, &action)
                 };
                 net.ct.maintain(now, 0);

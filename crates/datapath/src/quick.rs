@@ -86,6 +86,7 @@ impl<B: PacketBuf> Desk<B> {
         train: &mut Train<'g>,
     ) {
         let Some(headers) = slot.headers() else { return };
+        self.zone = Some(track.action.zone);
         loop {
             if let Some(left) = self.track_one(pass, slot, &headers, (meta, buf), track, train) {
                 self.interpret(pass, host, (at, slot, flow), left, (list, false));

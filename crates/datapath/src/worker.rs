@@ -74,6 +74,8 @@ pub(crate) struct Desk<B> {
     pub carried: Carried,
     /// Megaflows that packets hit in later passes.
     pub successors: Successors,
+    /// The zone in which packets were tracked last, if any were in the last batch: the next ones will be.
+    pub zone: Option<u16>,
     /// Frames of STT tunnels of which segments are missing.
     stt: Reassembly<B>,
     /// Where datagrams are put together of their fragments.
@@ -252,6 +254,7 @@ impl<B: PacketBuf> Desk<B> {
             fresh: try_meta()?,
             carried: Carried::try_new(WAITING)?,
             successors: Successors::default(),
+            zone: None,
             stt: Reassembly::try_new()?,
             datagram: fragments::try_room()?,
             keys: try_keys()?,
@@ -266,12 +269,16 @@ impl<B: PacketBuf> Desk<B> {
         let count = self.read(pass, work);
         self.propose(pass, count);
         let (mut train, mut next) = (Train::default(), Train::default());
+        let zone = if pass.is_later { None } else { self.zone.take() };
         let mut work = work.drain_in_place();
         // Taken out, so that they can be read while packets are executed.
         let slots = ::core::mem::take(&mut self.slots);
         for (part, slots) in slots.get(..count).unwrap_or_default().chunks(BATCH).enumerate() {
             let mut flows = [None; BATCH];
             self.hit(pass, slots, &mut flows);
+            if let Some(zone) = zone.filter(|_| pass.dp.conntrack().is_large()) {
+                prefetch_connections(pass, slots, zone);
+            }
             for (i, (slot, flow)) in slots.iter().zip(&flows).enumerate() {
                 let packet = (part * BATCH + i, slot);
                 self.act(pass, host, packet, *flow, &mut work, (&mut train, &mut next));
@@ -544,6 +551,17 @@ impl<B: PacketBuf> Desk<B> {
         let start = Start { actions, flow: None, is_changed: false };
         self.run(pass, host, (0, &slot), (meta.into_mut(), buf), &start);
     }
+}
+
+/// Asks for the connections of packets that will be tracked in a zone, in two stages: what a look-up reads first for all of
+/// them, then what that leads to.
+#[inline(never)]
+fn prefetch_connections(pass: &Pass<'_>, slots: &[Slot], zone: u16) {
+    let (table, mut places) = (pass.dp.conntrack(), [None; BATCH]);
+    for (slot, place) in slots.iter().zip(&mut places) {
+        *place = slot.headers().filter(|_| slot.kind == Kind::Plain).map(|h| table.prefetch_index(&h, zone));
+    }
+    places.iter().flatten().for_each(|place| table.prefetch_connection(*place));
 }
 
 /// Packets in a row that hit the same flow.

@@ -35,7 +35,7 @@ mod shared;
 pub use arena::{Arena, ArenaWriter};
 pub use boxed::{try_box, try_box_with};
 pub use lock::{SpinGuard, SpinLock};
-pub use prefetch::{matching, prefetch};
+pub use prefetch::{matching, prefetch, prefetch_at};
 pub use published::Published;
 pub use qsbr::{Grace, Guard, Qsbr, Reader};
 pub use relax::{relax, set_relax};

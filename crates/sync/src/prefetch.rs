@@ -9,6 +9,12 @@ pub fn prefetch<T: ?Sized>(value: &T) {
     line(core::ptr::from_ref(value).cast());
 }
 
+/// Asks for the line at an address: a hint, of which nothing is read or known, so that it may be one that no longer means anything.
+#[inline]
+pub fn prefetch_at(address: usize) {
+    line(core::ptr::without_provenance(address));
+}
+
 #[inline]
 pub(crate) fn line(at: *const u8) {
     #[cfg(target_arch = "x86_64")]

@@ -20,14 +20,15 @@ use tunnel::Outer;
 use wire::EthAddr;
 
 /// A case: its name, and what it does.
-pub const CASES: [(&str, Make); 13] = [
+pub const CASES: [(&str, Make); 14] = [
     ("one", |c| c.flows(1, udp_to_port)),
     ("l2", |c| c.flows(1, on_port)),
     ("flows-1k", |c| c.flows(1_000, four_tuple)),
     ("flows-10k", |c| c.flows(10_000, four_tuple)),
     ("flows-100k", |c| c.flows(100_000, four_tuple)),
     ("masks-20", |c| c.flows(10_000, twenty_masks)),
-    ("ct-1k", Case::connections),
+    ("ct-1k", |c| c.connections(1000)),
+    ("ct-100k", |c| c.connections(100_000)),
     ("rewrite", Case::rewriting),
     ("vxlan-push", Case::pushing),
     ("vxlan-pop", Case::popping),
@@ -316,8 +317,8 @@ impl Case {
         self.settle();
     }
 
-    /// A thousand UDP connections, each seen in both directions.
-    fn connections(&mut self) {
+    /// `n` UDP connections, each seen in both directions.
+    fn connections(&mut self, n: u32) {
         let (trk, est) = (u128::from(ct_state::TRK), u128::from(ct_state::TRK | ct_state::EST));
         let ct = |commit| Action::Ct(Box::new(CtAction { commit, ..CtAction::default() }));
         let mut first = base();
@@ -337,16 +338,21 @@ impl Case {
         let mut back = first;
         back.set_exact(slot::in_port, 3);
         self.flow(&back, vec![ct(false), Action::Recirc(1)]);
-        for i in 0..1000 {
-            let src = SRC + i;
-            let (there, back) = (frame(src, DST, (1000, 2000)), frame(DST, src, (2000, 1000)));
-            self.frames = vec![there.clone()];
-            self.settle();
-            self.frames = vec![back.clone()];
-            self.run_on(OdpPort(3), 1);
-            self.before.extend([(1, there), (3, back)]);
+        let there = |i| frame(SRC + i, DST, (1000, 2000));
+        let back = |i| frame(DST, SRC + i, (2000, 1000));
+        // A batch at a time, each way, so that the table keeps up.
+        for some in (0..n).collect::<Vec<_>>().chunks(BATCH) {
+            for (port, frames) in [
+                (1, some.iter().map(|i| there(*i)).collect::<Vec<_>>()),
+                (3, some.iter().map(|i| back(*i)).collect()),
+            ] {
+                self.before.extend(frames.iter().map(|frame| (port, frame.clone())));
+                (self.frames, self.next) = (frames, 0);
+                self.run_on(OdpPort(port), 1);
+                while self.dp.conntrack().maintain(self.now, 0) {}
+            }
         }
-        self.frames = (0..1000).map(|i| frame(SRC + i, DST, (1000, 2000))).collect();
+        self.frames = (0..n).map(there).collect();
         self.settle();
     }
 

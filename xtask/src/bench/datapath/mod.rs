@@ -30,7 +30,7 @@ const COUNTED: u64 = 320;
 const TIMED: u64 = 100_000;
 
 /// Case of the core's measurement, row, name and target.
-const CORE: [(&str, &str, &str, &str); 13] = [
+const CORE: [(&str, &str, &str, &str); 14] = [
     ("one", "P1", "one flow, output", "≤ 90 instructions"),
     ("l2", "P1b", "in_port only", ""),
     ("flows-1k", "P2", "1,000 flows, one mask", "≤ 140 instructions"),
@@ -41,6 +41,7 @@ const CORE: [(&str, &str, &str, &str); 13] = [
     ("fw-10k", "P4", "10,000 rules as a firewall, 20,000 packets", ""),
     ("ipc-10k", "P4", "10,000 rules as a chain, 20,000 packets", ""),
     ("ct-1k", "P5", "ct, 1,000 connections", "≤ 250 instructions"),
+    ("ct-100k", "P5", "ct, 100,000 connections", ""),
     ("rewrite", "P7", "eth_dst, ttl, ip_dst rewritten", "P1 and ≤ 5 ns"),
     ("vxlan-push", "P7", "VXLAN pushed", ""),
     ("vxlan-pop", "P7", "VXLAN popped", ""),
