@@ -12,6 +12,7 @@ use datapath::{
 };
 use flow::{FlowKey, Match, Wildcards, slot};
 use netlink::{Attrs, Builder, Header, Messages, flags};
+use odp::netlink::datapath::DpAttrs;
 use odp::netlink::ids::{self, cmd, control_attr, control_cmd, ctnetlink, packet_cmd};
 use odp::netlink::{
     actions::take_actions, ct_limit, flow as flow_attrs, meter, packet as packet_attrs, vport::*,
@@ -347,8 +348,17 @@ fn the_datapath_answers_as_specified() {
         b.put_u32(5, 3);
     });
     let Got::Message(m) = set else { panic!() };
-    let attrs = odp::netlink::datapath::DpAttrs::decode(Attrs::new(&m[24..])).unwrap();
+    let attrs = DpAttrs::decode(Attrs::new(&m[24..])).unwrap();
     assert_eq!((attrs.name, attrs.user_features), (Some("ovs-system"), Some(3)));
+    let set = |attrs: DpAttrs<'_>| {
+        rig.ask(ids::DATAPATH, cmd::SET, |b| DpAttrs { name: Some("ovs-system"), ..attrs }.encode(b))
+    };
+    let ports = |low, high| DpAttrs { tunnel_ports: Some((low, high)), ..DpAttrs::default() };
+    assert!(matches!(set(ports(40_000, 50_000)), Got::Message(_)));
+    assert_eq!(set(ports(50_000, 40_000)), Got::Error(22));
+    assert_eq!(set(ports(0, 40_000)), Got::Error(22));
+    let threads = DpAttrs { other_config: Some(b"pmd-cpu-mask=1\0"), ..DpAttrs::default() };
+    assert_eq!(set(threads), Got::Error(129), "this host has none");
     assert_eq!(rig.dump(ids::DATAPATH, 500, || {}).len(), 1);
 }
 

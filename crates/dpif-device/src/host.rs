@@ -71,6 +71,7 @@ pub struct DpifDevice {
     /// and how connections are tracked.
     ports: Mutex<BTreeMap<OdpPort, Wanted>>,
     config: Mutex<Vec<u8>>,
+    tunnel_ports: Mutex<Option<(u16, u16)>>,
     /// How the queues of ports are served, by name.
     port_configs: Mutex<BTreeMap<String, Vec<u8>>>,
     meters: Mutex<BTreeMap<u32, MeterConfig>>,
@@ -131,6 +132,7 @@ impl DpifDevice {
             devices: Mutex::default(),
             ports: Mutex::default(),
             config: Mutex::default(),
+            tunnel_ports: Mutex::default(),
             port_configs: Mutex::default(),
             meters: Mutex::default(),
             tracked: Mutex::default(),
@@ -166,6 +168,11 @@ impl DpifDevice {
         }
         let config = std::mem::take(&mut *lock(&self.config));
         self.configure(config);
+        if let Some(ports) = *lock(&self.tunnel_ports)
+            && let Err(e) = self.ask(|ids| message::set_tunnel_ports(ports, ids), |_| ())
+        {
+            log::warn!(target: "dpif", "source ports of tunnels cannot be set again ({e:?})");
+        }
         let meters = lock(&self.meters).clone();
         for (id, config) in &meters {
             if self.one_meter(|ids| message::one_meter(message::meter_cmd::GET, *id, ids)).is_err()

@@ -61,6 +61,15 @@ pub(crate) fn configure(config: &[u8], ids: (u32, u32)) -> Builder {
     b
 }
 
+/// Asks that tunnels over UDP use source ports from the first to the second.
+pub(crate) fn set_tunnel_ports(ports: (u16, u16), ids: (u32, u32)) -> Builder {
+    let mut b = begin(ids::DATAPATH, cmd::SET, 0, ids);
+    let attrs =
+        DpAttrs { name: Some(device::DATAPATH_NAME), tunnel_ports: Some(ports), ..DpAttrs::default() };
+    attrs.encode(&mut b);
+    b
+}
+
 /// A flow to be put.
 pub(crate) fn put_flow(put: &FlowPut, ids: (u32, u32)) -> Builder {
     let (command, extra) = match put.mode {

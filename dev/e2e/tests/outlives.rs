@@ -521,6 +521,7 @@ fn ports_behind_the_device_are_as_their_rows_say() {
         text.contains("many (internal: n_rxq=3)") && text.contains("port-a (afxdp: n_rxq=1")
     };
     assert!(is_set(&pair), "{}", shown(&pair));
+    assert_eq!(run(&pair, &suite, "ovs-appctl", "tnl/egress_port_range 40000 50000"), "OK\n");
     let status = run(&pair, &suite, "ovs-vsctl", "get interface port-a status");
     assert!(status.contains("xdp-mode="), "{status}");
     let mut answering = answer_in_b(&suite);

@@ -9,6 +9,7 @@ use netlink::{Builder, Header};
 use odp::netlink::datapath::{DpAttrs, DpStats, MegaflowStats, features};
 use odp::netlink::ids::{self, cmd};
 
+use super::flow::refusal;
 use super::{Answer, Call};
 use crate::request::begin;
 use crate::{DATAPATH_NAME, Device, Env, Errno, Status, VportHost};
@@ -39,9 +40,23 @@ pub(super) fn transact<H: VportHost + ?Sized>(call: &Call<'_, H>) -> Result<Answ
     {
         call.env.host.set_config(None, config)?;
     }
+    if call.request.command == cmd::SET
+        && let Some((low, high)) = attrs.tunnel_ports
+    {
+        set_tunnel_ports(call.env.datapath, low, high)?;
+    }
     let mut b = Builder::new();
     message(&mut b, call.device, call.env.datapath, &call.header(0))?;
     Ok(Answer::Message(b))
+}
+
+// apart from its caller: a reply has room for all counters, and kernel frames are small
+#[inline(never)]
+fn set_tunnel_ports(dp: &Datapath, low: u16, high: u16) -> Result<(), Errno> {
+    if low == 0 || low > high {
+        return Err(Errno::Inval);
+    }
+    dp.apply(Command::SetTunnelPorts { low, high }).map(|_| ()).map_err(refusal)
 }
 
 /// Features that the device has: payloads need no alignment, ports have arrays of receivers.

@@ -189,10 +189,14 @@ impl Dpif for DpifDevice {
             }
             // The device knows tunnels by their ports' types, and sorts by itself.
             Command::SetTunnel { .. } | Command::SortMasks => Ok(Reply::Done),
-            Command::SetFlowLimit(_)
-            | Command::SetTunnelPorts { .. }
-            | Command::SetBond { .. }
-            | Command::DelBond(_) => Err(CommandError::NotSupported),
+            Command::SetTunnelPorts { low, high } => {
+                done(self.ask(|ids| message::set_tunnel_ports((low, high), ids), |_| ()), &[]).inspect(|_| {
+                    *lock(&self.tunnel_ports) = Some((low, high));
+                })
+            }
+            Command::SetFlowLimit(_) | Command::SetBond { .. } | Command::DelBond(_) => {
+                Err(CommandError::NotSupported)
+            }
         }
     }
 

@@ -16,6 +16,8 @@ mod attr {
     pub const PER_CPU_PIDS: u16 = 8;
     /// Ours: how the host's threads are set up.
     pub const OTHER_CONFIG: u16 = 33;
+    /// Ours: source ports of tunnels over UDP.
+    pub const TUNNEL_PORTS: u16 = 34;
 }
 
 /// Bits of `OVS_DP_ATTR_USER_FEATURES`.
@@ -75,6 +77,8 @@ pub struct DpAttrs<'a> {
     pub per_cpu_pids: Option<&'a [u8]>,
     /// How its host's threads are to be set up: texts `KEY=VALUE` of `Open_vSwitch.other_config`, each with a zero behind it.
     pub other_config: Option<&'a [u8]>,
+    /// Source ports of tunnels over UDP, the lowest and the highest: two 16-bit numbers, the lowest in the high half.
+    pub tunnel_ports: Option<(u16, u16)>,
 }
 
 fn words<const N: usize>(a: Attr<'_>) -> Option<[u64; N]> {
@@ -114,6 +118,10 @@ impl<'a> DpAttrs<'a> {
                         Some(sized(a, (a.payload.len().is_multiple_of(4)).then_some(a.payload))?);
                 }
                 attr::OTHER_CONFIG => out.other_config = Some(a.payload),
+                attr::TUNNEL_PORTS => {
+                    let both = sized(a, a.u32())?;
+                    out.tunnel_ports = Some(((both >> 16) as u16, both as u16));
+                }
                 _ => {}
             }
         }
@@ -149,6 +157,9 @@ impl<'a> DpAttrs<'a> {
         }
         if let Some(config) = self.other_config {
             b.put(attr::OTHER_CONFIG, config);
+        }
+        if let Some((low, high)) = self.tunnel_ports {
+            b.put_u32(attr::TUNNEL_PORTS, u32::from(low) << 16 | u32::from(high));
         }
     }
 }
