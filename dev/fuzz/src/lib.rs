@@ -1,4 +1,4 @@
-//! Hostile bytes for whatever reads what others wrote: packets, tunnels, messages, lists of actions, texts.
+//! Hostile bytes for whatever reads what others wrote: packets, tunnels, messages, lists of actions, texts, databases.
 //!
 //! Where it sits: a target is a function of bytes that must come back ([`TARGETS`]); here they are made, of seeds that mean
 //! something, changed a little. `cargo run -p fuzz -- TARGET SECONDS` looks for bytes that a target does not survive;

@@ -2,6 +2,7 @@
 //!
 //! Where it sits: the list; each kind of reader has a file.
 
+mod databases;
 mod lists;
 mod messages;
 mod packets;
@@ -22,7 +23,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "extract", seeds: packets::frames, prepare: packets::extract },
     Target { name: "tunnels", seeds: packets::tunnelled, prepare: packets::tunnels },
     Target { name: "fragments", seeds: packets::fragments, prepare: packets::tracked },
@@ -31,4 +32,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "keys", seeds: messages::keys, prepare: messages::matches },
     Target { name: "actions", seeds: lists::seeds, prepare: lists::execute },
     Target { name: "texts", seeds: texts::seeds, prepare: texts::parse },
+    Target { name: "json", seeds: databases::texts, prepare: databases::parse },
+    Target { name: "requests", seeds: databases::requests, prepare: databases::answer },
+    Target { name: "files", seeds: databases::files, prepare: databases::open },
 ];

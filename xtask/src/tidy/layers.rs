@@ -206,7 +206,20 @@ const LAYERS: &[Allowed] = &[
     ),
     (
         "fuzz",
-        &["wire", "packet", "flow", "odp", "netlink", "tunnel", "conntrack", "datapath", "device", "testkit"],
+        &[
+            "wire",
+            "packet",
+            "flow",
+            "odp",
+            "netlink",
+            "tunnel",
+            "conntrack",
+            "datapath",
+            "device",
+            "ovsdb",
+            "ovsdb-engine",
+            "testkit",
+        ],
     ),
     ("xtask", &["testkit", "sandbox"]),
 ];
