@@ -22,9 +22,11 @@ pub fn register(handle: &Handle, control: &SharedControl) {
     register_remotes(handle.commands(), control);
     register_rest(handle.commands(), control);
     daemon::coverage::add_source("lockfile_lock", ovsdb_engine::storage::locks_taken);
-    let server = control.server.clone();
+    let control = control.clone();
     handle.memory().add(move |usage| {
-        let Ok(server) = server.try_borrow() else { return };
+        let (Ok(server), Ok(remotes)) = (control.server.try_borrow(), control.remotes.try_borrow()) else {
+            return;
+        };
         let mut add = |name: &str, n: usize| *usage.entry(name.to_owned()).or_default() += n as u64;
         for name in ["atoms", "cells", "monitors", "n-weak-refs"] {
             add(name, 0);
@@ -39,7 +41,8 @@ pub fn register(handle: &Handle, control: &SharedControl) {
         let users = server.databases.iter().filter(|(name, _)| *name != SERVER_DB);
         let history = users.map(|(_, served)| served.history.len()).sum();
         for (name, n) in [
-            ("sessions", server.session_count()),
+            // What is dialled is one even while nobody answers.
+            ("sessions", server.session_count() + remotes.unanswered()),
             ("triggers", server.waiting_count()),
             ("txn-history", history),
         ] {

@@ -120,6 +120,12 @@ impl Remotes {
         result
     }
 
+    /// The number of remotes that are dialled and have no connection.
+    pub fn unanswered(&self) -> usize {
+        let dialled = self.running.values().filter(|running| running.standing.dialled.get().is_some());
+        dialled.filter(|running| running.standing.connections.get() == 0).count()
+    }
+
     /// How a remote stands, if it runs.
     pub fn standing(&self, name: &str) -> Option<&Standing> {
         Some(&self.running.get(name)?.standing)

@@ -4,8 +4,8 @@
 //! `daemon`. It knows nothing of OVSDB and does no I/O.
 //!
 //! ~~~text
-//! bytes ─┬► lexer (tokens, position) ──► parser (stack of open arrays and objects) ─┬► Json ──► writer ──► text
-//!        └► whole (what stands whole in the input) ──────────────────────────────────┘
+//! bytes ─┬► lexer (tokens in pieces, position) ─┬► parser (stack of open arrays and objects) ──► Json ──► writer ──► text
+//!        └► ahead (tokens that stand whole) ─────┘
 //! ~~~
 //! I1  Parsing is total over bytes: any input gives values or one `ParseError`; nesting past 1000 is refused, so recursion is bounded.
 //! I2  Numbers are canonical: what is mathematically an integer of 64 bits is `Integer` (1.0 is 1, 1e5 is 100000), everything else a
@@ -15,6 +15,7 @@
 //!
 //! Error texts and positions are those of Open vSwitch's parser. Spec: RFC 8259, RFC 7047 section 3. Next: `value.rs`.
 
+mod ahead;
 mod error;
 mod lexer;
 mod number;
@@ -22,7 +23,6 @@ mod object;
 mod parser;
 mod unescape;
 mod value;
-mod whole;
 mod writer;
 
 pub use error::{ErrorKind, ParseError};

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::error::{ErrorKind, ParseError};
 use super::lexer::{Lexer, Token};
 use super::value::Json;
-use super::whole::{self, Unfinished};
+use smol_str::SmolStr;
 
 /// How deeply arrays and objects may nest.
 pub const MAX_DEPTH: usize = 1000;
@@ -17,20 +17,24 @@ pub const MAX_DEPTH: usize = 1000;
 /// Room for elements and members that a parser keeps from one message to the next.
 const KEPT: usize = 256;
 
-/// How many arrays and objects may be open around one that is read in one descent: the message itself, its operations and each of
-/// these. What is not whole in the input is looked at again, so there must not be many such levels.
-const WHOLE_DEPTH: usize = 2;
-
 /// An array or object that is still open, and how much of `Parser::unfinished` belongs to those around it.
 #[derive(Clone, Copy, Debug)]
-enum Open {
+pub(super) enum Open {
     Array(usize),
     Object(usize),
 }
 
+/// What open arrays and objects hold so far, outer ones first: a closed one takes its own, in memory of just their size.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    elements: Vec<Json>,
+    /// A member whose value is still to come has null.
+    pub(super) members: Vec<(SmolStr, Json)>,
+}
+
 /// What the next token must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expect {
+pub(super) enum Expect {
     Start,
     End,
     FirstElement,
@@ -53,10 +57,10 @@ enum Expect {
 /// ~~~
 #[derive(Debug)]
 pub struct Parser {
-    lexer: Lexer,
-    stack: Vec<Open>,
-    unfinished: Unfinished,
-    expect: Expect,
+    pub(super) lexer: Lexer,
+    pub(super) stack: Vec<Open>,
+    pub(super) unfinished: Unfinished,
+    pub(super) expect: Expect,
     complete: Option<Json>,
     /// Bytes that one message may have.
     limit: u64,
@@ -100,7 +104,8 @@ impl Parser {
         if message.is_some() {
             self.expect = Expect::Start;
             self.lexer.restart();
-            self.unfinished.shrink_to(KEPT);
+            self.unfinished.elements.shrink_to(KEPT);
+            self.unfinished.members.shrink_to(KEPT);
         }
         Ok((taken, message))
     }
@@ -113,14 +118,11 @@ impl Parser {
     /// Consumes tokens until a value is complete or the input is empty.
     fn run(&mut self, input: &mut &[u8]) -> Result<(), ParseError> {
         while self.complete.is_none() {
-            if self.stack.len() <= WHOLE_DEPTH
-                && (self.expect == Expect::Start || self.expects_value())
-                && self.lexer.is_between_tokens()
-                && let Some((taken, value)) = whole::read(input, self.stack.len(), &mut self.unfinished)
-            {
-                self.lexer.skip(taken, input);
-                self.put(value).map_err(|kind| self.lexer.error(kind))?;
-                continue;
+            if self.lexer.is_between_tokens() {
+                self.run_ahead(input);
+                if self.complete.is_some() {
+                    break;
+                }
             }
             let Some((token, at_last_byte)) = self.lexer.next_token(input)? else { break };
             self.accept(token).map_err(|kind| self.lexer.error(kind))?;
@@ -182,7 +184,7 @@ impl Parser {
         Ok(())
     }
 
-    fn open(&mut self, bracket: u8) -> Result<(), ErrorKind> {
+    pub(super) fn open(&mut self, bracket: u8) -> Result<(), ErrorKind> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(ErrorKind::TooDeep);
         }
@@ -194,7 +196,7 @@ impl Parser {
         self.then(expect)
     }
 
-    fn close(&mut self) -> Result<(), ErrorKind> {
+    pub(super) fn close(&mut self) -> Result<(), ErrorKind> {
         let value = match self.stack.pop() {
             Some(Open::Array(outer)) => Json::Array(self.unfinished.elements.drain(outer..).collect()),
             Some(Open::Object(outer)) => Json::Object(self.unfinished.members.drain(outer..).collect()),
@@ -204,7 +206,7 @@ impl Parser {
     }
 
     /// Puts a finished value into what is open around it.
-    fn put(&mut self, value: Json) -> Result<(), ErrorKind> {
+    pub(super) fn put(&mut self, value: Json) -> Result<(), ErrorKind> {
         match (self.stack.last(), self.unfinished.members.last_mut()) {
             (None, _) => {
                 self.complete = Some(value);
