@@ -112,6 +112,31 @@ fn time_is_that_of_the_recording() {
     assert!(begin.elapsed() < Duration::from_millis(1000), "{:?}", begin.elapsed());
 }
 
+/// What a backup heard of its source, and how it dialled in vain, is played without either peer.
+#[test]
+fn what_is_dialled_is_played_too() {
+    let source = start(None, folder(SCHEMA), &["db"]);
+    source.connect().transact("D", &insert(1, "before")).unwrap();
+    let from = format!("--sync-from=unix:{}", source.socket().display());
+    // Nobody listens there, and it is dialled again and again.
+    let arguments = ["--remote=unix:nobody", &from, "-vfile:dbg", "db"];
+    let server = start(None, folder(SCHEMA), &[arguments.as_slice(), &[RECORD]].concat());
+    let copied = |text: &str| {
+        wait_for("a copy", || {
+            let rows = server.connect().transact("D", r#"{"op":"select","table":"T","where":[]}"#)?;
+            rows.to_string().contains(text).then_some(())
+        });
+    };
+    copied("before");
+    source.connect().transact("D", &insert(2, "meanwhile")).unwrap();
+    copied("meanwhile");
+    drop(source);
+    wait_for("the loss of the source", || server.log().contains("closed by peer").then_some(()));
+    server.appctl("ovsdb-server/disconnect-active-ovsdb-server", &[]).unwrap();
+    server.connect().transact("D", &insert(3, "alone")).unwrap();
+    assert_replays(server, &arguments);
+}
+
 /// A server that was killed leaves tapes that can be played up to there.
 #[test]
 fn a_recording_that_was_cut_off_is_played() {
