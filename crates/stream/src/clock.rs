@@ -204,7 +204,7 @@ impl Clock {
             if now < deadline {
                 let _ = real_timeout(Duration::from_nanos(deadline - now), changed).await;
             } else {
-                replay::note_timer();
+                replay::note_timer(self, deadline).await;
             }
         }
     }

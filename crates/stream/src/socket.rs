@@ -85,7 +85,9 @@ impl Stream {
         DIALLED.fetch_add(1, Ordering::Relaxed);
         match replay::journal() {
             None => Stream::dial(target, name).await,
-            Some(Journal::Record(recorder)) => recorder.dialled(name, Stream::dial(target, name).await),
+            Some(Journal::Record(recorder)) => {
+                recorder.dialled(name, recorder.take(Stream::dial(target, name)).await)
+            }
             Some(Journal::Replay(player)) => player.dial(name).await,
         }
     }
@@ -246,12 +248,12 @@ impl Listener {
 
     /// Waits for the next peer. Cancelling loses none.
     pub async fn accept(&self) -> io::Result<Stream> {
-        let peer = self.next_peer().await;
         match (&self.tape, replay::journal()) {
             (Some(tape), Some(Journal::Record(recorder))) => {
+                let peer = recorder.take(self.next_peer()).await;
                 recorder.accepted(&mut tape.lock().unwrap_or_else(PoisonError::into_inner), peer)
             }
-            _ => peer,
+            _ => self.next_peer().await,
         }
     }
 

@@ -95,10 +95,13 @@ pub fn clock() -> Clock {
     }
 }
 
-/// Plays what was recorded, event by event; never ends. A process with `clock` runs it beside its work.
+/// Plays what was recorded, event by event, or keeps events apart while they are recorded; never ends. A process with `clock` runs it
+/// beside its work.
 pub async fn play() -> Infallible {
-    if let Some(Journal::Replay(player)) = journal() {
-        player.run().await;
+    match journal() {
+        Some(Journal::Record(recorder)) => recorder.run().await,
+        Some(Journal::Replay(player)) => player.run().await,
+        None => {}
     }
     std::future::pending().await
 }
@@ -115,10 +118,13 @@ pub fn random() -> io::Result<Box<dyn Read>> {
     })
 }
 
-/// A timer ended, later than the last event: that is an event too.
-pub(crate) fn note_timer() {
+/// A timer that is to end at `ns` has: if that is later than the last event, it is an event too, which `clock` comes to.
+pub(crate) async fn note_timer(clock: &Clock, ns: u64) {
     if let Some(Journal::Record(recorder)) = journal() {
-        recorder.tick();
+        recorder.turn().await;
+        if clock.now_ns() < ns {
+            recorder.tick();
+        }
     }
 }
 

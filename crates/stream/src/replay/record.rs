@@ -2,17 +2,20 @@
 //!
 //! Where it sits: `socket` wraps what it opens in `Recorded` and tells of listeners' peers; `clock` tells of timers.
 //!
-//! I1  A stream whose end the program did not hear of, because it closed it itself or could not write, ends on its tape where the
+//! I1  After an event no other is taken until the program's tasks are done with it, as in a replay: so their order is the same there.
+//! I2  A stream whose end the program did not hear of, because it closed it itself or could not write, ends on its tape where the
 //!     program dropped it.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use super::tape::{self, Outcome, errno_of};
 use super::{TIME, describe, name_of_listener, path_of};
@@ -27,11 +30,17 @@ pub(crate) struct Recorder {
     folder: PathBuf,
     clock: Clock,
     events: Mutex<Events>,
+    /// Told of each event.
+    happened: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Events {
     next: u32,
+    /// Whether the program is at work on the last event (I1).
+    at_work: bool,
+    /// Who waits until it is.
+    waiters: Vec<Waker>,
     /// Made with the first event, so that a folder that is missing is noticed where it is first needed.
     times: Option<File>,
 }
@@ -42,7 +51,52 @@ pub(crate) struct Recording(File);
 
 impl Recorder {
     pub(super) fn new(folder: PathBuf) -> Recorder {
-        Recorder { folder, clock: Clock::held(), events: Mutex::default() }
+        Recorder { folder, clock: Clock::held(), events: Mutex::default(), happened: Notify::new() }
+    }
+
+    /// Lets the program take an event whenever it is done with the last one; never ends.
+    pub(super) async fn run(&self) {
+        loop {
+            self.happened.notified().await;
+            let mut last = None;
+            while last != Some(self.lock().next) {
+                last = Some(self.lock().next);
+                self.clock.settle().await;
+            }
+            let waiters = {
+                let mut events = self.lock();
+                events.at_work = false;
+                std::mem::take(&mut events.waiters)
+            };
+            waiters.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ready when the program may take an event.
+    fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut events = self.lock();
+        if !events.at_work {
+            return Poll::Ready(());
+        }
+        if !events.waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+            events.waiters.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits until the program may take an event.
+    pub(super) async fn turn(&self) {
+        poll_fn(|cx| self.poll_turn(cx)).await;
+    }
+
+    /// What `event` comes to, not before the program may take it.
+    pub(crate) async fn take<F: Future>(&self, event: F) -> F::Output {
+        let mut event = pin!(event);
+        poll_fn(|cx| {
+            ready!(self.poll_turn(cx));
+            event.as_mut().poll(cx)
+        })
+        .await
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -118,6 +172,8 @@ impl Recorder {
     fn write(&self, events: &mut Events, source: Option<&mut Recording>, outcome: Outcome<&[u8]>) {
         let number = events.next;
         events.next += 1;
+        events.at_work = true;
+        self.happened.notify_one();
         let (now_ns, wall_ms) = Clock::of_the_system();
         let written = self.times(events).and_then(|times| {
             let moment = [now_ns.to_ne_bytes(), wall_ms.to_ne_bytes()].concat();
@@ -156,6 +212,7 @@ impl AsyncRead for Recorded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        ready!(this.recorder.poll_turn(cx));
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
         if let Some(peer) = this.peer.take() {
@@ -187,7 +244,7 @@ impl AsyncWrite for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         if !self.ended {
-            self.recorder.note(&mut self.tape, Ok(&[])); // I1
+            self.recorder.note(&mut self.tape, Ok(&[])); // I2
         }
     }
 }
