@@ -138,10 +138,14 @@ impl Platform for SwitchHost {
         if self.long_blocks.read().is_some() {
             return true;
         }
-        let filled = BlockPool::try_new(self.switch.filter(), LONG_BLOCKS, LONG_BLOCK);
-        let is_filled = filled.is_some();
-        // One that another processor has filled meanwhile goes, unlocked.
-        let _other = core::mem::replace(&mut *self.long_blocks.write(), filled);
+        let mut filled = BlockPool::try_new(self.switch.filter(), LONG_BLOCKS, LONG_BLOCK);
+        // One that another processor has filled meanwhile stays, and ours goes, unlocked.
+        let mut place = self.long_blocks.write();
+        if place.is_none() {
+            core::mem::swap(&mut *place, &mut filled);
+        }
+        let is_filled = place.is_some();
+        drop(place);
         is_filled
     }
 
