@@ -1,4 +1,5 @@
-//! The polling thread: sleeps in epoll until a port has packets, and pumps them.
+//! The polling thread: sleeps in epoll until a port has packets, and pumps them. Where packets have come soon after each other, it looks
+//! for the next a moment before it sleeps, for being woken takes longer than that.
 //!
 //! Where it sits: started by `datapath_host`, one or a few; ports register their descriptors from outside, each at the
 //! thread that its port's and its queue's numbers say.
@@ -7,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use packet::{BATCH, OdpPort};
 use rustix::buffer::spare_capacity;
@@ -88,15 +90,62 @@ impl PartialEq for Poller {
     }
 }
 
+/// How long it is worth to look for packets before sleeping: a moment, if the last wait was shorter than that. Each look in vain
+/// halves it, so that nobody looks for packets that come seldom.
+#[derive(Debug, Default)]
+struct Lookout {
+    window: Duration,
+}
+
+/// A wait that is shorter would have been over before one had slept and been woken.
+const LOOK_MOST: Duration = Duration::from_micros(50);
+/// Less is not worth asking.
+const LOOK_LEAST: Duration = Duration::from_micros(5);
+
+impl Lookout {
+    /// Waits by asking `wait` again and again: it waits so long at most, for ever without a limit, and says how many events
+    /// there are. `passed` is the time since the call.
+    fn wait<E>(
+        &mut self,
+        mut wait: impl FnMut(Option<Duration>) -> Result<usize, E>,
+        limit: Option<Duration>,
+        passed: impl Fn() -> Duration,
+    ) -> Result<usize, E> {
+        let window = limit.map_or(self.window, |limit| limit.min(self.window));
+        while passed() < window {
+            match wait(Some(Duration::ZERO))? {
+                0 => {}
+                n => return Ok(n),
+            }
+        }
+        self.window /= 2;
+        if self.window < LOOK_LEAST {
+            self.window = Duration::ZERO;
+        }
+        let n = wait(limit)?;
+        if n != 0 && passed() < LOOK_MOST {
+            self.window = LOOK_MOST;
+        }
+        Ok(n)
+    }
+}
+
 /// The thread.
 pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &Perf) {
     let mut events = Vec::with_capacity(EVENTS);
     perf.set_slot(pump.slot());
+    let (mut lookout, has_others) = (Lookout::default(), shared.cores.count() > 1);
     while !poller.stop.load(Ordering::Acquire) {
         events.clear();
-        let timeout = pump.flush_in(shared);
-        let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as _, tv_nsec: t.subsec_nanos() as _ });
-        match epoll::wait(poller.epoll.as_fd(), spare_capacity(&mut events), timeout.as_ref()) {
+        let limit = pump.flush_in(shared);
+        let wait = |limit: Option<Duration>| {
+            let limit = limit.map(|t| Timespec { tv_sec: t.as_secs() as _, tv_nsec: t.subsec_nanos() as _ });
+            epoll::wait(poller.epoll.as_fd(), spare_capacity(&mut events), limit.as_ref())
+        };
+        let start = Instant::now();
+        // Where there is one processor only, others could not send while this one looks.
+        let passed = || if has_others { start.elapsed() } else { Duration::MAX };
+        match lookout.wait(wait, limit, passed) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(e) => {
                 log::error!(target: "dpif_netdev", "epoll_wait failed ({e})");
@@ -149,4 +198,46 @@ fn drain(
         }
     }
     got
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Waits once, if the next packet comes after so many microseconds and each question takes one; how often it was asked,
+    /// and whether one slept.
+    fn wait(lookout: &mut Lookout, comes_after: u64, limit: Option<u64>) -> (usize, bool) {
+        let (now, asked, slept) = (Cell::new(0), Cell::new(0), Cell::new(false));
+        let ask = |limit: Option<Duration>| -> Result<usize, Infallible> {
+            asked.set(asked.get() + 1);
+            if limit == Some(Duration::ZERO) {
+                now.set(now.get() + 1);
+                return Ok(usize::from(now.get() >= comes_after));
+            }
+            slept.set(true);
+            let until = limit.map_or(u64::MAX, |limit| now.get() + limit.as_micros() as u64);
+            now.set(until.min(comes_after.max(now.get())));
+            Ok(usize::from(now.get() >= comes_after))
+        };
+        let limit = limit.map(Duration::from_micros);
+        let Ok(_) = lookout.wait(ask, limit, || Duration::from_micros(now.get()));
+        (asked.get(), slept.get())
+    }
+
+    #[test]
+    fn packets_that_follow_soon_are_looked_for_and_others_slept_for() {
+        let mut lookout = Lookout::default();
+        assert_eq!(wait(&mut lookout, 1_000_000, None), (1, true), "nobody looks first");
+        assert_eq!(wait(&mut lookout, 20, None), (1, true), "but that was soon");
+        for _ in 0..3 {
+            assert_eq!(wait(&mut lookout, 20, None), (20, false), "so the next is seen as it comes");
+        }
+        let looks: Vec<usize> = (0..6).map(|_| wait(&mut lookout, 1_000_000, None).0).collect();
+        assert_eq!(looks, [51, 26, 14, 8, 1, 1], "in vain, ever shorter");
+        assert_eq!(wait(&mut lookout, 20, None), (1, true));
+        assert_eq!(wait(&mut lookout, 1000, Some(10)), (11, true), "never longer than one may wait");
+    }
 }
