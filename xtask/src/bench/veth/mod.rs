@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use testkit::{Suite, SwitchUnderTest};
 
 use super::median;
+use super::table::{self, Line};
 use crate::{
     install::build_release,
     needs, oracle,
@@ -122,28 +123,45 @@ pub(super) fn inside() -> Result<()> {
             samples.iter_mut().zip(figures).for_each(|(all, one)| all.push(one));
         }
     }
-    report(&samples.into_iter().map(|figures| figures.map(median)).collect::<Vec<_>>());
-    Ok(())
+    table::write(&rows(&samples.into_iter().map(|figures| figures.map(median)).collect::<Vec<_>>()))
 }
 
-/// Prints rows for docs/performance.md: ours against each other switch, a ratio above 1 where ours is better.
-fn report(medians: &[[f64; FIGURES.len()]]) {
-    println!("\nmedians of {ROUNDS} interleaved rounds; load of the machine {}", load());
-    for (contender, ours) in CONTENDERS.iter().zip(medians).filter(|(c, _)| c.kind == Kind::Ours) {
-        for (other, theirs) in CONTENDERS.iter().zip(medians).filter(|(c, _)| c.kind != Kind::Ours) {
+/// Rows of docs/performance.md: ours against each other switch, a ratio above 1 where ours is better. What a switch has no
+/// figure for has no row.
+fn rows(medians: &[[f64; FIGURES.len()]]) -> Vec<Line> {
+    let mut rows = Vec::new();
+    let of = |ours: bool| CONTENDERS.iter().zip(medians).filter(move |(c, _)| (c.kind == Kind::Ours) == ours);
+    for (contender, ours) in of(true) {
+        for (other, theirs) in of(false) {
             for ((figure, unit, more), (ours, theirs)) in FIGURES.iter().zip(ours.iter().zip(theirs)) {
                 let ratio = if *more { ours / theirs } else { theirs / ours };
-                println!(
-                    "| P11 | {figure}: {} beside {} | {ours:.2} {unit} | {theirs:.2} {unit} | {ratio:.2} |",
-                    contender.name, other.name
-                );
+                if ratio.is_nan() {
+                    continue;
+                }
+                rows.push(Line {
+                    row: "P11".to_owned(),
+                    case: format!("{figure}: {} beside {}", contender.name, other.name),
+                    ours: format!("{ours:.2} {unit}"),
+                    peer: format!("{theirs:.2} {unit}"),
+                    ratio: format!("{ratio:.2}"),
+                    target: target(contender, other, figure).to_owned(),
+                });
             }
         }
     }
+    rows
 }
 
-fn load() -> String {
-    std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
+/// What a ratio is to be.
+fn target(ours: &Contender, theirs: &Contender, figure: &str) -> &'static str {
+    match (ours.name, theirs.name) {
+        ("oxvs", "C, tx off") => "≥ 2",
+        ("oxvs", "C, userspace-tso") => "≥ 1.2",
+        ("oxvs", "kernel bridge") => "≥ 1.0",
+        ("oxvs, afxdp", "C, afxdp, tx off") if figure.contains("CPU") => "≥ 1.2",
+        ("oxvs, afxdp", "C, afxdp, tx off") if figure.contains("p99") => "≥ 1",
+        _ => "",
+    }
 }
 
 /// One run: fresh links, a fresh switch, every figure. A switch that carries nothing is a result too.
