@@ -9,7 +9,6 @@
 //! Spec: ovs-vswitchd(8), `dpif-netdev/pmd-perf-show` and `dpif-netdev/pmd-perf-log-set`.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -220,14 +219,10 @@ impl Metrics {
     /// The histograms, and the averages.
     pub(crate) fn histograms_text(&self) -> String {
         let mut out = "\nHistograms\n".to_owned();
-        let heads = COLUMNS.map(|name| format!("{name:<21}"));
-        let mut line = |cells: [String; COLUMNS.len()]| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(out, "   {}", cells.join("  "));
-        };
-        line(heads.clone());
+        let mut heads = COLUMNS.map(|name| format!("{name:<21}"));
+        out += &row(&heads);
         for bin in 0..BINS {
-            line(self.histograms.each_ref().map(|histogram| {
+            out += &row(&self.histograms.each_ref().map(|histogram| {
                 let (wall, n) = (histogram.walls[bin], histogram.bars[bin]);
                 let wall = if wall == u64::MAX { ">".to_owned() } else { wall.to_string() };
                 format!("{wall:<8}  {n:<11}")
@@ -237,14 +232,10 @@ impl Metrics {
         out += "\n";
         let (n, w) = (self.iterations, &self.work);
         let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-        let mut line = |cells: [String; COLUMNS.len()]| {
-            let _ = writeln!(out, "   {}", cells.join("  "));
-        };
-        line(
-            [0, 1, 2, 3, 4, 5, 6]
-                .map(|i| if i == 4 { format!("{:<21}", "vhost qlen") } else { heads[i].clone() }),
-        );
-        line([
+        // Of this one the average is shown.
+        heads[4] = format!("{:<21}", "vhost qlen");
+        out += &row(&heads);
+        out += &row(&[
             format!("{:<21}", each(w.cycles, n)),
             format!("{:<21.5}", ratio(w.packets, n)),
             format!("{:<21}", each(self.busy_cycles, w.packets)),
@@ -277,11 +268,19 @@ impl Metrics {
                 w.upcalls,
                 each(w.upcall_cycles, w.upcalls),
             ];
-            let cells = cells.map(|n| format!("{n:<11}")).join("  ");
-            let _ = writeln!(out, "   {ms:<13}  {cells}");
+            out += &row(&[format!("{ms:<13}"), numbers(cells)]);
         }
         out
     }
+}
+
+/// A line of a table.
+fn row(cells: &[String]) -> String {
+    format!("   {}\n", cells.join("  "))
+}
+
+fn numbers<const N: usize>(cells: [u64; N]) -> String {
+    cells.map(|n| format!("{n:<11}")).join("  ")
 }
 
 fn iterations_text<'a>(iterations: impl Iterator<Item = &'a (u64, Work)>) -> String {
@@ -298,8 +297,7 @@ fn iterations_text<'a>(iterations: impl Iterator<Item = &'a (u64, Work)>) -> Str
             w.upcalls,
             each(w.upcall_cycles, w.upcalls),
         ];
-        let cells = cells.map(|n| format!("{n:<11}")).join("  ");
-        let _ = writeln!(out, "   {number:<18}  {cells}");
+        out += &row(&[format!("{number:<18}"), numbers(cells)]);
     }
     out
 }
