@@ -266,7 +266,7 @@ impl Engine {
         self.datapath_port(bridge, name).map_or_else(Vec::new, |(plane, number)| plane.host.counters(number))
     }
 
-    /// What is known of an interface's device beside what every device has.
+    /// What the process that has opened an interface's device knows of it.
     pub fn device_status(&self, bridge: &str, name: &str) -> BTreeMap<String, String> {
         let port = self.datapath_port(bridge, name);
         port.map(|(plane, number)| plane.host.status(number)).unwrap_or_default()

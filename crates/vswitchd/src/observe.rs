@@ -117,7 +117,11 @@ fn interface(
     let mbps = device.link_features().current.max_mbps();
     status.link_speed = (mbps != 0).then(|| i64::from(mbps) * 1_000_000);
     status.duplex = (mbps != 0).then_some("full");
-    status.status = engine.device_status(&bridge.name, &iface.name);
+    // Of a port past the kernel's stack only the process knows that has opened it; of others the kernel does.
+    status.status = match device.kind() {
+        "afxdp" | "afxdp-nonpmd" => engine.device_status(&bridge.name, &iface.name),
+        _ => device.status(),
+    };
     status
 }
 

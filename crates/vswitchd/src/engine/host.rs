@@ -77,13 +77,11 @@ impl Host {
         stats.iter().map(|(name, n)| (name.to_owned(), n)).collect()
     }
 
-    /// What is known of a port's device, by keys of `Interface.status`. Of a port past the kernel's stack only the process knows
-    /// that has opened it; of others the kernel does.
+    /// What the process that has opened a port's device knows of it, by keys of `Interface.status`.
     pub fn status(&self, number: OdpPort) -> BTreeMap<String, String> {
-        let Some(device) = self.netdev(number) else { return BTreeMap::new() };
         match self {
-            Host::Device(host) if device.kind().starts_with("afxdp") => host.port_status(number),
-            _ => device.status(),
+            Host::InProcess(host) => host.netdev(number).map(|device| device.status()).unwrap_or_default(),
+            Host::Device(host) => host.port_status(number),
         }
     }
 
