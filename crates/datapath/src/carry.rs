@@ -51,7 +51,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         }
         let mut key = self.meta.tunnel;
         key.flags &= !TunnelKey::SEND;
-        let (to, outer) = match self.host.next_hop(&TunnelDst { key }) {
+        let (to, outer) = match self.host.next_hop(&TunnelDst { key, mark: self.meta.skb_mark }) {
             NextHop::Via { port, exit, eth_src, eth_dst, src } => {
                 let is_ipv6 = key.ipv6_dst != 0;
                 let (own, dst) = if is_ipv6 {
@@ -128,7 +128,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             return self.drop(reason);
         }
         let before = *self.meta;
-        *self.meta = PacketMeta { in_port: port, ..PacketMeta::default() };
+        *self.meta = PacketMeta { in_port: port, skb_mark: before.skb_mark, ..PacketMeta::default() };
         self.recirc(buf, 0);
         *self.meta = before;
     }

@@ -1,6 +1,6 @@
 //! What the core may ask its host in the middle of a packet.
 //!
-//! Where it sits: implemented by each host beside its buffers; [`PlainHost`] is the one with nothing around it. None of these may
+//! Where it sits: implemented by each host beside its buffers, those with routes over [`crate::Ways`]; [`PlainHost`] is the one with nothing around it. None of these may
 //! block or send.
 
 use odp::TunnelKind;
@@ -43,6 +43,8 @@ pub trait Host<B> {
 pub struct TunnelDst {
     /// Outer headers as far as the flow sets them.
     pub key: TunnelKey,
+    /// The packet's mark, by which the host may choose its route.
+    pub mark: u32,
 }
 
 /// The answer to [`Host::next_hop`].

@@ -44,6 +44,7 @@ mod counters;
 mod egress;
 mod flows;
 mod host;
+mod ways;
 
 pub use self::core::{Config, Datapath};
 pub use command::{Command, CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply, Stats};
@@ -51,4 +52,5 @@ pub use counters::DropCounts;
 pub use egress::{Egress, Upcall, UpcallKind};
 pub use host::{Exit, Host, NextHop, PlainHost, TunnelDst};
 pub use meter::{BandKind, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterCount, MeterInfo, MeterUnit};
+pub use ways::{Address, End, Way, Ways};
 pub use worker::Worker;

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use conntrack::Conntrack;
-use datapath::{Command, CommandError, Datapath, DropCounts, FlowPut, Reply};
+use datapath::{Command, CommandError, Datapath, DropCounts, FlowPut, NextHop, Reply, TunnelDst};
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use flow::Match;
 use netdev::{Frame, Netdev, NetdevError, Polling, Registry};
@@ -66,6 +66,12 @@ impl Class {
             (_, other) => other,
         }
     }
+}
+
+/// Finds the ways of tunnels, where the datapath itself does that.
+pub trait FindWays: Send + Sync {
+    /// The next hop towards a tunnel's end point, as far as it is known: a packet waits for no answer.
+    fn next_hop(&self, dst: &TunnelDst, now: Now) -> NextHop;
 }
 
 /// The daemon's clock.
@@ -140,6 +146,7 @@ pub(crate) struct Shared {
     /// Nanoseconds that a packet may wait for company on its way out.
     patience: AtomicU64,
     handler: RwLock<Option<Arc<dyn UpcallHandler>>>,
+    ways: OnceLock<Arc<dyn FindWays>>,
     /// Pumps for calls from outside; one is made when all are in use.
     idle: Mutex<Vec<(Pump, Arc<Perf>)>>,
     /// What all of those have done.
@@ -156,6 +163,11 @@ impl Shared {
 
     pub(crate) fn handler(&self) -> Option<Arc<dyn UpcallHandler>> {
         self.handler.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who finds the ways of tunnels, if anybody does.
+    pub(crate) fn find_ways(&self) -> Option<&dyn FindWays> {
+        self.ways.get().map(|ways| &**ways)
     }
 
     /// Has a port's packets waited for, if it is one that waits.
@@ -288,6 +300,7 @@ impl DpifNetdev {
             callers: Mutex::default(),
             cores,
             handler: RwLock::default(),
+            ways: OnceLock::new(),
             idle: Mutex::default(),
             devices: Mutex::default(),
             housekeeping: Mutex::default(),
@@ -299,6 +312,12 @@ impl DpifNetdev {
     /// The core, for those who command it by messages.
     pub fn datapath(&self) -> &Datapath {
         &self.shared.datapath
+    }
+
+    /// Has the ways of tunnels found by `ways`, from the first that is given on.
+    pub fn set_ways(&self, ways: Arc<dyn FindWays>) {
+        // The first stays.
+        let _ = self.shared.ways.set(ways);
     }
 
     /// The device of a port.

@@ -44,7 +44,7 @@ mod usage;
 pub use commands::{COMMANDS, ThreadCommand};
 pub use config::is_about_threads;
 pub use cores::Cores;
-pub use datapath_host::{Class, Clock, DpifNetdev, OpenError, Setup};
+pub use datapath_host::{Class, Clock, DpifNetdev, FindWays, OpenError, Setup};
 
 #[cfg(test)]
 mod tests;

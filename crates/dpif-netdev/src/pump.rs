@@ -22,7 +22,7 @@ use netdev::{BufferPool, Frame, FrameBatch};
 use odp::Action;
 use packet::{DropReason, Instant, Now, OdpPort, PacketMeta};
 
-use crate::datapath_host::Shared;
+use crate::datapath_host::{FindWays, Shared};
 use crate::perf::Perf;
 use crate::ports::{PortEntry, Table};
 use crate::sys;
@@ -38,6 +38,8 @@ const MAX_PENDING: usize = 1024;
 struct Services<'a> {
     pool: &'a mut BufferPool,
     ports: &'a Table,
+    ways: Option<&'a dyn FindWays>,
+    now: Now,
 }
 
 impl Host<Frame> for Services<'_> {
@@ -53,8 +55,8 @@ impl Host<Frame> for Services<'_> {
         self.ports.get(&port).map_or(1500, |port| port.mtu())
     }
 
-    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
-        NextHop::NoRoute
+    fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
+        self.ways.map_or(NextHop::NoRoute, |ways| ways.next_hop(dst, self.now))
     }
 }
 
@@ -180,12 +182,14 @@ impl Pump {
     }
 
     fn process(&mut self, shared: &Shared, now: Now) {
-        let mut services = Services { pool: &mut self.pool, ports: &self.table };
+        let mut services =
+            Services { pool: &mut self.pool, ports: &self.table, ways: shared.find_ways(), now };
         self.worker.process(&shared.datapath, &mut services, now, &mut self.batch);
     }
 
     fn run(&mut self, shared: &Shared, now: Now, packet: (PacketMeta, Frame), actions: &[Action]) {
-        let mut services = Services { pool: &mut self.pool, ports: &self.table };
+        let mut services =
+            Services { pool: &mut self.pool, ports: &self.table, ways: shared.find_ways(), now };
         self.worker.execute(&shared.datapath, &mut services, now, packet, actions);
     }
 

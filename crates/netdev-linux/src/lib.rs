@@ -36,4 +36,7 @@ mod vnet;
 mod xdp_port;
 
 pub use device::LinuxDevices;
-pub use rtnl::{Address, Neighbour, OnChange, Route, RouteRule, RouteTables, Routes};
+pub use rtnl::{
+    Address, FirstHop, Neighbour, NeighbourState, OnChange, Route, RouteRule, RouteTables, Routes, WayChange,
+    WayQueries, WayWatch,
+};

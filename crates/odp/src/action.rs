@@ -119,6 +119,19 @@ pub enum Action {
     LbOutput(u32),
 }
 
+impl Action {
+    /// The lists inside it, either of which may be empty.
+    pub fn lists(&self) -> [&[Action]; 2] {
+        match self {
+            Action::Sample { actions, .. } | Action::Clone(actions) | Action::DecTtl(actions) => {
+                [actions, &[]]
+            }
+            Action::CheckPktLen { if_greater, if_less_equal, .. } => [if_greater, if_less_equal],
+            _ => [&[], &[]],
+        }
+    }
+}
+
 /// Where `AddMpls` puts its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MplsLayer {

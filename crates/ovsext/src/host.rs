@@ -8,6 +8,7 @@ use core::ops::Range;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use datapath::{Address, End};
 use device::{Device, Handle, Queue};
 use ndis::{
     BLOCK, BlockPool, IpAddress, LONG_BLOCK, Level, Origin, PortNic, Switch, Utf16, WorkItem, unicode,
@@ -15,7 +16,7 @@ use ndis::{
 use ndis_sys::*;
 use packet::{Instant, Now};
 use switch_ext::{
-    Address, Destination, End, Facts, Hop, Info, NicId, NoHop, Outcome, Platform, Reason, SendFlags, Snapshot,
+    Destination, Facts, Hop, Info, NicId, NoHop, Outcome, Platform, Reason, SendFlags, Snapshot,
 };
 use sync::RwSpin;
 use wire::EthAddr;

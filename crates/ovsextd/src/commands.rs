@@ -21,6 +21,8 @@ pub(crate) fn register(commands: &Commands, host: &Arc<Host>) {
         of_call.dpif.for_each_flow(&mut |flow| out += &format!("{}\n", FlowLine { flow: &flow, now_ms }));
         call.reply(out);
     });
+    let of_call = host.clone();
+    commands.register("ovsextd/show-ways", "", 0..=0, move |call| call.reply(of_call.ways.show()));
     for command in &dpif_netdev::COMMANDS {
         let host = host.clone();
         commands.register(command.name, command.usage, 0..=command.max, move |call| {

@@ -3,6 +3,7 @@
 //! Where it sits: made by `run`; `carrier` calls the device through [`Host::env`], pumps hand upcalls to [`Upcalls`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
@@ -17,10 +18,14 @@ use odp::netlink::vport::{VportKind, VportStats, pairs};
 use packet::{FlatPacket, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta};
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::ways::Finder;
+
 /// The datapath, its device, and who waits for it.
 pub(crate) struct Host {
     pub dpif: DpifNetdev,
     pub device: Device,
+    /// The ways of tunnels.
+    pub ways: Arc<Finder>,
     clock: Clock,
     /// What wakes the thread of a handle's connection.
     wakers: RwLock<HashMap<Handle, Arc<OwnedFd>>>,
@@ -40,19 +45,33 @@ pub(crate) struct Given {
 }
 
 impl Host {
-    /// Joins a datapath and a device, which gets the datapath's local port; `None` if memory is short.
-    pub(crate) fn new(dpif: DpifNetdev, clock: Clock) -> Option<Arc<Host>> {
-        let device = Device::try_new(device::Config::default())?;
+    /// Joins a datapath and a device, which gets the datapath's local port; errors are the system's.
+    pub(crate) fn new(dpif: DpifNetdev, clock: Clock) -> io::Result<Arc<Host>> {
+        let device = Device::try_new(device::Config::default()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let ways = Arc::new(Finder::new(clock.clone())?);
         for port in dpif.ports() {
             let kind = VportKind::Internal;
             let port = PortRef { number: port.number, kind, name: &port.name, tunnel_port: None };
-            device.adopt_port(&port).ok()?;
+            device.adopt_port(&port).map_err(|_| io::ErrorKind::OutOfMemory)?;
         }
+        dpif.set_ways(ways.clone());
         let (wakers, halted) = (RwLock::default(), RwLock::default());
-        let host = Arc::new(Host { dpif, device, clock, wakers, given: Mutex::default(), halted });
+        let host = Arc::new(Host { dpif, device, ways, clock, wakers, given: Mutex::default(), halted });
+        for port in host.dpif.ports() {
+            host.offer_way(port.number, VportKind::Internal);
+        }
         let upcalls = Upcalls { host: Arc::downgrade(&host), pool: Mutex::new(BufferPool::new()) };
         host.dpif.set_upcall_handler(Some(Arc::new(upcalls)));
-        Some(host)
+        Ok(host)
+    }
+
+    /// Lets packets of tunnels go by a port, if it is the host's own.
+    fn offer_way(&self, number: OdpPort, kind: VportKind) {
+        if kind == VportKind::Internal
+            && let Some(device) = self.dpif.netdev(number)
+        {
+            self.ways.add_port(number, device);
+        }
     }
 
     /// Takes over a port that another process had open.
@@ -62,6 +81,7 @@ impl Host {
             self.dpif.apply(tunnel).map_err(DpifError::Command)?;
         }
         self.dpif.add_port(port.name, port.kind.name(), Some(port.number))?;
+        self.offer_way(port.number, port.kind);
         self.device.adopt_port(port).map(|_| ()).map_err(|_| DpifError::Exists)
     }
 
@@ -138,14 +158,16 @@ fn errno(e: &DpifError) -> Errno {
 impl VportHost for Host {
     fn open_port(&self, port: &PortRef<'_>, _ticket: Ticket) -> Progress<Result<(), Errno>> {
         let added = self.dpif.add_port(port.name, port.kind.name(), Some(port.number));
-        if let Err(e) = &added {
-            log::warn!(target: "ovsextd", "could not open network device {} ({e})", port.name);
+        match &added {
+            Ok(_) => self.offer_way(port.number, port.kind),
+            Err(e) => log::warn!(target: "ovsextd", "could not open network device {} ({e})", port.name),
         }
         self.dpif.reconfigure();
         Progress::Done(added.map(|_| ()).map_err(|e| errno(&e)))
     }
 
     fn close_port(&self, port: &PortRef<'_>, _ticket: Ticket) -> Progress<Result<(), Errno>> {
+        self.ways.del_port(port.number);
         let gone = self.dpif.del_port(port.number);
         self.given().ports.remove(&port.number);
         self.dpif.reconfigure();
@@ -219,7 +241,12 @@ impl VportHost for Host {
 
     fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno> {
         let frame = FlatPacket::try_from_frame(frame).ok_or(Errno::NoMem)?;
+        self.ways.prepare(actions);
         self.dpif.execute(*meta, frame, actions).map_err(|_| Errno::Inval)
+    }
+
+    fn routes_tunnels(&self) -> bool {
+        true
     }
 
     fn wake(&self, handle: Handle, _queue: Queue) {

@@ -5,6 +5,7 @@
 //!
 //! ~~~text
 //!   ports ─► dpif-netdev's threads ─► core ─► ports
+//!                                      │ ways of tunnels: Finder, which asks the kernel
 //!                                      │ upcalls                 requests │
 //!                                      ▼                                  ▼
 //!               Host: VportHost ─► device::Device ◄─ carrier: one thread for each connection
@@ -14,7 +15,7 @@
 //! I2  A client that goes leaves its ports, flows and connections; only its queues go with it.
 //! I3  A client has what the interface gives it, and nothing of this process: it may be any program that may open the socket.
 //!
-//! Spec: ovsext section 1. Reading order: `run`, `host`, `carrier`, `handover`, `commands`, `options`.
+//! Spec: ovsext section 1. Reading order: `run`, `host`, `carrier`, `ways`, `handover`, `commands`, `options`.
 #![cfg(target_os = "linux")]
 
 mod carrier;
@@ -23,5 +24,6 @@ mod handover;
 mod host;
 mod options;
 mod run;
+mod ways;
 
 pub use run::main;

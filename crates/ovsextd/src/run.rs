@@ -20,6 +20,7 @@ use crate::commands;
 use crate::handover;
 use crate::host::Host;
 use crate::options::{self, Options};
+use crate::ways::Finding;
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -49,6 +50,7 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
     let clock: Clock =
         Arc::new(move || Now { mono: Instant(clock.now_ns()), wall_ms: clock.coarse_wall_ms() });
     let host = make_host(&devices, clock, options)?;
+    let _finding = Finding::start(&host.ways).map_err(|e| format!("ways cannot be found ({e})"))?;
     let exit = Exit::register(handle.commands());
     let listener = if options.takes_over {
         handover::take_over(&host, &devices, &options.device)
@@ -71,6 +73,7 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
         tokio::select! {
             () = handle.clock().sleep_until(due.max(handle.clock().now_ms() + 1)) => {}
             () = changed.notified() => {
+                host.ways.distrust();
                 host.dpif.links_changed();
                 host.unless_halted(|| host.dpif.reconfigure());
             }
@@ -99,7 +102,7 @@ fn make_host(devices: &LinuxDevices, clock: Clock, options: &Options) -> Result<
     let failed = |why: &dyn std::fmt::Display| format!("the datapath cannot be made ({why})");
     let open = if options.takes_over { DpifNetdev::without_ports } else { DpifNetdev::open };
     let dpif = open(setup).map_err(|e| failed(&e))?;
-    Host::new(dpif, clock).ok_or_else(|| failed(&"Cannot allocate memory"))
+    Host::new(dpif, clock).map_err(|e| failed(&e))
 }
 
 fn registry(devices: &LinuxDevices) -> Registry {

@@ -10,7 +10,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use datapath::{Command, Datapath, Exit, NextHop, TunnelDst};
+use datapath::{Command, Datapath, End, Exit, NextHop, TunnelDst, Way, Ways};
 use device::Env;
 use odp::Action;
 use odp::netlink::ids::cmd;
@@ -22,9 +22,8 @@ use crate::lane::{Lane, Pass};
 use crate::life::{Event, Life, Pause, State};
 use crate::oid::{After, Decision, Oid, Veto};
 use crate::plan::Plan;
-use crate::platform::{Chain, Outcome, Platform, Reason, Snapshot};
+use crate::platform::{Chain, NoHop, Outcome, Platform, Reason, Snapshot};
 use crate::ports::{Moment, Ports, Reader, Unlearned};
-use crate::ways::{End, NoHop, Way, Ways};
 
 /// Connections looked at in one turn of housekeeping, and when their table is short of room.
 const SWEEP: usize = 4096;
@@ -45,7 +44,7 @@ pub struct Extension<P: Platform> {
     life: Life,
     datapath: Box<Datapath>,
     ports: RwSpin<Ports>,
-    ways: Ways,
+    ways: Ways<NicId>,
     lanes: Vec<SpinLock<Box<Lane<P>>>>,
 }
 
@@ -305,14 +304,14 @@ impl<P: Platform> Extension<P> {
     }
 
     /// What is known of the ways of tunnels.
-    pub(crate) fn ways(&self) -> &Ways {
+    pub(crate) fn ways(&self) -> &Ways<NicId> {
         &self.ways
     }
 
     /// The way to a tunnel's end: as far as it is known, at once.
     #[inline(never)]
     pub(crate) fn next_hop(&self, ports: &Ports, dst: &TunnelDst, now: Now) -> NextHop {
-        let end = End::of(&dst.key);
+        let end = End::of(dst);
         let (found, ask) = self.ways.find(&end, now.mono);
         if ask {
             self.ways.want(&end);
@@ -322,7 +321,7 @@ impl<P: Platform> Extension<P> {
         match found {
             None => NextHop::Resolving,
             Some(None) => NextHop::NoRoute,
-            Some(Some(Way { nic, eth_dst, from })) => match ports.host_entry(nic) {
+            Some(Some(Way { by, eth_dst, from })) => match ports.host_entry(by) {
                 Some((port, eth_src, tag)) => {
                     NextHop::Via { port, exit: Exit::Enters { tag }, eth_src, eth_dst, src: from }
                 }
@@ -371,11 +370,12 @@ impl<P: Platform> Extension<P> {
             let _level = self.platform.raise();
             if hop == Err(NoHop::NoMemory) {
                 // Asked again later; until then what was known serves.
-                return self.ways.want(&end);
+                self.ways.want(&end);
+                return;
             }
             let way = hop.ok().and_then(|hop| {
                 let (_, nic) = interfaces.iter().find(|(interface, _)| *interface == hop.interface)?;
-                Some(Way { nic: *nic, eth_dst: hop.eth, from: hop.from })
+                Some(Way { by: *nic, eth_dst: hop.eth, from: hop.from })
             });
             self.ways.learn((end, asked), way, self.platform.now().mono);
         }

@@ -29,7 +29,7 @@
 //!
 //! Not here yet: segmentation in software but into tunnels.
 //!
-//! Next: `platform.rs`, `life.rs`, `ports.rs`, `policy.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `ways.rs`, `extension.rs`, `vports.rs`.
+//! Next: `platform.rs`, `life.rs`, `ports.rs`, `policy.rs`, `oid.rs`, `frame.rs`, `lane.rs`, `extension.rs`, `vports.rs`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -49,7 +49,6 @@ mod frame;
 mod info;
 mod lane;
 mod plan;
-mod ways;
 
 mod extension;
 mod vports;
@@ -59,7 +58,8 @@ pub use frame::Frame;
 pub use info::Info;
 pub use life::{Event, Life, Pause, State};
 pub use oid::{After, Decision, Oid, Veto};
-pub use platform::{Block, Chain, Destination, Facts, Outcome, Platform, Reason, SendFlags, Snapshot, View};
+pub use platform::{
+    Block, Chain, Destination, Facts, Hop, NoHop, Outcome, Platform, Reason, SendFlags, Snapshot, View,
+};
 pub use policy::{Policy, PolicyKind, Security, VlanPolicy, VlanSet};
 pub use ports::{NicId, NicInfo, NicKind, PortInfo, PortKind};
-pub use ways::{Address, End, Hop, NoHop};

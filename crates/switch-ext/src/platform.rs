@@ -9,10 +9,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use datapath::{Address, End};
 use device::{Device, Handle, Queue};
 use packet::Now;
+use wire::EthAddr;
 
-use crate::{Address, End, Hop, Info, NicId, NicInfo, NoHop, Policy, PortInfo};
+use crate::{Info, NicId, NicInfo, Policy, PortInfo};
 
 /// Memory of fixed size from a pool that was filled in advance; goes back when dropped.
 pub trait Block {
@@ -59,6 +61,26 @@ pub struct Facts {
     pub frames: u16,
     /// What hardware did or is to do.
     pub info: Info,
+}
+
+/// What the host says of a tunnel's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its interface.
+    pub interface: u64,
+    /// The neighbour's address.
+    pub eth: EthAddr,
+    /// The address to send from (IPv4 in the low 32 bits).
+    pub from: u128,
+}
+
+/// Why the host does not say a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHop {
+    /// There is none.
+    NoWay,
+    /// Its memory is short: it may be asked again.
+    NoMemory,
 }
 
 /// Where a packet is to go.

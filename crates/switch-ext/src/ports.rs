@@ -19,11 +19,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use datapath::Address;
 use odp::TunnelKind;
 use packet::{DropReason, OdpPort};
 use wire::EthAddr;
 
-use crate::Address;
 use crate::policy::{Policies, Policy, PolicyKind, Tag, VID};
 
 pub(crate) use answers::{Moment, Unlearned};

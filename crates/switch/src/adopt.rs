@@ -97,12 +97,7 @@ fn named_ids(actions: &[Action]) -> Vec<u32> {
                     ids.push(controller.recirc_id);
                 }
             }
-            Action::Clone(list) | Action::Sample { actions: list, .. } => ids.extend(named_ids(list)),
-            Action::CheckPktLen { if_greater, if_less_equal, .. } => {
-                ids.extend(named_ids(if_greater));
-                ids.extend(named_ids(if_less_equal));
-            }
-            _ => {}
+            other => other.lists().iter().for_each(|list| ids.extend(named_ids(list))),
         }
     }
     ids

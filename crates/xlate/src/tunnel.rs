@@ -6,7 +6,7 @@
 //! ~~~text
 //! send to tunnel port ─► route to its end point ─► neighbour's address ─► tnl_push ─► the underlay bridge's tables
 //!                                                       └ unknown: Credit::Resolve asks, the packet is dropped
-//!  where the datapath finds the way: ─► set(tunnel(…)), output to the datapath's port; what comes in comes popped
+//!  where the datapath finds the way: ─► set(tunnel(…)), output to the datapath's port, unless the fields do not tell all
 //! underlay bridge sends to its own port a packet for a tunnel ─► tnl_pop ─► (datapath) ─► tunnel port
 //! ~~~
 //!
@@ -115,6 +115,13 @@ fn addresses(key: &FlowKey) -> (IpAddr, IpAddr) {
         (IpAddr::V4(key.tun_src().into()), IpAddr::V4(key.tun_dst().into()))
     } else {
         (IpAddr::V6(key.tun_ipv6_src().into()), IpAddr::V6(key.tun_ipv6_dst().into()))
+    }
+}
+
+impl Tunnel {
+    /// True if the fields of `set(tunnel(…))` tell all of the header that its packets get.
+    fn is_told_by_fields(&self) -> bool {
+        !self.gpe && !self.sequence && self.segments.is_empty()
     }
 }
 
@@ -274,7 +281,7 @@ impl Xlate<'_> {
             Fixed::To(addr) => addr,
             Fixed::Flow => addresses(&self.flow).1,
         };
-        if self.network.routes_tunnels {
+        if self.network.routes_tunnels && t.is_told_by_fields() {
             return self.leave_the_way_to_the_datapath(t, odp, key, remote);
         }
         let mark = t.egress_mark.unwrap_or(self.flow.pkt_mark());
@@ -331,7 +338,13 @@ impl Xlate<'_> {
         key.tp_dst = t.dst_port;
         let is_last = self.last;
         self.isolated(is_last, |x| {
+            if let Some(mark) = t.egress_mark {
+                x.flow.set_pkt_mark(mark);
+            }
             x.commit();
+            if t.is_l3 && x.flow.packet_type() == 0 {
+                x.out.actions.push(OdpAction::PopEth);
+            }
             x.out.actions.push(OdpAction::Set(Header::Tunnel(Box::new(key))));
             x.out.actions.push(OdpAction::Output(odp));
         });

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use e2e::{answer_in_b, assert_alike, ours, system};
+use e2e::{SWITCH, answer_in_b, assert_alike, ours, system};
 use testkit::{Suite, SwitchUnderTest, oracle, skip};
 
 /// An underlay bridge `br0` with `p0`, and an overlay bridge `br1` with `p1` and one tunnel port for each kind.
@@ -276,42 +276,57 @@ fn vxlan_with_the_kernel_over_ipv6_with_checksums() {
     );
 }
 
-/// A switch with an STT tunnel to `remote` over its end of the link `wire`, in a namespace that `ip` is told of; a
-/// machine is behind `port`.
-fn stt_end(suite: &Suite, (namespace, port): (&str, &str), own: &str, remote: &str) -> SwitchUnderTest {
-    let pair = SwitchUnderTest::started(suite, &["--disable-system"]);
+/// Gives a switch a tunnel (`type=… options:…`) to `remote` over its end of the link `wire`, in a namespace that `ip` is told of;
+/// a machine is behind `port`.
+fn tunnel_end(
+    pair: &SwitchUnderTest,
+    (suite, namespace, port): (&Suite, &str, &str),
+    (own, remote): (&str, &str),
+    (class, tunnel): (&str, &str),
+) {
     let ok = |words: &str| pair.ok(suite, "ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>());
-    ok("add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy wire");
+    ok(&format!("add-br br-phy -- set bridge br-phy datapath_type={class} -- add-port br-phy wire"));
     let nodad = if own.contains(':') { "nodad" } else { "" };
     system(&format!("ip {namespace} addr add {own} dev br-phy {nodad}"));
     system(&format!("ip {namespace} link set br-phy up"));
     let remote = remote.split('/').next().expect("an address");
     ok(&format!(
-        "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 {port} \
-         -- add-port br0 stt0 -- set interface stt0 type=stt options:remote_ip={remote} options:key=123456789012"
+        "add-br br0 -- set bridge br0 datapath_type={class} -- add-port br0 {port} \
+         -- add-port br0 tun -- set interface tun {tunnel} options:remote_ip={remote}"
     ));
-    pair
+}
+
+/// Machine `a` here, machine `b` in the namespace `far`, and the link `wire` between here and there.
+fn two_places() {
+    e2e::machines();
+    system("ip netns add far");
+    system("ip link set port-b netns far");
+    system("ip link add wire type veth peer name wire netns far");
+    // The kernels answer by their bridges alone, whose address is not the link's.
+    system("ip link set wire arp off up");
+    system("ip -n far link set wire arp off up");
+    for link in ["lo", "port-b"] {
+        system(&format!("ip -n far link set {link} up"));
+    }
+}
+
+/// True if `b` answers a ping of `a`'s.
+fn ping(size: &str) -> bool {
+    let words = format!("netns exec a ping -c1 -W1 -s{size} 10.0.0.2");
+    Command::new("ip").args(words.split_whitespace()).output().is_ok_and(|o| o.status.success())
 }
 
 /// Two switches, one of them in a machine of its own, with an STT tunnel between them. Behind each is a machine whose
 /// offloads are as they are, so that super-packets with partial checksums go through the tunnel.
 fn stt_between_two_switches(ends: (&str, &str)) {
     let Some(here) = ours() else { return };
-    e2e::machines();
-    system("ip netns add far");
-    system("ip link set port-b netns far");
-    system("ip link add wire type veth peer name wire netns far");
-    system("ip link set wire up");
-    for link in ["lo", "port-b", "wire"] {
-        system(&format!("ip -n far link set {link} up"));
-    }
+    two_places();
     let far = here.within("far");
-    let near = stt_end(&here, ("", "port-a"), ends.0, ends.1);
-    let other = stt_end(&far, ("-n far", "port-b"), ends.1, ends.0);
-    let ping = |size: &str| {
-        let words = format!("netns exec a ping -c1 -W1 -s{size} 10.0.0.2");
-        Command::new("ip").args(words.split_whitespace()).output().is_ok_and(|o| o.status.success())
-    };
+    let near = SwitchUnderTest::started(&here, &["--disable-system"]);
+    let other = SwitchUnderTest::started(&far, &["--disable-system"]);
+    let stt = ("netdev", "type=stt options:key=123456789012");
+    tunnel_end(&near, (&here, "", "port-a"), ends, stt);
+    tunnel_end(&other, (&far, "-n far", "port-b"), (ends.1, ends.0), stt);
     near.await_true("a ping is answered through the tunnel", || ping("56"));
     assert!(ping("20000"), "fragments\n{}", near.logs());
     let mut answering = answer_in_b(&here);
@@ -335,4 +350,71 @@ fn stt_between_two_switches_over_ipv4() {
 fn stt_between_two_switches_over_ipv6() {
     testkit::sandboxed!();
     stt_between_two_switches(("fd00::1/64", "fd00::2/64"));
+}
+
+#[test]
+fn a_tunnel_finds_its_way_without_the_switch() {
+    testkit::sandboxed!();
+    let Some(here) = testkit::ours(&[&SWITCH[..], &["ovsextd", "oxvs"]].concat()) else { return };
+    two_places();
+    // Room for the headers around a packet of 1500 bytes.
+    system("ip link set wire mtu 1600");
+    system("ip -n far link set wire mtu 1600");
+    let far = here.within("far");
+    let mut near = SwitchUnderTest::new(&here);
+    near.start_database();
+    near.ok(&here, "ovs-vsctl", &["--no-wait", "init"]);
+    near.start_datapath(&[]);
+    near.start_switch(&[]);
+    let other = SwitchUnderTest::started(&far, &["--disable-system"]);
+    let ends = ("172.31.1.1/24", "172.31.1.2/24");
+    let vxlan = "type=vxlan options:key=77";
+    tunnel_end(&near, (&here, "", "port-a"), ends, ("system", vxlan));
+    tunnel_end(&other, (&far, "-n far", "port-b"), (ends.1, ends.0), ("netdev", vxlan));
+    // Rules that look at no address: a neighbour's new one needs no new flow.
+    near.ok(&here, "ovs-ofctl", &["add-flow", "br-phy", "in_port=LOCAL,actions=output:wire"]);
+    near.ok(&here, "ovs-ofctl", &["add-flow", "br-phy", "in_port=wire,actions=LOCAL"]);
+    near.await_true("a ping is answered through the tunnel", || ping("56"));
+    // A mark chooses the route; what fields do not tell is in headers that the switch makes.
+    let vsctl = |words: &str| near.ok(&here, "ovs-vsctl", &words.split_whitespace().collect::<Vec<_>>());
+    vsctl(
+        "add-port br0 marked -- set interface marked type=vxlan options:remote_ip=172.31.1.3 options:egress_pkt_mark=5",
+    );
+    vsctl(
+        "add-port br0 gpe -- set interface gpe type=vxlan options:remote_ip=172.31.1.2 options:exts=gpe options:dst_port=4790",
+    );
+    for (port, expected) in
+        [("marked", "set(skb_mark(0x5/0x5)),set(tunnel(dst=172.31.1.3,"), ("gpe", "tnl_push(")]
+    {
+        near.ok(&here, "ovs-ofctl", &["add-flow", "br0", &format!("udp,actions=output:{port}")]);
+        let trace = near.ok(&here, "ovs-appctl", &["ofproto/trace", "br0", "in_port=port-a,udp"]);
+        assert!(trace.contains(expected), "{trace}");
+    }
+    near.ok(&here, "ovs-ofctl", &["del-flows", "br0", "udp"]);
+    near.await_true("a ping is still answered", || ping("56"));
+    assert!(ping("20000"), "fragments\n{}", near.logs());
+    let flows = near.ok(&here, "ovs-appctl", &["dpctl/dump-flows"]);
+    assert!(flows.contains("set(tunnel(tun_id=0x4d,dst=172.31.1.2,"), "{flows}");
+    assert!(flows.contains("tnl_pop(") && !flows.contains("tnl_push("), "{flows}");
+    let of_datapath = |command: &str| near.ok(&here, "ovs-appctl", &["-t", "ovsextd", command]);
+    let ways = of_datapath("ovsextd/show-ways");
+    assert!(ways.starts_with("172.31.1.2 from 172.31.1.1 by port "), "{ways}");
+    // Nobody judges flows any more: they stay.
+    near.kill_switch();
+    assert!(ping("56"), "{}", near.logs());
+    let mac = "02:00:00:00:07:07";
+    other.ok(&far, "ovs-vsctl", &["set", "bridge", "br-phy", &format!("other-config:hwaddr={mac}")]);
+    system(&format!("ip neigh replace 172.31.1.2 lladdr {mac} dev br-phy nud reachable"));
+    near.await_true("the neighbour's new address serves", || ping("56"));
+    let of_datapath = |command: &str| near.ok(&here, "ovs-appctl", &["-t", "ovsextd", command]);
+    assert!(of_datapath("ovsextd/show-ways").contains(mac), "{}", of_datapath("ovsextd/show-ways"));
+    system("ip route del 172.31.1.0/24 dev br-phy");
+    near.await_true("without a route nothing goes", || {
+        !ping("56") && of_datapath("ovsextd/show").contains("drop drop_action_tunnel_routing_failed: ")
+    });
+    system("ip route add 172.31.1.0/24 dev br-phy src 172.31.1.1");
+    near.await_true("it goes by the new route", || ping("56"));
+    // The successor knows the ways of the flows that it takes over.
+    of_datapath("handover");
+    assert!(ping("56"), "{}", near.logs());
 }

@@ -17,28 +17,27 @@ use super::OnChange;
 use super::link::{self, LinkEvent};
 use super::socket::RouteSocket;
 use super::watch::Watch;
+use super::way::{self, NDMSG_LEN, NeighbourState, RTM_GETNEIGH};
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_GETNEIGH: u16 = 30;
+pub(super) const RTM_GETROUTE: u16 = 26;
 const RTM_NEWRULE: u16 = 32;
 const RTM_GETRULE: u16 = 34;
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(super) const AF_INET: u8 = 2;
+pub(super) const AF_INET6: u8 = 10;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-const RTA_DST: u16 = 1;
+pub(super) const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PREFSRC: u16 = 7;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
-const RTA_MARK: u16 = 16;
+pub(super) const RTA_MARK: u16 = 16;
 const RTA_VIA: u16 = 18;
 const FRA_SRC: u16 = 2;
 const FRA_PRIORITY: u16 = 6;
@@ -47,8 +46,6 @@ const FRA_TABLE: u16 = 15;
 const FRA_PROTOCOL: u16 = 21;
 /// What a rule may say and be for no fewer packets.
 const FRA_UNCONDITIONAL: [u16; 5] = [FRA_SRC, FRA_PRIORITY, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_PROTOCOL];
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
 
 const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
@@ -58,15 +55,11 @@ const FR_ACT_TO_TBL: u8 = 1;
 /// A rule's flag: for all others.
 const FIB_RULE_INVERT: u32 = 2;
 
-/// Bytes of `struct ifaddrmsg`, `struct rtmsg`, `struct rtnexthop`, `struct fib_rule_hdr` and `struct ndmsg`.
+/// Bytes of `struct ifaddrmsg`, `struct rtmsg`, `struct rtnexthop` and `struct fib_rule_hdr`.
 const IFADDR_LEN: usize = 8;
-const RTMSG_LEN: usize = 12;
+pub(super) const RTMSG_LEN: usize = 12;
 const NEXTHOP_LEN: usize = 8;
 const RULE_LEN: usize = 12;
-const NDMSG_LEN: usize = 12;
-
-/// States in which a neighbour's address is good: reachable, stale, delay, probe, noarp and permanent.
-const NUD_VALID: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
 
 /// An address of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,13 +189,13 @@ fn dump(kind: u16, family_len: usize, seq: u32) -> Option<Vec<u8>> {
 }
 
 /// Splits a message of `kind` into its fixed part and its attributes.
-fn split<'a>(m: &Message<'a>, kind: u16, len: usize) -> Option<(&'a [u8], Attrs<'a>)> {
+pub(super) fn split<'a>(m: &Message<'a>, kind: u16, len: usize) -> Option<(&'a [u8], Attrs<'a>)> {
     (m.header.kind == kind).then_some(())?;
     let (fixed, rest) = m.payload.split_at_checked(len)?;
     Some((fixed, Attrs::new(rest)))
 }
 
-fn ip(family: u8, attrs: &Attrs<'_>, kind: u16) -> Option<IpAddr> {
+pub(super) fn ip(family: u8, attrs: &Attrs<'_>, kind: u16) -> Option<IpAddr> {
     let attr = attrs.find(kind)?;
     match family {
         AF_INET => Some(IpAddr::V4(attr.be32()?.into())),
@@ -220,7 +213,7 @@ fn address(m: &Message<'_>) -> Option<Address> {
     Some(Address { link, address, prefix })
 }
 
-fn route(m: &Message<'_>) -> Option<Route> {
+pub(super) fn route(m: &Message<'_>) -> Option<Route> {
     let (fixed, attrs) = split(m, RTM_NEWROUTE, RTMSG_LEN)?;
     let (family, prefix, kind) = (*fixed.first()?, *fixed.get(1)?, *fixed.get(7)?);
     if !matches!(family, AF_INET | AF_INET6) || !matches!(kind, RTN_UNICAST | RTN_LOCAL) {
@@ -293,14 +286,9 @@ fn rule(m: &Message<'_>) -> Option<RouteRule> {
 }
 
 fn neighbour(m: &Message<'_>) -> Option<Neighbour> {
-    let (fixed, attrs) = split(m, RTM_NEWNEIGH, NDMSG_LEN)?;
-    let family = *fixed.first()?;
-    let link = u32::from_ne_bytes(fixed.get(4..8)?.try_into().ok()?);
-    let state = u16::from_ne_bytes(fixed.get(8..10)?.try_into().ok()?);
-    (state & NUD_VALID != 0).then_some(())?;
-    let mac = EthAddr(attrs.find(NDA_LLADDR)?.payload.try_into().ok()?);
-    let address = ip(family, &attrs, NDA_DST)?;
-    (mac != EthAddr::ZERO && !mac.is_multicast()).then_some(Neighbour { link, address, mac })
+    let (link, address, state) = way::neighbour_event(m)?;
+    let NeighbourState::Known { mac, .. } = state else { return None };
+    Some(Neighbour { link, address, mac })
 }
 
 #[cfg(test)]

@@ -210,11 +210,11 @@ impl Platform for Memory {
         None
     }
 
-    fn addresses(&self, _: &mut dyn FnMut(switch_ext::Address, u64)) -> bool {
+    fn addresses(&self, _: &mut dyn FnMut(datapath::Address, u64)) -> bool {
         true
     }
 
-    fn hop(&self, _: &switch_ext::End) -> Result<switch_ext::Hop, switch_ext::NoHop> {
+    fn hop(&self, _: &datapath::End) -> Result<switch_ext::Hop, switch_ext::NoHop> {
         Err(switch_ext::NoHop::NoWay)
     }
 

@@ -1,7 +1,7 @@
 //! Ways to the ends of tunnels, and the host's own addresses: what the host said of them.
 //!
-//! Where it sits: packets look here and never wait; what is not known is noted, and found out at PASSIVE_LEVEL by
-//! [`crate::Extension::find_ways`], which may have to wait for a neighbour's answer.
+//! Where it sits: for hosts that answer [`crate::Host::next_hop`] from a table. Packets look here and never wait; what is not
+//! known is noted, and found out where the host may wait for a neighbour's answer: at PASSIVE_LEVEL, or in a thread of its own.
 //!
 //! ~~~text
 //!            find              want                       learn
@@ -16,11 +16,11 @@
 
 use alloc::vec::Vec;
 
-use packet::{Instant, TunnelKey};
+use packet::Instant;
 use sync::RwSpin;
 use wire::EthAddr;
 
-use crate::NicId;
+use crate::TunnelDst;
 
 /// Ways that are remembered.
 const KNOWN: usize = 1024;
@@ -41,7 +41,7 @@ pub struct Address {
 
 impl Address {
     /// The one of two that a tunnel's fields have.
-    pub(crate) fn of_ends(v4: u32, v6: u128) -> Address {
+    pub fn of_ends(v4: u32, v6: u128) -> Address {
         if v6 != 0 {
             Address { bits: v6, is_ipv6: true }
         } else {
@@ -57,47 +57,34 @@ pub struct End {
     pub to: Address,
     /// This one; zero if the host chooses.
     pub from: Address,
+    /// The packet's mark, by which routes may be chosen.
+    pub mark: u32,
 }
 
 impl End {
-    /// What a tunnel's fields say.
-    pub(crate) fn of(key: &TunnelKey) -> End {
-        End { to: Address::of_ends(key.dst, key.ipv6_dst), from: Address::of_ends(key.src, key.ipv6_src) }
+    /// What a tunnel's fields, and the packet's mark, say.
+    pub fn of(dst: &TunnelDst) -> End {
+        let key = &dst.key;
+        let (to, from) = (Address::of_ends(key.dst, key.ipv6_dst), Address::of_ends(key.src, key.ipv6_src));
+        End { to, from, mark: dst.mark }
     }
 }
 
-/// What the host says of a way.
+/// A way: by what of the host's (an adapter, a port), to whom, and from which address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop {
-    /// Its interface.
-    pub interface: u64,
+pub struct Way<P> {
+    /// The host's name for what it sends by.
+    pub by: P,
     /// The neighbour's address.
-    pub eth: EthAddr,
-    /// The address to send from.
-    pub from: u128,
-}
-
-/// Why the host does not say a way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoHop {
-    /// There is none.
-    NoWay,
-    /// Its memory is short: it may be asked again.
-    NoMemory,
-}
-
-/// A way: by which of the host's adapters, to whom, and from which address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
-    pub nic: NicId,
     pub eth_dst: EthAddr,
+    /// The address to send from (IPv4 in the low 32 bits).
     pub from: u128,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Known<P> {
     end: End,
-    way: Option<Way>,
+    way: Option<Way<P>>,
     at: Instant,
     in_doubt: bool,
 }
@@ -112,9 +99,9 @@ enum Trust {
 }
 
 #[derive(Debug)]
-struct Table {
+struct Table<P> {
     /// Sorted by end.
-    known: Vec<Known>,
+    known: Vec<Known<P>>,
     wanted: Vec<End>,
     own: Vec<Address>,
     own_is: Trust,
@@ -123,11 +110,11 @@ struct Table {
 }
 
 /// All of it.
-pub(crate) struct Ways(RwSpin<Table>);
+pub struct Ways<P>(RwSpin<Table<P>>);
 
-impl Ways {
+impl<P: Copy> Ways<P> {
     /// Nothing known; `None` if memory is short.
-    pub fn try_new() -> Option<Ways> {
+    pub fn try_new() -> Option<Ways<P>> {
         let (mut known, mut wanted) = (Vec::new(), Vec::new());
         known.try_reserve_exact(KNOWN).ok()?;
         wanted.try_reserve_exact(WANTED).ok()?;
@@ -135,7 +122,7 @@ impl Ways {
     }
 
     /// What is known of a way (`Some(None)`: there is none), and whether the host should be asked.
-    pub fn find(&self, end: &End, now: Instant) -> (Option<Option<Way>>, bool) {
+    pub fn find(&self, end: &End, now: Instant) -> (Option<Option<Way<P>>>, bool) {
         let table = self.0.read();
         if table.own_is == Trust::Known && table.own.is_empty() {
             // A host without an address here has no way anywhere.
@@ -147,12 +134,14 @@ impl Ways {
         (Some(known.way), known.in_doubt || now.0.saturating_sub(known.at.0) > trusted)
     }
 
-    /// Notes that a way is wanted, unless it is noted already, or too much is.
-    pub fn want(&self, end: &End) {
+    /// Notes that a way is wanted, unless it is noted already, or too much is; true if it was noted now.
+    pub fn want(&self, end: &End) -> bool {
         let mut table = self.0.write();
-        if table.wanted.len() < WANTED && !table.wanted.contains(end) {
+        let is_new = table.wanted.len() < WANTED && !table.wanted.contains(end);
+        if is_new {
             table.wanted.push(*end);
         }
+        is_new
     }
 
     /// Takes one of the wanted ways, and how often the host had changed when it was asked for it.
@@ -162,8 +151,13 @@ impl Ways {
         table.wanted.pop().map(|end| (end, changes))
     }
 
+    /// How often the host has changed: to be asked before the host is, for a way that was not taken from those wanted.
+    pub fn changes(&self) -> u64 {
+        self.0.read().changes
+    }
+
     /// Remembers what the host said. What changed since it was asked is in doubt at once.
-    pub fn learn(&self, (end, asked): (End, u64), way: Option<Way>, at: Instant) {
+    pub fn learn(&self, (end, asked): (End, u64), way: Option<Way<P>>, at: Instant) {
         let mut table = self.0.write();
         let new = Known { end, way, at, in_doubt: asked != table.changes };
         let known = &mut table.known;
@@ -188,6 +182,26 @@ impl Ways {
         table.known.iter_mut().for_each(|k| k.in_doubt = true);
         table.own_is = Trust::Doubted;
         table.changes = table.changes.wrapping_add(1);
+    }
+
+    /// What hangs on ways like this is not sure any more.
+    pub fn doubt(&self, mut is_like: impl FnMut(&Way<P>) -> bool) {
+        let mut table = self.0.write();
+        table.known.iter_mut().for_each(|k| k.in_doubt |= k.way.as_ref().is_some_and(&mut is_like));
+        table.changes = table.changes.wrapping_add(1);
+    }
+
+    /// Forgets ways like this.
+    pub fn forget(&self, mut is_like: impl FnMut(&Way<P>) -> bool) {
+        let mut table = self.0.write();
+        table.known.retain(|k| !k.way.as_ref().is_some_and(&mut is_like));
+        table.changes = table.changes.wrapping_add(1);
+    }
+
+    /// Calls `f` with each end to which there is a way, and the way.
+    pub fn for_each(&self, mut f: impl FnMut(&End, &Way<P>)) {
+        let table = self.0.read();
+        table.known.iter().filter_map(|k| Some((&k.end, k.way.as_ref()?))).for_each(|(end, way)| f(end, way));
     }
 
     /// True if there is something to ask the host for.
@@ -230,18 +244,18 @@ mod tests {
     use super::*;
 
     fn end(n: u32) -> End {
-        End { to: Address::of_ends(n, 0), from: Address::default() }
+        End { to: Address::of_ends(n, 0), from: Address::default(), mark: 0 }
     }
 
-    fn way(n: u8) -> Option<Way> {
-        Some(Way { nic: NicId { port: 2, index: 0 }, eth_dst: EthAddr([2, 0, 0, 0, 0, n]), from: 1 })
+    fn way(n: u8) -> Option<Way<u8>> {
+        Some(Way { by: n, eth_dst: EthAddr([2, 0, 0, 0, 0, n]), from: 1 })
     }
 
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
     fn what_is_in_doubt_serves_until_there_is_an_answer() {
-        let ways = Ways::try_new().unwrap();
+        let ways = Ways::<u8>::try_new().unwrap();
         let now = Instant(SECOND);
         assert_eq!(ways.find(&end(7), now), (None, true));
         ways.want(&end(7));
@@ -260,9 +274,29 @@ mod tests {
     }
 
     #[test]
+    fn some_ways_are_doubted_or_forgotten_and_answers_under_way_with_them() {
+        let ways = Ways::<u8>::try_new().unwrap();
+        let now = Instant(SECOND);
+        for n in 1..=3 {
+            ways.learn((end(n), ways.changes()), way(n as u8), now);
+        }
+        let asked = ways.changes();
+        ways.doubt(|way| way.by == 1);
+        ways.forget(|way| way.by == 2);
+        let found: Vec<_> = (1..=3).map(|n| ways.find(&end(n), now)).collect();
+        assert_eq!(found, [(Some(way(1)), true), (None, true), (Some(way(3)), false)]);
+        ways.learn((end(2), asked), way(2), now);
+        assert_eq!(ways.find(&end(2), now), (Some(way(2)), true), "asked before");
+        let mut left = Vec::new();
+        ways.for_each(|end, way| left.push((end.to.bits, way.by)));
+        assert_eq!(left, [(1, 1), (2, 2), (3, 3)]);
+    }
+
+    #[test]
     fn everything_is_bounded_and_the_oldest_makes_way() {
-        let ways = Ways::try_new().unwrap();
-        (0..2 * WANTED as u32).for_each(|n| ways.want(&end(n)));
+        let ways = Ways::<u8>::try_new().unwrap();
+        let noted = (0..2 * WANTED as u32).filter(|n| ways.want(&end(*n))).count();
+        assert_eq!(noted, WANTED);
         assert_eq!(core::iter::from_fn(|| ways.next_wanted()).count(), WANTED);
         for n in 0..KNOWN as u32 + 5 {
             ways.learn((end(n ^ 1), 0), way(1), Instant(n.into()));
@@ -274,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_open_is_asked_again() {
-        let ways = Ways::try_new().unwrap();
+        let ways = Ways::<u8>::try_new().unwrap();
         assert!(ways.want_answers() && ways.begin_own());
         ways.distrust();
         ways.end_own(Some(alloc::vec![Address::of_ends(9, 0)]));
