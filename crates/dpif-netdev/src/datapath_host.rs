@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use conntrack::Conntrack;
-use datapath::{Command, CommandError, Datapath, DropCounts, FlowPut, NextHop, Reply, TunnelDst};
+use datapath::{Command, CommandError, Datapath, DropCounts, End, FlowPut, NextHop, Reply};
 use dpif::{Dpif, DpifError, Port, PortStats, UpcallHandler};
 use flow::Match;
 use netdev::{Frame, Netdev, NetdevError, Polling, Registry};
@@ -71,7 +71,7 @@ impl Class {
 /// Finds the ways of tunnels, where the datapath itself does that.
 pub trait FindWays: Send + Sync {
     /// The next hop towards a tunnel's end point, as far as it is known: a packet waits for no answer.
-    fn next_hop(&self, dst: &TunnelDst, now: Now) -> NextHop;
+    fn next_hop(&self, end: &End, now: Now) -> NextHop;
 }
 
 /// The daemon's clock.

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapath::{Host, NextHop, TunnelDst, UpcallKind, Worker};
+use datapath::{End, Host, NextHop, TunnelDst, UpcallKind, Worker};
 use dpif::Upcall;
 use flow::Match;
 use netdev::{BufferPool, Frame, FrameBatch};
@@ -39,6 +39,8 @@ struct Services<'a> {
     pool: &'a mut BufferPool,
     ports: &'a Table,
     ways: Option<&'a dyn FindWays>,
+    /// The way that was asked for last: packets of a batch mostly go the same.
+    last_way: Option<(End, NextHop)>,
     now: Now,
 }
 
@@ -56,7 +58,16 @@ impl Host<Frame> for Services<'_> {
     }
 
     fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
-        self.ways.map_or(NextHop::NoRoute, |ways| ways.next_hop(dst, self.now))
+        let Some(ways) = self.ways else { return NextHop::NoRoute };
+        let end = End::of(dst);
+        if let Some((last, hop)) = self.last_way
+            && last == end
+        {
+            return hop;
+        }
+        let hop = ways.next_hop(&end, self.now);
+        self.last_way = Some((end, hop));
+        hop
     }
 }
 
@@ -181,16 +192,24 @@ impl Pump {
         self.finish(shared, now, perf);
     }
 
+    /// What the worker may ask, the worker, and its batch.
+    fn services<'a>(
+        &'a mut self,
+        shared: &'a Shared,
+        now: Now,
+    ) -> (Services<'a>, &'a mut Worker<Frame>, &'a mut FrameBatch) {
+        let Pump { worker, batch, pool, table, .. } = self;
+        (Services { pool, ports: table, ways: shared.find_ways(), last_way: None, now }, worker, batch)
+    }
+
     fn process(&mut self, shared: &Shared, now: Now) {
-        let mut services =
-            Services { pool: &mut self.pool, ports: &self.table, ways: shared.find_ways(), now };
-        self.worker.process(&shared.datapath, &mut services, now, &mut self.batch);
+        let (mut services, worker, batch) = self.services(shared, now);
+        worker.process(&shared.datapath, &mut services, now, batch);
     }
 
     fn run(&mut self, shared: &Shared, now: Now, packet: (PacketMeta, Frame), actions: &[Action]) {
-        let mut services =
-            Services { pool: &mut self.pool, ports: &self.table, ways: shared.find_ways(), now };
-        self.worker.execute(&shared.datapath, &mut services, now, packet, actions);
+        let (mut services, worker, _) = self.services(shared, now);
+        worker.execute(&shared.datapath, &mut services, now, packet, actions);
     }
 
     /// Sends what the worker put out and answers its upcalls, until there is neither.

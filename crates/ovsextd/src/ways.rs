@@ -232,11 +232,10 @@ impl Finder {
 }
 
 impl FindWays for Finder {
-    fn next_hop(&self, dst: &TunnelDst, now: Now) -> NextHop {
-        let end = End::of(dst);
-        let (found, ask) = self.ways.find(&end, now.mono);
+    fn next_hop(&self, end: &End, now: Now) -> NextHop {
+        let (found, ask) = self.ways.find(end, now.mono);
         if ask {
-            self.want(&end);
+            self.want(end);
         }
         match found {
             None => NextHop::Resolving,
