@@ -7,13 +7,13 @@
 //! Next: `tunnel/src/build.rs`, `host.rs`.
 
 use ::core::sync::atomic::Ordering;
-use odp::{HashAlg, TunnelKind};
+use odp::TunnelKind;
 use packet::{DropReason, L4Checksum, OdpPort, PacketBuf, PacketMeta, Segments, TunnelKey};
-use tunnel::{Outer, Reassembled, Shape};
+use tunnel::{Header, Outer, Reassembled, Shape};
 use wire::eth;
 use wire::tunnel::{geneve, gtpu, stt, vxlan};
 
-use crate::execute::{Executor, hash};
+use crate::execute::Executor;
 use crate::{Exit, Host, NextHop, TunnelDst, rewrite};
 
 /// TTL of outer headers for which the flow gives none.
@@ -45,13 +45,15 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     /// Sends a packet into a tunnel.
     #[inline(never)]
     pub fn tunnel_output(&mut self, mut buf: B, kind: TunnelKind) {
-        self.refresh_of(&buf);
+        let mut key = self.meta.tunnel;
+        key.flags &= !TunnelKey::SEND;
+        if key.tp_src == 0 {
+            key.tp_src = self.dp.tunnels.read().source_port(self.flow_hash(&buf));
+        }
         if let Some(len) = self.trunc {
             buf.truncate(len as usize);
         }
-        let mut key = self.meta.tunnel;
-        key.flags &= !TunnelKey::SEND;
-        let (to, outer) = match self.host.next_hop(&TunnelDst { key, mark: self.meta.skb_mark }) {
+        let (to, outer) = match self.host.next_hop(&TunnelDst { key: &key, mark: self.meta.skb_mark }) {
             NextHop::Via { port, exit, eth_src, eth_dst, src } => {
                 let is_ipv6 = key.ipv6_dst != 0;
                 let (own, dst) = if is_ipv6 {
@@ -98,14 +100,11 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             packet_type: self.meta.packet_type,
             ..Shape::default()
         };
-        let Some(header) = tunnel::build(kind, outer, key, &shape) else {
+        let mut header = Header::default();
+        if !tunnel::build_into(&mut header, kind, outer, key, &shape) {
             return self.drop(DropReason::TunnelHeaderBuildFailed);
-        };
-        let src_port = match key.tp_src {
-            0 => self.dp.tunnels.read().source_port(hash(self.key, HashAlg::L4, 0)),
-            port => port,
-        };
-        let way = Way { kind, header: header.bytes(), src_port, out_port: port };
+        }
+        let way = Way { kind, header: header.bytes(), src_port: key.tp_src, out_port: port };
         if let Err(reason) = self.encapsulate(&mut buf, &way) {
             return self.drop(reason);
         }
@@ -127,10 +126,16 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         {
             return self.drop(reason);
         }
-        let before = *self.meta;
-        *self.meta = PacketMeta { in_port: port, skb_mark: before.skb_mark, ..PacketMeta::default() };
-        self.recirc(buf, 0);
-        *self.meta = before;
+        let waits = match self.meta.skb_mark {
+            0 => self.waiting.push_from(port, buf),
+            skb_mark => {
+                let meta = PacketMeta { in_port: port, skb_mark, ..PacketMeta::default() };
+                self.waiting.push_like(&meta, buf)
+            }
+        };
+        if waits.is_err() {
+            self.drop(DropReason::WorklistFull);
+        }
     }
 
     /// Pushes a tunnel's headers, and numbers the packet where they have a place for it.
@@ -285,7 +290,7 @@ mod tests {
         fn alloc(&mut self, len: usize, headroom: usize) -> Option<FlatPacket> {
             FlatPacket::try_with_capacity(len, headroom)
         }
-        fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
+        fn next_hop(&mut self, dst: &TunnelDst<'_>) -> NextHop {
             assert_eq!(dst.key.flags & TunnelKey::SEND, 0, "a mark of the datapath's own");
             self.0
         }

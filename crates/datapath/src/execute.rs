@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use conntrack::{Alg, Commit, CtPacket, CtVerdict, PortChoice, Rewrite};
 use flow::extract::HEADER_BYTES;
 use flow::{FlowKey, Layers, PlainKey};
-use odp::{Action, HashAlg, MAX_DEPTH, MplsLayer, Ufid, Userspace};
+use odp::{Action, HashAlg, Header, MAX_DEPTH, MplsLayer, Ufid, Userspace};
 use packet::{Batch, DropReason, L4Checksum, Now, OdpPort, PacketBuf, PacketMeta, TunnelKey};
 use tunnel::Reassembly;
 
@@ -221,6 +221,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             Action::TnlPush(push) => return self.tunnel_push(push, place),
             Action::TnlPop(port) => return self.consume(last, |x, buf| x.tunnel_pop(buf, *port)),
             Action::LbOutput(bond) => return self.bond_output(last, *bond),
+            Action::Set(Header::Tunnel(key)) => self.set_tunnel(key),
             Action::Set(header) => return self.rewritten(|p, key| rewrite::set(p, key, header, None)),
             Action::SetMasked { value, mask } => {
                 return self.rewritten(|p, key| rewrite::set(p, key, value, Some(mask)));
@@ -378,9 +379,9 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     #[inline(never)]
     fn tunnel_push(&mut self, push: &odp::TnlPush, place: &Place) -> Step {
-        let hash = self.flow_hash();
-        let src_port = self.dp.tunnels.read().source_port(hash);
         let Some(mut buf) = self.buf.take() else { return Step::Gone };
+        let hash = self.flow_hash(&buf);
+        let src_port = self.dp.tunnels.read().source_port(hash);
         if needs_cutting(push.kind, &buf) {
             self.push_pieces(&buf, place);
             return Step::Gone;
@@ -399,13 +400,23 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     /// The hash of the transport flow of the packet as it is.
-    fn flow_hash(&mut self) -> u32 {
+    pub fn flow_hash(&mut self, buf: &B) -> u32 {
         if let Known::Short(short) = self.known {
             let ((src, dst), (src_port, dst_port)) = (short.addresses(), short.ports());
             return hash_ends((src.into(), src_port), (dst.into(), dst_port), short.nw_proto(), 0);
         }
-        self.refresh();
+        self.refresh_of(buf);
         hash(self.key, HashAlg::L4, 0)
+    }
+
+    /// Sets the headers to leave with; what the packet's bytes tell is as it was.
+    fn set_tunnel(&mut self, key: &TunnelKey) {
+        if !matches!(self.known, Known::Short(_)) {
+            self.whole();
+            self.known = Known::Stale;
+        }
+        self.meta.tunnel = *key;
+        self.meta.tunnel.flags |= TunnelKey::SEND;
     }
 
     /// Has each piece of a packet go on at `place`, the first one first.
@@ -617,7 +628,7 @@ pub(crate) fn tracked(ct: &odp::CtAction) -> conntrack::CtAction {
 }
 
 /// `hash`: of the transport flow. Never zero, which means "not computed".
-pub(crate) fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
+fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
     let ends = |src: u128, port: u16| (src, port);
     let (src, dst) = if key.eth_type() == wire::eth::TYPE_IPV6 {
         (key.ipv6_src(), key.ipv6_dst())

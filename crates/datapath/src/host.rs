@@ -35,14 +35,14 @@ pub trait Host<B> {
     }
 
     /// The next hop towards a tunnel's end point.
-    fn next_hop(&mut self, dst: &TunnelDst) -> NextHop;
+    fn next_hop(&mut self, dst: &TunnelDst<'_>) -> NextHop;
 }
 
 /// Where a tunnelled packet is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TunnelDst {
+pub struct TunnelDst<'a> {
     /// Outer headers as far as the flow sets them.
-    pub key: TunnelKey,
+    pub key: &'a TunnelKey,
     /// The packet's mark, by which the host may choose its route.
     pub mark: u32,
 }
@@ -108,7 +108,7 @@ impl Host<FlatPacket> for PlainHost {
         FlatPacket::try_with_capacity(len, headroom)
     }
 
-    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
+    fn next_hop(&mut self, _dst: &TunnelDst<'_>) -> NextHop {
         self.next_hop
     }
 }

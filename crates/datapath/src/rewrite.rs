@@ -10,7 +10,7 @@
 
 use flow::{FlowKey, Frag};
 use odp::Header;
-use packet::{DropReason, L4Checksum, PacketBuf, TunnelKey};
+use packet::{DropReason, L4Checksum, PacketBuf};
 use wire::checksum::{update_u16, update_u32, update_u128};
 use wire::{EthAddr, arp, bytes, eth, icmp, icmpv6, ip, ipv4, ipv6, nsh, sctp, tcp, udp};
 
@@ -39,10 +39,6 @@ pub(crate) fn set<B: PacketBuf>(
         (Header::Priority(v), _) => p.meta.skb_priority = *v,
         (Header::Mark(v), Some(Header::Mark(m))) => p.meta.skb_mark = blend!(p.meta.skb_mark, v, m),
         (Header::Mark(v), _) => p.meta.skb_mark = *v,
-        (Header::Tunnel(t), _) => {
-            p.meta.tunnel = **t;
-            p.meta.tunnel.flags |= TunnelKey::SEND;
-        }
         _ => return bytes_of(p, key, value, mask).ok_or(MISFIT),
     }
     Ok(())

@@ -63,8 +63,8 @@ pub struct End {
 
 impl End {
     /// What a tunnel's fields, and the packet's mark, say.
-    pub fn of(dst: &TunnelDst) -> End {
-        let key = &dst.key;
+    pub fn of(dst: &TunnelDst<'_>) -> End {
+        let key = dst.key;
         let (to, from) = (Address::of_ends(key.dst, key.ipv6_dst), Address::of_ends(key.src, key.ipv6_src));
         End { to, from, mark: dst.mark }
     }

@@ -714,7 +714,7 @@ impl Host<FlatPacket> for NoHost {
         FlatPacket::try_with_capacity(len, headroom)
     }
 
-    fn next_hop(&mut self, _: &TunnelDst) -> NextHop {
+    fn next_hop(&mut self, _: &TunnelDst<'_>) -> NextHop {
         NextHop::NoRoute
     }
 }

@@ -57,7 +57,7 @@ impl Host<Frame> for Services<'_> {
         self.ports.get(&port).map_or(1500, |port| port.mtu())
     }
 
-    fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
+    fn next_hop(&mut self, dst: &TunnelDst<'_>) -> NextHop {
         let Some(ways) = self.ways else { return NextHop::NoRoute };
         let end = End::of(dst);
         if let Some((last, hop)) = self.last_way

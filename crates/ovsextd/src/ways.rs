@@ -186,7 +186,7 @@ impl Finder {
                     mark = mark & !bits | set;
                 }
                 Action::Set(Header::Tunnel(key)) => {
-                    let end = End::of(&TunnelDst { key: **key, mark });
+                    let end = End::of(&TunnelDst { key, mark });
                     if let (None, _) = self.ways.find(&end, now) {
                         self.ask((end, self.ways.changes()));
                     }

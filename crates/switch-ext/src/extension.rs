@@ -310,7 +310,7 @@ impl<P: Platform> Extension<P> {
 
     /// The way to a tunnel's end: as far as it is known, at once.
     #[inline(never)]
-    pub(crate) fn next_hop(&self, ports: &Ports, dst: &TunnelDst, now: Now) -> NextHop {
+    pub(crate) fn next_hop(&self, ports: &Ports, dst: &TunnelDst<'_>, now: Now) -> NextHop {
         let end = End::of(dst);
         let (found, ask) = self.ways.find(&end, now.mono);
         if ask {

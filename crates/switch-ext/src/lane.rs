@@ -138,7 +138,7 @@ impl<P: Platform> Host<Frame<P>> for Services<'_, '_, P> {
         frame.finish()
     }
 
-    fn next_hop(&mut self, dst: &TunnelDst) -> NextHop {
+    fn next_hop(&mut self, dst: &TunnelDst<'_>) -> NextHop {
         self.0.extension.next_hop(self.0.ports, dst, self.0.now)
     }
 }

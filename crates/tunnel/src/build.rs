@@ -22,11 +22,13 @@ pub struct Header {
     len: usize,
 }
 
-impl Header {
-    fn new() -> Header {
+impl Default for Header {
+    fn default() -> Self {
         Header { bytes: [0; MAX_HEADER], len: 0 }
     }
+}
 
+impl Header {
     /// The headers' bytes.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -76,7 +78,28 @@ pub struct Shape<'a> {
 
 /// Builds all headers; `None` if the protocol cannot carry the packet, or has no place for what the key says.
 pub fn build(kind: TunnelKind, outer: &Outer, key: &TunnelKey, shape: &Shape<'_>) -> Option<Header> {
-    let mut h = Header::new();
+    let mut h = Header::default();
+    build_into(&mut h, kind, outer, key, shape).then_some(h)
+}
+
+/// The same into headers that are empty; false for `None`, and then they are of no use.
+pub fn build_into(
+    h: &mut Header,
+    kind: TunnelKind,
+    outer: &Outer,
+    key: &TunnelKey,
+    shape: &Shape<'_>,
+) -> bool {
+    try_build(h, kind, outer, key, shape).is_some()
+}
+
+fn try_build(
+    h: &mut Header,
+    kind: TunnelKind,
+    outer: &Outer,
+    key: &TunnelKey,
+    shape: &Shape<'_>,
+) -> Option<()> {
     h.put(&outer.eth_dst.0)?;
     h.put(&outer.eth_src.0)?;
     h.put(&if outer.is_ipv6 { eth::TYPE_IPV6 } else { eth::TYPE_IPV4 }.to_be_bytes())?;
@@ -86,23 +109,23 @@ pub fn build(kind: TunnelKind, outer: &Outer, key: &TunnelKey, shape: &Shape<'_>
         TunnelKind::Srv6 => ip::EXT_ROUTING,
         TunnelKind::Stt => ip::PROTO_TCP,
     };
-    network(&mut h, outer, key, shape, proto)?;
+    network(h, outer, key, shape, proto)?;
     if proto == ip::PROTO_UDP {
         let checksum = if key.flags & TunnelKey::CSUM != 0 { 0xffff } else { 0 };
         h.put(&udp::Udp { src: 0, dst: shape.dst_port, length: 0, checksum }.emit())?;
     }
     match kind {
-        TunnelKind::Vxlan => vxlan(&mut h, key, shape)?,
-        TunnelKind::Geneve => geneve(&mut h, key, shape)?,
-        TunnelKind::Gre | TunnelKind::Ip6Gre => gre(&mut h, key, shape)?,
-        TunnelKind::Erspan | TunnelKind::Ip6Erspan => erspan(&mut h, key)?,
-        TunnelKind::Gtpu => gtpu(&mut h, key)?,
-        TunnelKind::Srv6 => segments(&mut h, outer, shape)?,
+        TunnelKind::Vxlan => vxlan(h, key, shape)?,
+        TunnelKind::Geneve => geneve(h, key, shape)?,
+        TunnelKind::Gre | TunnelKind::Ip6Gre => gre(h, key, shape)?,
+        TunnelKind::Erspan | TunnelKind::Ip6Erspan => erspan(h, key)?,
+        TunnelKind::Gtpu => gtpu(h, key)?,
+        TunnelKind::Srv6 => segments(h, outer, shape)?,
         TunnelKind::BareUdp => {}
         TunnelKind::Stt if shape.packet_type != 0 => return None,
-        TunnelKind::Stt => stt::build(&mut h, key, shape.dst_port)?,
+        TunnelKind::Stt => stt::build(h, key, shape.dst_port)?,
     }
-    Some(h)
+    Some(())
 }
 
 fn network(h: &mut Header, outer: &Outer, key: &TunnelKey, shape: &Shape<'_>, proto: u8) -> Option<()> {

@@ -30,7 +30,7 @@ mod push;
 mod reassembly;
 pub mod stt;
 
-pub use build::{Header, MAX_HEADER, Outer, Shape, build};
+pub use build::{Header, MAX_HEADER, Outer, Shape, build, build_into};
 pub use pop::{Popped, pop};
 pub use push::{PushError, complete, finish, push, sequence_at};
 pub use reassembly::{Lost, Reassembled, Reassembly};

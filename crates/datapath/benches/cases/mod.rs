@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use classifier::RuleTable;
 use datapath::{
-    Command, Config, Datapath, FlowInfo, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Worker,
+    Command, Config, Datapath, Exit, FlowInfo, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Worker,
 };
 use flow::{Match, Wildcards, ct_state, slot};
 use odp::{Action, CtAction, Header, TnlPush, TunnelKind, Ufid};
@@ -20,7 +20,7 @@ use tunnel::Outer;
 use wire::EthAddr;
 
 /// A case: its name, and what it does.
-pub const CASES: [(&str, Make); 14] = [
+pub const CASES: [(&str, Make); 15] = [
     ("one", |c| c.flows(1, udp_to_port)),
     ("l2", |c| c.flows(1, on_port)),
     ("flows-1k", |c| c.flows(1_000, four_tuple)),
@@ -31,11 +31,15 @@ pub const CASES: [(&str, Make); 14] = [
     ("ct-100k", |c| c.connections(100_000)),
     ("rewrite", Case::rewriting),
     ("vxlan-push", Case::pushing),
+    ("vxlan-out", Case::sending_out),
     ("vxlan-pop", Case::popping),
     ("acl-10k", |c| c.classified(Shape::Acl)),
     ("fw-10k", |c| c.classified(Shape::Fw)),
     ("ipc-10k", |c| c.classified(Shape::Ipc)),
 ];
+
+/// The host's own port, by which what goes into tunnels enters.
+const HOST: OdpPort = OdpPort(4);
 
 /// Makes a case in a fresh one.
 pub type Make = fn(&mut Case);
@@ -54,8 +58,9 @@ impl Host<FlatPacket> for Pool {
         fresh.reset(headroom);
         Some(fresh)
     }
-    fn next_hop(&mut self, _dst: &TunnelDst) -> NextHop {
-        NextHop::NoRoute
+    fn next_hop(&mut self, _dst: &TunnelDst<'_>) -> NextHop {
+        let exit = Exit::Enters { tag: None };
+        NextHop::Via { port: HOST, exit, eth_src: EthAddr([6; 6]), eth_dst: EthAddr([8; 6]), src: 1 }
     }
 }
 
@@ -238,15 +243,14 @@ impl Case {
         self.settle();
     }
 
-    /// The headers of a tunnel.
+    /// What is set of a tunnel.
+    fn tunnel() -> TunnelKey {
+        TunnelKey { id: 7, dst: 2, flags: TunnelKey::KEY | TunnelKey::DF, ttl: 64, ..TunnelKey::default() }
+    }
+
+    /// The headers of that tunnel.
     fn header() -> Vec<u8> {
-        let key = TunnelKey {
-            id: 7,
-            dst: 2,
-            flags: TunnelKey::KEY | TunnelKey::DF,
-            ttl: 64,
-            ..TunnelKey::default()
-        };
+        let key = Case::tunnel();
         let outer =
             Outer { eth_src: EthAddr([6; 6]), eth_dst: EthAddr([8; 6]), src: 1, dst: 2, is_ipv6: false };
         let shape = tunnel::Shape { dst_port: wire::tunnel::vxlan::PORT, ..tunnel::Shape::default() };
@@ -264,6 +268,20 @@ impl Case {
             header: Case::header(),
         };
         self.flow(&matched, vec![Action::TnlPush(Box::new(push)), Action::Output(OdpPort(2))]);
+        self.frames.push(frame);
+        self.settle();
+    }
+
+    /// Packets that go into one whose way the host knows.
+    fn sending_out(&mut self) {
+        let tunnel = OdpPort(9);
+        self.dp.apply(Command::SetTunnel { port: tunnel, kind: Some(TunnelKind::Vxlan) }).expect("room");
+        let (frame, matched) = udp_to_port(0);
+        let set = Action::Set(Header::Tunnel(Box::new(Case::tunnel())));
+        self.flow(&matched, vec![set, Action::Output(tunnel)]);
+        let mut outer = base();
+        outer.set_exact(slot::in_port, HOST.0.into());
+        self.flow(&outer, vec![Action::Output(OdpPort(2))]);
         self.frames.push(frame);
         self.settle();
     }

@@ -30,7 +30,7 @@ const COUNTED: u64 = 320;
 const TIMED: u64 = 100_000;
 
 /// Case of the core's measurement, row, name and target.
-const CORE: [(&str, &str, &str, &str); 14] = [
+const CORE: [(&str, &str, &str, &str); 15] = [
     ("one", "P1", "one flow, output", "≤ 90 instructions"),
     ("l2", "P1b", "in_port only", ""),
     ("flows-1k", "P2", "1,000 flows, one mask", "≤ 140 instructions"),
@@ -44,6 +44,7 @@ const CORE: [(&str, &str, &str, &str); 14] = [
     ("ct-100k", "P5", "ct, 100,000 connections", ""),
     ("rewrite", "P7", "eth_dst, ttl, ip_dst rewritten", "P1 and ≤ 5 ns"),
     ("vxlan-push", "P7", "VXLAN pushed", ""),
+    ("vxlan-out", "P7", "VXLAN by set(tunnel), and through the flows", ""),
     ("vxlan-pop", "P7", "VXLAN popped", ""),
 ];
 
