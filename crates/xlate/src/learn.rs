@@ -4,7 +4,7 @@
 
 use flow::{FlowKey, Wildcards};
 use openflow::actions::{Learn, LearnDest, LearnSource, Output, SetField, SetFieldForm};
-use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpPort, Subfield, field};
+use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpPort, Subfield, field, matches};
 
 /// Bits of a subfield, at the low end.
 pub fn read(sub: Subfield, key: &FlowKey) -> u128 {
@@ -28,6 +28,7 @@ pub fn flow_mod(learn: &Learn, key: &FlowKey) -> FlowMod {
         idle_timeout: learn.idle_timeout,
         hard_timeout: learn.hard_timeout,
         modify_cookie: true,
+        matcher: matches::any(),
         ..FlowMod::new(FlowModCommand::ModifyStrict)
     };
     if learn.send_flow_rem {
