@@ -8,8 +8,8 @@
 //!
 //! Size: it is one table.
 
+use crate::Slot;
 use crate::slot;
-use crate::{FlowKey, Slot};
 
 /// The slot of what a key has no place for: it reads as zero.
 const NOWHERE: Slot = Slot { word: 0, shift: 0, bits: 0 };
@@ -136,7 +136,7 @@ pub struct FieldDef {
     pub bytes: u8,
     /// Bits of its value that count.
     pub bits: u16,
-    /// Where it lives in a key; nowhere, if that is for the key to say ([`Field::option`]).
+    /// Where it lives in a key; nowhere, if that is for the key to say ([`Field::option`]): it has no bits then.
     pub slot: Slot,
     /// May be matched under an arbitrary mask.
     pub maskable: bool,
@@ -175,14 +175,6 @@ impl Field {
     /// The field of tunnel metadata with this number.
     pub fn of_option(n: u8) -> Option<Field> {
         FIELDS.get(Field::TunMetadata0 as usize + usize::from(n)).map(|def| def.field)
-    }
-
-    /// Where the field lives in a key; nowhere, if that has no place for it.
-    pub fn slot_in(self, key: &FlowKey) -> Slot {
-        match self.option() {
-            Some(n) => crate::tun_metadata::slot_of(key, n).unwrap_or(NOWHERE),
-            None => self.def().slot,
-        }
     }
 
     /// Every field, in the order in which flows print them.

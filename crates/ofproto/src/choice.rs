@@ -8,6 +8,7 @@
 //! are served by `hash`.
 
 use flow::Field;
+use openflow::Bits;
 use openflow::msg::{GroupType, SelectionMethod};
 
 use crate::Bucket;
@@ -25,7 +26,7 @@ pub enum Choice {
     /// By addresses and ports, equally for both directions.
     Symmetric,
     /// By the fields that were named, each with the bits that count, and a basis.
-    Fields(Vec<(Field, u128)>, u64),
+    Fields(Vec<(Field, Bits)>, u64),
     /// By the datapath's hash.
     DpHash(HashTable),
 }

@@ -9,24 +9,25 @@
 //! ~~~
 //!
 //! I1  A field keeps its place while it is mapped, so that rules and keys agree.
-//! I2  Options that all mapped fields make together fit a packet's metadata ([`TunnelOptions::MAX`]).
+//! I2  Options leave in the order of their fields' numbers. All mapped fields together may make more than a header takes
+//!     ([`TunnelOptions::MAX`]): a packet that has them all does not leave.
 //!
 //! Spec: ovs-fields(7), "Geneve Fields"; ovs-ofctl(8), "add-tlv-map".
 
 use flow::extract::options_of;
-use flow::tun_metadata::{self, MAX_BYTES, PLACES};
+use flow::tun_metadata::{self, Place, Room};
 use flow::{FlowKey, Match, Wildcards, slot};
 use openflow::msg::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
 use openflow::{Action, OfpError, actions, field};
-use packet::TunnelOptions;
+use packet::{TunnelOption, TunnelOptions};
 
 /// Bytes of an option before its value.
 const HEADER: usize = 4;
 /// Which option is which field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OptionMap {
-    /// What each place holds; nothing also where it belongs to the place before.
-    places: [Option<TlvMap>; PLACES as usize],
+    /// Each field's option and its place in keys, in the order of their numbers.
+    rows: Vec<(Place, TlvMap)>,
 }
 
 impl OptionMap {
@@ -36,7 +37,7 @@ impl OptionMap {
         match change.command {
             TlvCommand::Add => change.maps.iter().try_for_each(|row| map.add(row))?,
             TlvCommand::Delete => change.maps.iter().try_for_each(|row| map.delete(row, used))?,
-            TlvCommand::Clear if map.rows().any(|(_, row)| used >> row.index & 1 != 0) => {
+            TlvCommand::Clear if map.rows.iter().any(|(_, row)| used >> row.index & 1 != 0) => {
                 return Err(OfpError::NXTTMFC_INVALID_TLV_DEL);
             }
             TlvCommand::Clear => map = OptionMap::default(),
@@ -46,54 +47,56 @@ impl OptionMap {
 
     /// What `dump-tlv-map` shows.
     pub fn described(&self) -> TlvTable {
-        let mut maps: Vec<TlvMap> = self.rows().map(|(_, row)| *row).collect();
-        maps.sort_unstable_by_key(|row| row.index);
         TlvTable {
-            max_option_space: u32::from(PLACES) * 8,
-            max_fields: u16::from(tun_metadata::FIELDS),
-            maps,
+            max_option_space: tun_metadata::MAX_SPACE.into(),
+            max_fields: tun_metadata::FIELDS.into(),
+            maps: self.rows.iter().map(|(_, row)| *row).collect(),
         }
     }
 
     /// True if nothing is mapped.
     pub fn is_empty(&self) -> bool {
-        self.rows().next().is_none()
+        self.rows.is_empty()
     }
 
-    fn rows(&self) -> impl Iterator<Item = (u8, &TlvMap)> {
-        (0..PLACES).zip(&self.places).filter_map(|(place, row)| Some((place, row.as_ref()?)))
+    /// The row of a field of tunnel metadata.
+    fn row(&self, n: u8) -> Option<&(Place, TlvMap)> {
+        self.rows.iter().find(|(place, _)| place.number() == n)
+    }
+
+    /// The row of an option of a packet.
+    fn row_of(&self, option: &TunnelOption<'_>) -> Option<&(Place, TlvMap)> {
+        let same = |row: &TlvMap| {
+            (row.class, row.kind, usize::from(row.len)) == (option.class, option.kind, option.data.len())
+        };
+        self.rows.iter().find(|(_, row)| same(row))
     }
 
     fn add(&mut self, new: &TlvMap) -> Result<(), OfpError> {
-        if self.rows().any(|(_, row)| row.index == new.index) {
+        if self.rows.iter().any(|(_, row)| row.index == new.index) {
             return Err(OfpError::NXTTMFC_ALREADY_MAPPED);
         }
-        if self.rows().any(|(_, row)| (row.class, row.kind) == (new.class, new.kind)) {
+        if self.rows.iter().any(|(_, row)| (row.class, row.kind) == (new.class, new.kind)) {
             return Err(OfpError::NXTTMFC_DUP_ENTRY);
         }
         if new.len == 0 {
             return Err(OfpError::NXTTMFC_BAD_OPT_LEN);
         }
-        let space: usize = self.rows().map(|(_, row)| HEADER + usize::from(row.len)).sum();
-        if new.len > MAX_BYTES || space + HEADER + usize::from(new.len) > TunnelOptions::MAX {
-            return Err(OfpError::NXTTMFC_TABLE_FULL);
-        }
-        let ones = |bytes: u8| (1u32 << tun_metadata::places_of(bytes)) - 1;
-        let taken = self.rows().fold(0, |taken, (place, row)| taken | ones(row.len) << place);
-        let free =
-            (0..=PLACES - tun_metadata::places_of(new.len)).find(|at| taken & ones(new.len) << at == 0);
-        let place = free.and_then(|at| self.places.get_mut(usize::from(at)));
-        *place.ok_or(OfpError::NXTTMFC_TABLE_FULL)? = Some(*new);
+        let mut room = Room::default();
+        self.rows.iter().for_each(|(place, _)| room.mark(*place));
+        let place = room.take(new.index as u8, new.len).ok_or(OfpError::NXTTMFC_TABLE_FULL)?;
+        self.rows.push((place, *new));
+        self.rows.sort_unstable_by_key(|(_, row)| row.index);
         Ok(())
     }
 
     /// Unmaps an option; one that is not mapped so is left alone.
     fn delete(&mut self, old: &TlvMap, used: u64) -> Result<(), OfpError> {
-        let Some(place) = self.places.iter_mut().find(|row| row.as_ref() == Some(old)) else { return Ok(()) };
+        let Some(at) = self.rows.iter().position(|(_, row)| row == old) else { return Ok(()) };
         if used >> old.index & 1 != 0 {
             return Err(OfpError::NXTTMFC_INVALID_TLV_DEL);
         }
-        *place = None;
+        self.rows.remove(at);
         Ok(())
     }
 
@@ -108,14 +111,14 @@ impl OptionMap {
         tun_metadata::clear(&mut bound.wc);
         for f in named {
             let n = f.option().unwrap_or(0);
-            let found = self.rows().find(|(_, row)| row.index == u16::from(n));
-            let (place, row) = found.ok_or(OfpError::NXFMFC_INVALID_TLV_FIELD)?;
-            let own = tun_metadata::assign_in_match(&mut bound, place, n, row.len);
+            let (place, row) = self.row(n).ok_or(OfpError::NXFMFC_INVALID_TLV_FIELD)?;
             let (value, mask) = field::get_masked(f, m);
-            if value & !own.max() != 0 {
+            if value.len() > u16::from(row.len) * 8 {
                 return Err(OfpError::OFPBMC_BAD_VALUE);
             }
-            bound.set_masked(own, value, mask);
+            tun_metadata::assign_in_match(&mut bound, *place);
+            field::set_option(&mut bound.key, *place, &value);
+            field::set_option(&mut bound.wc, *place, &mask);
         }
         Ok(Some(bound))
     }
@@ -123,8 +126,7 @@ impl OptionMap {
     /// Refuses actions on fields that are not mapped, or on bits that they do not have.
     pub fn check(&self, list: &[Action]) -> Result<(), OfpError> {
         actions::options_named(list).iter().try_for_each(|(n, bits)| {
-            let row = self.rows().find(|(_, row)| row.index == u16::from(*n));
-            let (_, row) = row.ok_or(OfpError::NXFMFC_INVALID_TLV_FIELD)?;
+            let (_, row) = self.row(*n).ok_or(OfpError::NXFMFC_INVALID_TLV_FIELD)?;
             if *bits > u16::from(row.len) * 8 { Err(OfpError::OFPBAC_BAD_SET_LEN) } else { Ok(()) }
         })
     }
@@ -136,39 +138,37 @@ impl OptionMap {
         }
         let before = *key;
         tun_metadata::clear(key);
-        let options = options_of(&before);
-        for (place, row) in self.rows() {
-            let n = row.index as u8;
-            let own = tun_metadata::assign(key, place, n, row.len);
-            let value = if before.tun_opts_len() == 0 {
-                let old = tun_metadata::fields(&before).find(|(_, number, _)| *number == n);
-                old.filter(|(at, ..)| tun_metadata::is_present(&before, *at))
-                    .map(|(.., slot)| before.get(slot))
-            } else {
-                let same = |o: &packet::TunnelOption<'_>| {
-                    (o.class, o.kind, o.data.len()) == (row.class, row.kind, usize::from(row.len))
-                };
-                options.iter().find(same).map(|o| o.data.iter().fold(0, |n, b| n << 8 | u128::from(*b)))
-            };
-            if let Some(value) = value {
-                key.set(own, value);
-                tun_metadata::set_present(key, n, true);
+        for (place, _) in &self.rows {
+            tun_metadata::assign(key, *place);
+            let old = tun_metadata::place_of(&before, place.number());
+            if before.tun_opts_len() == 0
+                && let Some(old) = old.filter(|old| tun_metadata::is_present(&before, *old))
+            {
+                field::set_option(key, *place, &field::option(&before, old));
+                tun_metadata::set_present(key, place.number(), true);
+            }
+        }
+        let received =
+            if before.tun_opts_len() == 0 { TunnelOptions::default() } else { options_of(&before) };
+        // Of several options that are the same, the first one counts.
+        for option in received.iter() {
+            if let Some((place, _)) = self.row_of(&option).filter(|(p, _)| !tun_metadata::is_present(key, *p))
+            {
+                tun_metadata::set_value(key, *place, option.data.iter().copied());
+                tun_metadata::set_present(key, place.number(), true);
             }
         }
     }
 
-    /// The options that a key's fields make.
-    pub fn options(&self, key: &FlowKey) -> TunnelOptions {
+    /// The options that a key's fields make; `None` if they are more than a header takes.
+    pub fn options(&self, key: &FlowKey) -> Option<TunnelOptions> {
         let mut bytes = Vec::new();
-        for (place, row) in self.rows().filter(|(place, _)| tun_metadata::is_present(key, *place)) {
-            let value =
-                tun_metadata::fields(key).find(|(at, ..)| *at == place).map_or(0, |(.., s)| key.get(s));
+        for (place, row) in self.rows.iter().filter(|(place, _)| tun_metadata::is_present(key, *place)) {
             bytes.extend(row.class.to_be_bytes());
             bytes.extend([row.kind, row.len / 4]);
-            bytes.extend(value.to_be_bytes().iter().skip(16 - usize::from(row.len)));
+            bytes.extend(tun_metadata::value(key, *place));
         }
-        // They fit (I2).
-        TunnelOptions::new(&bytes).unwrap_or_default()
+        TunnelOptions::new(&bytes)
     }
 
     /// Turns what was looked at of the places into what a megaflow matches of the options of `key`, which the datapath has.
@@ -185,15 +185,10 @@ impl OptionMap {
         let mut mask = Vec::new();
         for option in options.iter() {
             mask.extend([0xff; HEADER]);
-            let row = self.rows().find(|(_, r)| {
-                (r.class, r.kind, usize::from(r.len)) == (option.class, option.kind, option.data.len())
-            });
-            let bits = row.map_or(0, |(place, r)| seen.get(tun_metadata::value_slot(place, r.len)));
-            let bits = bits.to_be_bytes();
-            mask.extend((0..option.data.len()).map(|i| match 16usize.checked_sub(option.data.len() - i) {
-                Some(at) => bits.get(at).copied().unwrap_or(0),
-                None => 0,
-            }));
+            match self.row_of(&option) {
+                Some((place, _)) => mask.extend(tun_metadata::value(&seen, *place)),
+                None => mask.resize(mask.len() + option.data.len(), 0),
+            }
         }
         let masks = TunnelOptions::new(&mask).unwrap_or_default();
         for (slot, mask) in slot::TUN_OPTS.iter().zip(masks.words()) {
@@ -203,10 +198,10 @@ impl OptionMap {
 
     /// Looks at every field that a key has, and at which it has.
     pub fn look_at_all(&self, key: &FlowKey, wc: &mut Wildcards) {
-        for (place, row) in self.rows() {
-            tun_metadata::look_at_entry(place, wc);
-            if tun_metadata::is_present(key, place) {
-                wc.unwildcard(tun_metadata::value_slot(place, row.len));
+        for (place, _) in &self.rows {
+            tun_metadata::look_at_entry(*place, wc);
+            if tun_metadata::is_present(key, *place) {
+                tun_metadata::look_at_value(*place, wc);
             }
         }
     }
@@ -215,6 +210,7 @@ impl OptionMap {
 #[cfg(test)]
 mod tests {
     use flow::Field;
+    use openflow::Bits;
 
     use super::*;
 
@@ -238,7 +234,7 @@ mod tests {
 
     #[test]
     fn options_become_fields_and_options_again() {
-        let map = map(&[row(0x80, 4, 0), row(1, 16, 9), row(2, 8, 63)]).unwrap();
+        let map = map(&[row(0x80, 4, 0), row(1, 16, 9), row(2, 8, 63), row(3, 124, 4)]).unwrap();
         let mut bytes = vec![1, 2, 0x80, 1, 0xde, 0xad, 0xbe, 0xef, 9, 9, 9, 1, 1, 1, 1, 1, 1, 2, 1, 4];
         bytes.extend(1..=16);
         let raw = received(&bytes);
@@ -248,20 +244,21 @@ mod tests {
         assert_eq!(get(&key, Field::TunMetadata0), 0xdead_beef);
         assert_eq!(get(&key, Field::TunMetadata9), 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
         assert_eq!(get(&key, Field::TunMetadata63), 0, "not received");
-        let sent = map.options(&key);
+        let sent = map.options(&key).unwrap();
         assert_eq!(sent.iter().map(|o| o.kind).collect::<Vec<_>>(), [0x80, 1], "of those that are mapped");
-        field::set(Field::TunMetadata63, &mut key, 5);
+        field::set(Field::TunMetadata63, &mut key, 5_u8);
+        field::set(Field::TunMetadata4, &mut key, Bits::ones(900));
         tun_metadata::set_present(&mut key, 0, false);
-        let sent = map.options(&key);
-        assert_eq!(sent.iter().map(|o| (o.kind, o.data.len())).collect::<Vec<_>>(), [(1, 16), (2, 8)]);
+        let sent = map.options(&key).unwrap();
+        let lengths: Vec<_> = sent.iter().map(|o| (o.kind, o.data.len())).collect();
+        assert_eq!(lengths, [(3, 124), (1, 16), (2, 8)], "in the order of their fields");
 
         // What is looked at of a field is matched of its option, and all headers are.
         let mut wc = Wildcards::NONE;
         wc.set_tun_dst(3);
         map.close(&raw, &mut wc);
         assert_eq!((wc.tun_opts_len(), wc.tun_opts0(), wc.tun_dst()), (0, 0, 3));
-        let place = Field::TunMetadata0.slot_in(&key);
-        wc.set(place, 0xff00);
+        field::look_at(Field::TunMetadata0, &key, &0xff00_u16.into(), &mut wc);
         map.close(&raw, &mut wc);
         assert_eq!(wc.tun_opts_len(), 0xff);
         assert_eq!(wc.tun_opts0(), 0xffff_ffff_0000_ff00_ffff_ffff_0000_0000);
@@ -271,32 +268,40 @@ mod tests {
     #[test]
     fn a_match_gets_the_bridges_places() {
         let map = map(&[row(1, 4, 5), row(2, 8, 3)]).unwrap();
+        let every = field::full_mask(Field::TunMetadata5);
         let mut m = Match::ANY;
-        field::set_match(Field::TunMetadata3, &mut m, 0x1234, 0xffff);
-        field::set_match(Field::TunMetadata5, &mut m, 7, u128::MAX);
+        field::set_match(Field::TunMetadata3, &mut m, 0x1234_u16, 0xffff_u16);
+        field::set_match(Field::TunMetadata5, &mut m, 7_u8, every.clone());
         let m = map.bound(&m).unwrap().unwrap();
         assert_eq!(map.bound(&Match::ANY), Ok(None));
-        assert_eq!(field::get_masked(Field::TunMetadata3, &m), (0x1234, 0xffff));
-        assert_eq!(field::get_masked(Field::TunMetadata5, &m), (7, u128::MAX));
+        assert_eq!(field::get_masked(Field::TunMetadata3, &m), (0x1234_u16.into(), 0xffff_u16.into()));
+        assert_eq!(field::get_masked(Field::TunMetadata5, &m), (7_u8.into(), every));
         let mut key = received(&[1, 2, 1, 1, 0, 0, 0, 7, 1, 2, 2, 2, 9, 9, 9, 9, 9, 9, 0x12, 0x34]);
         map.open(&mut key);
         assert!(m.wc.equal(&m.key, &key));
-        field::set(Field::TunMetadata5, &mut key, 8);
+        field::set(Field::TunMetadata5, &mut key, 8_u8);
         assert!(!m.wc.equal(&m.key, &key));
         let mut wide = Match::ANY;
-        field::set_match(Field::TunMetadata5, &mut wide, 1 << 40, u128::MAX);
+        field::set_match(Field::TunMetadata5, &mut wide, 1_u64 << 40, field::full_mask(Field::TunMetadata5));
         assert_eq!(map.bound(&wide), Err(OfpError::OFPBMC_BAD_VALUE));
         let mut unmapped = Match::ANY;
-        field::set_match(Field::TunMetadata4, &mut unmapped, 1, u128::MAX);
+        field::set_match(Field::TunMetadata4, &mut unmapped, 1_u8, 1_u8);
         assert_eq!(map.bound(&unmapped), Err(OfpError::NXFMFC_INVALID_TLV_FIELD));
     }
 
     #[test]
     fn what_is_in_use_stays_and_what_does_not_fit_is_refused() {
         let full = OfpError::NXTTMFC_TABLE_FULL;
-        assert_eq!(map(&[row(1, 20, 0)]), Err(full));
-        assert_eq!(map(&(0..28).map(|n| row(n, 4, n.into())).collect::<Vec<_>>()), Err(full));
-        assert_eq!(map(&(0..13).map(|n| row(n, 16, n.into())).collect::<Vec<_>>()), Err(full));
+        let many = |fields: u8, len: u8| map(&(0..fields).map(|n| row(n, len, n.into())).collect::<Vec<_>>());
+        for (fields, len) in [(38, 4), (13, 16), (7, 32), (2, 124)] {
+            assert_eq!(many(fields + 1, len), Err(full));
+            let map = many(fields, len).unwrap();
+            let mut key = FlowKey::ZERO;
+            map.open(&mut key);
+            (0..fields).for_each(|n| tun_metadata::set_present(&mut key, n, true));
+            let fits = usize::from(fields) * (HEADER + usize::from(len)) <= TunnelOptions::MAX;
+            assert_eq!(map.options(&key).is_some(), fits, "{fields} of {len} bytes");
+        }
         assert_eq!(map(&[row(1, 4, 0), row(1, 4, 1)]), Err(OfpError::NXTTMFC_DUP_ENTRY));
         assert_eq!(map(&[row(1, 4, 0), row(2, 4, 0)]), Err(OfpError::NXTTMFC_ALREADY_MAPPED));
         let two = map(&[row(1, 4, 0), row(2, 16, 1)]).unwrap();

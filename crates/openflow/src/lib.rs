@@ -15,6 +15,7 @@
 //! Next: `version.rs`, `ports.rs`, `error.rs`; then `matches/mod.rs`, `actions/mod.rs`, `flow_mod.rs`, `text/flow.rs`.
 #![forbid(unsafe_code)]
 
+mod bits;
 mod buf;
 mod error;
 mod flow_mod;
@@ -30,6 +31,7 @@ pub mod print;
 pub mod text;
 
 pub use actions::{Action, Subfield};
+pub use bits::Bits;
 pub use buf::PutBytes;
 pub use error::{ErrorCode, NX_VENDOR, ONF_VENDOR, OfpError};
 pub use flow_mod::{FlowMod, FlowModCommand, FlowModFlags};

@@ -86,10 +86,14 @@ fn same(mine: &str, theirs: &str) -> bool {
         // Which of several faults is told first, and under which of the names of a bad field or list, is left open.
         (Some(_), Some(_)) => true,
         // The C program lets unknown reasons and hashes pass, and bits beyond a field in learn, until they are used.
-        // Tunnel metadata has at most 16 bytes here, and no mask where only its name is meant.
+        // Tunnel metadata has no mask, and none of it is longer than it may be, here where only its name is meant.
         (Some(mine), None) => {
-            let unknown = theirs.contains("<unknown>") || theirs.to_lowercase().contains("tun_metadata");
-            unknown
+            let bad_name = matches!(
+                mine.as_str(),
+                "OFPBAC_BAD_SET_ARGUMENT" | "OFPBAC_BAD_SET_TYPE" | "OFPBMC_BAD_FIELD"
+            );
+            theirs.contains("<unknown>")
+                || bad_name && theirs.to_lowercase().contains("tun_metadata")
                 || theirs.contains("bundle_load")
                 || mine == "NXBRC_BAD_REASON"
                 || mine == "OFPBAC_BAD_SET_LEN" && theirs.contains("learn(")

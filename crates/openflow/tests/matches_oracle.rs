@@ -98,12 +98,11 @@ fn compare(protocol: Protocols) {
             (Ok(mine), None) => line.ends_with(mine.as_str()),
             _ => false,
         };
-        // Known differences: tunnel metadata has at most 16 bytes here, 3.1 has not the registers of 3.7, ICMP's type has 8 bits and
+        // Known differences: 3.1 has not the registers of 3.7, ICMP's type has 8 bits and
         // a flow label's mask 20, connections of IPv6 are not held against the Ethernet type, and of several faults
         // another may be told.
         let later = |text: &str| (16..32).any(|n| text.contains(&format!("reg{n}=")));
         let same = same
-            || line.contains("tun_metadata")
             || line.contains("icmp_type=")
             || line.contains("ipv6_label=")
             || mine.as_ref().is_ok_and(|text| text.contains("ct_ipv6_src="))

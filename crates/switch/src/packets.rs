@@ -13,7 +13,7 @@ use flow::{Field, FlowKey, Match, slot, tun_metadata};
 use ofproto::OptionMap;
 use openflow::actions::PacketInReason;
 use openflow::msg::{AsyncKind, Continuation, Message, PacketIn, PacketOut};
-use openflow::{OfpError, OfpPort, Version, field};
+use openflow::{Bits, OfpError, OfpPort, Version, field};
 use packet::{FlatPacket, OdpPort, PacketMeta};
 use xlate::{Frozen, FrozenTable, Outcome, SideEffects};
 
@@ -72,7 +72,7 @@ impl Switch {
         let in_port = OfpPort(pin.metadata.key.in_port());
         let odp = bridge.ports.get(&in_port).and_then(|p| p.odp).or(c.odp_port.map(OdpPort));
         let (meta, mut key) = received(odp.unwrap_or(OdpPort::NONE), in_port, &pin.data, &pin.metadata);
-        let number = |bytes: &Vec<u8>| bytes.iter().fold(0u128, |n, b| n << 8 | u128::from(*b));
+        let number = |bytes: &Vec<u8>| Bits::from_be_bytes(bytes.iter().copied());
         let state = Frozen {
             bridge: bridge.name.clone(),
             table: FrozenTable::Actions,
@@ -239,6 +239,11 @@ fn received(odp: OdpPort, in_port: OfpPort, data: &[u8], metadata: &Match) -> (P
     (meta, key)
 }
 
+/// An entry of the stack: as wide as an ordinary field, or as it must be.
+fn stack_entry(n: &Bits) -> Vec<u8> {
+    n.be_bytes(usize::from(n.len()).div_ceil(8).max(16)).collect()
+}
+
 /// What a bridge is called in continuations, which only this switch reads.
 fn bridge_id(name: &str) -> [u8; 16] {
     let half = |salt: u8| {
@@ -253,7 +258,7 @@ fn bridge_id(name: &str) -> [u8; 16] {
 fn continuation(frozen: &Frozen, version: Version, odp_port: Option<u32>) -> Result<Vec<u8>, OfpError> {
     let c = Continuation {
         bridge: bridge_id(&frozen.bridge),
-        stack: frozen.stack.iter().rev().map(|n| n.to_be_bytes().to_vec()).collect(),
+        stack: frozen.stack.iter().rev().map(stack_entry).collect(),
         mirrors: 0,
         conntracked: frozen.conntracked,
         frames: frozen.frames.clone(),

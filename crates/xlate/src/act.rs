@@ -10,7 +10,7 @@ use flow::{FlowKey, Match, slot};
 use odp::cookie::SlowPath;
 use odp::{Action as OdpAction, CtAction};
 use openflow::actions::{Ct, CtZone, Nat, NatAddrs, NatKind, PacketInReason};
-use openflow::{Action, OfpPort, Subfield, actions, field};
+use openflow::{Action, Bits, OfpPort, Subfield, actions, field};
 use wire::eth::{self, VLAN_CFI};
 use wire::ip;
 
@@ -54,7 +54,7 @@ impl Xlate<'_> {
             Action::OutputReg(a) => {
                 look_at(a.src, &self.flow, &mut self.out.wc);
                 let value = read(a.src, &self.flow);
-                if let Ok(port) = u16::try_from(value) {
+                if let Some(port) = value.narrow().and_then(|n| u16::try_from(n).ok()) {
                     self.note(NodeKind::Detail, || format!("output port is {port}"));
                     self.output(OfpPort::from_of10(port), a.max_len);
                 }
@@ -64,9 +64,9 @@ impl Xlate<'_> {
             Action::Controller(a) => self.controller(a),
             Action::Enqueue(a) => self.enqueue(a.port, a.queue),
             Action::Group(a) => self.group(a.0, last),
-            Action::SetField(a) => self.set_field(a.field, a.value, a.mask),
+            Action::SetField(a) => self.set_field(a.field, &a.value, &a.mask),
             Action::DeleteField(a) => {
-                self.set_field(a.0, 0, u128::MAX);
+                self.set_whole(a.0, 0_u8);
                 if let Some(n) = a.0.option() {
                     flow::tun_metadata::set_present(&mut self.flow, n, false);
                 }
@@ -74,7 +74,7 @@ impl Xlate<'_> {
             Action::Move(a) => {
                 look_at(a.src, &self.flow, &mut self.out.wc);
                 let value = read(a.src, &self.flow);
-                self.store(a.dst, value);
+                self.store(a.dst, &value);
             }
             Action::StackPush(a) => {
                 look_at(a.0, &self.flow, &mut self.out.wc);
@@ -85,7 +85,7 @@ impl Xlate<'_> {
                 self.stack.push(value);
             }
             Action::StackPop(a) => match self.stack.pop() {
-                Some(value) => self.store(a.0, value),
+                Some(value) => self.store(a.0, &value),
                 None => self.note(NodeKind::Error, || "stack underflow".into()),
             },
             Action::Resubmit(a) => {
@@ -100,7 +100,7 @@ impl Xlate<'_> {
             }
             Action::GotoTable(a) => self.table(a.0, OfpPort(self.flow.in_port()), last),
             Action::WriteMetadata(a) => {
-                self.set_field(flow::Field::Metadata, u128::from(a.metadata), u128::from(a.mask));
+                self.set_field(flow::Field::Metadata, &a.metadata.into(), &a.mask.into());
             }
             Action::WriteActions(a) => self.write_actions(&a.0),
             Action::ClearActions(_) => self.clear_actions(),
@@ -145,16 +145,16 @@ impl Xlate<'_> {
             }
             Action::StripVlan(_) => self.pop_vlan(),
             Action::PushVlan(tpid) => self.push_vlan(tpid.0),
-            Action::SetEthSrc(a) => self.set_field(Field::EthSrc, u128::from(a.0.to_u64()), u128::MAX),
-            Action::SetEthDst(a) => self.set_field(Field::EthDst, u128::from(a.0.to_u64()), u128::MAX),
-            Action::SetIpv4Src(a) => self.set_field(Field::IpSrc, u128::from(a.0), u128::MAX),
-            Action::SetIpv4Dst(a) => self.set_field(Field::IpDst, u128::from(a.0), u128::MAX),
-            Action::SetIpDscp(a) if is_ip => self.set_field(Field::NwTos, u128::from(a.0), 0xfc),
-            Action::SetIpEcn(a) if is_ip => self.set_field(Field::NwEcn, u128::from(a.0), 3),
-            Action::SetIpTtl(a) if is_ip => self.set_field(Field::NwTtl, u128::from(a.0), 0xff),
+            Action::SetEthSrc(a) => self.set_whole(Field::EthSrc, a.0.to_u64()),
+            Action::SetEthDst(a) => self.set_whole(Field::EthDst, a.0.to_u64()),
+            Action::SetIpv4Src(a) => self.set_whole(Field::IpSrc, a.0),
+            Action::SetIpv4Dst(a) => self.set_whole(Field::IpDst, a.0),
+            Action::SetIpDscp(a) if is_ip => self.set_whole(Field::NwTos, a.0),
+            Action::SetIpEcn(a) if is_ip => self.set_whole(Field::NwEcn, a.0),
+            Action::SetIpTtl(a) if is_ip => self.set_whole(Field::NwTtl, a.0),
             Action::SetTpSrc(a) => self.set_port(slot::tp_src, a.port),
             Action::SetTpDst(a) => self.set_port(slot::tp_dst, a.port),
-            Action::SetTunnel(a) => self.set_field(Field::TunId, u128::from(a.id), u128::MAX),
+            Action::SetTunnel(a) => self.set_whole(Field::TunId, a.id),
             Action::SetQueue(a) => self.flow.set_skb_priority(a.0),
             Action::PopQueue(_) => {
                 self.flow.set_skb_priority(0);
@@ -192,18 +192,16 @@ impl Xlate<'_> {
     }
 
     /// Stores bits in a field that the packet has.
-    pub(crate) fn set_field(&mut self, f: flow::Field, value: u128, mask: u128) {
+    pub(crate) fn set_field(&mut self, f: flow::Field, value: &Bits, mask: &Bits) {
         let def = f.def();
-        let mask = mask & field::full_mask(f);
+        let mask = mask & &field::full_mask(f);
         // Prerequisites of fields of the packet are looked at here: the match need not have them all (VLAN, ND).
         self.look_at_prerequisites(def.prereq);
-        if !field::prereqs_ok(f, &exact(&self.flow)) && def.prereq != flow::Prereq::VlanVid {
+        let asks = !matches!(def.prereq, flow::Prereq::None | flow::Prereq::VlanVid);
+        if asks && !field::prereqs_ok(f, &exact(&self.flow)) {
             return;
         }
-        let shifted = Subfield { field: f, ofs: 0, n_bits: 128 };
-        let slot = f.slot_in(&self.flow);
-        let looked_at = self.out.wc.get(slot) | mask & slot.max();
-        self.out.wc.set(slot, looked_at);
+        field::look_at(f, &self.flow, &mask, &mut self.out.wc);
         if matches!(
             f,
             flow::Field::DlVlan | flow::Field::VlanVid | flow::Field::DlVlanPcp | flow::Field::VlanPcp
@@ -213,8 +211,13 @@ impl Xlate<'_> {
                 self.flow.set_vlan_tpid(eth::TYPE_VLAN);
             }
         }
-        let old = read(shifted, &self.flow);
-        field::set(f, &mut self.flow, old & !mask | value & mask);
+        let value = field::get(f, &self.flow).with(value, &mask);
+        field::set(f, &mut self.flow, value);
+    }
+
+    /// Stores the whole of a field that the packet has.
+    pub(crate) fn set_whole(&mut self, f: flow::Field, value: impl Into<Bits>) {
+        self.set_field(f, &value.into(), &field::full_mask(f));
     }
 
     fn look_at_prerequisites(&mut self, prereq: flow::Prereq) {
@@ -234,8 +237,8 @@ impl Xlate<'_> {
         }
     }
 
-    pub(crate) fn write(&mut self, dst: Subfield, value: u128) {
-        self.set_field(dst.field, dst.place(value), dst.mask());
+    pub(crate) fn write(&mut self, dst: Subfield, value: &Bits) {
+        self.set_field(dst.field, &dst.place(value), &dst.mask());
     }
 
     fn set_tag(&mut self, tci: u16) {
@@ -332,7 +335,7 @@ impl Xlate<'_> {
             CtZone::Number(n) => n,
             CtZone::Field(sub) => {
                 look_at(sub, &self.flow, &mut self.out.wc);
-                read(sub, &self.flow) as u16
+                read(sub, &self.flow).low() as u16
             }
         };
         let mut odp = CtAction { commit: ct.commit, force: ct.force, zone, ..CtAction::default() };
@@ -411,9 +414,9 @@ impl Xlate<'_> {
 
     fn learn(&mut self, a: &actions::Learn) {
         for spec in &a.specs {
-            if let actions::LearnSource::Field(sub) = spec.src {
+            if let actions::LearnSource::Field(sub) = &spec.src {
                 self.look_at_prerequisites(sub.field.def().prereq);
-                look_at(sub, &self.flow, &mut self.out.wc);
+                look_at(*sub, &self.flow, &mut self.out.wc);
             }
         }
         if self.effects == SideEffects::Suppressed {
@@ -449,12 +452,12 @@ impl Xlate<'_> {
         self.commit();
         let before = std::mem::take(&mut self.out.actions);
         let (stack, set) = (self.stack.clone(), self.action_set.clone());
-        let branch = |x: &mut Self, larger: u128| {
+        let branch = |x: &mut Self, larger: u8| {
             let (flow, base, exit, conntracked) = (x.flow, x.base, x.exit, x.conntracked);
             let (under_label, pending) = (x.under_label, x.pending.clone());
             x.stack.clone_from(&stack);
             x.action_set.clone_from(&set);
-            x.write(a.dst, larger);
+            x.write(a.dst, &larger.into());
             if !rest.is_empty() {
                 x.actions(rest, last);
             }
@@ -607,7 +610,7 @@ pub(crate) fn exact(key: &FlowKey) -> Match {
 }
 
 /// A remark on a field that was written.
-pub(crate) fn is_now(dst: Subfield, value: u128) -> String {
+pub(crate) fn is_now(dst: Subfield, value: &Bits) -> String {
     format!("{} is now {}", subfield_text(dst), hex(value))
 }
 
@@ -623,8 +626,8 @@ fn subfield_text(sub: Subfield) -> String {
     }
 }
 
-pub(crate) fn hex(value: u128) -> String {
-    if value == 0 { "0".into() } else { format!("{value:#x}") }
+pub(crate) fn hex(value: &Bits) -> String {
+    if value.is_empty() { "0".into() } else { format!("{value:#x}") }
 }
 
 fn all_ones() -> flow::Wildcards {

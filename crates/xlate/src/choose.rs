@@ -16,7 +16,7 @@ impl Xlate<'_> {
     pub(crate) fn multipath(&mut self, m: &Multipath) {
         let hash = of_flow(&self.flow, &mut self.out.wc, m.fields, m.basis);
         let link = link(hash, m.algorithm, u32::from(m.max_link) + 1, m.arg);
-        self.store(m.dst, u128::from(link));
+        self.store(m.dst, &link.into());
     }
 
     /// Sends out of the chosen member, or stores its number.
@@ -32,16 +32,16 @@ impl Xlate<'_> {
         };
         let port = chosen.map_or(OfpPort::NONE, |(_, port)| port);
         match b.dst {
-            Some(dst) => self.store(dst, u128::from(port.to_of10())),
+            Some(dst) => self.store(dst, &port.to_of10().into()),
             None => self.output(port, 0),
         }
     }
 
     /// Stores a number, and says so.
-    pub(crate) fn store(&mut self, dst: openflow::Subfield, value: u128) {
+    pub(crate) fn store(&mut self, dst: openflow::Subfield, value: &openflow::Bits) {
         self.write(dst, value);
         let now = crate::learn::read(dst, &self.flow);
-        self.note(NodeKind::Detail, || crate::act::is_now(dst, now));
+        self.note(NodeKind::Detail, || crate::act::is_now(dst, &now));
     }
 }
 

@@ -209,7 +209,7 @@ impl Xlate<'_> {
     /// A field of the top label, if there is one.
     pub(crate) fn set_label_field(&mut self, f: Field, value: u32) {
         if eth::is_mpls(self.flow.eth_type()) {
-            self.set_field(f, value.into(), u128::MAX);
+            self.set_whole(f, value);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use flow::{FlowKey, Match, Wildcards, slot};
 use openflow::msg::RemainingActions;
-use openflow::{Action, OfpPort};
+use openflow::{Action, Bits, OfpPort};
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub struct Frozen {
     /// The packet went through the connection tracker.
     pub conntracked: bool,
     /// The stack, bottom first.
-    pub stack: Vec<u128>,
+    pub stack: Vec<Bits>,
     /// The action set.
     pub action_set: Vec<Action>,
     /// Data for a controller.

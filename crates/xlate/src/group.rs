@@ -10,8 +10,8 @@
 use flow::{FlowKey, Wildcards, slot};
 use odp::HashAlg;
 use ofproto::{Bucket, Choice, Group, HashTable};
-use openflow::field;
 use openflow::msg::GroupType;
+use openflow::{Bits, field};
 
 use crate::act::{as_action_set, exact};
 use crate::hash;
@@ -146,7 +146,7 @@ impl Xlate<'_> {
 }
 
 /// The hash of the named fields that the packet has.
-fn fields_hash(key: &FlowKey, wc: &mut Wildcards, fields: &[(flow::Field, u128)], param: u64) -> u32 {
+fn fields_hash(key: &FlowKey, wc: &mut Wildcards, fields: &[(flow::Field, Bits)], param: u64) -> u32 {
     let mut hash = hash::of_u64(param);
     for (f, mask) in fields {
         let def = f.def();
@@ -156,12 +156,9 @@ fn fields_hash(key: &FlowKey, wc: &mut Wildcards, fields: &[(flow::Field, u128)]
         if asks_for_protocol(def.prereq) {
             wc.unwildcard(slot::nw_proto);
         }
-        let value = (field::get(*f, key) & mask).to_be_bytes();
-        let width = usize::from(def.bytes).min(value.len());
-        hash = hash::of_bytes(value.get(value.len() - width..).unwrap_or_default(), hash);
-        let slot = f.slot_in(key);
-        let looked_at = wc.get(slot) | mask & slot.max();
-        wc.set(slot, looked_at);
+        let value = &field::get(*f, key) & mask;
+        hash = hash::of_bytes(&value.be_bytes(def.bytes.into()).collect::<Vec<_>>(), hash);
+        field::look_at(*f, key, mask, wc);
     }
     hash
 }

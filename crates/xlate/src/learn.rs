@@ -3,20 +3,17 @@
 //! Where it sits: called by `act.rs`; the flow mod is a [`crate::Credit`], carried out by `switch`.
 
 use flow::{FlowKey, Wildcards};
-use openflow::actions::{Learn, LearnDest, LearnSource, Output, SetField, SetFieldForm};
-use openflow::{Action, FlowMod, FlowModCommand, FlowModFlags, OfpPort, Subfield, field, matches};
+use openflow::actions::{Learn, LearnDest, LearnSource, Output, SetField};
+use openflow::{Action, Bits, FlowMod, FlowModCommand, FlowModFlags, OfpPort, Subfield, field, matches};
 
 /// Bits of a subfield, at the low end.
-pub fn read(sub: Subfield, key: &FlowKey) -> u128 {
-    sub.take(field::get(sub.field, key))
+pub fn read(sub: Subfield, key: &FlowKey) -> Bits {
+    sub.take(&field::get(sub.field, key))
 }
 
 /// Makes the bits of a subfield significant.
 pub fn look_at(sub: Subfield, key: &FlowKey, wc: &mut Wildcards) {
-    let slot = sub.field.slot_in(key);
-    let bits = sub.mask() & slot.max();
-    let looked_at = wc.get(slot) | bits;
-    wc.set(slot, looked_at);
+    field::look_at(sub.field, key, &sub.mask(), wc);
 }
 
 /// The flow that `learn` makes of `key`.
@@ -35,28 +32,17 @@ pub fn flow_mod(learn: &Learn, key: &FlowKey) -> FlowMod {
         fm.flags |= FlowModFlags::SEND_FLOW_REM;
     }
     for spec in &learn.specs {
-        let value = match spec.src {
-            LearnSource::Field(sub) => read(sub, key),
-            LearnSource::Number(value, _) => value,
+        let value = match &spec.src {
+            LearnSource::Field(sub) => read(*sub, key),
+            LearnSource::Number(value, _) => value.clone(),
         };
         match spec.dst {
             LearnDest::Match(dst) => {
-                let (old, old_mask) = field::get_masked(dst.field, &fm.matcher);
-                let mask = dst.mask();
-                field::set_match(dst.field, &mut fm.matcher, old & !mask | dst.place(value), old_mask | mask);
+                dst.set_in_match(&mut fm.matcher, &value);
             }
-            LearnDest::Load(dst) => fm.actions.push(
-                SetField {
-                    field: dst.field,
-                    value: dst.place(value),
-                    mask: dst.mask(),
-                    form: SetFieldForm::Load,
-                    flow_has_vlan: false,
-                }
-                .into(),
-            ),
+            LearnDest::Load(dst) => fm.actions.push(SetField::load(dst, &value).into()),
             LearnDest::Output => {
-                let port = OfpPort::from_of10(value as u16);
+                let port = OfpPort::from_of10(value.low() as u16);
                 if port.is_ordinary()
                     || matches!(port, OfpPort::IN_PORT | OfpPort::FLOOD | OfpPort::LOCAL | OfpPort::ALL)
                 {

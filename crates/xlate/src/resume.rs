@@ -124,7 +124,7 @@ impl Xlate<'_> {
                 let (table, cookie) = (frame.table_id, frame.cookie);
                 self.note(NodeKind::Action, || unrolled(table, cookie));
                 self.note(NodeKind::Thaw, || {
-                    format!("restored state: table={table}, cookie={}", crate::act::hex(cookie.into()))
+                    format!("restored state: table={table}, cookie={}", crate::act::hex(&cookie.into()))
                 });
             }
             self.actions(&frame.actions, i + 1 == frames.len());
@@ -146,7 +146,7 @@ impl Xlate<'_> {
 }
 
 fn unrolled(table: u8, cookie: u64) -> String {
-    format!("unroll_xlate(table={table}, cookie={})", crate::act::hex(cookie.into()))
+    format!("unroll_xlate(table={table}, cookie={})", crate::act::hex(&cookie.into()))
 }
 
 /// True for actions that may lead to a message, which names the table and the cookie of the rule.

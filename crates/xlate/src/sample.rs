@@ -66,7 +66,7 @@ impl Xlate<'_> {
             SampleSource::Number(n) => n,
             SampleSource::Field(field) => {
                 look_at(field, &self.flow, &mut self.out.wc);
-                read(field, &self.flow) as u32
+                read(field, &self.flow).low() as u32
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flow::{FlowKey, Frag, Wildcards, slot, tun_metadata};
 use odp::cookie::{Cookie, SlowPath};
 use ofproto::{Rule, TableMiss};
-use openflow::{Action, OfpPort, actions, matches};
+use openflow::{Action, Bits, OfpPort, actions, matches};
 
 use crate::encap::Pending;
 use crate::freeze::{Frozen, FrozenTable, clear_metadata};
@@ -172,7 +172,7 @@ pub(crate) struct Xlate<'a> {
     /// The cookie of the rule, or all-ones without one.
     pub cookie: u64,
     pub table: u8,
-    pub stack: Vec<u128>,
+    pub stack: Vec<Bits>,
     pub action_set: Vec<Action>,
     pub conntracked: bool,
     /// A label was popped, and what lies under it is not known.
@@ -309,7 +309,7 @@ impl<'a> Xlate<'a> {
         self.end_in_drop_if_sampled();
         let wc = &mut self.out.wc;
         // A packet that is only told of has its options as fields.
-        if tun_metadata::fields(key).next().is_none() || key.tun_opts_len() != 0 {
+        if tun_metadata::places(key).next().is_none() || key.tun_opts_len() != 0 {
             self.bridge.rules.options.close(key, wc);
         }
         wc.fold(&self.options);

@@ -211,7 +211,8 @@ impl Xlate<'_> {
         from.close(self.packet, &mut self.out.wc);
         self.set_aside_options();
         for key in [&mut self.flow, &mut self.base] {
-            let options = from.options(key);
+            // More than a header takes leave by no tunnel.
+            let options = from.options(key).unwrap_or_default();
             tun_metadata::clear(key);
             flow::extract::options(&options, key);
             to.open(key);
@@ -276,7 +277,7 @@ impl Xlate<'_> {
     /// Sends out of a tunnel port.
     pub(crate) fn send_to_tunnel(&mut self, t: &Tunnel, odp: OdpPort) {
         self.note(NodeKind::Detail, || "output to native tunnel".into());
-        let key = self.tunnel_key(t);
+        let Some(key) = self.tunnel_key(t) else { return self.tunnel_fails(Fault::Header) };
         let remote = match t.remote {
             Fixed::To(addr) => addr,
             Fixed::Flow => addresses(&self.flow).1,
@@ -421,8 +422,8 @@ impl Xlate<'_> {
         self.tunnel_key(t);
     }
 
-    /// The tunnel fields to send with; looks at what it inherits.
-    fn tunnel_key(&mut self, t: &Tunnel) -> TunnelKey {
+    /// The tunnel fields to send with; looks at what it inherits. `None` if the options are more than a header takes.
+    fn tunnel_key(&mut self, t: &Tunnel) -> Option<TunnelKey> {
         let f = &self.flow;
         let mut key = TunnelKey {
             gbp_id: f.tun_gbp_id(),
@@ -442,8 +443,8 @@ impl Xlate<'_> {
         }
         if t.kind == TunnelKind::Geneve {
             let map = &self.bridge.rules.options;
-            key.options = map.options(f);
             map.look_at_all(f, &mut self.out.wc);
+            key.options = map.options(f)?;
         }
         if t.df {
             key.flags |= TunnelKey::DF;
@@ -477,7 +478,7 @@ impl Xlate<'_> {
             self.out.wc.set_nw_tos(looked);
             key.tos |= if inner_tos & ip::ECN_MASK == ip::ECN_CE { 2 } else { inner_tos & ip::ECN_MASK };
         }
-        key
+        Some(key)
     }
 
     /// A packet for the bridge's own port that belongs to a tunnel: the datapath's tunnel port.

@@ -51,7 +51,14 @@ fn sub(field: flow::Field, ofs: u16, n_bits: u16) -> Subfield {
 }
 
 fn load(field: flow::Field, value: u128, mask: u128) -> Action {
-    SetField { field, value: value & mask, mask, form: SetFieldForm::SetField, flow_has_vlan: false }.into()
+    SetField {
+        field,
+        value: (value & mask).into(),
+        mask: mask.into(),
+        form: SetFieldForm::SetField,
+        flow_has_vlan: false,
+    }
+    .into()
 }
 
 fn action() -> impl Strategy<Value = Action> {

@@ -85,37 +85,72 @@ fn started(suite: &Suite) -> SwitchUnderTest {
     pair
 }
 
-/// What each step says, and what leaves by each port.
-fn drive(suite: &Suite) -> Vec<(String, String)> {
-    let pair = started(suite);
-    let mut said = Vec::new();
-    let mut step = |program: &str, words: &[&str]| {
-        let ran = pair.run(suite, program, words);
+/// A pair of daemons, and what it said so far.
+struct Driven<'a> {
+    suite: &'a Suite,
+    pair: SwitchUnderTest,
+    said: Vec<(String, String)>,
+}
+
+impl Driven<'_> {
+    fn started(suite: &Suite) -> Driven<'_> {
+        Driven { suite, pair: started(suite), said: Vec::new() }
+    }
+
+    fn ofctl(&mut self, words: &str) {
+        let ran = self.pair.run(self.suite, "ovs-ofctl", &words.split_whitespace().collect::<Vec<_>>());
         let out = timeless(&ran.stdout);
         // Ours has less room for options; which transaction failed depends on what else the tool asks.
         let shown = |line: &&str| !line.contains("max option space=") && !line.starts_with("0000");
         let lines: Vec<&str> = out.lines().filter(shown).collect();
         let errors: String =
             ran.stderr.lines().filter(|line| !line.contains("|WARN|") && shown(line)).map(timeless).collect();
-        said.push((words.join(" "), format!("{:?} {}\n{errors}", ran.status, lines.join("\n"))));
-    };
-    for words in OFCTL {
-        step("ovs-ofctl", &words.split_whitespace().collect::<Vec<_>>());
+        self.said.push((words.to_owned(), format!("{:?} {}\n{errors}", ran.status, lines.join("\n"))));
     }
-    let trace = pair.ok(suite, "ovs-appctl", &["ofproto/trace", "br1", "in_port=1,udp,nw_src=1.2.3.4"]);
-    let header = trace.split_once("header(").and_then(|(_, rest)| rest.split_once(",out_port"));
-    said.push(("header".into(), header.expect("a pushed header").0.to_owned()));
-    for port in ["p0", "p1", "p2"] {
-        let capture = format!("options:tx_pcap={}", pair.path(&format!("{port}.pcap")));
-        pair.ok(suite, "ovs-vsctl", &["set", "interface", port, &capture]);
+
+    fn trace(&self, flow: &str) -> String {
+        self.pair.ok(self.suite, "ovs-appctl", &["ofproto/trace", "br1", flow])
     }
-    let receive = |port: &str, packet: &str| {
-        pair.ok(suite, "ovs-appctl", &["netdev-dummy/receive", port, packet]);
-    };
+
+    /// The tunnel header that a packet gets.
+    fn header(&mut self, flow: &str) {
+        let trace = self.trace(flow);
+        let header = trace.split_once("header(").and_then(|(_, rest)| rest.split_once(",out_port"));
+        self.said.push((format!("header of {flow}"), header.expect("a pushed header").0.to_owned()));
+    }
+
+    fn capture(&self, ports: &[&str]) {
+        for port in ports {
+            let capture = format!("options:tx_pcap={}", self.pair.path(&format!("{port}.pcap")));
+            self.pair.ok(self.suite, "ovs-vsctl", &["set", "interface", port, &capture]);
+        }
+    }
+
+    fn receive(&self, port: &str, packet: &str) {
+        self.pair.ok(self.suite, "ovs-appctl", &["netdev-dummy/receive", port, packet]);
+    }
+
+    /// Waits until so many packets have left by a port.
+    fn sent(&mut self, port: &str, least: usize) {
+        let mut frames = Vec::new();
+        self.pair.await_true("every packet has left", || {
+            frames = e2e::captured(&self.pair.path(&format!("{port}.pcap")));
+            frames.len() >= least
+        });
+        self.said.push((format!("packets by {port}"), frames.join("\n")));
+    }
+}
+
+/// What each step says, and what leaves by each port.
+fn drive(suite: &Suite) -> Vec<(String, String)> {
+    let mut driven = Driven::started(suite);
+    OFCTL.iter().for_each(|words| driven.ofctl(words));
+    driven.header("in_port=1,udp,nw_src=1.2.3.4");
+    driven.capture(&["p0", "p1", "p2"]);
     for (proto, l4) in [("17", "udp"), ("6", "tcp")] {
-        receive("p1", &PACKET.replace("PROTO", proto).replace("L4", l4));
+        driven.receive("p1", &PACKET.replace("PROTO", proto).replace("L4", l4));
     }
-    receive("p1", PACKET6);
+    driven.receive("p1", PACKET6);
     let first = "0102800177010203";
     let second = "01020104aa0102030405060708090a0b0c0d0e0f";
     for (key, options) in [
@@ -128,17 +163,98 @@ fn drive(suite: &Suite) -> Vec<(String, String)> {
         (5, format!("{first}09990a1e{}{second}", "a5".repeat(120))),
         (7, format!("09990a1f{}09990b16{}02000504{:0>32}", "5a".repeat(124), "a5".repeat(88), "5566")),
     ] {
-        receive("p0", &encapsulated(key, &options));
+        driven.receive("p0", &encapsulated(key, &options));
     }
     for (port, least) in [("p0", 4), ("p1", 3), ("p2", 3)] {
-        let mut frames = Vec::new();
-        pair.await_true("every packet has left", || {
-            frames = e2e::captured(&pair.path(&format!("{port}.pcap")));
-            frames.len() >= least
-        });
-        said.push((format!("packets by {port}"), frames.join("\n")));
+        driven.sent(port, least);
     }
-    said
+    driven.said
+}
+
+/// Options of 32 and of 124 bytes: matched, set, moved, and what is said of them.
+fn drive_wide(suite: &Suite) -> Vec<(String, String)> {
+    let long: String = (0..124).map(|i| format!("{:02x}", (i * 7 % 256) | 1)).collect();
+    let wide: String = (0..32).map(|i| format!("{:02x}", 0xa0 + i)).collect();
+    let mut driven = Driven::started(suite);
+    for words in [
+        "add-tlv-map br1 {class=0x300,type=1,len=124}->tun_metadata7,{class=0x300,type=2,len=32}->tun_metadata3",
+        "add-tlv-map br1 {class=0x300,type=4,len=4}->tun_metadata1,{class=0x300,type=3,len=36}->tun_metadata0",
+        "add-tlv-map br1 {class=0x300,type=5,len=124}->tun_metadata9",
+        "dump-tlv-map br1",
+        // Texts and bytes both ways, and what is refused.
+        &format!("add-flow br1 table=5,tun_metadata7=0x{long},tun_metadata3=0x{wide}/0x{wide},actions=drop"),
+        "add-flow br1 table=5,tun_metadata3=0x5/0xffffffff,tun_metadata1=0x5/0xffffffff,actions=drop",
+        "add-flow br1 table=5,tun_metadata3[100..255]=7,tun_metadata7[900..991]=9,actions=drop",
+        "add-flow br1 table=5,priority=2,actions=move:tun_metadata7[]->tun_metadata3[]",
+        "add-flow br1 table=5,priority=3,actions=move:tun_metadata7[0..256]->tun_metadata3[0..256]",
+        "add-flow br1 table=5,priority=4,actions=push:tun_metadata3[0..256]",
+        "add-flow br1 table=5,priority=5,actions=bundle_load(eth_src,0,hrw,ofport,tun_metadata3[250..265],members:1,2)",
+        &format!(
+            "add-flow br1 table=5,priority=6,actions=load:0x{wide}->tun_metadata7[300..555],set_field:0x5/0xff->tun_metadata3"
+        ),
+        "add-flow br1 table=5,priority=7,actions=learn(table=6,tun_metadata3[0..255],load:tun_metadata3[0..255]->tun_metadata7[8..263])",
+        "--sort --no-stats dump-flows br1",
+        "-O OpenFlow13 --sort --no-stats dump-flows br1",
+        &format!("--no-stats dump-flows br1 tun_metadata7=0x{long}"),
+        &format!(
+            "--strict mod-flows br1 table=5,tun_metadata7=0x{long},tun_metadata3=0x{wide}/0x{wide},actions=1"
+        ),
+        "--sort --no-stats dump-flows br1 table=5,actions=1",
+        "del-tlv-map br1 {class=0x300,type=2,len=32}->tun_metadata3",
+        "del-flows br1 table=5",
+        // What leaves: set, loaded, moved over the stack.
+        &format!(
+            "add-flow br1 in_port=1,udp,actions=set_field:1.1.2.92->tun_dst,set_field:0x{long}->tun_metadata7,push:tun_metadata7[40..295],pop:tun_metadata3[0..255],load:0xfeed->tun_metadata7[976..991],11"
+        ),
+        &format!(
+            "add-flow br1 in_port=1,tcp,actions=set_field:1.1.2.92->tun_dst,set_field:0x{wide}->tun_metadata3,move:tun_metadata3[16..255]->tun_metadata7[700..939],ct(table=1)"
+        ),
+        "add-flow br1 table=1,in_port=1,tcp,ct_state=+trk,actions=set_field:0xff00/0xff00->tun_metadata3,11",
+        // What arrives: the whole of one, masked, and parts.
+        &format!(
+            "add-flow br1 in_port=11,tun_id=5,tun_metadata7=0x{long},priority=9,actions=move:tun_metadata7[944..991]->eth_src[],1"
+        ),
+        &format!(
+            "add-flow br1 in_port=11,tun_id=5,tun_metadata3=0x{wide}/0x{},priority=8,actions=2",
+            "f0".repeat(32)
+        ),
+        "add-flow br1 in_port=11,tun_id=5,tun_metadata7[960..991]=0x11223344,priority=7,actions=learn(table=2,tun_metadata3[0..255],load:tun_metadata3[200..247]->NXM_OF_ETH_DST[]),resubmit(,2)",
+        "--sort --no-stats dump-flows br1",
+    ] {
+        driven.ofctl(words);
+    }
+    driven.header("in_port=1,udp,nw_src=1.2.3.4");
+    driven.capture(&["p0", "p1", "p2"]);
+    for (proto, l4) in [("17", "udp"), ("6", "tcp")] {
+        driven.receive("p1", &PACKET.replace("PROTO", proto).replace("L4", l4));
+    }
+    let (long, wide) = (format!("0300011f{long}"), format!("03000208{wide}"));
+    let other = format!("0300011f11223344{}", "5a".repeat(120));
+    for options in [
+        long.clone(),
+        wide.clone() + &long,
+        wide.clone(),
+        wide.replace("a0", "af"),
+        wide.replace("a0", "b0"),
+        other + &wide.replace("a0", "b0"),
+    ] {
+        driven.receive("p0", &encapsulated(5, &options));
+    }
+    for (port, least) in [("p0", 2), ("p1", 2), ("p2", 2)] {
+        driven.sent(port, least);
+    }
+    let pair = &driven.pair;
+    pair.await_true("the flow is learned", || {
+        pair.ok(suite, "ovs-ofctl", &["dump-flows", "br1", "table=2"]).contains("tun_metadata3")
+    });
+    driven.ofctl("--no-stats dump-flows br1 table=2");
+    driven.said
+}
+
+#[test]
+fn wide_tunnel_metadata_is_as_in_c() {
+    let (Some(ours), Some(c)) = (ours(), oracle()) else { return };
+    assert_alike(drive_wide(&ours), drive_wide(&c));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use wire::EthAddr;
 use wire::eth::VLAN_CFI;
 
 use super::check::Checker;
-use super::subfield::{ones, parse_move};
+use super::subfield::{BadNumber, parse_move};
 use super::text::{ParseContext, Text};
 use super::wire::{Encoder, Len, Raw, TO_V14, Wire, nicira, nicira_in, put_header, standard, zeros};
 use super::{
@@ -22,8 +22,8 @@ use super::{
 };
 use crate::matches::oxm::{self, Numbering};
 use crate::text::values::{self, Hex};
-use crate::text::{TextError, number, text_error};
-use crate::{Names, ONF_VENDOR, OfpError, PutBytes, Version, field};
+use crate::text::{TextError, text_error};
+use crate::{Bits, Names, ONF_VENDOR, OfpError, PutBytes, Version, field};
 
 /// Which of its texts and wire forms a [`SetField`] came as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub enum SetFieldForm {
 }
 
 /// `set_field` and `load`: stores bits in a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetField {
     /// The field.
     pub field: Field,
     /// The bits to store, at their place in the field; zero outside of `mask`.
-    pub value: u128,
+    pub value: Bits,
     /// Which bits to store.
-    pub mask: u128,
+    pub mask: Bits,
     /// How it is written.
     pub form: SetFieldForm,
     /// The flow is known to match a VLAN tag, or to have pushed one.
@@ -91,7 +91,7 @@ pub const FAMILY: Family = Family {
     wire: &[
         standard(25, V12_TO_14, Len::AtLeast(8), |r| decode_set_field(r, 4, SetFieldForm::SetField)),
         standard(25, V15, Len::AtLeast(8), |r| decode_set_field(r, 4, SetFieldForm::SetField)),
-        nicira_in(33, TO_V14, Len::AtLeast(16), |r| decode_set_field(r, 16, SetFieldForm::Load2)),
+        nicira_in(33, TO_V14, Len::AtLeast(16), |r| decode_set_field(r, 10, SetFieldForm::Load2)),
         nicira_in(7, TO_V14, Len::Exact(24), decode_load),
         standard(28, V15, Len::AtLeast(16), |r| decode_move(r, 4, 12, false)),
         Wire {
@@ -142,21 +142,21 @@ fn decode_set_field(r: &Raw, at: usize, form: SetFieldForm) -> Result<Action, Of
     if !def.writable || entry.field == Field::InPortOxm {
         return Err(OfpError::OFPBAC_BAD_SET_ARGUMENT);
     }
-    let untagged = entry.field == Field::VlanVid && entry.value & u128::from(VLAN_CFI) == 0;
-    if !field::is_valid(entry.field, entry.value) || untagged {
+    let untagged = entry.field == Field::VlanVid && entry.value.low() & u128::from(VLAN_CFI) == 0;
+    if !field::is_valid(entry.field, &entry.value) || untagged {
         return Err(OfpError::OFPBAC_BAD_SET_ARGUMENT);
     }
-    let mask = entry.mask & full;
-    Ok(SetField { field: entry.field, value: entry.value & mask, mask, form, flow_has_vlan: false }.into())
+    let mask = &entry.mask & &full;
+    Ok(SetField { field: entry.field, value: &entry.value & &mask, mask, form, flow_has_vlan: false }.into())
 }
 
 fn decode_load(r: &Raw) -> Result<Action, OfpError> {
     let (dst, _) = r.subfield(12, 10)?;
-    let value = u128::from(r.u64(16));
-    if value & !ones(dst.n_bits) != 0 {
+    let value = Bits::from(r.u64(16));
+    if value.len() > dst.n_bits {
         return Err(OfpError::OFPBAC_BAD_ARGUMENT);
     }
-    Ok(SetField::load(dst, value).into())
+    Ok(SetField::load(dst, &value).into())
 }
 
 /// Reads a move whose numbers of bits begin at `bits` and whose headers begin at `headers`.
@@ -177,14 +177,13 @@ fn decode_stack(r: &Raw) -> Result<Subfield, OfpError> {
 }
 
 fn decode_delete(r: &Raw) -> Result<Action, OfpError> {
-    let (field, end) = r.field(10)?;
-    zeros(r.rest(end), OfpError::NXBRC_MUST_BE_ZERO)?;
+    let (field, _) = r.field(10)?;
     Ok(DeleteField(field).into())
 }
 
 impl SetField {
     /// `load` of `value`, the low bits of which go to `dst`.
-    pub fn load(dst: Subfield, value: u128) -> SetField {
+    pub fn load(dst: Subfield, value: &Bits) -> SetField {
         SetField {
             field: dst.field,
             value: dst.place(value),
@@ -195,9 +194,9 @@ impl SetField {
     }
 
     /// `set_field` of a whole field.
-    pub fn whole(field: Field, value: u128) -> SetField {
+    pub fn whole(field: Field, value: Bits) -> SetField {
         let mask = field::action_mask(field);
-        SetField { field, value: value & mask, mask, form: SetFieldForm::SetField, flow_has_vlan: false }
+        SetField { field, value: &value & &mask, mask, form: SetFieldForm::SetField, flow_has_vlan: false }
     }
 
     /// The same, written as `load`.
@@ -206,45 +205,41 @@ impl SetField {
     }
 
     fn put(&self, numbering: Numbering, b: &mut Vec<u8>) {
-        let mask = if self.is_whole() { None } else { Some(self.mask) };
-        oxm::put_entry_as(self.field, self.value, mask, numbering, b);
+        let mask = if self.is_whole() { None } else { Some(&self.mask) };
+        oxm::put_entry_as(self.field, &self.value, mask, numbering, b);
     }
 
     fn is_whole(&self) -> bool {
-        let full = field::action_mask(self.field);
-        self.mask & full == full
+        field::action_mask(self.field).is_within(&self.mask)
     }
 
     /// Appends a `load` for each run of set bits of the mask, of 64 bits at most, lowest first.
     fn encode_loads(&self, e: &mut Encoder) -> Result<(), OfpError> {
         if self.field.option().is_some() {
             // `load` knows fields of one length only.
-            e.nicira(33, |b| {
-                b.put_zeros(6);
-                self.put(Numbering::Nxm, b);
-            });
+            e.nicira(33, |b| self.put(Numbering::Nxm, b));
             return Ok(());
         }
-        let mut left = self.mask;
+        // Other fields have no more than 128 bits.
+        let (whole, mut left) = (self.value.low(), self.mask.low());
         if self.form == SetFieldForm::SetField && self.is_whole() {
             // Bits that a field has only in the protocol's eyes are loaded, too.
-            left = ones(super::subfield::width(self.field));
+            left = Bits::ones(super::subfield::width(self.field)).low();
         }
         while left != 0 {
             let ofs = left.trailing_zeros() as u16;
             let n_bits = ((left >> ofs).trailing_ones() as u16).min(64);
             let dst = Subfield { field: self.field, ofs, n_bits };
-            let value = self.value >> ofs & ones(n_bits);
-            left &= !dst.mask();
-            match oxm::header32(self.field).filter(|_| self.field.option().is_none()) {
+            let value = dst.take(&whole.into());
+            left &= !dst.mask().low();
+            match oxm::header32(self.field) {
                 Some(header) => e.nicira(7, |b| {
                     b.put_u16(dst.ofs_nbits());
                     b.put_u32(header);
-                    b.put_u64(value as u64);
+                    b.put_u64(value.low() as u64);
                 }),
                 None => e.nicira(33, |b| {
-                    b.put_zeros(6);
-                    oxm::put_entry(self.field, value << ofs, dst.mask(), Numbering::Nxm, b);
+                    oxm::put_entry(self.field, &dst.place(&value), &dst.mask(), Numbering::Nxm, b);
                 }),
             }
         }
@@ -260,7 +255,7 @@ impl SetField {
 
     /// The actions of 1.0 and 1.1 that mean the same.
     fn legacy(&self, version: Version) -> Option<Vec<Action>> {
-        let v = self.value;
+        let v = self.value.low();
         let vid = |vid: u128| SetVlanVid {
             vid: vid as u16 & 0xfff,
             push_vlan_if_needed: false,
@@ -305,10 +300,7 @@ impl Act for SetField {
             (Version::V15, _) => {
                 e.standard(25, |b| self.put(numbering, b));
             }
-            (_, SetFieldForm::Load2) => e.nicira(33, |b| {
-                b.put_zeros(6);
-                self.put(Numbering::Nxm, b);
-            }),
+            (_, SetFieldForm::Load2) => e.nicira(33, |b| self.put(Numbering::Nxm, b)),
             (_, SetFieldForm::SetField) if self.is_whole() => {
                 e.standard(25, |b| self.put(numbering, b));
             }
@@ -319,14 +311,13 @@ impl Act for SetField {
 
     fn print(&self, out: &mut String, names: &Names) {
         let def = self.field.def();
-        let run = self.mask >> self.mask.trailing_zeros().min(127);
-        if self.form == SetFieldForm::Load && run & run.wrapping_add(1) == 0 && self.mask != 0 {
-            let ofs = self.mask.trailing_zeros() as u16;
-            let dst = Subfield { field: self.field, ofs, n_bits: self.mask.count_ones() as u16 };
-            let _ = write!(out, "load:{}->{dst}", Hex(self.value >> ofs));
+        let (ofs, n_bits) = (self.mask.trailing_zeros(), self.mask.count_ones());
+        if self.form == SetFieldForm::Load && n_bits != 0 && ofs + n_bits == self.mask.len() {
+            let dst = Subfield { field: self.field, ofs, n_bits };
+            let _ = write!(out, "load:{}->{dst}", Hex(&self.value >> ofs));
         } else {
             out.push_str("set_field:");
-            values::print(out, def, self.value, self.mask, names);
+            values::print(out, def, &self.value, &self.mask, names);
             let _ = write!(out, "->{}", def.name);
         }
     }
@@ -344,7 +335,7 @@ impl Act for SetField {
         }
         if self.field == Field::VlanTci {
             // It may have made a tag, or taken it away.
-            field::set(Field::VlanTci, &mut cx.m.key, self.value);
+            field::set(Field::VlanTci, &mut cx.m.key, self.value.clone());
         }
         Ok(())
     }
@@ -469,13 +460,13 @@ fn parse_set_field(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
         return Err(text_error!("{name} is read-only"));
     }
     let (value, mask) = values::parse(def, value, cx.names)?;
-    let mask = mask & field::action_mask(field);
-    if !field::is_valid(field, value) {
+    let mask = &mask & &field::action_mask(field);
+    if !field::is_valid(field, &value) {
         return Err(text_error!("{} is not a valid value for field {}", arg_value(arg), name));
     }
-    cx.only(field::usable(field, mask));
+    cx.only(field::usable(field, &mask));
     let form = SetFieldForm::SetField;
-    cx.push(SetField { field, value: value & mask, mask, form, flow_has_vlan: false });
+    cx.push(SetField { field, value: &value & &mask, mask, form, flow_has_vlan: false });
     Ok(())
 }
 
@@ -486,15 +477,14 @@ fn arg_value(arg: &str) -> &str {
 
 fn parse_load(arg: &str, cx: &mut ParseContext) -> Result<(), TextError> {
     let (value, dst) = arg.split_once("->").ok_or_else(|| text_error!("{arg}: missing `->'"))?;
-    let number = number::whole(value).ok_or_else(|| text_error!("{arg}: cannot parse integer value"))?;
     let dst = Subfield::parse(dst)?;
-    if number & !field::byte_mask(dst.field) != 0 {
-        return Err(text_error!("{arg}: cannot parse integer value"));
-    }
-    if number & !ones(dst.n_bits) != 0 {
-        return Err(text_error!("{arg}: value {} does not fit into {} bits", Hex(number), dst.n_bits));
-    }
-    cx.push(SetField::load(dst, number));
+    let number = dst.parse_number(value).map_err(|fault| match fault {
+        BadNumber::Unreadable => text_error!("{arg}: cannot parse integer value"),
+        BadNumber::TooWide(n) => {
+            text_error!("{arg}: value {} does not fit into {} bits", Hex(n), dst.n_bits)
+        }
+    })?;
+    cx.push(SetField::load(dst, &number));
     Ok(())
 }
 

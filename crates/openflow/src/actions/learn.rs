@@ -15,22 +15,22 @@ use flow::{Field, Match};
 use wire::bytes;
 
 use super::check::Checker;
-use super::subfield::{ones, width, wire_name};
+use super::subfield::{BadNumber, width};
 use super::text::{ParseContext, Text};
 use super::wire::{Encoder, Len, Raw, nicira, put_header};
 use super::{Act, Action, Family, Subfield};
 use crate::matches::oxm;
 use crate::text::values::{self, Hex};
 use crate::text::{Pairs, TextError, number, text_error};
-use crate::{FlowMod, Names, OfpError, PutBytes, field};
+use crate::{Bits, FlowMod, Names, OfpError, PutBytes, field};
 
 /// What a [`LearnSpec`] takes bits from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LearnSource {
     /// A field of the packet.
     Field(Subfield),
     /// A number, and how many bits it has.
-    Number(u128, u16),
+    Number(Bits, u16),
 }
 
 /// What a [`LearnSpec`] does with the bits in the new flow.
@@ -45,7 +45,7 @@ pub enum LearnDest {
 }
 
 /// One part of the flow that [`Learn`] makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnSpec {
     /// From.
     pub src: LearnSource,
@@ -204,8 +204,8 @@ impl<'a> Specs<'a> {
                 LearnSource::Field(self.subfield(n_bits)?)
             } else {
                 let bytes = self.skip(usize::from(n_bits.div_ceil(16)) * 2)?;
-                let n = bytes.iter().fold(0, |n, b| n << 8 | u128::from(*b));
-                LearnSource::Number(n & ones(n_bits), n_bits)
+                let n = Bits::from_be_bytes(bytes.iter().copied());
+                LearnSource::Number(&n & &Bits::ones(n_bits), n_bits)
             };
             let dst = match header & DST_MASK {
                 0 => LearnDest::Match(self.subfield(n_bits)?),
@@ -228,15 +228,15 @@ fn put_subfield(s: Subfield, b: &mut Vec<u8>) {
 impl LearnSpec {
     /// The fields that it reads or writes.
     pub(super) fn fields(&self) -> impl Iterator<Item = Subfield> + use<> {
-        let src = if let LearnSource::Field(s) = self.src { Some(s) } else { None };
+        let src = if let LearnSource::Field(s) = &self.src { Some(*s) } else { None };
         let dst = if let LearnDest::Match(s) | LearnDest::Load(s) = self.dst { Some(s) } else { None };
         src.into_iter().chain(dst)
     }
 
     fn n_bits(&self) -> u16 {
-        match self.src {
+        match &self.src {
             LearnSource::Field(s) => s.n_bits,
-            LearnSource::Number(_, n) => n,
+            LearnSource::Number(_, n) => *n,
         }
     }
 
@@ -249,9 +249,9 @@ impl LearnSpec {
             LearnDest::Output => DST_OUTPUT,
         };
         b.put_u16(n_bits | src | dst);
-        match self.src {
-            LearnSource::Field(s) => put_subfield(s, b),
-            LearnSource::Number(n, _) => b.put_uint(n, usize::from(n_bits.div_ceil(16)) * 2),
+        match &self.src {
+            LearnSource::Field(s) => put_subfield(*s, b),
+            LearnSource::Number(n, _) => b.extend(n.be_bytes(usize::from(n_bits.div_ceil(16)) * 2)),
         }
         match self.dst {
             LearnDest::Match(s) | LearnDest::Load(s) => put_subfield(s, b),
@@ -260,16 +260,18 @@ impl LearnSpec {
     }
 
     fn print(&self, out: &mut String, names: &Names) {
-        let _ = match (self.src, self.dst) {
-            (LearnSource::Number(n, bits), LearnDest::Match(dst)) if bits == width(dst.field) => {
+        let _ = match (&self.src, self.dst) {
+            (LearnSource::Number(n, bits), LearnDest::Match(dst)) if *bits == width(dst.field) => {
                 let _ = write!(out, "{}=", dst.field.def().name);
-                values::print(out, dst.field.def(), n, field::byte_mask(dst.field), names);
+                values::print(out, dst.field.def(), n, &field::byte_mask(dst.field), names);
                 Ok(())
             }
-            (LearnSource::Number(n, _), LearnDest::Match(dst)) => write!(out, "{dst}={}", Hex(n)),
-            (LearnSource::Field(src), LearnDest::Match(dst)) if src == dst => write!(out, "{dst}"),
+            (LearnSource::Number(n, _), LearnDest::Match(dst)) => write!(out, "{dst}={}", Hex(n.clone())),
+            (LearnSource::Field(src), LearnDest::Match(dst)) if *src == dst => write!(out, "{dst}"),
             (LearnSource::Field(src), LearnDest::Match(dst)) => write!(out, "{dst}={src}"),
-            (LearnSource::Number(n, _), LearnDest::Load(dst)) => write!(out, "load:{}->{dst}", Hex(n)),
+            (LearnSource::Number(n, _), LearnDest::Load(dst)) => {
+                write!(out, "load:{}->{dst}", Hex(n.clone()))
+            }
             (LearnSource::Field(src), LearnDest::Load(dst)) => write!(out, "load:{src}->{dst}"),
             (LearnSource::Field(src), LearnDest::Output) => write!(out, "output:{src}"),
             (LearnSource::Number(..), LearnDest::Output) => Ok(()),
@@ -350,16 +352,14 @@ impl Act for Learn {
         // What earlier parts match is there for later ones.
         let mut learned: Match = crate::matches::any();
         for spec in &self.specs {
-            if let LearnSource::Field(src) = spec.src {
+            if let LearnSource::Field(src) = &spec.src {
                 src.check_src(&cx.m)?;
             }
             match spec.dst {
                 LearnDest::Match(dst) => {
                     dst.check_src(&learned)?;
-                    if let LearnSource::Number(n, _) = spec.src {
-                        let (value, mask) = field::get_masked(dst.field, &learned);
-                        let value = value & !dst.mask() | dst.place(n);
-                        field::set_match(dst.field, &mut learned, value, mask | dst.mask());
+                    if let LearnSource::Number(n, _) = &spec.src {
+                        dst.set_in_match(&mut learned, n);
                     }
                 }
                 LearnDest::Load(dst) => dst.check_dst(&learned)?,
@@ -437,10 +437,9 @@ fn parse_spec(arg: &str, key: &str, value: &str, names: &Names) -> Result<LearnS
         )),
         Ok(src) => Ok(LearnSpec { src: LearnSource::Field(src), dst: dest }),
         Err(as_field) => {
-            let number = learn_number(dst, value, names).map_err(|as_value| {
+            let number = learn_number(arg, dst, value, names).map_err(|as_value| {
                 text_error!(
-                    "{arg}: {} value {value} cannot be parsed as a subfield ({as_field}) or an immediate value ({as_value})",
-                    dst.field.def().name
+                    "{arg}: {key} value {value} cannot be parsed as a subfield ({as_field}) or an immediate value ({as_value})"
                 )
             })?;
             Ok(LearnSpec { src: LearnSource::Number(number, dst.n_bits), dst: dest })
@@ -449,22 +448,24 @@ fn parse_spec(arg: &str, key: &str, value: &str, names: &Names) -> Result<LearnS
 }
 
 /// A number in the form of the field that it is for; at the low end of its bits.
-fn learn_number(dst: Subfield, text: &str, names: &Names) -> Result<u128, TextError> {
+fn learn_number(arg: &str, dst: Subfield, text: &str, names: &Names) -> Result<Bits, TextError> {
     let def = dst.field.def();
     if dst.n_bits == width(dst.field) {
-        return values::parse(def, text, names).map(|(value, _)| value & ones(dst.n_bits));
+        return values::parse(def, text, names).map(|(value, _)| &value & &Bits::ones(dst.n_bits));
     }
-    number::whole(text)
-        .filter(|n| n & !ones(dst.n_bits) == 0)
-        .ok_or_else(|| text_error!("{text}: bad syntax for {} value", wire_name(dst.field)))
+    dst.parse_number(text).map_err(|fault| match fault {
+        BadNumber::Unreadable => text_error!("{arg}: cannot parse integer value"),
+        BadNumber::TooWide(n) => {
+            text_error!("{arg}: value {} does not fit into {} bits", Hex(n), dst.n_bits)
+        }
+    })
 }
 
 fn parse_load(arg: &str) -> Result<LearnSpec, TextError> {
     let (src, dst) = arg.split_once("->").ok_or_else(|| text_error!("{arg}: missing `->'"))?;
     let dst = Subfield::parse(dst)?;
-    if src.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-        let n = number::whole(src).ok_or_else(|| text_error!("{arg}: cannot parse integer value"))?;
-        if n & !ones(dst.n_bits) != 0 {
+    if let Ok(n) = number::bits(src, u8::MAX) {
+        if n.len() > dst.n_bits {
             return Err(text_error!("{arg}: value does not fit into {} bits", dst.n_bits));
         }
         return Ok(LearnSpec { src: LearnSource::Number(n, dst.n_bits), dst: LearnDest::Load(dst) });

@@ -49,7 +49,7 @@ pub use multi::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorit
 pub use nat::{Nat, NatAddrs, NatKind, NatPortChoice};
 pub use output::{Controller, Enqueue, Group, Output, OutputReg, OutputTrunc, PacketInReason};
 pub use sample::{Sample, SampleDirection, SampleSource};
-pub use subfield::{Subfield, ones};
+pub use subfield::{BadNumber, Subfield};
 pub use text::{format, parse, parse_plain};
 pub use vlan::{PushVlan, SetVlanPcp, SetVlanVid, StripVlan};
 
@@ -219,6 +219,8 @@ fn name_options(actions: &[Action], named: &mut BTreeMap<u8, u16>) {
             Action::StackPush(StackPush(s)) | Action::StackPop(StackPop(s)) => vec![*s],
             Action::OutputReg(a) => vec![a.src],
             Action::Multipath(a) => vec![a.dst],
+            Action::Bundle(a) => a.dst.into_iter().collect(),
+            Action::CheckPktLarger(a) => vec![a.dst],
             Action::Sample(a) => a.fields(),
             Action::Learn(a) => a.specs.iter().flat_map(LearnSpec::fields).collect(),
             _ => Vec::new(),

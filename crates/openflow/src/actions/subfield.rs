@@ -6,8 +6,8 @@ use std::fmt;
 
 use flow::{Field, Match};
 
-use crate::text::{TextError, text_error, values};
-use crate::{OfpError, field};
+use crate::text::{TextError, number, text_error, values};
+use crate::{Bits, OfpError, field};
 
 /// `n_bits` bits of a field, from bit `ofs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,25 +40,38 @@ impl Subfield {
         self.ofs << 6 | self.n_bits.saturating_sub(1)
     }
 
-    /// Ones at the run's place in the field; of bits beyond 128, which only options that are not carried have, none.
-    pub fn mask(self) -> u128 {
-        self.place(u128::MAX)
+    /// Ones at the run's place in the field.
+    pub fn mask(self) -> Bits {
+        &Bits::ones(self.n_bits) << self.ofs
     }
 
-    /// `bits` at the run's place in the field.
-    pub fn place(self, bits: u128) -> u128 {
-        (bits & ones(self.n_bits)).checked_shl(self.ofs.into()).unwrap_or(0)
+    /// The low bits of `bits` at the run's place in the field.
+    pub fn place(self, bits: &Bits) -> Bits {
+        &(bits & &Bits::ones(self.n_bits)) << self.ofs
     }
 
     /// The run's bits of a field's value.
-    pub fn take(self, value: u128) -> u128 {
-        value.checked_shr(self.ofs.into()).unwrap_or(0) & ones(self.n_bits)
+    pub fn take(self, value: &Bits) -> Bits {
+        &(value >> self.ofs) & &Bits::ones(self.n_bits)
+    }
+
+    /// Requires the low bits of `value` in the run, beside what the match requires of the field already.
+    pub fn set_in_match(self, m: &mut Match, value: &Bits) -> bool {
+        let (old, mask) = field::get_masked(self.field, m);
+        let value = old.with(&self.place(value), &self.mask());
+        field::set_match(self.field, m, value, &mask | &self.mask())
+    }
+
+    /// A number for the run, as a text says it.
+    pub fn parse_number(self, text: &str) -> Result<Bits, BadNumber> {
+        let number = number::bits(text, self.field.def().bytes).map_err(|_| BadNumber::Unreadable)?;
+        if number.len() > self.n_bits { Err(BadNumber::TooWide(number)) } else { Ok(number) }
     }
 
     /// The run, unless it lies beyond its field.
     pub fn checked(self) -> Result<Subfield, OfpError> {
         let width = width(self.field);
-        if self.n_bits == 0 || self.ofs >= width || self.ofs + self.n_bits > width {
+        if self.n_bits == 0 || self.ofs >= width || self.n_bits > width - self.ofs {
             Err(OfpError::OFPBAC_BAD_SET_LEN)
         } else {
             Ok(self)
@@ -122,9 +135,13 @@ impl Subfield {
     }
 }
 
-/// `n` ones.
-pub fn ones(n: u16) -> u128 {
-    if n >= 128 { u128::MAX } else { (1 << n) - 1 }
+/// Why a text is no number for a run of bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadNumber {
+    /// It is none that the field takes.
+    Unreadable,
+    /// It has more bits than the run.
+    TooWide(Bits),
 }
 
 /// The name of a field as subfields show it: that of its first number.

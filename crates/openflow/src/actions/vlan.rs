@@ -121,8 +121,8 @@ impl Act for SetVlanVid {
             e.standard(1, |b| b.put_u16(self.vid));
         } else {
             let numbering = e.numbering();
-            let value = u128::from(self.vid | VLAN_CFI);
-            e.standard(25, |b| oxm::put_entry(Field::VlanVid, value, u128::MAX, numbering, b));
+            let value = (self.vid | VLAN_CFI).into();
+            e.standard(25, |b| oxm::put_entry_as(Field::VlanVid, &value, None, numbering, b));
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Act for SetVlanPcp {
             e.standard(2, |b| b.put_u8(self.pcp));
         } else {
             let numbering = e.numbering();
-            e.standard(25, |b| oxm::put_entry(Field::VlanPcp, self.pcp.into(), u128::MAX, numbering, b));
+            e.standard(25, |b| oxm::put_entry_as(Field::VlanPcp, &self.pcp.into(), None, numbering, b));
         }
         Ok(())
     }

@@ -86,17 +86,17 @@ pub fn decode_of10(b: &[u8; OF10_LEN]) -> Match {
         m.set_exact(slot::vlan_tci, 0);
     } else {
         if exact(fw10::DL_VLAN) {
-            field::set_match(Field::DlVlan, &mut m, (vlan & VLAN_VID_MASK).into(), 0xffff);
+            field::set_match(Field::DlVlan, &mut m, vlan & VLAN_VID_MASK, u16::MAX);
         }
         if exact(fw10::DL_VLAN_PCP) {
-            field::set_match(Field::DlVlanPcp, &mut m, (pcp & 7).into(), 0xff);
+            field::set_match(Field::DlVlanPcp, &mut m, pcp & 7, u8::MAX);
         }
     }
     if exact(fw10::DL_TYPE) {
         m.set_exact(slot::eth_type, u16_at(22).into());
     }
     if exact(fw10::NW_TOS) {
-        field::set_match(Field::NwTos, &mut m, (b[24] & 0xfc).into(), 0xff);
+        field::set_match(Field::NwTos, &mut m, b[24] & 0xfc, u8::MAX);
     }
     if exact(fw10::NW_PROTO) {
         m.set_exact(slot::nw_proto, b[25].into());
@@ -197,7 +197,7 @@ pub fn decode_of11(b: &[u8; OF11_LEN]) -> Result<Match, OfpError> {
         if b[42] & 3 != 0 {
             return Err(OfpError::OFPBMC_BAD_VALUE);
         }
-        field::set_match(Field::NwTos, &mut m, b[42].into(), 0xff);
+        field::set_match(Field::NwTos, &mut m, b[42], u8::MAX);
     }
     if ip || arp {
         if wild & fw11::NW_PROTO == 0 {
@@ -211,10 +211,10 @@ pub fn decode_of11(b: &[u8; OF11_LEN]) -> Result<Match, OfpError> {
     }
     if eth::is_mpls(ty) {
         if wild & fw11::MPLS_LABEL == 0 {
-            field::set_match(Field::MplsLabel, &mut m, (u32_at(64) & 0xf_ffff).into(), u32::MAX.into());
+            field::set_match(Field::MplsLabel, &mut m, u32_at(64) & 0xf_ffff, u32::MAX);
         }
         if wild & fw11::MPLS_TC == 0 {
-            field::set_match(Field::MplsTc, &mut m, (b[68] & 7).into(), 0xff);
+            field::set_match(Field::MplsTc, &mut m, b[68] & 7, u8::MAX);
         }
     }
     m.set_masked(slot::metadata, u64_at(72).into(), (!u64_at(80)).into());
@@ -229,14 +229,16 @@ fn decode_vlan_of11(m: &mut Match, wild: u32, vlan: u16, pcp: u8) -> Result<(), 
                 return Ok(());
             }
             VLAN_ANY => m.set_exact(slot::vlan_tci.part(12, 1), 1),
-            0..=0xfff => field::set_match(Field::DlVlan, m, vlan.into(), 0xffff),
+            0..=0xfff => {
+                field::set_match(Field::DlVlan, m, vlan, u16::MAX);
+            }
             _ => return Err(OfpError::OFPBMC_BAD_VALUE),
         }
         if wild & fw11::DL_VLAN_PCP == 0 {
             if pcp > 7 {
                 return Err(OfpError::OFPBMC_BAD_VALUE);
             }
-            field::set_match(Field::DlVlanPcp, m, pcp.into(), 0xff);
+            field::set_match(Field::DlVlanPcp, m, pcp, u8::MAX);
         }
     }
     Ok(())
@@ -288,9 +290,9 @@ pub fn encode_of11(m: &Match, out: &mut Vec<u8>) {
     let tp_src = exact(wc.tp_src() == u16::MAX, fw11::TP_SRC, key.tp_src().into());
     let tp_dst = exact(wc.tp_dst() == u16::MAX, fw11::TP_DST, key.tp_dst().into());
     let (label, label_mask) = field::get_masked(Field::MplsLabel, m);
-    let label = exact(label_mask == 0xf_ffff, fw11::MPLS_LABEL, label as u32);
+    let label = exact(label_mask == 0xf_ffff, fw11::MPLS_LABEL, label.low() as u32);
     let (tc, tc_mask) = field::get_masked(Field::MplsTc, m);
-    let tc = exact(tc_mask == 7, fw11::MPLS_TC, tc as u32);
+    let tc = exact(tc_mask == 7, fw11::MPLS_TC, tc.low() as u32);
     out.put_u16(0);
     out.put_u16(OF11_LEN as u16);
     out.put_u32(in_port);

@@ -46,11 +46,10 @@ pub fn any() -> Match {
 
 /// Requires of `m` the tunnel metadata that `key` has.
 pub fn with_options(m: &mut Match, key: &FlowKey) {
-    for (place, n, slot) in
-        tun_metadata::fields(key).filter(|(place, ..)| tun_metadata::is_present(key, *place))
-    {
-        let own = tun_metadata::assign_in_match(m, place, n, slot.bits / 8);
-        m.set_exact(own, key.get(slot));
+    for place in tun_metadata::places(key).filter(|place| tun_metadata::is_present(key, *place)) {
+        tun_metadata::assign_in_match(m, place);
+        tun_metadata::look_at_value(place, &mut m.wc);
+        tun_metadata::set_value(&mut m.key, place, tun_metadata::value(key, place));
     }
 }
 
@@ -125,17 +124,17 @@ pub fn usable_protocols(m: &Match) -> Protocols {
     let mut usable = Protocols::ANY;
     for def in Field::all() {
         let (value, mask) = field::get_masked(def.field, m);
-        let default = def.field == Field::PacketType && value == 0;
+        let default = def.field == Field::PacketType && value.is_empty();
         // A place with several names counts as the field whose prerequisites hold; registers by their single names.
         let alias = (Field::Xreg0..=Field::Xxreg7).contains(&def.field)
             || matches!(def.field, Field::InPortOxm | Field::IpDscp | Field::VlanTci);
-        if mask == 0 || default || alias || !field::prereqs_ok(def.field, m) {
+        if mask.is_empty() || default || alias || !field::prereqs_ok(def.field, m) {
             continue;
         }
         if matches!(def.field, Field::DlVlan | Field::VlanVid | Field::DlVlanPcp | Field::VlanPcp) {
             continue;
         }
-        usable &= field::usable(def.field, mask);
+        usable &= field::usable(def.field, &mask);
     }
     usable & usable_vlan(m) & crate::text::flow::usable_in_ipv6(m)
 }

@@ -13,7 +13,7 @@ use flow::{Field, Match};
 use wire::bytes;
 
 use super::{CookieMatch, Strictness};
-use crate::{OfpError, PutBytes, Version, field};
+use crate::{Bits, OfpError, PutBytes, Version, field};
 
 /// Class of entries that carry an experimenter's number.
 const EXPERIMENTER: u32 = 0xffff;
@@ -90,18 +90,17 @@ pub fn put_header(f: Field, numbering: Numbering, out: &mut Vec<u8>) {
 }
 
 /// Appends an entry; its mask only if it is not all-ones.
-pub fn put_entry(f: Field, value: u128, mask: u128, numbering: Numbering, out: &mut Vec<u8>) {
-    let full = field::full_mask(f);
-    let masked = mask & full != full;
+pub fn put_entry(f: Field, value: &Bits, mask: &Bits, numbering: Numbering, out: &mut Vec<u8>) {
+    let masked = !field::full_mask(f).is_within(mask);
     put_entry_as(f, value, masked.then_some(mask), numbering, out);
 }
 
 /// Appends an entry with the mask given, be it all-ones.
-pub fn put_entry_as(f: Field, value: u128, mask: Option<u128>, numbering: Numbering, out: &mut Vec<u8>) {
+pub fn put_entry_as(f: Field, value: &Bits, mask: Option<&Bits>, numbering: Numbering, out: &mut Vec<u8>) {
     let Some((header, experimenter)) = header(f, numbering) else { return };
     let most = u32::from(f.def().bytes);
     let len = match f.option() {
-        Some(_) => u32::from(field::option_bytes(value, mask.unwrap_or(u128::MAX))),
+        Some(_) => u32::from(field::option_bytes(value, mask)),
         None => most,
     };
     let header = header - (most - len);
@@ -109,21 +108,21 @@ pub fn put_entry_as(f: Field, value: u128, mask: Option<u128>, numbering: Number
     if experimenter != 0 {
         out.put_u32(experimenter);
     }
-    out.put_uint(value, len as usize);
+    out.extend(value.be_bytes(len as usize));
     if let Some(mask) = mask {
-        out.put_uint(mask, len as usize);
+        out.extend(mask.be_bytes(len as usize));
     }
 }
 
 /// One decoded entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The field.
     pub field: Field,
     /// Its value.
-    pub value: u128,
+    pub value: Bits,
     /// Its mask: all-ones of its bytes without one.
-    pub mask: u128,
+    pub mask: Bits,
     /// There was a mask.
     pub masked: bool,
 }
@@ -140,7 +139,7 @@ pub fn pull_header(data: &[u8]) -> Result<(Field, bool, usize), OfpError> {
     let masked = raw & 0x100 != 0;
     let bytes = u32::from(def.bytes) * if masked { 2 } else { 1 };
     // Options are as long as they are.
-    let fits = def.field.option().is_some() && raw & 0xff <= bytes && (!masked || raw & 1 == 0);
+    let fits = def.field.option().is_some() && raw & 0xff <= bytes;
     if !fits && raw & 0xff != bytes + (n - 4) {
         return Err(OfpError::OFPBMC_BAD_FIELD);
     }
@@ -166,12 +165,6 @@ fn unknown_field(data: &[u8]) -> OfpError {
     if raw & 0x100 != 0 && beyond { OfpError::OFPBMC_BAD_WILDCARDS } else { OfpError::OFPBMC_BAD_FIELD }
 }
 
-/// The number in `data`; `None` if it has more than 16 bytes that count.
-fn uint(data: &[u8]) -> Option<u128> {
-    let (beyond, low) = data.split_at(data.len().saturating_sub(16));
-    beyond.iter().all(|b| *b == 0).then(|| low.iter().fold(0, |n, b| n << 8 | u128::from(*b)))
-}
-
 /// The entry at the start of `data`, and how many bytes it takes.
 pub fn pull_entry(data: &[u8]) -> Result<(Entry, usize), OfpError> {
     let total = entry_len(data)?;
@@ -182,11 +175,11 @@ pub fn pull_entry(data: &[u8]) -> Result<(Entry, usize), OfpError> {
     let width = (total - n) / if masked { 2 } else { 1 };
     let part = |at: usize| {
         let bytes = data.get(at..at + width).ok_or(OfpError::OFPBMC_BAD_LEN)?;
-        uint(bytes).ok_or(OfpError::OFPBMC_BAD_VALUE)
+        Ok(Bits::from_be_bytes(bytes.iter().copied()))
     };
     let value = part(n)?;
     let mask = if masked { part(n + width)? } else { field::byte_mask(field) };
-    if value & !mask != 0 {
+    if !value.is_within(&mask) {
         return Err(OfpError::OFPBMC_BAD_WILDCARDS);
     }
     Ok((Entry { field, value, mask, masked }, total))
@@ -238,10 +231,11 @@ fn pull_cookie(entry: &[u8]) -> Result<Option<CookieMatch>, OfpError> {
 fn apply(m: &mut Match, entry: Entry, strictness: Strictness, replaces: bool) -> Result<(), OfpError> {
     let Entry { field: f, value, mask, .. } = entry;
     let full = field::full_mask(f);
-    if !f.def().maskable && mask & full != 0 && mask & full != full {
+    let said = &mask & &full;
+    if !f.def().maskable && !said.is_empty() && said != full {
         return Err(OfpError::OFPBMC_BAD_MASK);
     }
-    if !field::is_valid(f, value) {
+    if !field::is_valid(f, &value) {
         return Err(OfpError::OFPBMC_BAD_VALUE);
     }
     if strictness == Strictness::Strict && !field::prereqs_ok(f, m) {
@@ -251,11 +245,7 @@ fn apply(m: &mut Match, entry: Entry, strictness: Strictness, replaces: bool) ->
     if !replaces && !field::is_wild(f, m) {
         return Err(OfpError::OFPBMC_DUP_FIELD);
     }
-    field::set_match(f, m, value, mask);
-    if f.option().is_some() && f.slot_in(&m.key).bits == 0 {
-        return Err(OfpError::NXTTMFC_TABLE_FULL);
-    }
-    Ok(())
+    if field::set_match(f, m, value, mask) { Ok(()) } else { Err(OfpError::NXTTMFC_TABLE_FULL) }
 }
 
 /// Appends the entries of a match.
@@ -270,14 +260,14 @@ pub fn encode(m: &Match, cookie: CookieMatch, numbering: Numbering, out: &mut Ve
             continue;
         }
         let (value, mask) = field::get_masked(f, m);
-        if mask == 0 || !wanted(f, m, numbering) || !field::prereqs_ok(f, m) {
+        if mask.is_empty() || !wanted(f, m, numbering) || !field::prereqs_ok(f, m) {
             continue;
         }
-        let exact = mask & field::full_mask(f) == field::full_mask(f);
+        let exact = field::full_mask(f).is_within(&mask);
         // These have fewer bits than the field, which the mask then says.
-        let mask = if f == Field::CtState { mask & 0xff } else { mask };
+        let mask = if f == Field::CtState { (mask.low() & 0xff).into() } else { mask };
         let always_masked = matches!(f, Field::TunFlags | Field::CtState);
-        put_entry_as(f, value, (!exact || always_masked).then_some(mask), numbering, out);
+        put_entry_as(f, &value, (!exact || always_masked).then_some(&mask), numbering, out);
     }
     match cookie.mask {
         0 => {}
@@ -312,22 +302,22 @@ fn wanted(f: Field, m: &Match, numbering: Numbering) -> bool {
 fn put_options(m: &Match, numbering: Numbering, out: &mut Vec<u8>) {
     for f in field::options(m) {
         let (value, mask) = field::get_masked(f, m);
-        put_entry_as(f, value, (mask != u128::MAX).then_some(mask), numbering, out);
+        put_entry_as(f, &value, (mask != field::full_mask(f)).then_some(&mask), numbering, out);
     }
 }
 
 fn put_vlan(m: &Match, numbering: Numbering, out: &mut Vec<u8>) {
-    let (tci, mask) = (u128::from(m.key.vlan_tci()), u128::from(m.wc.vlan_tci()));
+    let (tci, mask) = (m.key.vlan_tci(), m.wc.vlan_tci());
     if mask == 0 || m.key.packet_type() != field::PT_ETH {
         return;
     }
     if numbering == Numbering::Nxm {
-        return put_entry(Field::VlanTci, tci, mask, numbering, out);
+        return put_entry(Field::VlanTci, &tci.into(), &mask.into(), numbering, out);
     }
     if mask & 0x1fff != 0 {
-        put_entry(Field::VlanVid, tci & 0x1fff, mask & 0x1fff, numbering, out);
+        put_entry(Field::VlanVid, &(tci & 0x1fff).into(), &(mask & 0x1fff).into(), numbering, out);
     }
     if mask & 0xe000 != 0 && tci & mask & 0x1fff != 0 {
-        put_entry(Field::VlanPcp, tci >> 13, 7, numbering, out);
+        put_entry(Field::VlanPcp, &(tci >> 13).into(), &7_u8.into(), numbering, out);
     }
 }

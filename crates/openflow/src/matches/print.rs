@@ -48,29 +48,32 @@ impl Printer<'_> {
     /// A number in decimal; under a mask, both in hexadecimal.
     fn decimal(&mut self, name: &str, f: Field) {
         let (value, mask) = field::get_masked(f, self.m);
-        match mask {
-            0 => {}
-            _ if mask == field::full_mask(f) => self.item(name, value),
-            _ => self.item(name, format_args!("0x{value:x}/0x{mask:x}")),
+        if mask == field::full_mask(f) {
+            self.item(name, value.low());
+        } else if !mask.is_empty() {
+            self.item(name, format_args!("0x{value:x}/0x{mask:x}"));
         }
     }
 
     /// A number in hexadecimal.
     fn hex(&mut self, name: &str, f: Field) {
         let (value, mask) = field::get_masked(f, self.m);
-        match mask {
-            0 => {}
-            _ if mask == field::full_mask(f) => self.item(name, Hex(value)),
-            _ => self.item(name, format_args!("{}/{}", Hex(value), Hex(mask))),
+        if mask.is_empty() {
+            return;
+        }
+        if field::is_exact(f, self.m) {
+            self.item(name, Hex(value));
+        } else {
+            self.item(name, format_args!("{}/{}", Hex(value), Hex(mask)));
         }
     }
 
     /// In the field's own form.
     fn own(&mut self, name: &str, f: Field) {
         let (value, mask) = field::get_masked(f, self.m);
-        if mask != 0 {
+        if !mask.is_empty() {
             let _ = write!(self.out, "{name}=");
-            values::print(&mut self.out, f.def(), value, mask, self.names);
+            values::print(&mut self.out, f.def(), &value, &mask, self.names);
             self.out.push(',');
         }
     }
@@ -225,7 +228,8 @@ impl Printer<'_> {
         if ty == eth::TYPE_IPV6 {
             self.own("ipv6_src", Field::Ipv6Src);
             self.own("ipv6_dst", Field::Ipv6Dst);
-            match field::get_masked(Field::Ipv6Label, self.m) {
+            let (label, mask) = field::get_masked(Field::Ipv6Label, self.m);
+            match (label.low(), mask.low()) {
                 (_, 0) => {}
                 (label, 0xf_ffff) => self.item("ipv6_label", format_args!("0x{label:05x}")),
                 (label, mask) => self.item("ipv6_label", format_args!("0x{label:05x}/0x{mask:05x}")),
@@ -265,9 +269,9 @@ impl Printer<'_> {
 
     fn nsh(&mut self) {
         let (flags, mask) = field::get_masked(Field::NshFlags, self.m);
-        match mask {
+        match mask.low() {
             0 => {}
-            0xff => self.item("nsh_flags", flags),
+            0xff => self.item("nsh_flags", flags.low()),
             _ => self.item("nsh_flags", format_args!("0x{flags:02x}/0x{mask:02x}")),
         }
         for f in [Field::NshTtl, Field::NshMdtype, Field::NshNp] {
@@ -283,10 +287,10 @@ impl Printer<'_> {
     /// A number in hexadecimal whose zero has a prefix, too.
     fn prefixed_hex(&mut self, name: &str, f: Field) {
         let (value, mask) = field::get_masked(f, self.m);
-        match mask {
-            0 => {}
-            _ if mask == field::full_mask(f) => self.item(name, format_args!("0x{value:x}")),
-            _ => self.item(name, format_args!("0x{value:x}/0x{mask:x}")),
+        if mask == field::full_mask(f) {
+            self.item(name, format_args!("0x{value:x}"));
+        } else if !mask.is_empty() {
+            self.item(name, format_args!("0x{value:x}/0x{mask:x}"));
         }
     }
 

@@ -5,8 +5,8 @@
 use flow::Match;
 use wire::eth;
 
-use crate::actions::{Subfield, ones};
-use crate::text::{Pairs, TextError, number, text_error, values};
+use crate::actions::{BadNumber, Subfield};
+use crate::text::{Pairs, TextError, text_error, values};
 use crate::{Names, Protocols, field};
 
 /// Names that stand for a protocol: Ethernet type, IP protocol (zero: none).
@@ -60,33 +60,29 @@ pub fn parse_field(
     // A field without value is looked at no further than that it exists.
     let text = if text.is_empty() { "0/0" } else { text };
     Some(values::parse(def, text, names).and_then(|(value, mask)| {
-        field::set_match(f, m, value, mask);
-        if f.option().is_some() {
-            return match f.slot_in(&m.key).bits {
-                0 => Err(text_error!("{name}: more tunnel metadata than a match takes")),
-                _ => Ok(field::usable(f, mask)),
-            };
-        }
-        Ok(if mask == 0 { Protocols::ANY } else { field::usable(f, mask) })
+        let usable = field::usable(f, &mask);
+        let usable = if mask.is_empty() && f.option().is_none() { Protocols::ANY } else { usable };
+        if field::set_match(f, m, value, mask) { Ok(usable) } else { Err(no_room(name)) }
     }))
+}
+
+fn no_room(name: &str) -> TextError {
+    text_error!("{name}: more tunnel metadata than a match takes")
 }
 
 /// Requires a number in some bits of a field: `reg0[0..3]`.
 fn parse_subfield(name: &str, text: &str, m: &mut Match) -> Result<Protocols, TextError> {
     let bits = Subfield::parse(name)?;
-    let number = number::whole(text).filter(|_| !text.is_empty());
-    let number = number.ok_or_else(|| text_error!("{name}: cannot parse integer value: {text}"))?;
-    if number & !ones(bits.n_bits) != 0 {
-        return Err(text_error!(
-            "{name}: value {} does not fit into {} bits",
-            values::Hex(number),
-            bits.n_bits
-        ));
+    let number = bits.parse_number(text).map_err(|fault| match fault {
+        BadNumber::Unreadable => text_error!("{name}: cannot parse integer value: {text}"),
+        BadNumber::TooWide(n) => {
+            text_error!("{name}: value {} does not fit into {} bits", values::Hex(n), bits.n_bits)
+        }
+    })?;
+    if !bits.set_in_match(m, &number) {
+        return Err(no_room(name));
     }
-    let (value, mask) = field::get_masked(bits.field, m);
-    let (value, mask) = (value & !bits.mask() | bits.place(number), mask | bits.mask());
-    field::set_match(bits.field, m, value, mask);
-    Ok(field::usable(bits.field, mask))
+    Ok(field::usable(bits.field, &field::get_masked(bits.field, m).1))
 }
 
 /// Parses a match: fields and protocol names only.

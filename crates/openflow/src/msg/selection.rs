@@ -7,7 +7,7 @@
 use flow::Field;
 
 use crate::matches::oxm;
-use crate::{OfpError, PutBytes, Version, field};
+use crate::{Bits, OfpError, PutBytes, Version, field};
 
 use super::group::{GroupCommand, GroupType};
 use super::{PutBody, Reader, Result, props};
@@ -24,7 +24,7 @@ pub struct SelectionMethod {
     /// Its parameter, the basis of the hash.
     pub param: u64,
     /// The hashed fields, each with the bits that count.
-    pub fields: Vec<(Field, u128)>,
+    pub fields: Vec<(Field, Bits)>,
 }
 
 impl SelectionMethod {
@@ -57,7 +57,7 @@ impl SelectionMethod {
         out.put_string(&self.name, 16);
         out.put_u64(self.param);
         for (field, mask) in &self.fields {
-            oxm::put_entry_as(*field, *mask, None, oxm::Numbering::Oxm(Version::V15), out);
+            oxm::put_entry_as(*field, mask, None, oxm::Numbering::Oxm(Version::V15), out);
         }
         props::end(out, at);
     }
@@ -86,24 +86,22 @@ fn decode(mut r: Reader<'_>, kind: u8, command: Option<u16>) -> Result<Selection
 }
 
 /// Entries without masks, whose values are masks.
-fn decode_fields(mut data: &[u8]) -> Result<Vec<(Field, u128)>> {
-    let mut fields: Vec<(Field, u128)> = Vec::new();
+fn decode_fields(mut data: &[u8]) -> Result<Vec<(Field, Bits)>> {
+    let mut fields: Vec<(Field, Bits)> = Vec::new();
     while !data.is_empty() {
-        let (field, masked, header) = oxm::pull_header(data)?;
-        let width = usize::from(field.def().bytes);
+        let (field, masked, _) = oxm::pull_header(data)?;
         if masked {
             return Err(OfpError::OFPBMC_BAD_WILDCARDS);
         }
-        let value = data.get(header..header + width).ok_or(OfpError::OFPBMC_BAD_LEN)?;
-        let mask = value.iter().fold(0u128, |n, b| n << 8 | u128::from(*b));
+        let (oxm::Entry { value: mask, .. }, len) = oxm::pull_entry(data)?;
         if fields.iter().any(|(f, _)| *f == field) {
             return Err(OfpError::OFPBMC_DUP_FIELD);
         }
-        if !field.def().maskable && mask != 0 && mask != field::full_mask(field) {
+        if !field.def().maskable && !mask.is_empty() && mask != field::full_mask(field) {
             return Err(OfpError::OFPBMC_BAD_MASK);
         }
         fields.push((field, mask));
-        data = data.get(header + width..).unwrap_or_default();
+        data = data.get(len..).unwrap_or_default();
     }
     fields.sort_by_key(|(f, _)| *f);
     Ok(fields)

@@ -109,11 +109,11 @@ fn put_selection(out: &mut String, selection: &SelectionMethod, names: &Names) {
         .map(|(f, mask)| {
             let def = f.def();
             let full = field::full_mask(*f);
-            if mask & full == full {
+            if full.is_within(mask) {
                 return def.name.to_owned();
             }
             let mut text = format!("{}=", def.name);
-            values::print(&mut text, def, *mask, full, names);
+            values::print(&mut text, def, mask, &full, names);
             text
         })
         .collect();

@@ -174,9 +174,9 @@ fn ct_flush(out: &mut String, f: &CtFlush) {
         }
     }
     if let Some((labels, mask)) = f.labels {
-        let _ = write!(out, " labels={}", Hex(labels));
+        let _ = write!(out, " labels={}", Hex(labels.into()));
         if mask != u128::MAX {
-            let _ = write!(out, "/{}", Hex(mask));
+            let _ = write!(out, "/{}", Hex(mask.into()));
         }
     }
     let family = if f.orig.is_ipv4() || f.reply.is_ipv4() { "nw" } else { "ipv6" };

@@ -43,8 +43,7 @@ fn parse_match(text: &str, names: &Names) -> Result<Match, TextError> {
         }
         let bad = |words: String| text_error!("bad value for {key} ({words})");
         let (number, mask) = values::parse(f.def(), value, names).map_err(|e| bad(e.to_string()))?;
-        let full = field::full_mask(f);
-        if mask & full != full {
+        if !field::full_mask(f).is_within(&mask) {
             return Err(bad(format!("{value}: wildcards not allowed here")));
         }
         field::set_match(f, &mut m, number, mask);

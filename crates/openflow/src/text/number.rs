@@ -3,6 +3,16 @@
 //! Where it sits: every parser of the crate.
 
 use super::{TextError, text_error};
+use crate::Bits;
+
+/// Why a text is no value of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBits {
+    /// It is no number.
+    Syntax,
+    /// It is a larger one than the field takes.
+    TooLarge,
+}
 
 /// Reads a number at the start of `text`: its value (wrapped to 64 bits if negative) and what follows; `None` if there
 /// is no digit. Numbers of more than 128 bits are read as the largest.
@@ -30,6 +40,17 @@ pub fn prefix(text: &str) -> Option<(u128, &str)> {
 /// The whole of `text` as a number.
 pub fn whole(text: &str) -> Option<u128> {
     prefix(text).filter(|(_, rest)| rest.is_empty()).map(|(n, _)| n)
+}
+
+/// The whole of `text` as a number of at most `bytes` bytes, as fields have them; only in hexadecimal may it have more than 64 bits.
+/// A bare `0x` is zero.
+pub fn bits(text: &str, bytes: u8) -> Result<Bits, NotBits> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let number = match hex.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())) {
+        Some(digits) => Bits::from_hex(digits),
+        None => u64::try_from(whole(text).ok_or(NotBits::Syntax)?).ok().map(Bits::from),
+    };
+    number.filter(|n| n.len() <= u16::from(bytes) * 8).ok_or(NotBits::TooLarge)
 }
 
 /// `text` as a number of at most `max`, called `what` in the error.

@@ -10,8 +10,9 @@ use flow::{Field, FieldDef, Format, ct_state};
 use packet::TunnelKey;
 use wire::EthAddr;
 
-use super::{TextError, number, text_error};
-use crate::{Names, OfpPort, field};
+use super::number::{self, NotBits};
+use super::{TextError, text_error};
+use crate::{Bits, Names, OfpPort, field};
 
 /// Names of TCP flags, lowest bit first.
 const TCP_FLAGS: &[&str] =
@@ -22,61 +23,56 @@ const FRAGS: [(&str, u128, u128); 5] =
     [("no", 0, 3), ("yes", 1, 1), ("first", 1, 3), ("later", 3, 3), ("not_later", 0, 2)];
 
 /// Parses `value` or `value/mask`; without mask, all bits of the field's bytes are ones in it.
-pub fn parse(def: &FieldDef, text: &str, names: &Names) -> Result<(u128, u128), TextError> {
+pub fn parse(def: &FieldDef, text: &str, names: &Names) -> Result<(Bits, Bits), TextError> {
     if text == "*" {
-        return Ok((0, 0));
+        return Ok((Bits::ZERO, Bits::ZERO));
     }
-    let full = field::byte_mask(def.field);
     let (value, mask) = match def.format {
         Format::Decimal | Format::Hexadecimal => parse_integer(def, text)?,
-        Format::Ethernet => parse_ethernet(text, full)?,
-        Format::Ipv4 => parse_ipv4(text)?,
-        Format::Ipv6 => parse_ipv6(text)?,
-        Format::OfPort16 | Format::OfPort => (parse_port(def, text, names)?, full),
-        Format::Frag => parse_frag(text)?,
-        Format::CtState => parse_flags(text, &ct_state::NAMES, 0xff, full, "ct_state")?,
-        Format::TcpFlags => parse_flags(text, TCP_FLAGS, 0xfff, full, "TCP")?,
-        Format::TunnelFlags => parse_flags(text, TUNNEL_FLAGS, 1, full, "tunnel")?,
-        Format::PacketType => (parse_packet_type(text)?, full),
+        _ => {
+            let (value, mask) = parse_narrow(def, text, names)?;
+            (value.into(), mask.into())
+        }
     };
     let all = field::full_mask(def.field);
-    if mask & all != 0 && mask & all != all && !def.maskable {
+    let said = &mask & &all;
+    if !def.maskable && !said.is_empty() && said != all {
         return Err(text_error!("{text}: invalid mask for field {}", def.name));
     }
     Ok((value, mask))
 }
 
-fn parse_integer(def: &FieldDef, text: &str) -> Result<(u128, u128), TextError> {
-    let full = field::byte_mask(def.field);
-    let too_large = |what| text_error!("{text}: {what} too large for {}-byte field {}", def.bytes, def.name);
-    let bad = |what| text_error!("{text}: bad syntax for {} {what}", def.name);
-    // A bare "0x" is read as 0.
-    let number = |text: &str| match text {
-        "0x" => Some(0),
-        _ if text.starts_with("0x") && text.len() > 34 && text.get(2..).is_some_and(is_hex) => {
-            Some(u128::MAX)
+/// What is not a plain number.
+fn parse_narrow(def: &FieldDef, text: &str, names: &Names) -> Result<(u128, u128), TextError> {
+    let full = field::byte_mask(def.field).low();
+    match def.format {
+        Format::Ethernet => parse_ethernet(text, full),
+        Format::Ipv4 => parse_ipv4(text),
+        Format::Ipv6 => parse_ipv6(text),
+        Format::Frag => parse_frag(text),
+        Format::CtState => parse_flags(text, &ct_state::NAMES, 0xff, full, "ct_state"),
+        Format::TcpFlags => parse_flags(text, TCP_FLAGS, 0xfff, full, "TCP"),
+        Format::TunnelFlags => parse_flags(text, TUNNEL_FLAGS, 1, full, "tunnel"),
+        Format::PacketType => Ok((parse_packet_type(text)?, full)),
+        Format::OfPort16 | Format::OfPort | Format::Decimal | Format::Hexadecimal => {
+            Ok((parse_port(def, text, names)?, full))
         }
-        _ => number::whole(text),
-    };
-    let overflows = |text: &str| {
-        let digits = text.strip_prefix("0x").unwrap_or("").trim_start_matches('0');
-        digits.len() > 2 * usize::from(def.bytes)
-    };
-    let (value_text, mask_text) = text.split_once('/').map_or((text, None), |(v, m)| (v, Some(m)));
-    let value = number(value_text).ok_or_else(|| bad("value"))?;
-    if value > full || overflows(value_text) {
-        return Err(too_large("value"));
     }
-    let Some(mask_text) = mask_text else { return Ok((value, full)) };
-    let mask = number(mask_text).ok_or_else(|| bad("mask"))?;
-    if mask > full || overflows(mask_text) {
-        return Err(too_large("mask"));
-    }
-    Ok((value, mask))
 }
 
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_hexdigit())
+fn parse_integer(def: &FieldDef, text: &str) -> Result<(Bits, Bits), TextError> {
+    let number = |part: &str, what: &str| {
+        number::bits(part, def.bytes).map_err(|fault| match fault {
+            NotBits::Syntax => text_error!("{text}: bad syntax for {} {what}", def.name),
+            NotBits::TooLarge => {
+                text_error!("{text}: {what} too large for {}-byte field {}", def.bytes, def.name)
+            }
+        })
+    };
+    match text.split_once('/') {
+        None => Ok((number(text, "value")?, field::byte_mask(def.field))),
+        Some((value, mask)) => Ok((number(value, "value")?, number(mask, "mask")?)),
+    }
 }
 
 fn parse_ethernet(text: &str, full: u128) -> Result<(u128, u128), TextError> {
@@ -236,28 +232,28 @@ fn parse_packet_type(text: &str) -> Result<u128, TextError> {
 }
 
 /// Appends the value of a field under `mask`; a mask of all the field's bits is not shown.
-pub fn print(out: &mut String, def: &FieldDef, value: u128, mask: u128, names: &Names) {
+pub fn print(out: &mut String, def: &FieldDef, value: &Bits, mask: &Bits, names: &Names) {
     let full = field::action_mask(def.field);
-    if mask & full == 0 {
+    let said = mask & &full;
+    if said.is_empty() {
         out.push_str("ANY");
         return;
     }
-    let exact = mask & full == full;
+    let exact = said == full;
+    let (bits, bits_mask) = (value, mask);
+    let (value, mask) = (value.low(), mask.low());
     // Writing to a string does not fail.
     let _ = match def.format {
         Format::Decimal if exact => write!(out, "{value}"),
-        Format::Decimal | Format::Hexadecimal if exact => write!(out, "{}", Hex(value)),
-        Format::Decimal | Format::Hexadecimal => {
-            let shown =
-                if def.format == Format::Decimal { value.to_string() } else { Hex(value).to_string() };
-            write!(out, "{shown}/{}", Hex(mask))
-        }
+        Format::Decimal => write!(out, "{value}/{}", Hex(mask.into())),
+        Format::Hexadecimal if exact => write!(out, "{}", Hex(bits.clone())),
+        Format::Hexadecimal => write!(out, "{}/{}", Hex(bits.clone()), Hex(bits_mask.clone())),
         Format::Ethernet => write!(out, "{}", Ethernet(value, mask)),
         Format::Ipv4 => write!(out, "{}", Ipv4(value as u32, mask as u32)),
         Format::Ipv6 => write!(out, "{}", Ipv6(value, mask)),
         Format::OfPort16 => write!(out, "{}", names.port(OfpPort::from_of10(value as u16))),
         Format::OfPort => write!(out, "{}", names.port(OfpPort(value as u32))),
-        Format::Frag => out.write_str(frag_name(value, mask & full)),
+        Format::Frag => out.write_str(frag_name(value, said.low())),
         Format::CtState => write!(out, "{}", Flags { names: &ct_state::NAMES, value, mask, exact }),
         Format::TcpFlags => write!(out, "{}", Flags { names: TCP_FLAGS, value, mask, exact }),
         Format::TunnelFlags => write!(out, "{}", Flags { names: TUNNEL_FLAGS, value, mask, exact }),
@@ -275,11 +271,11 @@ fn frag_name(value: u128, mask: u128) -> &'static str {
 }
 
 /// A number as C's `%#x` writes it: zero without prefix.
-pub struct Hex(pub u128);
+pub struct Hex(pub Bits);
 
 impl std::fmt::Display for Hex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
+        if self.0.is_empty() { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
     }
 }
 
