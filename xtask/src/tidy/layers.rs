@@ -132,6 +132,7 @@ const LAYERS: &[Allowed] = &[
         "ovsextd",
         &[
             "sync",
+            "wire",
             "netlink",
             "packet",
             "odp",
