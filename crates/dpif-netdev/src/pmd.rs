@@ -13,7 +13,7 @@
 //! I2  There are threads only while there are ports for them.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -362,7 +362,6 @@ struct Loop<'a> {
     pump: Pump,
     queues: Vec<Arc<RxQueue>>,
     version: u64,
-    epoll: OwnedFd,
     /// When the current interval of usage ends, in milliseconds.
     interval_ends: u64,
     mark: u64,
@@ -376,13 +375,6 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
     if !shared.cores.are_pretended() && !sys::bind_to_core(me.core) {
         log::warn!(target: "dpif_netdev", "pmd thread could not be bound to core {}", me.core);
     }
-    let epoll = match epoll::create(CreateFlags::CLOEXEC) {
-        Ok(epoll) => epoll,
-        Err(e) => {
-            log::error!(target: "dpif_netdev", "epoll_create failed ({e})");
-            return;
-        }
-    };
     me.perf.set_slot(pump.slot());
     let interval_ends = shared.now().mono.as_millis() + INTERVAL_MS;
     let mut l = Loop {
@@ -391,14 +383,12 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
         pump,
         queues: Vec::new(),
         version: 0,
-        epoll,
         interval_ends,
         mark: sys::cycles(),
         rounds: 0,
         sleep_us: 0,
         marks: None,
     };
-    // Also what wakes it.
     l.take_over();
     let mut vain = Vain::default();
     while !me.stop.load(Ordering::Acquire) {
@@ -450,20 +440,6 @@ impl Loop<'_> {
             self.me.version.load(Ordering::Acquire)
         };
         self.version = version;
-        // A set of its own for each change: descriptors of queues that went are not asked about any more.
-        if let Ok(epoll) = epoll::create(CreateFlags::CLOEXEC) {
-            let wake = epoll::add(&epoll, &self.me.wake, EventData::new_u64(0), EventFlags::IN);
-            let each = |q: &Arc<RxQueue>| {
-                let add = |fd: std::os::fd::BorrowedFd<'_>| {
-                    epoll::add(&epoll, fd, EventData::new_u64(0), EventFlags::IN)
-                };
-                q.port.with_fd(q.queue, add).unwrap_or(Ok(()))
-            };
-            if let Err(e) = wake.and_then(|()| self.queues.iter().try_for_each(each)) {
-                log::warn!(target: "dpif_netdev", "a receive queue cannot be waited for ({e})");
-            }
-            self.epoll = epoll;
-        }
         *lock(&self.me.taken) = version;
         self.me.took.notify_all();
     }
@@ -529,6 +505,16 @@ impl Loop<'_> {
         }
     }
 
+    /// What becomes readable when there is something to do. It lives no longer than one wait: as long as a set watches a
+    /// queue, the kernel looks for somebody to wake with each packet that comes or has left.
+    fn watch(&self) -> rustix::io::Result<OwnedFd> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let add = |fd: BorrowedFd<'_>| epoll::add(&epoll, fd, EventData::new_u64(0), EventFlags::IN);
+        add(self.me.wake.as_fd())?;
+        self.queues.iter().try_for_each(|q| q.port.with_fd(q.queue, add).unwrap_or(Ok(())))?;
+        Ok(epoll)
+    }
+
     /// Waits until there is something to do.
     fn wait(&mut self) {
         self.turn();
@@ -537,9 +523,17 @@ impl Loop<'_> {
             timeout = timeout.min(due);
         }
         let timeout = Timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos() as _ };
-        let mut events = Vec::with_capacity(16);
-        // Whatever it says, the queues are looked at next.
-        let _ = epoll::wait(self.epoll.as_fd(), spare_capacity(&mut events), Some(&timeout));
+        match self.watch() {
+            Ok(epoll) => {
+                let mut events = Vec::with_capacity(16);
+                // Whatever it says, the queues are looked at next.
+                let _ = epoll::wait(epoll.as_fd(), spare_capacity(&mut events), Some(&timeout));
+            }
+            Err(e) => {
+                log::warn!(target: "dpif_netdev", "a receive queue cannot be waited for ({e})");
+                std::thread::sleep(POLL_IN_VAIN);
+            }
+        }
         let _ = rustix::io::read(&self.me.wake, &mut [0; 8]);
         self.account(0);
     }
