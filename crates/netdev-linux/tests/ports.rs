@@ -475,6 +475,6 @@ fn without_locked_memory_a_ring_is_refused_and_said_why() {
     setrlimit(Resource::Memlock, Rlimit { current: Some(64 << 10), maximum }).unwrap();
     let refused = status();
     assert_eq!(refused["xdp-mode"], "af-packet");
-    let why = "each of 1 queues locks 8192 kB of memory, of which RLIMIT_MEMLOCK allows 64 kB in all";
+    let why = "each of 1 queues locks 12288 kB of memory, of which RLIMIT_MEMLOCK allows 64 kB in all";
     assert!(refused["xdp-error"].contains(why), "{refused:?}");
 }

@@ -65,37 +65,61 @@ impl<T: Plain> Ring<T> {
         self.counter(self.at.flags).load(Ordering::Relaxed) & NEED_WAKEUP != 0
     }
 
-    /// As producer: entries that are free.
-    pub fn free(&mut self) -> u32 {
-        self.theirs = self.counter(self.at.consumer).load(Ordering::Acquire);
-        self.size - self.ours.wrapping_sub(self.theirs).min(self.size)
+    /// As producer: entries that are free, at least; the kernel's position is looked at only where fewer than `wanted` were
+    /// when it was looked at last.
+    pub fn free(&mut self, wanted: u32) -> u32 {
+        if self.size - self.used() < wanted {
+            self.theirs = self.counter(self.at.consumer).load(Ordering::Acquire);
+        }
+        self.size - self.used()
     }
 
-    /// As producer: hands `entries` over, as many as are free; returns how many.
-    pub fn produce(&mut self, entries: &[T]) -> usize {
-        let n = entries.len().min(self.free() as usize);
-        for entry in &entries[..n] {
-            self.mapping.store(self.place(self.ours), *entry);
-            self.ours = self.ours.wrapping_add(1);
+    /// As producer: entries that the kernel had not taken when its position was looked at last.
+    fn used(&self) -> u32 {
+        self.ours.wrapping_sub(self.theirs).min(self.size)
+    }
+
+    /// As producer: writes an entry, which the kernel sees from the next [`Ring::submit`] on; false if none is free.
+    #[inline]
+    pub fn put(&mut self, entry: T) -> bool {
+        if self.free(1) == 0 {
+            return false;
         }
+        self.mapping.store(self.place(self.ours), entry);
+        self.ours = self.ours.wrapping_add(1);
+        true
+    }
+
+    /// As producer: hands over what was written.
+    #[inline]
+    pub fn submit(&mut self) {
         self.counter(self.at.producer).store(self.ours, Ordering::Release);
-        n
     }
 
-    /// As producer: true if the kernel has not taken everything yet.
-    pub fn is_pending(&mut self) -> bool {
-        self.free() != self.size
+    /// As producer: entries that the kernel has not taken yet.
+    pub fn pending(&mut self) -> u32 {
+        self.size - self.free(self.size)
     }
 
-    /// As consumer: takes entries into `out`; returns how many.
-    pub fn consume(&mut self, out: &mut [T]) -> usize {
+    /// As consumer: entries that are there.
+    #[inline]
+    pub fn ready(&mut self) -> u32 {
         self.theirs = self.counter(self.at.producer).load(Ordering::Acquire);
-        let n = out.len().min(self.theirs.wrapping_sub(self.ours).min(self.size) as usize);
-        for to in &mut out[..n] {
-            *to = self.mapping.load(self.place(self.ours));
-            self.ours = self.ours.wrapping_add(1);
-        }
+        self.theirs.wrapping_sub(self.ours).min(self.size)
+    }
+
+    /// As consumer: the next of the entries that are [`Ring::ready`], whose place is the kernel's again from the next
+    /// [`Ring::release`] on.
+    #[inline]
+    pub fn take(&mut self) -> T {
+        let entry = self.mapping.load(self.place(self.ours));
+        self.ours = self.ours.wrapping_add(1);
+        entry
+    }
+
+    /// As consumer: gives the places of what was taken back.
+    #[inline]
+    pub fn release(&mut self) {
         self.counter(self.at.consumer).store(self.ours, Ordering::Release);
-        n
     }
 }

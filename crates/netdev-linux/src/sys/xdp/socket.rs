@@ -22,16 +22,17 @@ use super::check;
 use super::mapping::{Mapping, Plain};
 use super::ring::{Offsets, Ring};
 
-/// Entries of each ring, and frames of each direction: 4 MB.
-const RING: u32 = 1024;
+/// Entries of the rings of what is received, and frames for it: 8 MB. They are for the time in which the thread that empties
+/// them does not run, as it shares its core with others: some milliseconds.
+const RX_RING: u32 = 2048;
+/// Entries of the rings of what is sent, and frames for it: 4 MB.
+const TX_RING: u32 = 1024;
 /// Bytes of a frame's memory: a page, the most that is possible.
 const CHUNK: u64 = 4096;
 /// Bytes of a socket's packet memory, which stays in place: it counts as locked.
-pub(crate) const PACKET_MEMORY: usize = 2 * RING as usize * CHUNK as usize;
+pub(crate) const PACKET_MEMORY: usize = (RX_RING + TX_RING) as usize * CHUNK as usize;
 /// Bytes of the largest packet: the kernel keeps 256 in front of a received one, and some behind for its own use.
 pub(crate) const FRAME_MAX: usize = CHUNK as usize - 256 - 320;
-/// Packets handled at once.
-const BATCH: usize = 64;
 /// Times that the kernel is asked to send what is left, each time it says that it did only a part.
 const MAX_KICKS: usize = 64;
 
@@ -188,17 +189,26 @@ pub(crate) fn open(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, X
         unused: 0,
     };
     shared.set(XDP_UMEM_REG, &umem)?;
-    for ring in [XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING] {
-        shared.set(ring, &RING)?;
+    let rings = [
+        (XDP_UMEM_FILL_RING, RX_RING),
+        (XDP_UMEM_COMPLETION_RING, TX_RING),
+        (XDP_RX_RING, RX_RING),
+        (XDP_TX_RING, TX_RING),
+    ];
+    for (ring, entries) in rings {
+        shared.set(ring, &entries)?;
     }
     let [rx, tx, fill, completion] = shared.get(XDP_MMAP_OFFSETS, [Offsets::default(); 4])?;
     let at = shared.fd.as_fd();
-    let rx = Ring::map(at, PAGE_RX, rx, RING)?;
-    let tx = Ring::map(at, PAGE_TX, tx, RING)?;
-    let mut fill = Ring::map(at, PAGE_FILL, fill, RING)?;
-    let completion = Ring::map(at, PAGE_COMPLETION, completion, RING)?;
+    let rx = Ring::map(at, PAGE_RX, rx, RX_RING)?;
+    let tx = Ring::map(at, PAGE_TX, tx, TX_RING)?;
+    let mut fill = Ring::map(at, PAGE_FILL, fill, RX_RING)?;
+    let completion = Ring::map(at, PAGE_COMPLETION, completion, TX_RING)?;
     let frame = |n: u32| u64::from(n) * CHUNK;
-    fill.produce(&(0..RING).map(frame).collect::<Vec<u64>>());
+    for n in 0..RX_RING {
+        fill.put(frame(n));
+    }
+    fill.submit();
     let copy = match bind {
         Bind::ZeroCopy => XDP_ZEROCOPY,
         Bind::Copy => XDP_COPY,
@@ -214,7 +224,7 @@ pub(crate) fn open(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, X
     // SAFETY: the kernel reads `len` bytes of `address`, which lives over the call.
     check(unsafe { libc::bind(shared.fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), len) })?;
     let shared = Arc::new(shared);
-    let free = (RING..2 * RING).map(frame).collect();
+    let free = (RX_RING..RX_RING + TX_RING).map(frame).collect();
     Ok((XdpRx { rx, fill, shared: shared.clone() }, XdpTx { tx, completion, free, shared }))
 }
 
@@ -229,18 +239,20 @@ pub(crate) struct XdpRx {
 impl XdpRx {
     /// Calls `f` with each packet that has arrived, at most `max`; returns how many that were.
     pub fn receive(&mut self, max: usize, mut f: impl FnMut(&[u8])) -> usize {
-        let mut descs = [Desc::default(); BATCH];
-        let n = self.rx.consume(&mut descs[..max.min(BATCH)]);
-        let mut frames = [0; BATCH];
-        for (desc, frame) in descs[..n].iter().zip(&mut frames) {
+        let n = (self.rx.ready() as usize).min(max);
+        for _ in 0..n {
+            let desc = self.rx.take();
             // SAFETY: the descriptor came out of the receive ring: the frame is ours until it is in the fill ring.
             if let Some(packet) = unsafe { self.shared.memory.bytes(desc.address, desc.len as usize) } {
                 f(packet);
             }
-            *frame = desc.address - desc.address % CHUNK;
+            // There are as many entries as frames, so that it always takes them.
+            self.fill.put(desc.address - desc.address % CHUNK);
         }
-        // There are as many entries as frames, so that it always takes them.
-        self.fill.produce(&frames[..n]);
+        if n != 0 {
+            self.rx.release();
+            self.fill.submit();
+        }
         if self.fill.needs_wakeup() {
             // The driver was out of frames; an error tells of a device that is down.
             let _ = self.shared.kick();
@@ -271,14 +283,14 @@ pub(crate) struct XdpTx {
 impl XdpTx {
     /// Puts a packet of at most [`FRAME_MAX`] bytes in line; false if there is no room.
     pub fn push(&mut self, packet: &[u8]) -> bool {
-        if self.free.is_empty() || self.tx.free() == 0 {
+        if self.free.is_empty() {
             self.reclaim();
         }
         let Some(frame) = self.free.pop() else { return false };
         let desc = Desc { address: frame, len: packet.len() as u32, options: 0 };
         // SAFETY: a frame from the free list is ours until it is in the transmit ring.
         let put = packet.len() <= CHUNK as usize && unsafe { self.shared.memory.put(frame, packet) };
-        let pushed = put && self.tx.produce(&[desc]) == 1;
+        let pushed = put && self.tx.put(desc);
         if !pushed {
             self.free.push(frame);
         }
@@ -290,8 +302,9 @@ impl XdpTx {
     /// # Errors
     /// When the device is down or gone; what stands in line stays there.
     pub fn flush(&mut self) -> io::Result<()> {
+        self.tx.submit();
         for _ in 0..MAX_KICKS {
-            if !self.tx.needs_wakeup() || !self.tx.is_pending() {
+            if !self.tx.needs_wakeup() || self.tx.pending() == 0 {
                 break;
             }
             match self.shared.kick() {
@@ -302,26 +315,26 @@ impl XdpTx {
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => break,
                 Err(e) => return Err(e),
             }
+            // At once, as the frames that were used last are the ones in the processor's cache.
             self.reclaim();
         }
-        self.reclaim();
         Ok(())
     }
 
     /// Packets in line that the kernel has not taken: they are lost if the queue goes.
     pub fn waiting(&mut self) -> u32 {
-        RING - self.tx.free()
+        self.tx.pending()
     }
 
     /// Takes back the frames of packets that were sent.
     fn reclaim(&mut self) {
-        let mut sent = [0u64; BATCH];
-        loop {
-            let n = self.completion.consume(&mut sent);
-            self.free.extend(sent[..n].iter().map(|address| address - address % CHUNK));
-            if n < BATCH {
-                return;
-            }
+        let sent = self.completion.ready();
+        for _ in 0..sent {
+            let address = self.completion.take();
+            self.free.push(address - address % CHUNK);
+        }
+        if sent != 0 {
+            self.completion.release();
         }
     }
 }
