@@ -316,7 +316,7 @@ fn without_memory_a_ring_is_refused_and_a_socket_works() {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("our process");
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
     let size: u64 = size.and_then(|n| n.trim().parse().ok()).expect("its size");
-    // A ring's packet memory is 8 MB; everything else that a port takes is less than half of that.
+    // A ring's packet memory is 12 MB; everything else that a port takes is less than half of that.
     limit(&bench, &format!("--as={0}:{0}", (size + 7000) << 10));
     system("ip link add port-c type veth");
     bench.vsctl("add-port br0 port-c -- set interface port-c type=afxdp-nonpmd");
