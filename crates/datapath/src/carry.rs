@@ -7,6 +7,8 @@
 //! Next: `tunnel/src/build.rs`, `host.rs`.
 
 use ::core::sync::atomic::Ordering;
+use alloc::boxed::Box;
+
 use odp::TunnelKind;
 use packet::{DropReason, L4Checksum, OdpPort, PacketBuf, PacketMeta, Segments, TunnelKey};
 use tunnel::{Header, Outer, Reassembled, Shape};
@@ -42,35 +44,58 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         self.dp.tunnels.read().kind(port)
     }
 
+    /// What the packet's outer headers are to have, and the way there.
+    #[inline(always)]
+    fn outer_of(&mut self, buf: &B, kind: TunnelKind, key: &mut TunnelKey) -> NextHop {
+        *key = self.meta.tunnel;
+        key.flags &= !TunnelKey::SEND;
+        if key.tp_src == 0 {
+            key.tp_src = self.dp.tunnels.read().source_port(self.flow_hash(buf));
+        }
+        if key.tp_dst == 0 {
+            key.tp_dst = usual_port(kind);
+        }
+        if key.ttl == 0 {
+            key.ttl = TTL;
+        }
+        let hop = self.host.next_hop(&TunnelDst { key, mark: self.meta.skb_mark });
+        match hop {
+            NextHop::Via { src, .. } if key.ipv6_dst != 0 && key.ipv6_src == 0 => key.ipv6_src = src,
+            NextHop::Via { src, .. } if key.ipv6_dst == 0 && key.src == 0 => key.src = src as u32,
+            _ => {}
+        }
+        hop
+    }
+
+    /// The outer headers that the packet would leave with by a port, boxed; nothing if the port is no tunnel's, or memory is
+    /// short.
+    #[inline(never)]
+    pub fn egress_tunnel(&mut self, buf: &B, port: OdpPort) -> Option<Box<TunnelKey>> {
+        let kind = self.tunnel_of(port)?;
+        let mut key = sync::try_box(TunnelKey::default())?;
+        self.outer_of(buf, kind, &mut key);
+        Some(key)
+    }
+
     /// Sends a packet into a tunnel.
     #[inline(never)]
     pub fn tunnel_output(&mut self, mut buf: B, kind: TunnelKind) {
-        let mut key = self.meta.tunnel;
-        key.flags &= !TunnelKey::SEND;
-        if key.tp_src == 0 {
-            key.tp_src = self.dp.tunnels.read().source_port(self.flow_hash(&buf));
-        }
-        if let Some(len) = self.trunc {
-            buf.truncate(len as usize);
-        }
-        let (to, outer) = match self.host.next_hop(&TunnelDst { key: &key, mark: self.meta.skb_mark }) {
-            NextHop::Via { port, exit, eth_src, eth_dst, src } => {
+        let mut key = TunnelKey::default();
+        let (to, outer) = match self.outer_of(&buf, kind, &mut key) {
+            NextHop::Via { port, exit, eth_src, eth_dst, .. } => {
                 let is_ipv6 = key.ipv6_dst != 0;
-                let (own, dst) = if is_ipv6 {
+                let (src, dst) = if is_ipv6 {
                     (key.ipv6_src, key.ipv6_dst)
                 } else {
                     (u128::from(key.src), u128::from(key.dst))
                 };
-                (
-                    (port, exit),
-                    Outer { eth_src, eth_dst, src: if own == 0 { src } else { own }, dst, is_ipv6 },
-                )
+                ((port, exit), Outer { eth_src, eth_dst, src, dst, is_ipv6 })
             }
             NextHop::NoRoute => return self.drop(DropReason::TunnelRoutingFailed),
             NextHop::Resolving => return self.drop(DropReason::TunnelNeighCacheMiss),
         };
-        if key.ttl == 0 {
-            key.ttl = TTL;
+        if let Some(len) = self.trunc {
+            buf.truncate(len as usize);
         }
         let is_super = buf.offload().segment.is_some();
         let may_stay = kind == TunnelKind::Stt || self.host.segments_inside_tunnels();
@@ -95,7 +120,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
             return self.drop(DropReason::TunnelEncap);
         }
         let shape = Shape {
-            dst_port: if key.tp_dst == 0 { usual_port(kind) } else { key.tp_dst },
+            dst_port: key.tp_dst,
             gbp: (key.gbp_id, key.gbp_flags) != (0, 0),
             packet_type: self.meta.packet_type,
             ..Shape::default()
@@ -273,7 +298,7 @@ mod tests {
     use wire::EthAddr;
 
     use super::*;
-    use crate::{Command, Config, Datapath, FlowPut, PutMode, Reply, Worker};
+    use crate::{Command, Config, Datapath, FlowPut, PutMode, Reply, UpcallKind, Worker};
 
     const SRC: EthAddr = EthAddr([6, 0, 0, 0, 0, 1]);
     const DST: EthAddr = EthAddr([6, 0, 0, 0, 0, 2]);
@@ -503,6 +528,32 @@ mod tests {
             (vec![], 1),
             "shorter than it says"
         );
+    }
+
+    #[test]
+    fn user_space_is_told_the_headers_that_a_packet_would_leave_with() {
+        let mut b = Bench::new(TunnelKind::Vxlan, WAY);
+        let told = |port: Option<OdpPort>, actions| {
+            let userspace = odp::Userspace { userdata: vec![7], tunnel_out_port: port, actions, pid: 0 };
+            Action::Userspace(Box::new(userspace))
+        };
+        let list = vec![told(Some(TUNNEL), false), set(KEY), Action::Trunc(30), told(Some(TUNNEL), true)];
+        b.flow(1, list.clone());
+        b.send(1, &frame());
+        let upcalls: Vec<_> = b.worker.egress().upcalls().map(|u| (u.kind, u.packet.len())).collect();
+        let [(first, 42), (second, 30)] = &upcalls[..] else { panic!("{upcalls:?}") };
+        let kind = |tunnel, actions, whole_len| UpcallKind::Action {
+            flow: Some(Ufid(1)),
+            userdata: vec![7],
+            tunnel,
+            actions,
+            whole_len,
+        };
+        assert_eq!(*first, kind(None, None, None), "no headers are set yet");
+        let UpcallKind::Action { tunnel: Some(key), .. } = second else { panic!("{second:?}") };
+        let sent = TunnelKey { src: 0x0101_0101, tp_src: key.tp_src, tp_dst: vxlan::PORT, ..KEY };
+        assert_eq!(*second, kind(Some(Box::new(sent)), Some(list), Some(42)));
+        assert!((32768..=61000).contains(&key.tp_src));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! Where it sits: filled by `execute`, drained by the host after `Worker::process` returns.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::FlowKey;
-use odp::Ufid;
-use packet::{OdpPort, PacketMeta};
+use odp::{Action, Ufid};
+use packet::{OdpPort, PacketMeta, TunnelKey};
 
 /// Why a packet goes to the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,12 @@ pub enum UpcallKind {
         flow: Option<Ufid>,
         /// Its `userdata`, whole.
         userdata: Vec<u8>,
-        /// The output port whose tunnel key is wanted.
-        tunnel_out_port: Option<OdpPort>,
+        /// The outer headers that the packet would leave with by the tunnel's port that the action names.
+        tunnel: Option<Box<TunnelKey>>,
+        /// The list that has the action, if it is wanted.
+        actions: Option<Vec<Action>>,
+        /// Bytes of the packet before it was cut, if it was.
+        whole_len: Option<u32>,
     },
 }
 

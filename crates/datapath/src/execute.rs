@@ -169,7 +169,7 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
         let last = place.at() + 1 == list.len();
         match action {
             Action::Output(port) => return self.output(last, *port),
-            Action::Userspace(u) => return self.consume(last, |x, buf| x.userspace(buf, u, start.flow)),
+            Action::Userspace(u) => return self.consume(last, |x, buf| x.userspace(buf, u, start)),
             Action::Recirc(id) => return self.consume(last, |x, buf| x.recirc(buf, *id)),
             Action::Clone(_) => return self.enter(place, last, false),
             Action::Sample { probability, .. } => {
@@ -313,18 +313,23 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
     }
 
     #[inline(never)]
-    fn userspace(&mut self, mut buf: B, u: &Userspace, flow: Option<Ufid>) {
+    fn userspace(&mut self, mut buf: B, u: &Userspace, start: &Start<'_>) {
         let mut userdata = Vec::new();
-        if userdata.try_reserve_exact(u.userdata.len()).is_err() {
+        let actions = u.actions.then(|| odp::try_copy(start.actions));
+        if userdata.try_reserve_exact(u.userdata.len()).is_err() || actions == Some(None) {
             self.tally.lost += 1;
             return self.drop(DropReason::NoMemory);
         }
         userdata.extend_from_slice(&u.userdata);
+        let tunnel = u.tunnel_out_port.and_then(|port| self.egress_tunnel(&buf, port));
         self.refresh_of(&buf);
-        if let Some(len) = self.trunc {
+        let whole_len = self.trunc.and_then(|len| {
+            let whole = buf.len();
             buf.truncate(len as usize);
-        }
-        let kind = UpcallKind::Action { flow, userdata, tunnel_out_port: u.tunnel_out_port };
+            (buf.len() < whole).then_some(whole as u32)
+        });
+        let actions = actions.flatten();
+        let kind = UpcallKind::Action { flow: start.flow, userdata, tunnel, actions, whole_len };
         if !self.queues.upcall(kind, (self.key, self.meta), buf) {
             self.tally.lost += 1;
             self.drop(DropReason::UpcallQueueFull);

@@ -500,10 +500,19 @@ fn encode_upcall<B: PacketBuf>(
     if upcall.meta.mru != 0 {
         packet_attrs::put_mru(&mut b, upcall.meta.mru);
     }
-    if let UpcallKind::Action { userdata, .. } = &upcall.kind
-        && !userdata.is_empty()
-    {
-        packet_attrs::put_userdata(&mut b, userdata);
+    if let UpcallKind::Action { userdata, tunnel, actions, whole_len, .. } = &upcall.kind {
+        if let Some(key) = tunnel {
+            packet_attrs::put_egress_tunnel(&mut b, key);
+        }
+        if !userdata.is_empty() {
+            packet_attrs::put_userdata(&mut b, userdata);
+        }
+        if let Some(list) = actions {
+            packet_attrs::put_actions(&mut b, list);
+        }
+        if let Some(len) = whole_len {
+            packet_attrs::put_len(&mut b, *len);
+        }
     }
     if upcall.meta.rss_hash != 0 {
         packet_attrs::put_hash(&mut b, u64::from(upcall.meta.rss_hash));

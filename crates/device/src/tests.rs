@@ -1,6 +1,7 @@
 //! Requests and replies byte by byte; typed commands and messages say the same; nothing hostile does harm.
 
 use std::borrow::ToOwned;
+use std::boxed::Box;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::vec;
@@ -640,6 +641,29 @@ fn upcalls_wait_in_a_bounded_queue_and_wake_who_waits() {
 }
 
 #[test]
+fn an_upcall_says_what_its_action_asked_for() {
+    let rig = Rig::new();
+    rig.add_port("p", rig.me.pid());
+    rig.subscribe_packets();
+    let tunnel =
+        Box::new(packet::TunnelKey { id: 5, dst: 2, flags: packet::TunnelKey::KEY, ..Default::default() });
+    let list = vec![Action::Trunc(60), Action::Output(OdpPort(2))];
+    let kind = UpcallKind::Action {
+        flow: None,
+        userdata: vec![9, 9],
+        tunnel: Some(tunnel.clone()),
+        actions: Some(list.clone()),
+        whole_len: Some(900),
+    };
+    assert!(rig.device.upcall(&rig.host, &Upcall { kind, ..miss(1, 60) }));
+    let mut out = [0; 2000];
+    let n = rig.device.read_packet(rig.me, &mut out).unwrap();
+    let a = packet_attrs::PacketAttrs::decode(Attrs::new(&out[24..n])).unwrap();
+    assert_eq!((a.userdata, a.len, a.packet), (Some(&[9, 9][..]), Some(900), Some(&[7; 60][..])));
+    assert_eq!((a.take_egress_tunnel(), a.take_actions()), (Ok(Some(tunnel)), Ok(Some(list))));
+}
+
+#[test]
 fn ports_that_come_and_go_are_told() {
     let rig = Rig::new();
     let join = |join, group| {
@@ -735,7 +759,7 @@ fn commit(dp: &Datapath, n: u8, zone: u16) {
     let ct = CtAction { commit: true, zone, mark: Some((5, 5)), ..CtAction::default() };
     let mut worker = Worker::try_new(1).unwrap();
     let packet = (PacketMeta::default(), FlatPacket::try_from_frame(&frame).unwrap());
-    worker.execute(dp, &mut NoHost, NOW, packet, &[Action::Ct(std::boxed::Box::new(ct))]);
+    worker.execute(dp, &mut NoHost, NOW, packet, &[Action::Ct(Box::new(ct))]);
 }
 
 #[test]

@@ -145,7 +145,9 @@ fn decode(bytes: &[u8]) -> Option<Upcall> {
         packet_cmd::ACTION => UpcallKind::Action {
             flow: None,
             userdata: upcall.userdata.unwrap_or_default().to_vec(),
-            tunnel_out_port: None,
+            tunnel: upcall.take_egress_tunnel().ok()?,
+            actions: upcall.take_actions().ok()?,
+            whole_len: upcall.len,
         },
         _ => return None,
     };

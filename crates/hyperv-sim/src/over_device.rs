@@ -150,7 +150,9 @@ pub(crate) fn upcall_of(bytes: &[u8]) -> Option<Upcall<FlatPacket>> {
         _ => UpcallKind::Action {
             flow: None,
             userdata: a.userdata.unwrap_or_default().to_vec(),
-            tunnel_out_port: None,
+            tunnel: a.take_egress_tunnel().ok()?,
+            actions: a.take_actions().ok()?,
+            whole_len: a.len,
         },
     };
     Some(Upcall { kind, key, meta: meta_of(&key), packet: FlatPacket::try_from_frame(a.packet?)? })

@@ -2,6 +2,8 @@
 //!
 //! Where it sits: under `actions.rs`. A masked set has the value's bytes and then the mask's in one attribute.
 
+use alloc::boxed::Box;
+
 use netlink::{Attr, Builder};
 use packet::TunnelKey;
 use wire::EthAddr;
@@ -175,7 +177,7 @@ pub(super) fn put_masked(b: &mut Builder, value: &Header, mask: &Header) {
 /// Reads the attribute of a `set`.
 pub(super) fn take(a: Attr<'_>) -> Result<Header, AttrError> {
     match a.kind {
-        attr::TUNNEL => take_tunnel(a),
+        attr::TUNNEL => take_tunnel(a).map(Header::Tunnel),
         attr::NSH => take_nsh(a).map(Header::Nsh),
         kind => parse(kind, a.payload),
     }
@@ -183,10 +185,10 @@ pub(super) fn take(a: Attr<'_>) -> Result<Header, AttrError> {
 
 // apart, for the key is large, and kernel frames are small
 #[inline(never)]
-fn take_tunnel(a: Attr<'_>) -> Result<Header, AttrError> {
+pub(super) fn take_tunnel(a: Attr<'_>) -> Result<Box<TunnelKey>, AttrError> {
     let mut key = sync::try_box(TunnelKey::default()).ok_or(AttrErrorKind::NoMemory.of(a.kind))?;
     tunnel::take(a.nested(), &mut *key, Mode::Value)?;
-    Ok(Header::Tunnel(key))
+    Ok(key)
 }
 
 /// Reads the attribute of a `set_masked`: value and mask.

@@ -2,10 +2,13 @@
 //!
 //! Where it sits: upcalls and EXECUTE.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use netlink::{Attr, Attrs, Builder};
 use packet::TunnelKey;
 
-use super::{AttrError, actions, key, nest, sized, tunnel};
+use super::{AttrError, actions, header, key, nest, sized, tunnel};
 use crate::Action;
 
 mod attr {
@@ -68,6 +71,16 @@ impl<'a> PacketAttrs<'a> {
         }
         Ok(out)
     }
+
+    /// The outer headers that the packet would leave with, if they are told.
+    pub fn take_egress_tunnel(&self) -> Result<Option<Box<TunnelKey>>, AttrError> {
+        self.egress_tunnel.map(header::take_tunnel).transpose()
+    }
+
+    /// The actions, if they are told.
+    pub fn take_actions(&self) -> Result<Option<Vec<Action>>, AttrError> {
+        self.actions.map(|a| actions::take_actions(a.nested())).transpose()
+    }
 }
 
 /// Adds a key.
@@ -93,6 +106,11 @@ pub fn put_egress_tunnel(b: &mut Builder, t: &TunnelKey) {
 /// Adds the largest fragment's length.
 pub fn put_mru(b: &mut Builder, mru: u16) {
     b.put_u16(attr::MRU, mru);
+}
+
+/// Adds the length before truncation.
+pub fn put_len(b: &mut Builder, len: u32) {
+    b.put_u32(attr::LEN, len);
 }
 
 /// Adds a hash.
