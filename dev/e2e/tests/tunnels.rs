@@ -352,20 +352,56 @@ fn stt_between_two_switches_over_ipv6() {
     stt_between_two_switches(("fd00::1/64", "fd00::2/64"));
 }
 
+/// Our programs with ovsextd; None, after reporting the skip, while one of them does not exist.
+fn with_datapath() -> Option<Suite> {
+    testkit::ours(&[&SWITCH[..], &["ovsextd", "oxvs"]].concat())
+}
+
+/// A switch whose datapath is ovsextd's.
+fn over_device(suite: &Suite) -> SwitchUnderTest {
+    let mut pair = SwitchUnderTest::new(suite);
+    pair.start_database();
+    pair.ok(suite, "ovs-vsctl", &["--no-wait", "init"]);
+    pair.start_datapath(&[]);
+    pair.start_switch(&[]);
+    pair
+}
+
+#[test]
+fn geneve_between_two_datapaths_over_ipv6() {
+    testkit::sandboxed!();
+    let Some(here) = with_datapath() else { return };
+    two_places();
+    let far = here.within("far");
+    let (near, other) = (over_device(&here), over_device(&far));
+    let geneve = ("system", "type=geneve options:key=5 options:csum=true");
+    tunnel_end(&near, (&here, "", "port-a"), ("fd00::1/64", "fd00::2/64"), geneve);
+    tunnel_end(&other, (&far, "-n far", "port-b"), ("fd00::2/64", "fd00::1/64"), geneve);
+    near.await_true("a ping is answered through the tunnel", || ping("56"));
+    let mut answering = answer_in_b(&here);
+    assert!(e2e::probe(&here, "tcp 10.0.0.2 80"), "TCP\n{}{}", near.logs(), other.logs());
+    assert!(e2e::probe(&here, "udp 10.0.0.2 53"), "UDP\n{}{}", near.logs(), other.logs());
+    answering.kill().expect("our child");
+    answering.wait().expect("our child");
+    for (pair, suite, from, to) in
+        [(&near, &here, "fd00::1", "fd00::2"), (&other, &far, "fd00::2", "fd00::1")]
+    {
+        let ways = pair.ok(suite, "ovs-appctl", &["-t", "ovsextd", "ovsextd/show-ways"]);
+        assert!(ways.starts_with(&format!("{to} from {from} by port ")), "{ways}");
+        assert!(ways.ends_with(&format!(" ({to})\n")), "{ways}");
+    }
+}
+
 #[test]
 fn a_tunnel_finds_its_way_without_the_switch() {
     testkit::sandboxed!();
-    let Some(here) = testkit::ours(&[&SWITCH[..], &["ovsextd", "oxvs"]].concat()) else { return };
+    let Some(here) = with_datapath() else { return };
     two_places();
     // Room for the headers around a packet of 1500 bytes.
     system("ip link set wire mtu 1600");
     system("ip -n far link set wire mtu 1600");
     let far = here.within("far");
-    let mut near = SwitchUnderTest::new(&here);
-    near.start_database();
-    near.ok(&here, "ovs-vsctl", &["--no-wait", "init"]);
-    near.start_datapath(&[]);
-    near.start_switch(&[]);
+    let mut near = over_device(&here);
     let other = SwitchUnderTest::started(&far, &["--disable-system"]);
     let ends = ("172.31.1.1/24", "172.31.1.2/24");
     let vxlan = "type=vxlan options:key=77";
