@@ -239,9 +239,9 @@ fn received(odp: OdpPort, in_port: OfpPort, data: &[u8], metadata: &Match) -> (P
     (meta, key)
 }
 
-/// An entry of the stack: as wide as an ordinary field, or as it must be.
+/// An entry of the stack, as wide as it must be.
 fn stack_entry(n: &Bits) -> Vec<u8> {
-    n.be_bytes(usize::from(n.len()).div_ceil(8).max(16)).collect()
+    n.be_bytes(usize::from(n.len()).div_ceil(8).max(1)).collect()
 }
 
 /// What a bridge is called in continuations, which only this switch reads.

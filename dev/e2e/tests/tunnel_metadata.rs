@@ -141,6 +141,30 @@ impl Driven<'_> {
     }
 }
 
+impl Driven<'_> {
+    /// What of the stack a controller is told that resumes a packet of `p1`, and what then leaves by `p0`.
+    fn resumed(&mut self, packet: &str) {
+        let (told, capture) = (self.pair.path("told"), self.pair.path("p0.pcap"));
+        let mut controller = self.pair.command(self.suite, "ovs-ofctl");
+        controller.args(["monitor", "br1", "65534", "resume", "-P", "nxt_packet_in2"]);
+        let mut controller = controller.stderr(std::fs::File::create(&told).unwrap()).spawn().unwrap();
+        let before = e2e::captured(&capture).len();
+        let mut frames = Vec::new();
+        self.pair.await_true("a packet was resumed", || {
+            // Those that come before the controller is there are gone.
+            self.receive("p1", packet);
+            frames = e2e::captured(&capture);
+            frames.len() > before
+        });
+        controller.kill().unwrap();
+        controller.wait().unwrap();
+        let told = std::fs::read_to_string(told).unwrap();
+        let stack = told.lines().find(|line| line.contains("continuation.stack="));
+        self.said.push(("stack".into(), stack.expect("a stack").to_owned()));
+        self.said.push(("resumed".into(), frames[before].clone()));
+    }
+}
+
 /// What each step says, and what leaves by each port.
 fn drive(suite: &Suite) -> Vec<(String, String)> {
     let mut driven = Driven::started(suite);
@@ -210,6 +234,9 @@ fn drive_wide(suite: &Suite) -> Vec<(String, String)> {
             "add-flow br1 in_port=1,tcp,actions=set_field:1.1.2.92->tun_dst,set_field:0x{wide}->tun_metadata3,move:tun_metadata3[16..255]->tun_metadata7[700..939],ct(table=1)"
         ),
         "add-flow br1 table=1,in_port=1,tcp,ct_state=+trk,actions=set_field:0xff00/0xff00->tun_metadata3,11",
+        &format!(
+            "add-flow br1 in_port=1,udp6,actions=set_field:0x{wide}->tun_metadata3,push:tun_metadata3[0..255],push:NXM_NX_REG0[],controller(pause),pop:NXM_NX_REG0[],pop:tun_metadata7[8..263],set_field:1.1.2.92->tun_dst,11"
+        ),
         // What arrives: the whole of one, masked, and parts.
         &format!(
             "add-flow br1 in_port=11,tun_id=5,tun_metadata7=0x{long},priority=9,actions=move:tun_metadata7[944..991]->eth_src[],1"
@@ -243,6 +270,7 @@ fn drive_wide(suite: &Suite) -> Vec<(String, String)> {
     for (port, least) in [("p0", 2), ("p1", 2), ("p2", 2)] {
         driven.sent(port, least);
     }
+    driven.resumed(PACKET6);
     let pair = &driven.pair;
     pair.await_true("the flow is learned", || {
         pair.ok(suite, "ovs-ofctl", &["dump-flows", "br1", "table=2"]).contains("tun_metadata3")

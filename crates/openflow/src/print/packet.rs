@@ -10,7 +10,8 @@ use wire::{bytes, eth};
 
 use super::{Verbosity, hex_dump};
 use crate::msg::{Continuation, PacketIn, PacketOut, reason_name};
-use crate::{FlowMod, Names, Version, actions, matches};
+use crate::text::values::Hex;
+use crate::{Bits, FlowMod, Names, Version, actions, matches};
 
 pub(super) fn packet_in(
     out: &mut String,
@@ -65,8 +66,9 @@ fn continuation(out: &mut String, c: &Continuation, names: &Names) {
         &uuid[20..]
     );
     if !c.stack.is_empty() {
-        let entries = c.stack.iter().map(|e| format!("0x{}", hex(e)));
-        let _ = writeln!(out, " continuation.stack=(top) {}", entries.collect::<Vec<_>>().join(" "));
+        let number = |entry: &Vec<u8>| Hex(Bits::from_be_bytes(entry.iter().copied())).to_string();
+        let entries: Vec<String> = c.stack.iter().map(number).collect();
+        let _ = writeln!(out, " continuation.stack=(top) {} (bottom)", entries.join(" "));
     }
     if c.mirrors != 0 {
         let _ = writeln!(out, " continuation.mirrors={:#x}", c.mirrors);
