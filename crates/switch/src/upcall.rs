@@ -207,8 +207,11 @@ impl Shared {
 /// as used.
 fn learn(b: &mut BridgeState, learned: &xlate::LearnedFlow, used: Instant) -> bool {
     let fm = &learned.flow_mod;
-    let table = b.ofproto.current().table(fm.table_id);
-    if let Some(rule) = table.and_then(|t| t.rules.find(&fm.matcher, u32::from(fm.priority)))
+    let current = b.ofproto.current();
+    // Rules have tunnel metadata in the bridge's places.
+    let bound = current.options.bound(&fm.matcher).ok().flatten();
+    let (matcher, table) = (bound.as_ref().unwrap_or(&fm.matcher), current.table(fm.table_id));
+    if let Some(rule) = table.and_then(|t| t.rules.find(matcher, u32::from(fm.priority)))
         && *rule.spec.actions == *fm.actions
         && rule.spec.cookie == fm.new_cookie
     {

@@ -212,6 +212,8 @@ fn drive_wide(suite: &Suite) -> Vec<(String, String)> {
         "add-flow br1 table=5,priority=2,actions=move:tun_metadata7[]->tun_metadata3[]",
         "add-flow br1 table=5,priority=3,actions=move:tun_metadata7[0..256]->tun_metadata3[0..256]",
         "add-flow br1 table=5,priority=4,actions=push:tun_metadata3[0..256]",
+        "add-flow br1 table=5,priority=4,ip,actions=ct(zone=tun_metadata3[250..265])",
+        "add-flow br1 table=5,priority=4,actions=check_pkt_larger(100)->tun_metadata9[0]",
         "add-flow br1 table=5,priority=5,actions=bundle_load(eth_src,0,hrw,ofport,tun_metadata3[250..265],members:1,2)",
         &format!(
             "add-flow br1 table=5,priority=6,actions=load:0x{wide}->tun_metadata7[300..555],set_field:0x5/0xff->tun_metadata3"

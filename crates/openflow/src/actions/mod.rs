@@ -221,6 +221,7 @@ fn name_options(actions: &[Action], named: &mut BTreeMap<u8, u16>) {
             Action::Multipath(a) => vec![a.dst],
             Action::Bundle(a) => a.dst.into_iter().collect(),
             Action::CheckPktLarger(a) => vec![a.dst],
+            Action::Ct(Ct { zone: CtZone::Field(zone), .. }) => vec![*zone],
             Action::Sample(a) => a.fields(),
             Action::Learn(a) => a.specs.iter().flat_map(LearnSpec::fields).collect(),
             _ => Vec::new(),
