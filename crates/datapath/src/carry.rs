@@ -298,7 +298,7 @@ mod tests {
     use wire::EthAddr;
 
     use super::*;
-    use crate::{Command, Config, Datapath, FlowPut, PutMode, Reply, UpcallKind, Worker};
+    use crate::{Command, Config, Datapath, FlowPut, More, PutMode, Reply, UpcallKind, Worker};
 
     const SRC: EthAddr = EthAddr([6, 0, 0, 0, 0, 1]);
     const DST: EthAddr = EthAddr([6, 0, 0, 0, 0, 2]);
@@ -542,18 +542,14 @@ mod tests {
         b.send(1, &frame());
         let upcalls: Vec<_> = b.worker.egress().upcalls().map(|u| (u.kind, u.packet.len())).collect();
         let [(first, 42), (second, 30)] = &upcalls[..] else { panic!("{upcalls:?}") };
-        let kind = |tunnel, actions, whole_len| UpcallKind::Action {
-            flow: Some(Ufid(1)),
-            userdata: vec![7],
-            tunnel,
-            actions,
-            whole_len,
-        };
-        assert_eq!(*first, kind(None, None, None), "no headers are set yet");
-        let UpcallKind::Action { tunnel: Some(key), .. } = second else { panic!("{second:?}") };
-        let sent = TunnelKey { src: 0x0101_0101, tp_src: key.tp_src, tp_dst: vxlan::PORT, ..KEY };
-        assert_eq!(*second, kind(Some(Box::new(sent)), Some(list), Some(42)));
-        assert!((32768..=61000).contains(&key.tp_src));
+        let kind = |more| UpcallKind::Action { flow: Some(Ufid(1)), userdata: vec![7], more };
+        assert_eq!(*first, kind(None), "no headers are set yet");
+        let UpcallKind::Action { more: Some(more), .. } = second else { panic!("{second:?}") };
+        let tp_src = more.tunnel.as_ref().unwrap().tp_src;
+        let sent = TunnelKey { src: 0x0101_0101, tp_src, tp_dst: vxlan::PORT, ..KEY };
+        let expected = More { tunnel: Some(Box::new(sent)), actions: Some(list), whole_len: Some(42) };
+        assert_eq!(**more, expected);
+        assert!((32768..=61000).contains(&tp_src));
     }
 
     #[test]

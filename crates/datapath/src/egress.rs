@@ -20,13 +20,20 @@ pub enum UpcallKind {
         flow: Option<Ufid>,
         /// Its `userdata`, whole.
         userdata: Vec<u8>,
-        /// The outer headers that the packet would leave with by the tunnel's port that the action names.
-        tunnel: Option<Box<TunnelKey>>,
-        /// The list that has the action, if it is wanted.
-        actions: Option<Vec<Action>>,
-        /// Bytes of the packet before it was cut, if it was.
-        whole_len: Option<u32>,
+        /// What few actions ask for.
+        more: Option<Box<More>>,
     },
+}
+
+/// What few `userspace` actions ask for, or bring about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// The outer headers that the packet would leave with by the tunnel's port that the action names.
+    pub tunnel: Option<Box<TunnelKey>>,
+    /// The list that has the action, if it is wanted.
+    pub actions: Option<Vec<Action>>,
+    /// Bytes of the packet before it was cut, if it was.
+    pub whole_len: Option<u32>,
 }
 
 /// A packet for the switch.

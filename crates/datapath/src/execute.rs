@@ -30,7 +30,7 @@ use crate::egress::Queues;
 use crate::encap::{self, Ttl};
 use crate::meter::{self, MeterVerdict};
 use crate::place::Place;
-use crate::{Datapath, Host, UpcallKind, edit, quick, rewrite};
+use crate::{Datapath, Host, More, UpcallKind, edit, quick, rewrite};
 
 /// A packet in execution, as rewriting sees it.
 pub(crate) struct Packet<'p, B> {
@@ -314,26 +314,33 @@ impl<B: PacketBuf, H: Host<B>> Executor<'_, B, H> {
 
     #[inline(never)]
     fn userspace(&mut self, mut buf: B, u: &Userspace, start: &Start<'_>) {
-        let mut userdata = Vec::new();
-        let actions = u.actions.then(|| odp::try_copy(start.actions));
-        if userdata.try_reserve_exact(u.userdata.len()).is_err() || actions == Some(None) {
+        let Some(kind) = self.told(&buf, u, start) else {
             self.tally.lost += 1;
             return self.drop(DropReason::NoMemory);
-        }
-        userdata.extend_from_slice(&u.userdata);
-        let tunnel = u.tunnel_out_port.and_then(|port| self.egress_tunnel(&buf, port));
+        };
         self.refresh_of(&buf);
-        let whole_len = self.trunc.and_then(|len| {
-            let whole = buf.len();
+        if let Some(len) = self.trunc {
             buf.truncate(len as usize);
-            (buf.len() < whole).then_some(whole as u32)
-        });
-        let actions = actions.flatten();
-        let kind = UpcallKind::Action { flow: start.flow, userdata, tunnel, actions, whole_len };
+        }
         if !self.queues.upcall(kind, (self.key, self.meta), buf) {
             self.tally.lost += 1;
             self.drop(DropReason::UpcallQueueFull);
         }
+    }
+
+    /// What user space is told with a packet; `None` if memory is short.
+    #[inline(never)]
+    fn told(&mut self, buf: &B, u: &Userspace, start: &Start<'_>) -> Option<UpcallKind> {
+        let mut userdata = Vec::new();
+        userdata.try_reserve_exact(u.userdata.len()).ok()?;
+        userdata.extend_from_slice(&u.userdata);
+        let more = More {
+            tunnel: u.tunnel_out_port.and_then(|port| self.egress_tunnel(buf, port)),
+            actions: if u.actions { Some(odp::try_copy(start.actions)?) } else { None },
+            whole_len: self.trunc.filter(|len| (*len as usize) < buf.len()).map(|_| buf.len() as u32),
+        };
+        let more = if more == More::default() { None } else { Some(sync::try_box(more)?) };
+        Some(UpcallKind::Action { flow: start.flow, userdata, more })
     }
 
     #[inline(never)]

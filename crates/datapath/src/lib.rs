@@ -49,7 +49,7 @@ mod ways;
 pub use self::core::{Config, Datapath};
 pub use command::{Command, CommandError, FlowInfo, FlowPut, FlowStats, PutMode, Reply, Stats};
 pub use counters::DropCounts;
-pub use egress::{Egress, Upcall, UpcallKind};
+pub use egress::{Egress, More, Upcall, UpcallKind};
 pub use host::{Exit, Host, NextHop, PlainHost, TunnelDst};
 pub use meter::{BandKind, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterCount, MeterInfo, MeterUnit};
 pub use ways::{Address, End, Way, Ways};

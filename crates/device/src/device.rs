@@ -500,18 +500,18 @@ fn encode_upcall<B: PacketBuf>(
     if upcall.meta.mru != 0 {
         packet_attrs::put_mru(&mut b, upcall.meta.mru);
     }
-    if let UpcallKind::Action { userdata, tunnel, actions, whole_len, .. } = &upcall.kind {
-        if let Some(key) = tunnel {
+    if let UpcallKind::Action { userdata, more, .. } = &upcall.kind {
+        if let Some(key) = more.as_ref().and_then(|more| more.tunnel.as_ref()) {
             packet_attrs::put_egress_tunnel(&mut b, key);
         }
         if !userdata.is_empty() {
             packet_attrs::put_userdata(&mut b, userdata);
         }
-        if let Some(list) = actions {
+        if let Some(list) = more.as_ref().and_then(|more| more.actions.as_ref()) {
             packet_attrs::put_actions(&mut b, list);
         }
-        if let Some(len) = whole_len {
-            packet_attrs::put_len(&mut b, *len);
+        if let Some(len) = more.as_ref().and_then(|more| more.whole_len) {
+            packet_attrs::put_len(&mut b, len);
         }
     }
     if upcall.meta.rss_hash != 0 {

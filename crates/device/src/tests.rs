@@ -8,7 +8,7 @@ use std::vec;
 use std::vec::Vec;
 
 use datapath::{
-    Command, Datapath, FlowInfo, FlowPut, Host, NextHop, PutMode, Reply, TunnelDst, Upcall, UpcallKind,
+    Command, Datapath, FlowInfo, FlowPut, Host, More, NextHop, PutMode, Reply, TunnelDst, Upcall, UpcallKind,
     Worker,
 };
 use flow::{FlowKey, Match, Wildcards, slot};
@@ -651,9 +651,11 @@ fn an_upcall_says_what_its_action_asked_for() {
     let kind = UpcallKind::Action {
         flow: None,
         userdata: vec![9, 9],
-        tunnel: Some(tunnel.clone()),
-        actions: Some(list.clone()),
-        whole_len: Some(900),
+        more: Some(Box::new(More {
+            tunnel: Some(tunnel.clone()),
+            actions: Some(list.clone()),
+            whole_len: Some(900),
+        })),
     };
     assert!(rig.device.upcall(&rig.host, &Upcall { kind, ..miss(1, 60) }));
     let mut out = [0; 2000];

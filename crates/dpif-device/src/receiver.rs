@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datapath::{FlowPut, UpcallKind};
+use datapath::{FlowPut, More, UpcallKind};
 use device::carrier::Operation;
 use dpif::{Upcall, UpcallHandler};
 use flow::{FlowKey, Match};
@@ -145,9 +145,11 @@ fn decode(bytes: &[u8]) -> Option<Upcall> {
         packet_cmd::ACTION => UpcallKind::Action {
             flow: None,
             userdata: upcall.userdata.unwrap_or_default().to_vec(),
-            tunnel: upcall.take_egress_tunnel().ok()?,
-            actions: upcall.take_actions().ok()?,
-            whole_len: upcall.len,
+            more: Some(Box::new(More {
+                tunnel: upcall.take_egress_tunnel().ok()?,
+                actions: upcall.take_actions().ok()?,
+                whole_len: upcall.len,
+            })),
         },
         _ => return None,
     };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use conntrack::Conntrack;
 use datapath::{
-    BandKind, Command, CommandError, FlowInfo, FlowPut, FlowStats, MeterBand, MeterConfig, MeterUnit,
+    BandKind, Command, CommandError, FlowInfo, FlowPut, FlowStats, MeterBand, MeterConfig, MeterUnit, More,
     PutMode, Reply, Stats, Upcall, UpcallKind,
 };
 use device::counts;
@@ -150,9 +150,11 @@ pub(crate) fn upcall_of(bytes: &[u8]) -> Option<Upcall<FlatPacket>> {
         _ => UpcallKind::Action {
             flow: None,
             userdata: a.userdata.unwrap_or_default().to_vec(),
-            tunnel: a.take_egress_tunnel().ok()?,
-            actions: a.take_actions().ok()?,
-            whole_len: a.len,
+            more: Some(Box::new(More {
+                tunnel: a.take_egress_tunnel().ok()?,
+                actions: a.take_actions().ok()?,
+                whole_len: a.len,
+            })),
         },
     };
     Some(Upcall { kind, key, meta: meta_of(&key), packet: FlatPacket::try_from_frame(a.packet?)? })

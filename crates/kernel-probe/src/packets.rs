@@ -78,7 +78,12 @@ fn execute(dp: &Datapath, worker: &mut Worker<FlatPacket>, packet: (PacketMeta, 
 fn missed(worker: &mut Worker<FlatPacket>) -> Option<Vec<(PacketMeta, FlatPacket)>> {
     let mut packets = Vec::new();
     packets.try_reserve_exact(packet::BATCH).ok()?;
-    packets.extend(worker.egress().upcalls().map(|upcall| (upcall.meta, upcall.packet)));
+    // Taken where they lie: an upcall by value fills a kernel frame.
+    worker.egress().take_upcalls(|upcall| {
+        if packets.len() < packets.capacity() {
+            packets.push((upcall.meta, core::mem::take(&mut upcall.packet)));
+        }
+    });
     Some(packets)
 }
 
