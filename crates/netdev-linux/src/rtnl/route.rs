@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use netlink::{Attrs, Builder, Header, Message, flags};
-use wire::EthAddr;
 
 use super::OnChange;
 use super::link::{self, LinkEvent};
+use super::message::{AF_INET, AF_INET6, ip, split};
+use super::neighbour::{self, NDMSG_LEN, Neighbour, RTM_GETNEIGH};
 use super::socket::RouteSocket;
 use super::watch::Watch;
-use super::way::{self, NDMSG_LEN, NeighbourState, RTM_GETNEIGH};
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
@@ -25,9 +25,6 @@ const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_GETROUTE: u16 = 26;
 const RTM_NEWRULE: u16 = 32;
 const RTM_GETRULE: u16 = 34;
-
-pub(super) const AF_INET: u8 = 2;
-pub(super) const AF_INET6: u8 = 10;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -110,17 +107,6 @@ pub struct RouteRule {
     pub table: u32,
 }
 
-/// A neighbour whose Ethernet address is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// Index of the link.
-    pub link: u32,
-    /// Its address.
-    pub address: IpAddr,
-    /// Its Ethernet address.
-    pub mac: EthAddr,
-}
-
 /// All tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteTables {
@@ -149,8 +135,10 @@ impl RouteTables {
         socket.request(|seq| dump(RTM_GETADDR, IFADDR_LEN, seq), |m| tables.addresses.extend(address(m)))?;
         socket.request(|seq| dump(RTM_GETROUTE, RTMSG_LEN, seq), |m| tables.routes.extend(route(m)))?;
         socket.request(|seq| dump(RTM_GETRULE, RULE_LEN, seq), |m| tables.rules.extend(rule(m)))?;
-        socket
-            .request(|seq| dump(RTM_GETNEIGH, NDMSG_LEN, seq), |m| tables.neighbours.extend(neighbour(m)))?;
+        socket.request(
+            |seq| dump(RTM_GETNEIGH, NDMSG_LEN, seq),
+            |m| tables.neighbours.extend(neighbour::known(m)),
+        )?;
         Ok(tables)
     }
 }
@@ -186,22 +174,6 @@ fn dump(kind: u16, family_len: usize, seq: u32) -> Option<Vec<u8>> {
     let header = Header { kind, flags: flags::REQUEST | flags::DUMP, seq, ..Header::default() };
     b.begin(&header, &[0; 12][..family_len]);
     b.finish()
-}
-
-/// Splits a message of `kind` into its fixed part and its attributes.
-pub(super) fn split<'a>(m: &Message<'a>, kind: u16, len: usize) -> Option<(&'a [u8], Attrs<'a>)> {
-    (m.header.kind == kind).then_some(())?;
-    let (fixed, rest) = m.payload.split_at_checked(len)?;
-    Some((fixed, Attrs::new(rest)))
-}
-
-pub(super) fn ip(family: u8, attrs: &Attrs<'_>, kind: u16) -> Option<IpAddr> {
-    let attr = attrs.find(kind)?;
-    match family {
-        AF_INET => Some(IpAddr::V4(attr.be32()?.into())),
-        AF_INET6 => Some(IpAddr::V6(attr.be128()?.into())),
-        _ => None,
-    }
 }
 
 fn address(m: &Message<'_>) -> Option<Address> {
@@ -283,12 +255,6 @@ fn rule(m: &Message<'_>) -> Option<RouteRule> {
         from: ip(family, &attrs, FRA_SRC).map(|network| (network, src_len)),
         table: number(FRA_TABLE).unwrap_or(table.into()),
     })
-}
-
-fn neighbour(m: &Message<'_>) -> Option<Neighbour> {
-    let (link, address, state) = way::neighbour_event(m)?;
-    let NeighbourState::Known { mac, .. } = state else { return None };
-    Some(Neighbour { link, address, mac })
 }
 
 #[cfg(test)]

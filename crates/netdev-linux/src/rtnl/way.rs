@@ -3,38 +3,20 @@
 //! Where it sits: asked for tunnels whose packets the datapath itself sends on their way. One answer each, by the kernel's own
 //! rules (policy, metrics, marks): no table is read.
 //!
-//! Spec: rtnetlink(7); linux/rtnetlink.h, linux/neighbour.h.
+//! Spec: rtnetlink(7); linux/rtnetlink.h.
 
 use std::io;
 use std::net::IpAddr;
 
 use netlink::{Builder, Header, Message, flags};
-use wire::EthAddr;
 
-use super::route::{AF_INET, AF_INET6, RTA_DST, RTA_MARK, RTM_GETROUTE, RTMSG_LEN, ip, route, split};
+use super::message::octets;
+use super::neighbour::{self, NeighbourState};
+use super::route::{RTA_DST, RTA_MARK, RTM_GETROUTE, RTMSG_LEN, route};
 use super::socket::RouteSocket;
 use super::watch::Watch;
 
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_DELNEIGH: u16 = 29;
-pub(super) const RTM_GETNEIGH: u16 = 30;
-
 const RTA_SRC: u16 = 2;
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
-
-/// Bytes of `struct ndmsg`.
-pub(super) const NDMSG_LEN: usize = 12;
-
-/// States in which a neighbour's address is good: reachable, stale, delay, probe, noarp and permanent.
-const NUD_VALID: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
-/// A neighbour's state: known, and not heard of for long.
-const NUD_STALE: u16 = 0x04;
-/// A neighbour's state: it does not answer.
-const NUD_FAILED: u16 = 0x20;
-/// A neighbour's flag: somebody sends there.
-const NTF_USE: u8 = 1;
-
 /// The first hop on the way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstHop {
@@ -44,22 +26,6 @@ pub struct FirstHop {
     pub neighbour: IpAddr,
     /// The address to send from.
     pub source: Option<IpAddr>,
-}
-
-/// What became of a neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NeighbourState {
-    /// It has this Ethernet address.
-    Known {
-        /// The address.
-        mac: EthAddr,
-        /// It was not heard of for long: the kernel asks it again if somebody sends there.
-        is_stale: bool,
-    },
-    /// It does not answer.
-    Failed,
-    /// Not known, or not any more.
-    Unknown,
 }
 
 /// What may change a way.
@@ -111,9 +77,9 @@ impl WayQueries {
     pub fn neighbour(&mut self, link: u32, address: IpAddr) -> NeighbourState {
         let mut found = NeighbourState::Unknown;
         let asked = self.0.request(
-            |seq| neighbour_request(seq, (RTM_GETNEIGH, 0), (link, address), 0),
+            |seq| neighbour::get(seq, link, address),
             |m| {
-                if let Some((.., state)) = neighbour_event(m) {
+                if let Some((.., state)) = neighbour::event(m) {
                     found = state;
                 }
             },
@@ -124,8 +90,7 @@ impl WayQueries {
 
     /// Has the kernel ask a neighbour for its address, as if it sent a packet there; errors are the system's.
     pub fn solicit(&mut self, link: u32, address: IpAddr) -> io::Result<()> {
-        let kind = (RTM_NEWNEIGH, flags::CREATE | flags::ACK);
-        self.0.request(|seq| neighbour_request(seq, kind, (link, address), NTF_USE), |_| {})
+        self.0.request(|seq| neighbour::solicit(seq, link, address), |_| {})
     }
 }
 
@@ -139,7 +104,7 @@ impl WayWatch {
     pub fn start(mut on_change: impl FnMut(WayChange) + Send + 'static) -> io::Result<WayWatch> {
         let watch = Watch::start("ways", RouteSocket::for_routes()?, move |notifications| {
             let mut routes = false;
-            let mut take = |m: &Message<'_>| match neighbour_event(m) {
+            let mut take = |m: &Message<'_>| match neighbour::event(m) {
                 Some((link, address, state)) => on_change(WayChange::Neighbour { link, address, state }),
                 None => routes = true,
             };
@@ -153,13 +118,6 @@ impl WayWatch {
             }
         })?;
         Ok(WayWatch { _watch: watch })
-    }
-}
-
-fn octets(address: IpAddr) -> (u8, Vec<u8>) {
-    match address {
-        IpAddr::V4(a) => (AF_INET, a.octets().to_vec()),
-        IpAddr::V6(a) => (AF_INET6, a.octets().to_vec()),
     }
 }
 
@@ -181,83 +139,9 @@ fn way_request(seq: u32, to: IpAddr, from: Option<IpAddr>, mark: u32) -> Option<
     b.finish()
 }
 
-/// A message about one neighbour, without a state.
-fn neighbour_request(
-    seq: u32,
-    (kind, more): (u16, u16),
-    (link, address): (u32, IpAddr),
-    neighbour_flags: u8,
-) -> Option<Vec<u8>> {
-    let (family, dst) = octets(address);
-    let mut fixed = [0; NDMSG_LEN];
-    (fixed[0], fixed[10]) = (family, neighbour_flags);
-    fixed[4..8].copy_from_slice(&link.to_ne_bytes());
-    let mut b = Builder::new();
-    b.begin(&Header { kind, flags: flags::REQUEST | more, seq, ..Header::default() }, &fixed);
-    b.put(NDA_DST, &dst);
-    b.finish()
-}
-
-/// Link, address and state of the neighbour that a message is about.
-pub(super) fn neighbour_event(m: &Message<'_>) -> Option<(u32, IpAddr, NeighbourState)> {
-    let is_gone = m.header.kind == RTM_DELNEIGH;
-    let kind = if is_gone { RTM_DELNEIGH } else { RTM_NEWNEIGH };
-    let (fixed, attrs) = split(m, kind, NDMSG_LEN)?;
-    let link = u32::from_ne_bytes(fixed.get(4..8)?.try_into().ok()?);
-    let state = u16::from_ne_bytes(fixed.get(8..10)?.try_into().ok()?);
-    let address = ip(*fixed.first()?, &attrs, NDA_DST)?;
-    let mac = || {
-        let mac = EthAddr(attrs.find(NDA_LLADDR)?.payload.try_into().ok()?);
-        (mac != EthAddr::ZERO && !mac.is_multicast()).then_some(mac)
-    };
-    let state = match (is_gone, state) {
-        (false, NUD_FAILED) => NeighbourState::Failed,
-        (false, state) if state & NUD_VALID != 0 => mac().map_or(NeighbourState::Unknown, |mac| {
-            NeighbourState::Known { mac, is_stale: state & NUD_STALE != 0 }
-        }),
-        _ => NeighbourState::Unknown,
-    };
-    Some((link, address, state))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn told(kind: u16, state: u16, mac: &[u8]) -> Option<(u32, IpAddr, NeighbourState)> {
-        let mut b = Builder::new();
-        let mut fixed = [0; NDMSG_LEN];
-        (fixed[0], fixed[4]) = (AF_INET, 7);
-        fixed[8..10].copy_from_slice(&state.to_ne_bytes());
-        b.begin(&Header { kind, ..Header::default() }, &fixed);
-        b.put(NDA_DST, &[10, 0, 0, 1]);
-        b.put(NDA_LLADDR, mac);
-        let bytes = b.finish().unwrap();
-        let m = netlink::Messages::new(&bytes).next().unwrap().unwrap();
-        neighbour_event(&m)
-    }
-
-    #[test]
-    fn a_neighbour_is_known_in_some_states_and_if_it_has_an_address() {
-        let mac = [2, 0, 0, 0, 0, 1];
-        let known = |is_stale| Some(NeighbourState::Known { mac: EthAddr(mac), is_stale });
-        let state = |kind, state, mac: &[u8]| {
-            told(kind, state, mac).map(|(link, address, state)| {
-                assert_eq!((link, address), (7, "10.0.0.1".parse().unwrap()));
-                state
-            })
-        };
-        assert_eq!(state(RTM_NEWNEIGH, 0x02, &mac), known(false));
-        assert_eq!(state(RTM_NEWNEIGH, NUD_STALE, &mac), known(true));
-        assert_eq!(state(RTM_NEWNEIGH, NUD_FAILED, &mac), Some(NeighbourState::Failed));
-        let unknown = Some(NeighbourState::Unknown);
-        assert_eq!(state(RTM_NEWNEIGH, 0x01, &mac), unknown, "being asked");
-        assert_eq!(state(RTM_DELNEIGH, 0x02, &mac), unknown);
-        for none in [&[][..], &[0; 6], &[1, 0, 0, 0, 0, 1], &[2; 20]] {
-            assert_eq!(state(RTM_NEWNEIGH, 0x02, none), unknown, "{none:?}");
-        }
-        assert_eq!(state(RTM_DELNEIGH + 1, 0x02, &mac), None);
-    }
 
     #[test]
     fn no_way_leaves_for_an_address_of_this_machine() {
