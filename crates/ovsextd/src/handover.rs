@@ -315,7 +315,8 @@ pub(crate) fn take_over(host: &Arc<Host>, devices: &LinuxDevices, path: &Path) -
             }
             (PORT_SETTINGS | PORT_CONFIG, _) => take_settings(host, kind, &message)?,
             (LISTENER, Some(fd)) => {
-                host.dpif.for_each_flow(&mut |flow| host.ways.prepare(&flow.actions));
+                host.dpif
+                    .for_each_flow(&mut |flow| host.ways.prepare(flow.matched.key.pkt_mark(), &flow.actions));
                 // Only now: a packet may leave by any of the ports.
                 host.dpif.start().map_err(|e| io::Error::other(e.to_string()))?;
                 host.dpif.reconfigure();

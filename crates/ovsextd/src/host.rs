@@ -241,7 +241,7 @@ impl VportHost for Host {
 
     fn execute(&self, meta: &PacketMeta, frame: &[u8], actions: &[Action]) -> Result<(), Errno> {
         let frame = FlatPacket::try_from_frame(frame).ok_or(Errno::NoMem)?;
-        self.ways.prepare(actions);
+        self.ways.prepare(meta.skb_mark, actions);
         self.dpif.execute(*meta, frame, actions).map_err(|_| Errno::Inval)
     }
 

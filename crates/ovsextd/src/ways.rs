@@ -89,6 +89,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Calls `f` with the end of each tunnel that actions lead a packet with a mark into.
+fn for_each_end(mut mark: u32, actions: &[Action], f: &mut dyn FnMut(End)) {
+    for action in actions {
+        match action {
+            Action::Set(Header::Mark(set)) => mark = *set,
+            Action::SetMasked { value: Header::Mark(set), mask: Header::Mark(bits) } => {
+                mark = mark & !bits | set;
+            }
+            Action::Set(Header::Tunnel(key)) => f(End::of(&TunnelDst { key, mark })),
+            other => other.lists().iter().for_each(|list| for_each_end(mark, list, f)),
+        }
+    }
+}
+
 impl Finder {
     /// Notes that a way is wanted, and wakes the thread if it may not know.
     fn want(&self, end: &End) {
@@ -175,25 +189,14 @@ impl Finder {
         Ok(Finder { clock, ports: Mutex::default(), ways, asking, thread, ends })
     }
 
-    /// Finds the ways that actions will ask for, as far as that takes no waiting.
-    pub(crate) fn prepare(&self, actions: &[Action]) {
+    /// Finds the ways that actions will ask for, of a packet with a mark, as far as that takes no waiting.
+    pub(crate) fn prepare(&self, mark: u32, actions: &[Action]) {
         let now = (self.clock)().mono;
-        let mut mark = 0;
-        for action in actions {
-            match action {
-                Action::Set(Header::Mark(set)) => mark = *set,
-                Action::SetMasked { value: Header::Mark(set), mask: Header::Mark(bits) } => {
-                    mark = mark & !bits | set;
-                }
-                Action::Set(Header::Tunnel(key)) => {
-                    let end = End::of(&TunnelDst { key, mark });
-                    if let (None, _) = self.ways.find(&end, now) {
-                        self.ask((end, self.ways.changes()));
-                    }
-                }
-                other => other.lists().iter().for_each(|list| self.prepare(list)),
+        for_each_end(mark, actions, &mut |end| {
+            if let (None, _) = self.ways.find(&end, now) {
+                self.ask((end, self.ways.changes()));
             }
-        }
+        });
     }
 
     /// Links changed.
@@ -271,5 +274,23 @@ impl Drop for Finding {
             // One that panicked has ended as well.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use packet::TunnelKey;
+
+    use super::*;
+
+    #[test]
+    fn ends_have_the_mark_that_the_packet_will_have() {
+        let to = |dst| Action::Set(Header::Tunnel(Box::new(TunnelKey { dst, ..TunnelKey::default() })));
+        let some_bits = Action::SetMasked { value: Header::Mark(0x20), mask: Header::Mark(0xf0) };
+        let inside = vec![to(2), Action::Set(Header::Mark(9)), to(3)];
+        let list = [to(1), some_bits, Action::Clone(inside), to(4)];
+        let mut ends = Vec::new();
+        for_each_end(0x15, &list, &mut |end| ends.push((end.to.bits, end.mark)));
+        assert_eq!(ends, [(1, 0x15), (2, 0x25), (3, 9), (4, 0x25)], "a list inside changes a copy");
     }
 }
