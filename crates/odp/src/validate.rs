@@ -59,12 +59,8 @@ fn list(actions: &[Action], depth: usize) -> Result<(), InvalidActions> {
 
 fn one(action: &Action, depth: usize) -> Result<(), InvalidActions> {
     match action {
-        Action::Sample { actions, .. } | Action::Clone(actions) | Action::DecTtl(actions) => {
-            list(actions, depth + 1)
-        }
-        Action::CheckPktLen { if_greater, if_less_equal, .. } => {
-            list(if_greater, depth + 1)?;
-            list(if_less_equal, depth + 1)
+        Action::Sample { .. } | Action::Clone(_) | Action::DecTtl(_) | Action::CheckPktLen { .. } => {
+            action.lists().iter().try_for_each(|inside| list(inside, depth + 1))
         }
         Action::SetMasked { value, mask } => {
             if discriminant(value) != discriminant(mask) {
