@@ -145,11 +145,13 @@ fn decode(bytes: &[u8]) -> Option<Upcall> {
         packet_cmd::ACTION => UpcallKind::Action {
             flow: None,
             userdata: upcall.userdata.unwrap_or_default().to_vec(),
-            more: Some(Box::new(More {
+            more: Some(More {
                 tunnel: upcall.take_egress_tunnel().ok()?,
                 actions: upcall.take_actions().ok()?,
                 whole_len: upcall.len,
-            })),
+            })
+            .filter(|more| *more != More::default())
+            .map(Box::new),
         },
         _ => return None,
     };

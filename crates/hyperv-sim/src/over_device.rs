@@ -150,11 +150,13 @@ pub(crate) fn upcall_of(bytes: &[u8]) -> Option<Upcall<FlatPacket>> {
         _ => UpcallKind::Action {
             flow: None,
             userdata: a.userdata.unwrap_or_default().to_vec(),
-            more: Some(Box::new(More {
+            more: Some(More {
                 tunnel: a.take_egress_tunnel().ok()?,
                 actions: a.take_actions().ok()?,
                 whole_len: a.len,
-            })),
+            })
+            .filter(|more| *more != More::default())
+            .map(Box::new),
         },
     };
     Some(Upcall { kind, key, meta: meta_of(&key), packet: FlatPacket::try_from_frame(a.packet?)? })
