@@ -4,6 +4,7 @@
 //! gets come from slices and arrays that outlive the call and are as long as the kernel may write.
 
 mod control;
+mod mapping;
 mod packet_socket;
 pub(crate) mod xdp;
 

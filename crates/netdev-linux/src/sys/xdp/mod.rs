@@ -1,11 +1,10 @@
 //! AF_XDP: packets from a device's receive queue into memory of ours, and out of it, without the kernel's stack.
 //!
-//! Where it sits: under `xdp_port`. From the bottom: `mapping` (memory), `ring` (the kernel's rings in it), `socket` (one
+//! Where it sits: under `xdp_port`. From the bottom: `ring` (a ring of the kernel's), `socket` (one
 //! receive queue's socket with its packet memory), `program` (what sends the device's packets to the sockets).
 //!
 //! Spec: the kernel's networking/af_xdp, linux/if_xdp.h; bpf(2).
 
-mod mapping;
 mod program;
 mod ring;
 mod socket;

@@ -19,8 +19,8 @@ use std::ptr::null;
 use std::sync::{Arc, Weak};
 
 use super::check;
-use super::mapping::{Mapping, Plain};
 use super::ring::{Offsets, Ring};
+use crate::sys::mapping::{Mapping, Plain};
 
 /// Entries of the rings of what is received, and frames for it: 8 MB. They are for the time in which the thread that empties
 /// them does not run, as it shares its core with others: some milliseconds.

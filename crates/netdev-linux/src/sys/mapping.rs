@@ -1,6 +1,6 @@
 //! A piece of memory from mmap(2).
 //!
-//! Where it sits: holds a ring that the kernel shares, or a socket's packets.
+//! Where it sits: holds a ring that the kernel shares (a packet socket's, an AF_XDP socket's), or an AF_XDP socket's packets.
 #![allow(unsafe_code)] // mmap, munmap, and access by offset
 
 use std::ffi::c_void;
