@@ -4,7 +4,7 @@
 //! them. It knows no flows and no bridges.
 //!
 //! ~~~text
-//!   type system           an existing device, through a packet socket        packet_port
+//!   type system           an existing device, through a packet socket and its ring   packet_port
 //!   type afxdp            the same, past the kernel's stack (AF_XDP)         xdp_port
 //!   type internal, tap    a device that is made, and lives with its handle   tap, or veth where TAP is closed to us
 //!                                     │
@@ -28,6 +28,7 @@ mod device;
 mod ethtool;
 mod losses;
 mod packet_port;
+mod ring_share;
 mod rtnl;
 mod sys;
 mod tap;

@@ -112,6 +112,39 @@ fn what_a_packet_socket_has_no_room_for_is_missed() {
 }
 
 #[test]
+fn what_waits_for_a_port_that_is_handed_over_is_not_lost() {
+    const SENT: usize = 700;
+    sandboxed!();
+    silent_guest("va");
+    let old = devices().system().open("va").unwrap();
+    let mut queues = old.queues().unwrap();
+    received(&mut queues);
+    send_from_guest(SENT);
+    let (mut pool, mut batch) = (BufferPool::new(), FrameBatch::default());
+    eventually("some are received", || queues.rx[0].receive(&mut pool, &mut batch) != 0);
+    let ours = |(_, frame): &(_, Frame)| frame.frame().get(12..14) == Some(&TYPE);
+    let mut got = batch.drain().filter(ours).count() as u64;
+    assert!(got < SENT as u64);
+    let fd = queues.rx[0].fd().unwrap().try_clone_to_owned().unwrap();
+    drop((queues, old));
+    let next = devices();
+    next.give("va", vec![fd]);
+    let va = next.system().open("va").unwrap();
+    let mut queues = va.queues().unwrap();
+    for sent in [SENT, SENT + 10] {
+        eventually("all are received", || {
+            got += received(&mut queues);
+            got >= sent as u64
+        });
+        assert_eq!(got, sent as u64, "once");
+        if sent == SENT {
+            send_from_guest(10);
+        }
+    }
+    assert_eq!(counter(&*va, "rx_missed_errors"), 0);
+}
+
+#[test]
 fn what_a_ring_has_no_room_for_is_missed() {
     const SENT: usize = 8000;
     sandboxed!();

@@ -360,6 +360,26 @@ fn an_internal_port_talks_both_ways(driver: &str) -> String {
 }
 
 #[test]
+fn who_waits_for_a_device_that_is_down_sleeps() {
+    sandboxed!();
+    guest("a", "va", "10.0.0.1");
+    let va = devices().system().open("va").unwrap();
+    let mut queues = va.queues().unwrap();
+    let (mut pool, mut batch) = (BufferPool::new(), FrameBatch::default());
+    let mut is_woken = |queues: &mut netdev::Queues| {
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::from_borrowed_fd(queues.rx[0].fd().unwrap(), PollFlags::IN)];
+        let woken = poll(&mut fds, Some(&now)).unwrap() != 0;
+        queues.rx[0].receive(&mut pool, &mut batch);
+        batch.drain().for_each(drop);
+        woken
+    };
+    va.set_admin_state(AdminState::Down).unwrap();
+    assert!(is_woken(&mut queues), "the kernel tells");
+    eventually("nobody is woken any more", || (0..100).all(|_| !is_woken(&mut queues)));
+}
+
+#[test]
 fn a_device_that_returns_carries_traffic_again() {
     sandboxed!();
     guest("a", "va", "10.0.0.1");

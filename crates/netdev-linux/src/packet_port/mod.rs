@@ -1,29 +1,38 @@
 //! The queues of an existing device, through a packet socket.
 //!
-//! Where it sits: made by `device` for ports of type system; polled by a host's thread. What comes in goes through `receive`, what
-//! leaves through `transmit`.
+//! Where it sits: made by `device` for ports of type system; polled by a host's thread.
 //!
-//! Both queues share one socket, which follows the device's *name*: whenever the table of links moved on, the
-//! receive queue compares the number that the name has now with the one that the socket is bound to.
+//! ~~~text
+//!   device ──► ring (sys/packet_ring) ─┐             packets of the usual sizes, read without a call
+//!          └─► socket's queue ─────────┴─► receive   longer ones; all, where there is no ring
+//!   device ◄── sender's socket ◄────────── transmit
+//! ~~~
+//!
+//! The sockets follow the device's *name*: whenever the table of links moved on, a queue compares the number that the
+//! name has now with the one that the sockets are bound to.
 
 mod receive;
 mod transmit;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use netdev::{NetdevStats, QueueCounts, Queues, TxQueue};
+use netdev::{NetdevError, NetdevStats, QueueCounts, Queues, TxQueue};
 
 use crate::losses::Losses;
+use crate::ring_share::RingShare;
 use crate::rtnl::Links;
-use crate::sys::PacketSocket;
+use crate::sys::{PacketRing, PacketSocket};
 use receive::Rx;
 use transmit::Tx;
 
 /// Transmit queues of a port: the kernel lets threads send on one socket side by side, each needs only memory of its own.
 const TX_QUEUES: u32 = 8;
+
+/// A ring, and its part of what rings may take.
+type SharedRing = (PacketRing, RingShare);
 
 /// The sockets of a port, and what they are bound to.
 pub(crate) struct PacketPort {
@@ -31,6 +40,8 @@ pub(crate) struct PacketPort {
     links: Arc<Links>,
     socket: PacketSocket,
     sender: PacketSocket,
+    /// The socket's ring, if it has one, while no queue has it.
+    ring: Mutex<Option<SharedRing>>,
     /// The device's number, zero while there is none.
     bound: AtomicU32,
     /// The device has a carrier. Without one the kernel says that it has sent what it throws away.
@@ -61,7 +72,18 @@ impl PacketPort {
         given: Option<OwnedFd>,
         losses: Arc<Losses>,
     ) -> io::Result<Arc<PacketPort>> {
-        let socket = given.map_or_else(PacketSocket::open, |fd| Ok(PacketSocket::of(fd)))?;
+        let (socket, ring) = match given {
+            Some(fd) => {
+                let socket = PacketSocket::of(fd);
+                let ring = PacketRing::of(&socket)?;
+                (socket, ring.map(|ring| (ring, RingShare::take_over())))
+            }
+            None => {
+                let socket = PacketSocket::open()?;
+                let ring = ring_for(&socket, name);
+                (socket, ring)
+            }
+        };
         socket.bind(ifindex)?;
         let sender = PacketSocket::open_sender()?;
         sender.bind_sender(ifindex)?;
@@ -70,11 +92,16 @@ impl PacketPort {
             links,
             socket,
             sender,
+            ring: Mutex::new(ring),
             bound: AtomicU32::new(ifindex),
             sends: AtomicBool::new(true),
             taken: AtomicBool::new(false),
             losses,
         }))
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Option<SharedRing>> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Both queues; `None` while somebody has them.
@@ -117,6 +144,91 @@ impl PacketPort {
             let bound = || self.socket.bind(ifindex).and_then(|()| self.sender.bind_sender(ifindex));
             let now = if ifindex != 0 && bound().is_ok() { ifindex } else { 0 };
             self.bound.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A ring for what `name` receives; `None`, and the reason in the log, if it has to do without.
+fn ring_for(socket: &PacketSocket, name: &str) -> Option<SharedRing> {
+    let short = || "other ports have all the memory that rings may take".to_owned();
+    let ring = RingShare::take().ok_or_else(short).and_then(|share| match PacketRing::give_to(socket) {
+        Ok(ring) => Ok((ring, share)),
+        Err(e) => Err(NetdevError::from(e).to_string()),
+    });
+    ring.inspect_err(|why| log::info!(target: "netdev_linux", "{name}: receiving without a ring ({why})"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use netdev::{BufferPool, Frame, FrameBatch};
+    use packet::{BATCH, PacketMeta};
+    use testkit::sandboxed;
+
+    use super::*;
+    use crate::rtnl::Which;
+
+    fn run(line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{line}");
+    }
+
+    /// A packet of a type of its own, which says how many were before it.
+    fn frame(number: usize, len: usize) -> Frame {
+        let mut bytes = vec![0xff; 12];
+        bytes.extend([0x88, 0xb5]);
+        bytes.extend((number as u32).to_be_bytes());
+        bytes.resize(len, number as u8);
+        Frame::try_from_frame(&bytes).unwrap()
+    }
+
+    /// Sends packets of `lens` by one queue in batches, and returns what another receives.
+    fn carried(lens: &[usize], from: &mut Queues, to: &mut Queues) -> Vec<Frame> {
+        let (mut pool, mut batch, mut got) = (BufferPool::new(), FrameBatch::default(), Vec::new());
+        for (chunk, lens) in lens.chunks(BATCH).enumerate() {
+            for (at, len) in lens.iter().enumerate() {
+                batch.push(PacketMeta::default(), frame(chunk * BATCH + at, *len)).unwrap();
+            }
+            assert_eq!(from.tx[0].transmit(&mut pool, &mut batch).total(), 0);
+            while to.rx[0].receive(&mut pool, &mut batch) != 0 {
+                got.extend(batch.drain().map(|(_, frame)| frame));
+            }
+        }
+        assert!(to.rx[0].take_drops().is_none());
+        got
+    }
+
+    #[test]
+    fn packets_of_all_lengths_come_in_order_with_a_ring_and_without() {
+        sandboxed!();
+        run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1");
+        run("ip link add va mtu 9000 type veth peer name vb mtu 9000");
+        run("ip link set va up");
+        run("ip link set vb up");
+        let links = Arc::new(Links::follow(Arc::new(|| ())).unwrap());
+        let port = |name: &str| {
+            let index = links.refresh(Which::Name(name)).unwrap().index;
+            PacketPort::open(name, index, links.clone(), None).unwrap()
+        };
+        // Runs of short ones and of long ones, about the length of a slot as well.
+        let lens: Vec<usize> =
+            (0..4000).map(|n| [60, 1514, 9000, 1940 + n % 100, 70][n * n / 7 % 5]).collect();
+        for without in [false, true] {
+            let others: Vec<RingShare> = std::iter::from_fn(|| without.then(RingShare::take)?).collect();
+            let (a, b) = (port("va"), port("vb"));
+            assert_eq!(b.ring().is_none(), without, "{} rings", others.len());
+            let (mut from, mut to) = (a.queues().unwrap(), b.queues().unwrap());
+            let mut got = carried(&lens, &mut from, &mut to);
+            got.retain(|frame| frame.frame().get(12..14) == Some(&[0x88, 0xb5]));
+            assert_eq!(got.len(), lens.len());
+            for (number, (frame_of, len)) in got.iter().zip(&lens).enumerate() {
+                assert!(*frame_of == frame(number, *len), "packet {number} of {len} bytes");
+            }
+            // The ring outlives the queues.
+            drop((from, to));
+            assert_eq!(carried(&[60], &mut a.queues().unwrap(), &mut b.queues().unwrap()).len(), 1);
         }
     }
 }

@@ -10,53 +10,63 @@ use std::sync::atomic::Ordering;
 use netdev::{BufferPool, Frame, FrameBatch, RxDrops, RxQueue};
 use packet::{BATCH, OdpPort, PacketBuf};
 
-use super::PacketPort;
-use crate::sys::Received;
+use super::{PacketPort, SharedRing};
+use crate::sys::{Front, PacketRing, Received};
 use crate::vnet;
 
+/// Looks in vain after which the socket is asked for an error: as long as it has one, whoever waits for packets is woken.
+const LOOKS: u32 = 32;
 /// Bytes of a frame's two addresses, and of the tag behind them.
 const ADDRESSES: usize = 12;
 const TAG: usize = 4;
 
 /// The receive queue.
 pub(super) struct Rx {
-    port: Arc<PacketPort>,
+    ring: Option<SharedRing>,
+    queue: Queue,
     /// The generation of links that the binding agrees with.
     generation: u64,
-    received: [Received; BATCH],
-    /// How many packets the next call asks for: each costs some work whether it comes or not.
-    ask: usize,
+    /// Looks in vain, one after the other.
+    looks: u32,
     /// What was lost since somebody asked.
     drops: RxDrops,
 }
 
+impl Rx {
+    pub(super) fn new(port: Arc<PacketPort>) -> Rx {
+        let ring = port.ring().take();
+        let queue = Queue { port, received: [Received::default(); BATCH], ask: 1 };
+        Rx { ring, queue, generation: 0, looks: 0, drops: RxDrops::default() }
+    }
+
+    /// Unlike a call, a look at the ring does not take an error from the socket.
+    fn note_look(&mut self, found: bool) {
+        self.looks = if found { 0 } else { self.looks + 1 };
+        if self.looks == LOOKS {
+            self.looks = 0;
+            self.queue.port.socket.take_error();
+        }
+    }
+}
+
 impl Drop for Rx {
     fn drop(&mut self) {
-        self.port.taken.store(false, Ordering::Release);
+        *self.queue.port.ring() = self.ring.take();
+        self.queue.port.taken.store(false, Ordering::Release);
     }
 }
 
 impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
-        self.port.follow_since(&mut self.generation);
-        let mut slots = pool.take_slots(BATCH);
-        let (mut pushed, mut drops) = (0, RxDrops::default());
-        // A full answer asks for more; a short one says that nothing is left.
-        while !out.is_full() {
-            let ask = self.ask.min(BATCH - out.len()).min(slots.len());
-            let got = self.fill(slots.get_mut(..ask).unwrap_or_default(), &mut drops);
-            for (slot, received) in slots.iter_mut().zip(&self.received).take(got) {
-                let Some(frame) = frame_of(received, slot, pool, &mut drops) else { continue };
-                pushed += usize::from(out.push_from(OdpPort::NONE, frame).is_ok());
-            }
-            if got < ask || ask == 0 {
-                self.ask = (got + 1).max(self.ask / 2);
-                break;
-            }
-            self.ask = BATCH.min(2 * self.ask);
+        self.queue.port.follow_since(&mut self.generation);
+        let (before, mut drops) = (out.len(), RxDrops::default());
+        match &mut self.ring {
+            Some((ring, _)) => read_ring(ring, &mut self.queue, pool, out, &mut drops),
+            None => self.queue.drain(pool, out, &mut drops),
         }
-        pool.give_slots(slots);
-        self.port.losses.received(&drops);
+        let pushed = out.len() - before;
+        self.note_look(pushed != 0);
+        self.queue.port.losses.received(&drops);
         self.drops.add(&drops);
         pushed
     }
@@ -66,13 +76,77 @@ impl RxQueue for Rx {
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.port.socket.as_fd())
+        Some(self.queue.port.socket.as_fd())
     }
 }
 
-impl Rx {
-    pub(super) fn new(port: Arc<PacketPort>) -> Rx {
-        Rx { port, generation: 0, received: [Received::default(); BATCH], ask: 1, drops: RxDrops::default() }
+/// Moves what is in the ring into `out`, with what waits in the socket's queue at its places between.
+fn read_ring(
+    ring: &mut PacketRing,
+    queue: &mut Queue,
+    pool: &mut BufferPool,
+    out: &mut FrameBatch,
+    drops: &mut RxDrops,
+) {
+    while !out.is_full() {
+        let read = match ring.front() {
+            None => break,
+            Some(Front::Here(received, bytes)) => {
+                push(out, frame_of(&received, drops, || pool.copy_of(bytes)));
+                1
+            }
+            Some(Front::Queued) => {
+                let read = queue.read(ring.queued(BATCH - out.len()), pool, out, drops);
+                // One that is not there was lost on the way.
+                drops.truncated += u32::from(read == 0);
+                read.max(1)
+            }
+        };
+        ring.give_back(read);
+    }
+}
+
+/// Packets that wait in the socket's queue.
+struct Queue {
+    port: Arc<PacketPort>,
+    received: [Received; BATCH],
+    /// How many packets the next call asks for: each costs some work whether it comes or not.
+    ask: usize,
+}
+
+impl Queue {
+    /// Moves what is there into `out`.
+    fn drain(&mut self, pool: &mut BufferPool, out: &mut FrameBatch, drops: &mut RxDrops) {
+        // A full answer asks for more; a short one says that nothing is left.
+        while !out.is_full() {
+            let ask = self.ask.min(BATCH - out.len());
+            let got = self.read(ask, pool, out, drops);
+            if got < ask {
+                self.ask = (got + 1).max(self.ask / 2);
+                break;
+            }
+            self.ask = BATCH.min(2 * self.ask);
+        }
+    }
+
+    /// Moves packets, at most `ask`, into `out`, which has room for them; returns how many came, with those that could not
+    /// be had whole.
+    fn read(
+        &mut self,
+        ask: usize,
+        pool: &mut BufferPool,
+        out: &mut FrameBatch,
+        drops: &mut RxDrops,
+    ) -> usize {
+        let mut slots = pool.take_slots(BATCH);
+        let ask = ask.min(slots.len());
+        let got = self.fill(slots.get_mut(..ask).unwrap_or_default(), drops);
+        for (slot, received) in slots.iter_mut().zip(&self.received).take(got) {
+            push(out, frame_of(received, drops, || pool.frame_from(slot)));
+            slot.reset(Frame::HEADROOM);
+        }
+        pool.give_slots(slots);
+        got
     }
 
     /// Receives into `slots`. An error is about one packet that the kernel could not describe to us, or says that
@@ -89,31 +163,33 @@ impl Rx {
     }
 }
 
+/// Adds a frame, if it is one, to a batch that has room for it.
+fn push(out: &mut FrameBatch, frame: Option<Frame>) {
+    if let Some(frame) = frame {
+        // There is room.
+        let _ = out.push_from(OdpPort::NONE, frame);
+    }
+}
+
 /// True for an error of receiving that is about a packet, which is gone.
 fn loses_a_packet(e: &io::Error) -> bool {
     !matches!(e.raw_os_error(), Some(libc::EINTR | libc::ENETDOWN | libc::ENXIO | libc::ENODEV))
 }
 
-/// The packet in a slot as a frame, its tag back in place; `None` if it cannot be had whole.
-fn frame_of(
-    received: &Received,
-    slot: &mut Frame,
-    pool: &mut BufferPool,
-    drops: &mut RxDrops,
-) -> Option<Frame> {
-    let offload = match vnet::decode(&received.vnet) {
-        _ if received.truncated => Err(&mut drops.truncated),
-        decoded => decoded.map_err(|_| &mut drops.unknown),
-    };
-    match offload {
-        Ok(offload) => *slot.offload_mut() = offload,
-        Err(count) => {
-            *count += 1;
-            slot.reset(Frame::HEADROOM);
-            return None;
-        }
+/// A packet as the frame that `take` makes of it, its tag back in place; `None` if it cannot be had whole.
+fn frame_of(received: &Received, drops: &mut RxDrops, take: impl FnOnce() -> Option<Frame>) -> Option<Frame> {
+    if received.truncated {
+        drops.truncated += 1;
+        return None;
     }
-    let frame = pool.frame_from(slot).and_then(|frame| tagged(frame, received.vlan));
+    let Ok(offload) = vnet::decode(&received.vnet) else {
+        drops.unknown += 1;
+        return None;
+    };
+    let frame = take().and_then(|mut frame| {
+        *frame.offload_mut() = offload;
+        tagged(frame, received.vlan)
+    });
     drops.memory += u32::from(frame.is_none());
     frame
 }
@@ -140,8 +216,7 @@ mod tests {
         let (mut pool, mut drops) = (BufferPool::new(), RxDrops::default());
         let mut slot = pool.take_slots(1).remove(0);
         slot.extend(60);
-        let frame = frame_of(received, &mut slot, &mut pool, &mut drops);
-        assert!(slot.is_empty(), "the slot serves the next packet");
+        let frame = frame_of(received, &mut drops, || pool.frame_from(&mut slot));
         (frame.map(|f| f.len()), drops)
     }
 

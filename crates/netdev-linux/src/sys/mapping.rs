@@ -17,6 +17,8 @@ pub(super) unsafe trait Plain: Copy + Default {}
 
 // SAFETY: a plain integer.
 unsafe impl Plain for u64 {}
+// SAFETY: a plain integer.
+unsafe impl Plain for i32 {}
 
 /// A piece of memory, which is given back when this is dropped.
 pub(super) struct Mapping {

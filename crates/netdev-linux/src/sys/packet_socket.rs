@@ -1,6 +1,6 @@
 //! A packet socket that moves batches with virtio-net headers.
 //!
-//! Where it sits: under `packet_port`.
+//! Where it sits: under `packet_port`; what it receives may come through a `packet_ring` instead.
 //!
 //! Spec: packet(7), recvmmsg(2), sendmmsg(2).
 #![allow(unsafe_code)] // setsockopt with structs, and arrays of message headers full of pointers
@@ -15,6 +15,7 @@ use netdev::Frame;
 use packet::BATCH;
 
 use super::VNET_LEN;
+use super::mapping::Plain;
 use crate::vnet;
 
 /// What the kernel may hold for us, each way; the system's limit is used where this is not allowed.
@@ -25,8 +26,8 @@ const CONTROL_LEN: usize = 128;
 // packet(7); newer than what libc names.
 const PACKET_IGNORE_OUTGOING: c_int = 23;
 const PACKET_VNET_HDR: c_int = 15;
-const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
-const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
+const STATUS_VLAN_VALID: u32 = 1 << 4;
+const STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
 
 /// What came with a received packet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +45,17 @@ pub(crate) struct Received {
 pub(crate) struct PacketSocket {
     fd: OwnedFd,
 }
+
+/// `struct tpacket_stats`: packets since it was last read, and those that there was no room for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Stats {
+    packets: u32,
+    drops: u32,
+}
+
+// SAFETY: plain integers, and no padding.
+unsafe impl Plain for Stats {}
 
 /// Aligned as control messages must be.
 #[repr(C, align(8))]
@@ -95,7 +107,7 @@ impl PacketSocket {
         PacketSocket { fd }
     }
 
-    fn set<T: Copy>(&self, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    pub(super) fn set<T: Copy>(&self, level: c_int, name: c_int, value: &T) -> io::Result<()> {
         let len = size_of::<T>() as socklen_t;
         // SAFETY: the kernel reads `len` bytes of `value`, which is a T borrowed over the call.
         let rc = unsafe {
@@ -133,20 +145,24 @@ impl PacketSocket {
 
     /// How many packets the socket had no room for since this was last asked.
     pub(crate) fn take_missed(&self) -> u64 {
-        // Plain integers; the kernel begins anew with each reading.
-        let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
-        let mut len = size_of_val(&stats) as socklen_t;
-        // SAFETY: the kernel writes at most `len` bytes of `stats`, which lives over the call.
-        let rc = unsafe {
-            libc::getsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                std::ptr::from_mut(&mut stats).cast(),
-                &raw mut len,
-            )
-        };
-        if rc < 0 { 0 } else { stats.tp_drops.into() }
+        // The kernel begins anew with each reading.
+        self.get::<Stats>(libc::PACKET_STATISTICS).map_or(0, |stats| stats.drops.into())
+    }
+
+    /// An option of packet(7).
+    pub(super) fn get<T: Plain>(&self, name: c_int) -> io::Result<T> {
+        let mut value = T::default();
+        let mut len = size_of::<T>() as socklen_t;
+        let (fd, at) = (self.fd.as_raw_fd(), (&raw mut value).cast());
+        // SAFETY: the kernel writes at most `len` bytes of `value`, which lives over the call; any are a T.
+        let rc = unsafe { libc::getsockopt(fd, libc::SOL_PACKET, name, at, &raw mut len) };
+        if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+    }
+
+    /// Takes the error that the socket waits to tell, for as long as it has one whoever waits for packets is woken.
+    pub(crate) fn take_error(&self) {
+        // That the device went down is behind us; links tell of it, too.
+        let _ = rustix::net::sockopt::socket_error(&self.fd);
     }
 
     /// Receives one packet into each of `slots`, as long as there are any; returns how many that were. A slot that was
@@ -182,7 +198,7 @@ impl PacketSocket {
             // SAFETY: the first `n` messages, of which these are, were initialised above.
             let message = unsafe { message.assume_init_ref() };
             out.vnet = vnet::received(slot, message.msg_len as usize).unwrap_or_default();
-            out.vlan = stripped_vlan(&message.msg_hdr);
+            out.vlan = told_vlan(&message.msg_hdr);
             out.truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         error.map_or(Ok(got), Err)
@@ -247,8 +263,15 @@ impl AsFd for PacketSocket {
     }
 }
 
+/// The tag that the kernel took out of a frame: its TPID and TCI, if the frame's status says that there are.
+#[inline]
+pub(super) fn stripped_vlan(status: u32, tpid: u16, tci: u16) -> Option<(u16, u16)> {
+    let tpid = if status & STATUS_VLAN_TPID_VALID != 0 { tpid } else { 0x8100 };
+    (status & STATUS_VLAN_VALID != 0).then_some((tpid, tci))
+}
+
 /// The tag that the kernel took out of the frame, from the control messages that recvmmsg filled in.
-fn stripped_vlan(message: &libc::msghdr) -> Option<(u16, u16)> {
+fn told_vlan(message: &libc::msghdr) -> Option<(u16, u16)> {
     // SAFETY: msg_control and msg_controllen of `message` describe a Control that outlives it, filled by the kernel;
     // CMSG_FIRSTHDR returns null or a header that lies wholly inside.
     let header = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
@@ -263,9 +286,5 @@ fn stripped_vlan(message: &libc::msghdr) -> Option<(u16, u16)> {
     // SAFETY: cmsg_len says that a whole tpacket_auxdata follows the header, inside the Control (which has room for
     // more than that); it is integers only, and read_unaligned needs no alignment.
     let aux = unsafe { libc::CMSG_DATA(header).cast::<libc::tpacket_auxdata>().read_unaligned() };
-    if aux.tp_status & TP_STATUS_VLAN_VALID == 0 {
-        return None;
-    }
-    let tpid = if aux.tp_status & TP_STATUS_VLAN_TPID_VALID != 0 { aux.tp_vlan_tpid } else { 0x8100 };
-    Some((tpid, aux.tp_vlan_tci))
+    stripped_vlan(aux.tp_status, aux.tp_vlan_tpid, aux.tp_vlan_tci)
 }
