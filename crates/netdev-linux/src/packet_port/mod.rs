@@ -125,13 +125,15 @@ impl PacketPort {
         self.losses.missed(self.socket.take_missed());
     }
 
-    /// Looks at links again if any of them changed since `seen`.
-    fn follow_since(&self, seen: &mut u64) {
+    /// Looks at links again if any of them changed since `seen`; true if one did.
+    fn follow_since(&self, seen: &mut u64) -> bool {
         let generation = self.links.generation();
-        if generation != *seen {
+        let changed = generation != *seen;
+        if changed {
             self.follow();
             *seen = generation;
         }
+        changed
     }
 
     /// Binds the sockets to the device that has the name now.

@@ -39,10 +39,11 @@ impl Rx {
         Rx { ring, queue, generation: 0, looks: 0, drops: RxDrops::default() }
     }
 
-    /// Unlike a call, a look at the ring does not take an error from the socket.
-    fn note_look(&mut self, found: bool) {
+    /// Unlike a call, a look at the ring does not take an error from the socket: when a device goes down there is one, before
+    /// or after links tell of it.
+    fn note_look(&mut self, found: bool, links_changed: bool) {
         self.looks = if found { 0 } else { self.looks + 1 };
-        if self.looks == LOOKS {
+        if links_changed || self.looks == LOOKS {
             self.looks = 0;
             self.queue.port.socket.take_error();
         }
@@ -58,14 +59,14 @@ impl Drop for Rx {
 
 impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
-        self.queue.port.follow_since(&mut self.generation);
+        let links_changed = self.queue.port.follow_since(&mut self.generation);
         let (before, mut drops) = (out.len(), RxDrops::default());
         match &mut self.ring {
             Some((ring, _)) => read_ring(ring, &mut self.queue, pool, out, &mut drops),
             None => self.queue.drain(pool, out, &mut drops),
         }
         let pushed = out.len() - before;
-        self.note_look(pushed != 0);
+        self.note_look(pushed != 0, links_changed);
         self.queue.port.losses.received(&drops);
         self.drops.add(&drops);
         pushed
