@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use netdev::{
@@ -17,6 +18,7 @@ use wire::EthAddr;
 use crate::ethtool;
 use crate::packet_port::PacketPort;
 use crate::rtnl::{LinkChange, LinkInfo, Links, OnChange, Which};
+use crate::sys::PacketSocket;
 use crate::tap::Tap;
 use crate::veth::{self, VethPair};
 use crate::xdp_port::XdpPort;
@@ -31,6 +33,8 @@ struct Shared {
     open: Mutex<BTreeMap<String, Weak<LinuxNetdev>>>,
     /// Descriptors of devices that another process had open, by name.
     given: Mutex<BTreeMap<String, Vec<OwnedFd>>>,
+    /// Devices that were made outlive this process.
+    lives_on: Arc<AtomicBool>,
 }
 
 impl LinuxDevices {
@@ -39,7 +43,8 @@ impl LinuxDevices {
     pub fn new(on_change: OnChange) -> io::Result<LinuxDevices> {
         let links = Arc::new(Links::follow(on_change)?);
         let control = Arc::new(ethtool::control_socket()?);
-        Ok(LinuxDevices(Arc::new(Shared { links, control, open: Mutex::default(), given: Mutex::default() })))
+        let (open, given, lives_on) = (Mutex::default(), Mutex::default(), Arc::default());
+        Ok(LinuxDevices(Arc::new(Shared { links, control, open, given, lives_on })))
     }
 
     /// Opens existing devices: type `system`.
@@ -71,6 +76,11 @@ impl LinuxDevices {
     /// queue: what the kernel has queued for those is ours.
     pub fn give(&self, name: &str, fds: Vec<OwnedFd>) {
         self.0.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), fds);
+    }
+
+    /// Another process has the descriptors of all devices now: none goes because this one lets go of it.
+    pub fn leave(&self) {
+        self.0.lives_on.store(true, Ordering::Release);
     }
 
     /// Looks at devices of a type that another process has opened: they have state and no queues.
@@ -111,11 +121,8 @@ impl LinuxDevices {
                 let polling = if kind == "afxdp" { Polling::Dedicated } else { Polling::Waiting };
                 Io::Xdp(XdpPort::new(name, polling, links.clone()))
             }
-            (_, Some(fds)) => {
-                links.refresh(Which::Name(name))?;
-                Io::Tap(Tap::of(fds)?)
-            }
-            (_, None) => make(name, &links)?,
+            (_, Some(fds)) => self.take_over(name, fds)?,
+            (_, None) => self.make(name)?,
         };
         let control = self.0.control.clone();
         let device = Arc::new(LinuxNetdev { name: name.to_owned(), kind, io, links, control });
@@ -123,23 +130,39 @@ impl LinuxDevices {
         open.insert(name.to_owned(), Arc::downgrade(&device));
         Ok(device)
     }
-}
 
-/// Makes a device of type internal or tap.
-fn make(name: &str, links: &Arc<Links>) -> Result<Io, NetdevError> {
-    match Tap::maker() {
-        Ok(maker) => {
-            let tap = Tap::open(name, maker)?;
-            links.refresh(Which::Name(name))?;
-            Ok(Io::Tap(tap))
+    /// Makes a device of type internal or tap.
+    fn make(&self, name: &str) -> Result<Io, NetdevError> {
+        let Shared { links, lives_on, .. } = &*self.0;
+        match Tap::maker() {
+            Ok(maker) => {
+                let tap = Tap::open(name, maker)?;
+                links.refresh(Which::Name(name))?;
+                Ok(Io::Tap(tap))
+            }
+            Err(e) if veth::can_stand_in(&e) => {
+                let pair = VethPair::open(name, links, lives_on)?;
+                let (ours, why) = (pair.name(), NetdevError::from(e));
+                log::info!(target: "netdev_linux", "{name}: TAP devices cannot be made ({why}), using a veth pair with {ours}");
+                Ok(Io::Veth(pair))
+            }
+            Err(e) => Err(Tap::no_maker(e)),
         }
-        Err(e) if veth::can_stand_in(&e) => {
-            let pair = VethPair::open(name, links)?;
-            let (ours, why) = (pair.name(), NetdevError::from(e));
-            log::info!(target: "netdev_linux", "{name}: TAP devices cannot be made ({why}), using a veth pair with {ours}");
-            Ok(Io::Veth(pair))
+    }
+
+    /// The device of type internal or tap that another process has made, by its descriptors.
+    fn take_over(&self, name: &str, fds: Vec<OwnedFd>) -> Result<Io, NetdevError> {
+        let Shared { links, lives_on, .. } = &*self.0;
+        // The device may be in another namespace.
+        let _ = links.refresh(Which::Name(name));
+        let ours = fds.first().and_then(|fd| PacketSocket::device_of(fd.as_fd()));
+        match (ours, fds.into_iter()) {
+            (Some(ifindex), mut fds) => {
+                let socket = fds.next().ok_or(NetdevError::Os(libc::EBADF))?;
+                Ok(Io::Veth(VethPair::of(ifindex, socket, links, lives_on)?))
+            }
+            (None, fds) => Ok(Io::Tap(Tap::of(fds.collect())?)),
         }
-        Err(e) => Err(Tap::no_maker(e)),
     }
 }
 

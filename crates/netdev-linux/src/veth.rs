@@ -4,11 +4,13 @@
 //! user's namespaces on many machines. The device looks and behaves like an internal port; our end is read
 //! and written through a packet socket.
 //!
-//! I1  The pair goes when its port does. One that a killed daemon left behind is known by our end's name, and used again.
+//! I1  The pair goes when its port does, unless a successor has it. One that a killed daemon left behind is known by our end's name, and used again.
 //! I2  Our end takes frames of any size: the device's MTU alone limits them.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use netdev::NetdevError;
 
@@ -27,19 +29,45 @@ pub(crate) struct VethPair {
     /// Our end.
     name: String,
     ifindex: u32,
+    /// Somebody else has the pair.
+    lives_on: Arc<AtomicBool>,
 }
 
 impl VethPair {
     /// Makes the device `name`, or takes over the one of a pair that was ours.
-    pub(crate) fn open(name: &str, links: &Arc<Links>) -> Result<VethPair, NetdevError> {
+    pub(crate) fn open(
+        name: &str,
+        links: &Arc<Links>,
+        lives_on: &Arc<AtomicBool>,
+    ) -> Result<VethPair, NetdevError> {
         let ours = match left_behind(name, links) {
             Some(ours) => ours,
             None => links.make_veth(name, &format!("{PREFIX}%d"))?,
         };
         links.change(&ours.name, LinkChange::Mtu(MAX_MTU))?;
         links.change(&ours.name, LinkChange::Up)?;
-        let port = PacketPort::open(&ours.name, ours.index, links.clone(), None)?;
-        Ok(VethPair { port, links: links.clone(), name: ours.name, ifindex: ours.index })
+        VethPair::with(ours, None, links, lives_on)
+    }
+
+    /// Takes over the pair whose end of ours has the number `ifindex`, with the socket that another process had for it.
+    pub(crate) fn of(
+        ifindex: u32,
+        socket: OwnedFd,
+        links: &Arc<Links>,
+        lives_on: &Arc<AtomicBool>,
+    ) -> Result<VethPair, NetdevError> {
+        VethPair::with(links.refresh(Which::Index(ifindex))?, Some(socket), links, lives_on)
+    }
+
+    fn with(
+        ours: LinkInfo,
+        socket: Option<OwnedFd>,
+        links: &Arc<Links>,
+        lives_on: &Arc<AtomicBool>,
+    ) -> Result<VethPair, NetdevError> {
+        let port = PacketPort::open(&ours.name, ours.index, links.clone(), socket)?;
+        let (links, lives_on) = (links.clone(), lives_on.clone());
+        Ok(VethPair { port, links, name: ours.name, ifindex: ours.index, lives_on })
     }
 
     /// Our end's port.
@@ -55,8 +83,10 @@ impl VethPair {
 
 impl Drop for VethPair {
     fn drop(&mut self) {
-        // One that is gone already, with the namespace of its other end, needs no removal.
-        let _ = self.links.remove(self.ifindex);
+        if !self.lives_on.load(Ordering::Acquire) {
+            // One that is gone already, with the namespace of its other end, needs no removal.
+            let _ = self.links.remove(self.ifindex);
+        }
     }
 }
 

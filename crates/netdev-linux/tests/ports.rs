@@ -331,6 +331,48 @@ fn a_pair_that_was_left_behind_is_used_again() {
     assert_eq!(refused.to_string(), "File exists");
 }
 
+/// Hands an internal port that is in another namespace to other devices, as to another process.
+fn an_internal_port_is_handed_over() {
+    guest("a", "va", "10.0.0.1");
+    run("ip netns add b");
+    let old = devices();
+    let internal = old.internal().open("br0").unwrap();
+    run("ip link set br0 netns b");
+    run("ip -n b addr add 10.0.0.2/24 dev br0");
+    run("ip -n b link set br0 up");
+    let queues = internal.queues().unwrap();
+    let fd = queues.rx[0].fd().unwrap().try_clone_to_owned().unwrap();
+    let next = devices();
+    next.give("br0", vec![fd]);
+    let (taken, va) = (next.internal().open("br0").unwrap(), next.system().open("va").unwrap());
+    old.leave();
+    drop((queues, internal, old));
+    let wire = Wire::between(&taken, &va);
+    tcp("a", "b", "10.0.0.2", 1_000_000);
+    tcp("b", "a", "10.0.0.1", 1_000_000);
+    drop((wire, taken));
+    eventually("it goes with its port", || {
+        let out = Command::new("ip").args(["-n", "b", "link", "show", "br0"]).output().unwrap();
+        !out.status.success()
+    });
+}
+
+#[test]
+fn a_tap_in_another_namespace_is_handed_over() {
+    sandboxed!();
+    if let Err(e) = File::options().read(true).write(true).open("/dev/net/tun") {
+        skip!("no TAP device here: {e}");
+    }
+    an_internal_port_is_handed_over();
+}
+
+#[test]
+fn a_pair_in_place_of_tap_is_handed_over() {
+    sandboxed!();
+    run("mount -t tmpfs tmpfs /dev/net");
+    an_internal_port_is_handed_over();
+}
+
 /// Moves an internal port into a namespace, as scripts do, and sends TCP both ways; returns the links left at the end.
 fn an_internal_port_talks_both_ways(driver: &str) -> String {
     guest("a", "va", "10.0.0.1");

@@ -19,7 +19,7 @@
 //! I2  Flows and connections are there before the ports: no packet meets a datapath that does not know it.
 //!
 //! Devices are handed over by their descriptors, one for each receive queue. The rings of an AF_XDP port are memory of the old process: it lets go of
-//! the device, and the new one opens it. A veth pair that stands in for a TAP device has neither: the successor refuses it. Meters are the switch's to set again; upcalls that were queued for it are lost.
+//! the device, and the new one opens it. A veth pair that stands in for a TAP device is handed over by its socket, and outlives the old process. Meters are the switch's to set again; upcalls that were queued for it are lost.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

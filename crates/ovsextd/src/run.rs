@@ -62,8 +62,12 @@ async fn serve(handle: &Handle, options: &Options) -> Result<(), String> {
     let listener = Rc::new(listener);
     let handed = Rc::new(Notify::new());
     commands::register(handle.commands(), &host);
-    let succession =
-        Succession { host: host.clone(), listener: Rc::downgrade(&listener), handed: handed.clone() };
+    let succession = Succession {
+        host: host.clone(),
+        devices,
+        listener: Rc::downgrade(&listener),
+        handed: handed.clone(),
+    };
     succession.register(handle, options);
     log::info!(target: "ovsextd", "{}", version::banner(program::name()));
     handle.ready();
@@ -120,6 +124,7 @@ fn registry(devices: &LinuxDevices) -> Registry {
 /// What `handover` needs.
 struct Succession {
     host: Arc<Host>,
+    devices: LinuxDevices,
     /// Gone when the process ends.
     listener: Weak<Listener>,
     handed: Rc<Notify>,
@@ -141,6 +146,7 @@ impl Succession {
             match done {
                 Ok((counts, pause, pid)) => {
                     listener.give_away();
+                    self.devices.leave();
                     self.handed.notify_one();
                     call.reply(format!(
                         "handed over to process {pid}: {} ports, {} flows, {} connections; nothing was forwarded for {:.1} ms\n",

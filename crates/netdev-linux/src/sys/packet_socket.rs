@@ -107,6 +107,18 @@ impl PacketSocket {
         PacketSocket { fd }
     }
 
+    /// The number of the device that `fd` is bound to, if it is a packet socket.
+    pub(crate) fn device_of(fd: BorrowedFd<'_>) -> Option<u32> {
+        // SAFETY: sockaddr_ll is integers only; zero is a value of each.
+        let mut addr: libc::sockaddr_ll = unsafe { zeroed() };
+        let mut len = size_of_val(&addr) as socklen_t;
+        let at = std::ptr::from_mut(&mut addr).cast();
+        // SAFETY: the kernel writes at most `len` bytes of `addr`, which lives over the call.
+        let rc = unsafe { libc::getsockname(fd.as_raw_fd(), at, &raw mut len) };
+        let is_packet = rc == 0 && addr.sll_family == libc::AF_PACKET as u16;
+        is_packet.then_some(addr.sll_ifindex.cast_unsigned())
+    }
+
     pub(super) fn set<T: Copy>(&self, level: c_int, name: c_int, value: &T) -> io::Result<()> {
         let len = size_of::<T>() as socklen_t;
         // SAFETY: the kernel reads `len` bytes of `value`, which is a T borrowed over the call.
