@@ -41,3 +41,4 @@ pub use rtnl::{
     Address, FirstHop, Neighbour, NeighbourState, OnChange, Route, RouteRule, RouteTables, Routes, WayChange,
     WayQueries, WayWatch,
 };
+pub use sys::arena::PacketMemory;

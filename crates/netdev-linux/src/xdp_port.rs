@@ -28,9 +28,8 @@ use rustix::process::{Resource, getrlimit};
 use crate::losses::Losses;
 use crate::packet_port::PacketPort;
 use crate::rtnl::Links;
-use crate::sys::xdp::{
-    Attach, Bind, Counters, FRAME_MAX, PACKET_MEMORY, Program, Statistics, XdpRx, XdpTx, open,
-};
+use crate::sys::arena::ARENA;
+use crate::sys::xdp::{Attach, Bind, Counters, FRAME_MAX, Program, Statistics, XdpRx, XdpTx, open};
 
 /// Receive queues of a port at most.
 const MAX_QUEUES: u32 = 64;
@@ -260,7 +259,7 @@ impl XdpPort {
         for mode in modes {
             match self.open_in(mode, ifindex, wanted.queues, state) {
                 Ok(queues) => return Ok((mode, queues)),
-                Err(e) => errors.push(format!("{}: {}", mode.name(), reason(e, wanted.queues))),
+                Err(e) => errors.push(format!("{}: {}", mode.name(), reason(e))),
             }
         }
         Err(errors.join(", "))
@@ -280,8 +279,13 @@ impl XdpPort {
         for (queue, (receive, send)) in (0..).zip(halves) {
             state.lost.entry(queue).or_default().1 = Some(receive.counters());
             let (port, program) = (self.clone(), program.clone());
-            let drops = RxDrops::default();
-            queues.rx.push(Box::new(Rx { socket: receive, _program: program, port, queue, drops }));
+            queues.rx.push(Box::new(Rx {
+                socket: receive,
+                _program: program,
+                port,
+                queue,
+                drops: RxDrops::default(),
+            }));
             queues.tx.push(Box::new(Tx { socket: send, port: self.clone() }));
         }
         Ok(queues)
@@ -295,13 +299,13 @@ impl XdpPort {
 }
 
 /// Why there are no queues. Of all limits that of locked memory is the one whose error says least.
-fn reason(e: io::Error, queues: u32) -> String {
+fn reason(e: io::Error) -> String {
     let (errno, why) = (e.raw_os_error(), NetdevError::from(e));
     let limit = getrlimit(Resource::Memlock).current;
     match (errno, limit) {
         (Some(libc::ENOBUFS), Some(bytes)) => format!(
-            "{why}: each of {queues} queues locks {} kB of memory, of which RLIMIT_MEMLOCK allows {} kB in all",
-            PACKET_MEMORY >> 10,
+            "{why}: the {} kB that packets of all ports lie in are locked, and RLIMIT_MEMLOCK allows {} kB",
+            ARENA >> 10,
             bytes >> 10
         ),
         _ => why.to_string(),
@@ -340,12 +344,12 @@ impl Drop for Rx {
 impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
         let (mut pushed, mut drops) = (0, RxDrops::default());
-        self.socket.receive(BATCH - out.len(), |packet| {
-            let Some(mut frame) = pool.copy_of(packet) else {
+        self.socket.receive(BATCH - out.len(), pool, |frame| {
+            let Some(mut frame) = frame else {
                 drops.memory += 1;
                 return;
             };
-            frame.offload_mut().l4 = partial_checksum(packet).unwrap_or(L4Checksum::Unknown);
+            frame.offload_mut().l4 = partial_checksum(frame.frame()).unwrap_or(L4Checksum::Unknown);
             pushed += usize::from(out.push_from(OdpPort::NONE, frame).is_ok());
         });
         self.port.losses.received(&drops);
@@ -370,7 +374,7 @@ struct Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         // The last chance of what stands in line; the rest is lost with the queue.
-        let _ = self.socket.flush();
+        let _ = self.socket.flush(&mut BufferPool::new());
         self.port.losses.sent(&TxDrops { failed: self.socket.waiting(), ..TxDrops::default() });
         self.port.release();
     }
@@ -383,10 +387,11 @@ impl TxQueue for Tx {
             let sent = deliver(frame, TxCapabilities::default(), pool, |frame: Frame, pool| {
                 if frame.len() > FRAME_MAX {
                     drops.mtu += 1;
-                } else if !self.socket.push(frame.frame()) {
+                    pool.give(frame);
+                } else if let Err(frame) = self.socket.push(frame, pool) {
                     drops.failed += 1;
+                    pool.give(frame);
                 }
-                pool.give(frame);
             });
             match sent {
                 Ok(()) => {}
@@ -395,7 +400,7 @@ impl TxQueue for Tx {
             }
         }
         // What stands in line while the device is down leaves when it is up, or is lost with its queue, and counted then.
-        let _ = self.socket.flush();
+        let _ = self.socket.flush(pool);
         self.port.losses.sent(&drops);
         drops
     }

@@ -20,6 +20,9 @@ use packet::{L4Checksum, PacketBuf, PacketMeta, Segmentation, SegmentationKind};
 use rustix::event::{PollFd, PollFlags, poll};
 use testkit::{sandboxed, skip};
 
+#[global_allocator]
+static MEMORY: netdev_linux::PacketMemory = netdev_linux::PacketMemory;
+
 /// What a wire saw.
 #[derive(Default)]
 struct Seen {
@@ -537,6 +540,6 @@ fn without_locked_memory_a_ring_is_refused_and_said_why() {
     setrlimit(Resource::Memlock, Rlimit { current: Some(64 << 10), maximum }).unwrap();
     let refused = status();
     assert_eq!(refused["xdp-mode"], "af-packet");
-    let why = "each of 1 queues locks 12288 kB of memory, of which RLIMIT_MEMLOCK allows 64 kB in all";
+    let why = "the 65536 kB that packets of all ports lie in are locked, and RLIMIT_MEMLOCK allows 64 kB";
     assert!(refused["xdp-error"].contains(why), "{refused:?}");
 }

@@ -14,17 +14,24 @@ const FRAMES_KEPT: usize = 2048;
 /// The same for super-packets: two batches, 4 MB.
 const SUPER_BYTES: usize = 65_536 + 64;
 const SUPERS_KEPT: usize = 64;
+/// Frames of a page kept at most: 4 MB.
+const PAGES_KEPT: usize = 1024;
 
 /// Buffers for frames: taken by receive queues, given back by transmit queues.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     frames: Vec<Frame>,
     supers: Vec<Frame>,
+    /// Frames whose memory is a page.
+    pages: Vec<Frame>,
     /// Buffers that receive calls fill.
     slots: Vec<Frame>,
 }
 
 impl BufferPool {
+    /// Bytes of the memory of a frame that a device writes itself, headroom included.
+    pub const PAGE: usize = 4096;
+
     /// A pool without buffers; it gets them as it is used.
     pub fn new() -> BufferPool {
         BufferPool::default()
@@ -47,6 +54,15 @@ impl BufferPool {
         Frame::try_with_capacity(room, Frame::HEADROOM)
     }
 
+    /// An empty frame whose memory is [`BufferPool::PAGE`] bytes, for a device to write to; `None` if memory is short.
+    #[inline]
+    pub fn take_page(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.pages.pop() {
+            return Some(frame);
+        }
+        Frame::try_with_capacity(BufferPool::PAGE - Frame::HEADROOM, Frame::HEADROOM)
+    }
+
     /// A frame that holds `bytes`; `None` if memory is short.
     #[inline]
     pub fn copy_of(&mut self, bytes: &[u8]) -> Option<Frame> {
@@ -65,7 +81,11 @@ impl BufferPool {
     #[inline]
     pub fn give(&mut self, frame: Frame) {
         let room = frame.capacity().saturating_sub(Frame::HEADROOM);
-        if (FRAME_BYTES..SUPER_BYTES).contains(&room) && self.frames.len() < FRAMES_KEPT {
+        if frame.capacity() == BufferPool::PAGE {
+            if self.pages.len() < PAGES_KEPT {
+                self.pages.push(frame);
+            }
+        } else if (FRAME_BYTES..SUPER_BYTES).contains(&room) && self.frames.len() < FRAMES_KEPT {
             self.frames.push(frame);
         } else if (SUPER_BYTES..2 * SUPER_BYTES).contains(&room) && self.supers.len() < SUPERS_KEPT {
             self.supers.push(frame);
@@ -128,6 +148,10 @@ mod tests {
         let many: Vec<Frame> = (0..SUPERS_KEPT + 5).map(|_| pool.take(60_000).unwrap()).collect();
         many.into_iter().for_each(|f| pool.give(f));
         assert_eq!(pool.waiting(), (0, SUPERS_KEPT));
+        let pages: Vec<Frame> = (0..PAGES_KEPT + 5).map(|_| pool.take_page().unwrap()).collect();
+        assert!(pages.iter().all(|page| page.memory().len() == BufferPool::PAGE && page.is_empty()));
+        pages.into_iter().for_each(|page| pool.give(page));
+        assert_eq!((pool.pages.len(), pool.waiting()), (PAGES_KEPT, (0, SUPERS_KEPT)));
     }
 
     #[test]

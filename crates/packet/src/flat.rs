@@ -169,6 +169,12 @@ impl FlatPacket {
         self.flat().frame()
     }
 
+    /// All memory that the packet holds.
+    #[inline]
+    pub fn memory(&self) -> &[u8] {
+        &self.flat().memory
+    }
+
     /// The memory behind the frame, of unspecified content: to be written, and then taken in by
     /// [`FlatPacket::extend`].
     pub fn spare(&mut self) -> &mut [u8] {

@@ -1,6 +1,6 @@
 //! A piece of memory from mmap(2).
 //!
-//! Where it sits: holds a ring that the kernel shares (a packet socket's, an AF_XDP socket's), or an AF_XDP socket's packets.
+//! Where it sits: holds a ring that the kernel shares, of a packet socket or of an AF_XDP socket.
 #![allow(unsafe_code)] // mmap, munmap, and access by offset
 
 use std::ffi::c_void;
@@ -26,25 +26,17 @@ pub(super) struct Mapping {
     len: usize,
 }
 
-// SAFETY: the memory belongs to the process, not to a thread; access is by atomics, and by copies whose
+// SAFETY: the memory belongs to the process, not to a thread; access is by atomics, and by copies and borrows whose
 // callers see to it that nobody else uses the same bytes.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Fresh memory of our own.
-    pub fn anonymous(len: usize) -> io::Result<Mapping> {
-        Mapping::new(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
-    }
-
     /// What the kernel shares under `offset` of `fd`.
     pub fn shared(fd: BorrowedFd<'_>, len: usize, offset: u64) -> io::Result<Mapping> {
-        Mapping::new(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset as libc::off_t)
-    }
-
-    fn new(len: usize, flags: i32, fd: i32, offset: libc::off_t) -> io::Result<Mapping> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE);
+        let (fd, offset) = (fd.as_raw_fd(), offset as libc::off_t);
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that is there already.
         let at = unsafe { libc::mmap(null_mut(), len, protection, flags, fd, offset) };
         if at == libc::MAP_FAILED {
@@ -52,16 +44,6 @@ impl Mapping {
         }
         let at = NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { at, len })
-    }
-
-    /// Its address, for the kernel.
-    pub fn address(&self) -> u64 {
-        self.at.as_ptr() as u64
-    }
-
-    /// Its bytes.
-    pub fn len(&self) -> usize {
-        self.len
     }
 
     /// A pointer to `size` bytes at `offset`, if there are so many.
@@ -107,17 +89,6 @@ impl Mapping {
         let at = self.pointer(offset, len)?;
         // SAFETY: inside the mapping and initialised (the kernel's pages are zeroed); the caller sees to the rest.
         Some(unsafe { std::slice::from_raw_parts(at.as_ptr(), len) })
-    }
-
-    /// Copies `bytes`, which are of other memory, to `offset`; false, and no change, if they do not fit.
-    ///
-    /// # Safety
-    /// Neither the kernel nor another thread reads or writes the place meanwhile.
-    pub unsafe fn put(&self, offset: u64, bytes: &[u8]) -> bool {
-        let Some(at) = self.pointer(offset, bytes.len()) else { return false };
-        // SAFETY: inside the mapping; the caller sees to the rest.
-        unsafe { at.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        true
     }
 }
 

@@ -3,6 +3,7 @@
 //! Where it sits: at the bottom of this crate. Each function is safe for every argument: pointers that the kernel
 //! gets come from slices and arrays that outlive the call and are as long as the kernel may write.
 
+pub(crate) mod arena;
 mod control;
 mod mapping;
 mod packet_ring;

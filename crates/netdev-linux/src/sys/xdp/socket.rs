@@ -1,14 +1,14 @@
-//! A socket for one receive queue of a device, with memory for its packets.
+//! A socket for one receive queue of a device.
 //!
 //! Where it sits: made by `xdp_port`, a pair of halves that two threads may use side by side.
 //!
 //! ~~~text
-//!   packet memory:  | frames that are received into | frames that are sent from |
-//!     receive half:   fill ring ──► kernel ──► receive ring ──► copied out, and filled again
-//!     transmit half:  free ──► transmit ring ──► kernel ──► completion ring ──► free
+//!     receive half:   empty frames ──► fill ring ──► kernel ──► receive ring ──► frames
+//!     transmit half:  frames ──► transmit ring ──► kernel ──► completion ring ──► empty frames
 //! ~~~
 //!
-//! I1  A frame is in one place at a time: a ring, the kernel, or our hands; only then is its memory touched.
+//! Frames are not copied: they lie in the arena, and those that the kernel has stand in [`Held`]. One whose memory is elsewhere is copied into
+//! one that is not before it is sent.
 //!
 //! Spec: the kernel's networking/af_xdp.
 #![allow(unsafe_code)] // socket calls with structs
@@ -16,23 +16,29 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::null;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use netdev::{BufferPool, Frame};
+use packet::PacketBuf;
 
 use super::check;
+use super::held::Held;
 use super::ring::{Offsets, Ring};
-use crate::sys::mapping::{Mapping, Plain};
+use super::umem;
+use crate::sys::arena::{self, CHUNK, PacketMemory};
+use crate::sys::mapping::Plain;
 
-/// Entries of the rings of what is received, and frames for it: 8 MB. They are for the time in which the thread that empties
+/// Entries of the rings of what is received, and frames for it at most, 8 MB. They are for the time in which the thread that empties
 /// them does not run, as it shares its core with others: some milliseconds.
 const RX_RING: u32 = 2048;
-/// Entries of the rings of what is sent, and frames for it: 4 MB.
+/// What a new socket takes of the free frames to receive into: the first 1,024, the fiftieth 40.
+const RX_PART: u32 = 16;
+/// A packet is copied rather than that so few frames are left to receive into.
+const RX_LEAST: u32 = 32;
+/// Entries of the rings of what is sent.
 const TX_RING: u32 = 1024;
-/// Bytes of a frame's memory: a page, the most that is possible.
-const CHUNK: u64 = 4096;
-/// Bytes of a socket's packet memory, which stays in place: it counts as locked.
-pub(crate) const PACKET_MEMORY: usize = (RX_RING + TX_RING) as usize * CHUNK as usize;
 /// Bytes of the largest packet: the kernel keeps 256 in front of a received one, and some behind for its own use.
-pub(crate) const FRAME_MAX: usize = CHUNK as usize - 256 - 320;
+pub(crate) const FRAME_MAX: usize = CHUNK - 256 - 320;
 /// Times that the kernel is asked to send what is left, each time it says that it did only a part.
 const MAX_KICKS: usize = 64;
 
@@ -40,14 +46,15 @@ const SOL_XDP: i32 = 283;
 const XDP_MMAP_OFFSETS: i32 = 1;
 const XDP_RX_RING: i32 = 2;
 const XDP_TX_RING: i32 = 3;
-const XDP_UMEM_REG: i32 = 4;
+pub(super) const XDP_UMEM_REG: i32 = 4;
 const XDP_UMEM_FILL_RING: i32 = 5;
 const XDP_UMEM_COMPLETION_RING: i32 = 6;
 const XDP_STATISTICS: i32 = 7;
 
-const XDP_COPY: u16 = 1 << 1;
-const XDP_ZEROCOPY: u16 = 1 << 2;
-const XDP_USE_NEED_WAKEUP: u16 = 1 << 3;
+pub(super) const XDP_SHARED_UMEM: u16 = 1 << 0;
+pub(super) const XDP_COPY: u16 = 1 << 1;
+pub(super) const XDP_ZEROCOPY: u16 = 1 << 2;
+pub(super) const XDP_USE_NEED_WAKEUP: u16 = 1 << 3;
 
 const PAGE_RX: u64 = 0;
 const PAGE_TX: u64 = 0x8000_0000;
@@ -75,27 +82,22 @@ struct Desc {
 // SAFETY: plain integers, and no padding.
 unsafe impl Plain for Desc {}
 
-/// `struct xdp_umem_reg`, as it was first.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct UmemReg {
-    address: u64,
-    len: u64,
-    chunk_size: u32,
-    headroom: u32,
-    flags: u32,
-    unused: u32,
-}
-
 /// `struct sockaddr_xdp`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Address {
+pub(super) struct Address {
     family: u16,
     flags: u16,
     ifindex: u32,
     queue_id: u32,
     shared_umem_fd: u32,
+}
+
+impl Address {
+    /// Receive queue `queue_id` of a device; the UMEM is the socket's own, or with `XDP_SHARED_UMEM` that of another.
+    pub fn new(ifindex: u32, queue_id: u32, flags: u16, shared_umem_fd: u32) -> Address {
+        Address { family: libc::AF_XDP as u16, flags, ifindex, queue_id, shared_umem_fd }
+    }
 }
 
 /// Packets that a socket lost: `struct xdp_statistics`.
@@ -125,24 +127,61 @@ impl Statistics {
 }
 
 /// Asks for a socket's losses, as long as it is open.
-pub(crate) struct Counters(Weak<Shared>);
+pub(crate) struct Counters(Weak<Socket>);
 
 impl Counters {
     /// What the socket lost; zero if it has gone.
     pub(crate) fn read(&self) -> Statistics {
-        self.0.upgrade().map_or(Statistics::default(), |shared| shared.statistics())
+        self.0.upgrade().map_or(Statistics::default(), |socket| socket.statistics())
     }
 }
 
-/// The socket and its packet memory.
-struct Shared {
-    // The socket first: it must be closed before the memory goes.
+/// The socket itself, which both halves share.
+pub(super) struct Socket {
+    // Closed before the frames are given back.
     fd: OwnedFd,
-    memory: Mapping,
+    left: Mutex<Left>,
 }
 
-impl Shared {
-    fn set<T: Copy>(&self, name: i32, value: &T) -> io::Result<()> {
+/// Frames that the kernel has of halves that have gone.
+struct Left {
+    frames: Vec<Frame>,
+    how: Bind,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        umem::closed(std::mem::take(&mut self.frames), self.how);
+    }
+}
+
+impl Socket {
+    fn open(how: Bind) -> io::Result<Socket> {
+        // SAFETY: socket(2) takes no pointers.
+        let fd = check(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
+        // SAFETY: fd was returned by socket(2) just now and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        umem::opened();
+        Ok(Socket { fd, left: Mutex::new(Left { frames: Vec::new(), how }) })
+    }
+
+    /// Its number, by which others name it.
+    pub fn raw_fd(&self) -> u32 {
+        self.fd.as_raw_fd().cast_unsigned()
+    }
+
+    pub fn bind(&self, address: &Address) -> io::Result<()> {
+        let len = size_of::<Address>() as libc::socklen_t;
+        // SAFETY: the kernel reads `len` bytes of `address`, which is borrowed over the call.
+        check(unsafe { libc::bind(self.fd.as_raw_fd(), std::ptr::from_ref(address).cast(), len) }).map(drop)
+    }
+
+    /// Keeps what the kernel has until the socket is closed.
+    fn leave(&self, held: &mut Held) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).frames.append(&mut held.drain());
+    }
+
+    pub fn set<T: Copy>(&self, name: i32, value: &T) -> io::Result<()> {
         let len = size_of::<T>() as libc::socklen_t;
         // SAFETY: the kernel reads `len` bytes of `value`, which is a T borrowed over the call.
         let rc = unsafe {
@@ -173,22 +212,8 @@ impl Shared {
 }
 
 /// Opens a socket on receive queue `queue` of the device `ifindex`.
-pub(crate) fn open(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, XdpTx)> {
-    // SAFETY: socket(2) takes no pointers.
-    let fd = check(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: fd was returned by socket(2) just now and nobody else has it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let memory = Mapping::anonymous(PACKET_MEMORY)?;
-    let shared = Shared { fd, memory };
-    let umem = UmemReg {
-        address: shared.memory.address(),
-        len: shared.memory.len() as u64,
-        chunk_size: CHUNK as u32,
-        headroom: 0,
-        flags: 0,
-        unused: 0,
-    };
-    shared.set(XDP_UMEM_REG, &umem)?;
+pub(crate) fn open(ifindex: u32, queue: u32, how: Bind) -> io::Result<(XdpRx, XdpTx)> {
+    let socket = Socket::open(how)?;
     let rings = [
         (XDP_UMEM_FILL_RING, RX_RING),
         (XDP_UMEM_COMPLETION_RING, TX_RING),
@@ -196,36 +221,24 @@ pub(crate) fn open(ifindex: u32, queue: u32, bind: Bind) -> io::Result<(XdpRx, X
         (XDP_TX_RING, TX_RING),
     ];
     for (ring, entries) in rings {
-        shared.set(ring, &entries)?;
+        socket.set(ring, &entries)?;
     }
-    let [rx, tx, fill, completion] = shared.get(XDP_MMAP_OFFSETS, [Offsets::default(); 4])?;
-    let at = shared.fd.as_fd();
+    let [rx, tx, fill, completion] = socket.get(XDP_MMAP_OFFSETS, [Offsets::default(); 4])?;
+    let at = socket.fd.as_fd();
     let rx = Ring::map(at, PAGE_RX, rx, RX_RING)?;
     let tx = Ring::map(at, PAGE_TX, tx, TX_RING)?;
-    let mut fill = Ring::map(at, PAGE_FILL, fill, RX_RING)?;
+    let fill = Ring::map(at, PAGE_FILL, fill, RX_RING)?;
     let completion = Ring::map(at, PAGE_COMPLETION, completion, TX_RING)?;
-    let frame = |n: u32| u64::from(n) * CHUNK;
-    for n in 0..RX_RING {
-        fill.put(frame(n));
+    let socket = Arc::new(socket);
+    umem::bind(&socket, ifindex, queue, how)?;
+    let aim = PacketMemory::free() / RX_PART;
+    let mut receive = XdpRx { rx, fill, held: Held::new(), aim, socket: socket.clone() };
+    receive.refill(&mut BufferPool::new());
+    if receive.held.count() == 0 {
+        // Without frames in the arena nothing can be received.
+        return Err(io::Error::from_raw_os_error(libc::ENOMEM));
     }
-    fill.submit();
-    let copy = match bind {
-        Bind::ZeroCopy => XDP_ZEROCOPY,
-        Bind::Copy => XDP_COPY,
-    };
-    let address = Address {
-        family: libc::AF_XDP as u16,
-        flags: copy | XDP_USE_NEED_WAKEUP,
-        ifindex,
-        queue_id: queue,
-        shared_umem_fd: 0,
-    };
-    let len = size_of::<Address>() as libc::socklen_t;
-    // SAFETY: the kernel reads `len` bytes of `address`, which lives over the call.
-    check(unsafe { libc::bind(shared.fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), len) })?;
-    let shared = Arc::new(shared);
-    let free = (RX_RING..RX_RING + TX_RING).map(frame).collect();
-    Ok((XdpRx { rx, fill, shared: shared.clone() }, XdpTx { tx, completion, free, shared }))
+    Ok((receive, XdpTx { tx, completion, held: Held::new(), socket }))
 }
 
 /// The half that receives.
@@ -233,42 +246,75 @@ pub(crate) struct XdpRx {
     // Rings before the socket that they are of.
     rx: Ring<Desc>,
     fill: Ring<u64>,
-    shared: Arc<Shared>,
+    held: Held,
+    /// Frames that the kernel is to have, if that is no more than its part.
+    aim: u32,
+    socket: Arc<Socket>,
 }
 
 impl XdpRx {
-    /// Calls `f` with each packet that has arrived, at most `max`; returns how many that were.
-    pub fn receive(&mut self, max: usize, mut f: impl FnMut(&[u8])) -> usize {
+    /// Calls `f` with each packet that has arrived, at most `max`, or with nothing if there is no memory for it; returns how many that were.
+    pub fn receive(&mut self, max: usize, pool: &mut BufferPool, mut f: impl FnMut(Option<Frame>)) -> usize {
         let n = (self.rx.ready() as usize).min(max);
         for _ in 0..n {
             let desc = self.rx.take();
-            // SAFETY: the descriptor came out of the receive ring: the frame is ours until it is in the fill ring.
-            if let Some(packet) = unsafe { self.shared.memory.bytes(desc.address, desc.len as usize) } {
-                f(packet);
+            let Some((mut frame, headroom)) = self.held.take(desc.address) else { continue };
+            frame.reset(headroom);
+            frame.extend(desc.len as usize);
+            if self.held.count() < RX_LEAST {
+                f(pool.copy_of(frame.frame()));
+                self.give(frame);
+            } else {
+                f(Some(frame));
             }
-            // There are as many entries as frames, so that it always takes them.
-            self.fill.put(desc.address - desc.address % CHUNK);
         }
         if n != 0 {
             self.rx.release();
-            self.fill.submit();
+            if n == max {
+                self.aim = RX_RING.min(self.aim + n as u32);
+            }
+            self.refill(pool);
         }
         if self.fill.needs_wakeup() {
             // The driver was out of frames; an error tells of a device that is down.
-            let _ = self.shared.kick();
+            let _ = self.socket.kick();
         }
         n
     }
 
+    /// Gives the kernel a frame to receive into; false if it is not in the arena.
+    fn give(&mut self, frame: Frame) -> bool {
+        // There are as many entries as frames, so that the ring always takes them.
+        self.held.put(frame).is_ok_and(|address| self.fill.put(address))
+    }
+
+    /// Gives the kernel as many frames as it is to have, or as there are.
+    fn refill(&mut self, pool: &mut BufferPool) {
+        let wanted = self.aim.min(umem::part());
+        while self.held.count() < wanted {
+            // One that is not in the arena says that nothing is free there.
+            if !pool.take_page().is_some_and(|frame| self.give(frame)) {
+                break;
+            }
+        }
+        self.fill.submit();
+    }
+
     /// Where others can ask for the losses of this socket.
     pub fn counters(&self) -> Counters {
-        Counters(Arc::downgrade(&self.shared))
+        Counters(Arc::downgrade(&self.socket))
+    }
+}
+
+impl Drop for XdpRx {
+    fn drop(&mut self) {
+        self.socket.leave(&mut self.held);
     }
 }
 
 impl AsFd for XdpRx {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.fd.as_fd()
+        self.socket.fd.as_fd()
     }
 }
 
@@ -276,38 +322,41 @@ impl AsFd for XdpRx {
 pub(crate) struct XdpTx {
     tx: Ring<Desc>,
     completion: Ring<u64>,
-    free: Vec<u64>,
-    shared: Arc<Shared>,
+    held: Held,
+    socket: Arc<Socket>,
 }
 
 impl XdpTx {
-    /// Puts a packet of at most [`FRAME_MAX`] bytes in line; false if there is no room.
-    pub fn push(&mut self, packet: &[u8]) -> bool {
-        if self.free.is_empty() {
-            self.reclaim();
+    /// Puts a packet of at most [`FRAME_MAX`] bytes in line.
+    ///
+    /// # Errors
+    /// The packet, if there is no room for it in the line, or in the arena.
+    pub fn push(&mut self, frame: Frame, pool: &mut BufferPool) -> Result<(), Frame> {
+        if self.held.count() == TX_RING {
+            self.reclaim(pool);
         }
-        let Some(frame) = self.free.pop() else { return false };
-        let desc = Desc { address: frame, len: packet.len() as u32, options: 0 };
-        // SAFETY: a frame from the free list is ours until it is in the transmit ring.
-        let put = packet.len() <= CHUNK as usize && unsafe { self.shared.memory.put(frame, packet) };
-        let pushed = put && self.tx.put(desc);
-        if !pushed {
-            self.free.push(frame);
+        if self.held.count() == TX_RING {
+            return Err(frame);
         }
-        pushed
+        let frame = if arena::offset_of(frame.memory()).is_some() { frame } else { in_arena(frame, pool)? };
+        let (address, len) = (arena::offset_of(frame.frame()).unwrap_or(0), frame.len() as u32);
+        self.held.put(frame)?;
+        // There are as many entries as frames are held.
+        self.tx.put(Desc { address, len, options: 0 });
+        Ok(())
     }
 
     /// Has the kernel send what stands in line.
     ///
     /// # Errors
     /// When the device is down or gone; what stands in line stays there.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self, pool: &mut BufferPool) -> io::Result<()> {
         self.tx.submit();
         for _ in 0..MAX_KICKS {
             if !self.tx.needs_wakeup() || self.tx.pending() == 0 {
                 break;
             }
-            match self.shared.kick() {
+            match self.socket.kick() {
                 Ok(()) => {}
                 // A part was sent, and the rest needs another call.
                 Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => {}
@@ -316,7 +365,7 @@ impl XdpTx {
                 Err(e) => return Err(e),
             }
             // At once, as the frames that were used last are the ones in the processor's cache.
-            self.reclaim();
+            self.reclaim(pool);
         }
         Ok(())
     }
@@ -327,14 +376,37 @@ impl XdpTx {
     }
 
     /// Takes back the frames of packets that were sent.
-    fn reclaim(&mut self) {
+    fn reclaim(&mut self, pool: &mut BufferPool) {
         let sent = self.completion.ready();
         for _ in 0..sent {
             let address = self.completion.take();
-            self.free.push(address - address % CHUNK);
+            if let Some((frame, _)) = self.held.take(address) {
+                pool.give(frame);
+            }
         }
         if sent != 0 {
             self.completion.release();
         }
     }
+}
+
+impl Drop for XdpTx {
+    fn drop(&mut self) {
+        self.socket.leave(&mut self.held);
+    }
+}
+
+/// A copy of a frame in the arena.
+///
+/// # Errors
+/// The frame, if it does not fit, or nothing is free there.
+fn in_arena(frame: Frame, pool: &mut BufferPool) -> Result<Frame, Frame> {
+    let fits = frame.len() <= CHUNK - Frame::HEADROOM;
+    let page = pool.take_page().filter(|page| fits && arena::offset_of(page.memory()).is_some());
+    let Some(mut page) = page else { return Err(frame) };
+    if !page.assign(Frame::HEADROOM, frame.frame()) {
+        return Err(frame);
+    }
+    pool.give(frame);
+    Ok(page)
 }
