@@ -16,6 +16,9 @@
 //! Checksums and segmentation stay undone as long as they can: a 64 kB super-packet from one port leaves by another
 //! as it is, and the kernel behind that port finishes it if it must.
 //!
+//! Memory is shared with the kernel where that pays: a packet socket's ring (`sys/packet_ring`), and for AF_XDP one arena for the packets of
+//! all ports (`sys/arena`), of which frames are made by the program's allocator, [`PacketMemory`].
+//!
 //! Invariants
 //! I1  Descriptors are non-blocking; a queue call ends when the kernel has nothing (more) to give or to take.
 //! I2  A device that vanishes keeps its port: when a device of that name returns, the port uses it.

@@ -272,6 +272,9 @@ impl XdpPort {
         for queue in 0..n {
             let (receive, send) = open_idle(ifindex, queue, bind)?;
             program.steer(queue, receive.as_fd())?;
+            if receive.has_joined() {
+                log::debug!(target: "netdev_afxdp", "{}: queue {queue} shares the packet memory of others", self.name);
+            }
             halves.push((receive, send));
         }
         // Only now, as each of these counts as live.

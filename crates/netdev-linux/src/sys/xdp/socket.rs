@@ -7,8 +7,8 @@
 //!     transmit half:  frames ──► transmit ring ──► kernel ──► completion ring ──► empty frames
 //! ~~~
 //!
-//! Frames are not copied: they lie in the arena, and those that the kernel has stand in [`Held`]. One whose memory is elsewhere is copied into
-//! one that is not before it is sent.
+//! Frames lie in the arena, and those that the kernel has stand in [`Held`]. A packet passes through the datapath in the frame that the device wrote
+//! and leaves in it; small ones are copied where the kernel copies anyway. A frame of other memory is copied into one of the arena before it is sent.
 //!
 //! Spec: the kernel's networking/af_xdp.
 #![allow(unsafe_code)] // socket calls with structs
@@ -35,6 +35,8 @@ const RX_RING: u32 = 2048;
 const RX_PART: u32 = 16;
 /// A packet is copied rather than that so few frames are left to receive into.
 const RX_LEAST: u32 = 32;
+/// Bytes of the largest packet that is copied where the kernel copies, too: small ones are better off in the few frames that are in the processor's cache.
+const COPIED: usize = 2048;
 /// Entries of the rings of what is sent.
 const TX_RING: u32 = 1024;
 /// Bytes of the largest packet: the kernel keeps 256 in front of a received one, and some behind for its own use.
@@ -230,9 +232,10 @@ pub(crate) fn open(ifindex: u32, queue: u32, how: Bind) -> io::Result<(XdpRx, Xd
     let fill = Ring::map(at, PAGE_FILL, fill, RX_RING)?;
     let completion = Ring::map(at, PAGE_COMPLETION, completion, TX_RING)?;
     let socket = Arc::new(socket);
-    umem::bind(&socket, ifindex, queue, how)?;
+    let joined = umem::bind(&socket, ifindex, queue, how)?;
     let aim = PacketMemory::free() / RX_PART;
-    let mut receive = XdpRx { rx, fill, held: Held::new(), aim, socket: socket.clone() };
+    let copied = if how == Bind::Copy { COPIED } else { 0 };
+    let mut receive = XdpRx { rx, fill, held: Held::new(), aim, copied, joined, socket: socket.clone() };
     receive.refill(&mut BufferPool::new());
     if receive.held.count() == 0 {
         // Without frames in the arena nothing can be received.
@@ -249,6 +252,10 @@ pub(crate) struct XdpRx {
     held: Held,
     /// Frames that the kernel is to have, if that is no more than its part.
     aim: u32,
+    /// Packets of up to so many bytes are copied.
+    copied: usize,
+    /// The memory was other sockets' before.
+    joined: bool,
     socket: Arc<Socket>,
 }
 
@@ -261,7 +268,7 @@ impl XdpRx {
             let Some((mut frame, headroom)) = self.held.take(desc.address) else { continue };
             frame.reset(headroom);
             frame.extend(desc.len as usize);
-            if self.held.count() < RX_LEAST {
+            if frame.len() <= self.copied || self.held.count() < RX_LEAST {
                 f(pool.copy_of(frame.frame()));
                 self.give(frame);
             } else {
@@ -298,6 +305,11 @@ impl XdpRx {
             }
         }
         self.fill.submit();
+    }
+
+    /// True if the kernel knew the memory from other sockets.
+    pub fn has_joined(&self) -> bool {
+        self.joined
     }
 
     /// Where others can ask for the losses of this socket.

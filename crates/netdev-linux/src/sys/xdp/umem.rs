@@ -47,11 +47,11 @@ struct Registration {
     unused: u32,
 }
 
-/// Binds `socket`, whose rings are there, to receive queue `queue` of the device `ifindex`.
+/// Binds `socket`, whose rings are there, to receive queue `queue` of the device `ifindex`; true if it joined others.
 ///
 /// # Errors
 /// `EBUSY` while another socket has the queue; what else the kernel has against it.
-pub(super) fn bind(socket: &Arc<Socket>, ifindex: u32, queue: u32, how: Bind) -> io::Result<()> {
+pub(super) fn bind(socket: &Arc<Socket>, ifindex: u32, queue: u32, how: Bind) -> io::Result<bool> {
     release_stopped();
     let start = arena::open()?;
     let mut members = MEMBERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ pub(super) fn bind(socket: &Arc<Socket>, ifindex: u32, queue: u32, how: Bind) ->
         socket.bind(&address(way | XDP_USE_NEED_WAKEUP, 0))?;
     }
     members.push((how, Arc::downgrade(socket)));
-    Ok(())
+    Ok(joined)
 }
 
 /// Counts a socket that is open.
