@@ -29,7 +29,9 @@ use crate::losses::Losses;
 use crate::packet_port::PacketPort;
 use crate::rtnl::Links;
 use crate::sys::arena::ARENA;
-use crate::sys::xdp::{Attach, Bind, Counters, FRAME_MAX, Program, Statistics, XdpRx, XdpTx, open};
+use crate::sys::xdp::{
+    Attach, Bind, Counters, FRAME_MAX, Program, Statistics, XdpRx, XdpTx, open, release_stopped,
+};
 
 /// Receive queues of a port at most.
 const MAX_QUEUES: u32 = 64;
@@ -153,6 +155,7 @@ impl XdpPort {
 
     /// The device's counters with what was lost at our end, and in the rings between.
     pub(crate) fn added_to(&self, stats: NetdevStats) -> NetdevStats {
+        release_stopped();
         let state = lock(&self.state);
         if let Some(port) = &state.fallback {
             port.count_missed();

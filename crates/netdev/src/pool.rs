@@ -14,8 +14,8 @@ const FRAMES_KEPT: usize = 2048;
 /// The same for super-packets: two batches, 4 MB.
 const SUPER_BYTES: usize = 65_536 + 64;
 const SUPERS_KEPT: usize = 64;
-/// Frames of a page kept at most: 4 MB.
-const PAGES_KEPT: usize = 1024;
+/// Frames of a page kept at most: 1 MB.
+const PAGES_KEPT: usize = 256;
 
 /// Buffers for frames: taken by receive queues, given back by transmit queues.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// Bytes of the memory of a frame that a device writes itself, headroom included.
-    pub const PAGE: usize = 4096;
+    /// Bytes of the memory of a frame that a device writes itself, headroom included: what a page has room for, and a size that little else has.
+    pub const PAGE: usize = 4080;
 
     /// A pool without buffers; it gets them as it is used.
     pub fn new() -> BufferPool {

@@ -3,7 +3,7 @@
 //! Where it sits: a program whose ports are of type afxdp makes [`PacketMemory`] its allocator; `xdp` tells the kernel of the arena.
 //!
 //! ~~~text
-//!   a frame's buffer of CHUNK bytes ──► allocator ──► arena:  | chunk | chunk | chunk | …    while it has any
+//!   a frame's buffer of FRAME bytes ──► allocator ──► arena:  | chunk | chunk | chunk | …    while it has any
 //!   everything else, and the rest   ──►           ──► the system's allocator
 //! ~~~
 //!
@@ -21,7 +21,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a chunk: a page, the most that the kernel allows.
-pub(crate) const CHUNK: usize = netdev::BufferPool::PAGE;
+pub(crate) const CHUNK: usize = 4096;
+/// Bytes of the buffers that lie in chunks, which the allocator knows by this size.
+const FRAME: usize = netdev::BufferPool::PAGE;
+const _: () = assert!(FRAME <= CHUNK);
 /// Chunks of the arena: 64 MB.
 pub(crate) const CHUNKS: u32 = 16_384;
 /// Bytes of the arena.
@@ -115,7 +118,7 @@ impl PacketMemory {
 /// True for what is allocated in the arena.
 #[inline]
 fn is_chunk(layout: Layout) -> bool {
-    layout.size() == CHUNK && layout.align() <= CHUNK
+    layout.size() == FRAME && layout.align() <= CHUNK
 }
 
 fn take() -> Option<*mut u8> {
@@ -146,7 +149,7 @@ unsafe impl GlobalAlloc for PacketMemory {
         match if is_chunk(layout) { take() } else { None } {
             Some(at) => {
                 // SAFETY: the chunk is ours, and so long.
-                unsafe { write_bytes(at, 0, CHUNK) };
+                unsafe { write_bytes(at, 0, FRAME) };
                 at
             }
             // SAFETY: as the caller sees to.
@@ -173,7 +176,7 @@ unsafe impl GlobalAlloc for PacketMemory {
         let new = unsafe { System.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
         if !new.is_null() {
             // SAFETY: both are so long at least, and the new memory is nobody else's.
-            unsafe { copy_nonoverlapping(at, new, size.min(CHUNK)) };
+            unsafe { copy_nonoverlapping(at, new, size.min(FRAME)) };
             push(chunk);
         }
         new
@@ -189,19 +192,19 @@ mod tests {
     fn a_chunk_is_one_owner_s() {
         open().unwrap();
         let work = |mark: u8| {
-            let layout = Layout::from_size_align(CHUNK, 1).unwrap();
+            let layout = Layout::from_size_align(FRAME, 1).unwrap();
             let mut have: Vec<*mut u8> = Vec::new();
             for round in 0..20_000_usize {
                 if round * 7 % 16 < 9 || have.is_empty() {
                     // SAFETY: the layout has a size.
                     let at = unsafe { PacketMemory.alloc(layout) };
                     // SAFETY: it is this thread's, and so long.
-                    unsafe { write_bytes(at, mark, CHUNK) };
+                    unsafe { write_bytes(at, mark, FRAME) };
                     have.push(at);
                 } else {
                     let at = have.swap_remove(round % have.len());
                     // SAFETY: allocated above, and written.
-                    let bytes = unsafe { std::slice::from_raw_parts(at, CHUNK) };
+                    let bytes = unsafe { std::slice::from_raw_parts(at, FRAME) };
                     assert!(bytes.iter().all(|byte| *byte == mark));
                     // SAFETY: allocated above with this layout.
                     unsafe { PacketMemory.dealloc(at, layout) };
@@ -220,17 +223,17 @@ mod tests {
     #[test]
     fn memory_that_grows_leaves_the_arena() {
         open().unwrap();
-        let layout = Layout::from_size_align(CHUNK, 1).unwrap();
+        let layout = Layout::from_size_align(FRAME, 1).unwrap();
         // SAFETY: the layout has a size; each result is of the size that was asked for.
         unsafe {
             let at = PacketMemory.alloc_zeroed(layout);
-            let bytes = std::slice::from_raw_parts_mut(at, CHUNK);
+            let bytes = std::slice::from_raw_parts_mut(at, FRAME);
             assert!(offset_of(bytes).is_some() && bytes.iter().all(|byte| *byte == 0));
             bytes.fill(7);
-            let at = PacketMemory.realloc(at, layout, 2 * CHUNK);
-            let bytes = std::slice::from_raw_parts(at, CHUNK);
+            let at = PacketMemory.realloc(at, layout, 2 * FRAME);
+            let bytes = std::slice::from_raw_parts(at, FRAME);
             assert!(offset_of(bytes).is_none() && bytes.iter().all(|byte| *byte == 7));
-            PacketMemory.dealloc(at, Layout::from_size_align(2 * CHUNK, 1).unwrap());
+            PacketMemory.dealloc(at, Layout::from_size_align(2 * FRAME, 1).unwrap());
         }
         assert_eq!(PacketMemory::free(), CHUNKS);
     }

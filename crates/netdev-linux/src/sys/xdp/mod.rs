@@ -13,6 +13,7 @@ mod umem;
 
 pub(crate) use program::{Attach, Program};
 pub(crate) use socket::{Bind, Counters, FRAME_MAX, Statistics, XdpRx, XdpTx, open};
+pub(crate) use umem::release_stopped;
 
 fn check(rc: i32) -> std::io::Result<i32> {
     if rc < 0 { Err(std::io::Error::last_os_error()) } else { Ok(rc) }

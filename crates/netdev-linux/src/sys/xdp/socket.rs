@@ -146,25 +146,23 @@ pub(super) struct Socket {
 }
 
 /// Frames that the kernel has of halves that have gone.
-struct Left {
-    frames: Vec<Frame>,
-    how: Bind,
-}
+#[derive(Default)]
+struct Left(Vec<Frame>);
 
 impl Drop for Left {
     fn drop(&mut self) {
-        umem::closed(std::mem::take(&mut self.frames), self.how);
+        umem::closed(std::mem::take(&mut self.0));
     }
 }
 
 impl Socket {
-    fn open(how: Bind) -> io::Result<Socket> {
+    fn open() -> io::Result<Socket> {
         // SAFETY: socket(2) takes no pointers.
         let fd = check(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
         // SAFETY: fd was returned by socket(2) just now and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         umem::opened();
-        Ok(Socket { fd, left: Mutex::new(Left { frames: Vec::new(), how }) })
+        Ok(Socket { fd, left: Mutex::default() })
     }
 
     /// Its number, by which others name it.
@@ -180,7 +178,7 @@ impl Socket {
 
     /// Keeps what the kernel has until the socket is closed.
     fn leave(&self, held: &mut Held) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).frames.append(&mut held.drain());
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).0.append(&mut held.drain());
     }
 
     pub fn set<T: Copy>(&self, name: i32, value: &T) -> io::Result<()> {
@@ -215,7 +213,7 @@ impl Socket {
 
 /// Opens a socket on receive queue `queue` of the device `ifindex`.
 pub(crate) fn open(ifindex: u32, queue: u32, how: Bind) -> io::Result<(XdpRx, XdpTx)> {
-    let socket = Socket::open(how)?;
+    let socket = Socket::open()?;
     let rings = [
         (XDP_UMEM_FILL_RING, RX_RING),
         (XDP_UMEM_COMPLETION_RING, TX_RING),
@@ -263,14 +261,20 @@ impl XdpRx {
     /// Calls `f` with each packet that has arrived, at most `max`, or with nothing if there is no memory for it; returns how many that were.
     pub fn receive(&mut self, max: usize, pool: &mut BufferPool, mut f: impl FnMut(Option<Frame>)) -> usize {
         let n = (self.rx.ready() as usize).min(max);
+        let wanted = self.wanted();
         for _ in 0..n {
             let desc = self.rx.take();
             let Some((mut frame, headroom)) = self.held.take(desc.address) else { continue };
             frame.reset(headroom);
             frame.extend(desc.len as usize);
-            if frame.len() <= self.copied || self.held.count() < RX_LEAST {
+            if frame.len() != desc.len as usize {
+                // Longer than the frame's memory, which ends a little before its chunk.
+                f(None);
+                _ = self.give(frame);
+            } else if frame.len() <= self.copied || self.held.count() < RX_LEAST {
                 f(pool.copy_of(frame.frame()));
-                self.give(frame);
+                // Where sockets have become more, others may need it.
+                if self.held.count() < wanted { _ = self.give(frame) } else { pool.give(frame) }
             } else {
                 f(Some(frame));
             }
@@ -289,6 +293,11 @@ impl XdpRx {
         n
     }
 
+    /// How many frames the kernel is to have.
+    fn wanted(&self) -> u32 {
+        self.aim.min(umem::part().max(RX_LEAST))
+    }
+
     /// Gives the kernel a frame to receive into; false if it is not in the arena.
     fn give(&mut self, frame: Frame) -> bool {
         // There are as many entries as frames, so that the ring always takes them.
@@ -297,10 +306,10 @@ impl XdpRx {
 
     /// Gives the kernel as many frames as it is to have, or as there are.
     fn refill(&mut self, pool: &mut BufferPool) {
-        let wanted = self.aim.min(umem::part());
+        let wanted = self.wanted();
         while self.held.count() < wanted {
-            // One that is not in the arena says that nothing is free there.
-            if !pool.take_page().is_some_and(|frame| self.give(frame)) {
+            if !take(pool).is_some_and(|frame| self.give(frame)) {
+                umem::release_stopped();
                 break;
             }
         }
@@ -408,14 +417,28 @@ impl Drop for XdpTx {
     }
 }
 
+/// An empty frame in the arena; `None` if nothing is free there.
+#[inline]
+fn take(pool: &mut BufferPool) -> Option<Frame> {
+    loop {
+        let page = pool.take_page()?;
+        if arena::offset_of(page.memory()).is_some() {
+            return Some(page);
+        }
+        // It was made while nothing was free, and goes.
+        if PacketMemory::free() == 0 {
+            return None;
+        }
+    }
+}
+
 /// A copy of a frame in the arena.
 ///
 /// # Errors
 /// The frame, if it does not fit, or nothing is free there.
 fn in_arena(frame: Frame, pool: &mut BufferPool) -> Result<Frame, Frame> {
-    let fits = frame.len() <= CHUNK - Frame::HEADROOM;
-    let page = pool.take_page().filter(|page| fits && arena::offset_of(page.memory()).is_some());
-    let Some(mut page) = page else { return Err(frame) };
+    let fits = frame.len() <= BufferPool::PAGE - Frame::HEADROOM;
+    let Some(mut page) = take(pool).filter(|_| fits) else { return Err(frame) };
     if !page.assign(Frame::HEADROOM, frame.frame()) {
         return Err(frame);
     }

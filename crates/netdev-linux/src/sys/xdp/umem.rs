@@ -8,7 +8,7 @@
 //! Half of the memory is for what devices receive into, the other for packets under way. An idle queue has little of it; one whose packets come in
 //! full batches gets more with each, up to its part of that half.
 //!
-//! I1  A chunk that the kernel may still write to is nobody else's: where a device writes by itself, it is told to stop some time after its
+//! I1  A chunk that the kernel may still write to, or send from, is nobody else's: a device that does so by itself is told to stop some time after its
 //!     socket was closed.
 
 use std::io;
@@ -23,7 +23,7 @@ use super::socket::{
 };
 use crate::sys::arena::{self, ARENA, CHUNK, CHUNKS};
 
-/// How long a device may go on to write after its socket was closed.
+/// How long a device may go on after its socket was closed.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Sockets that are open.
@@ -32,7 +32,7 @@ static OPEN: AtomicU32 = AtomicU32::new(0);
 /// Sockets that are bound, and how.
 static MEMBERS: Mutex<Vec<(Bind, Weak<Socket>)>> = Mutex::new(Vec::new());
 
-/// Frames that a device may still write to, and since when nobody asks it to.
+/// Frames that a device may still use, and since when nobody asks it to.
 static STOPPING: Mutex<Vec<(Instant, Vec<Frame>)>> = Mutex::new(Vec::new());
 
 /// `struct xdp_umem_reg`, as it was first.
@@ -99,15 +99,14 @@ pub(super) fn part() -> u32 {
 }
 
 /// A socket was closed; takes the frames that the kernel had then.
-pub(super) fn closed(frames: Vec<Frame>, how: Bind) {
+pub(super) fn closed(frames: Vec<Frame>) {
     OPEN.fetch_sub(1, Ordering::Relaxed);
-    if how == Bind::ZeroCopy {
-        STOPPING.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), frames));
-    }
+    STOPPING.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), frames));
     release_stopped();
 }
 
-fn release_stopped() {
+/// Gives back the frames that no device uses any more: to be called now and then.
+pub(crate) fn release_stopped() {
     let mut stopping = STOPPING.lock().unwrap_or_else(PoisonError::into_inner);
     stopping.retain(|(since, _)| since.elapsed() < STOPS_WITHIN);
 }
