@@ -1,10 +1,12 @@
 //! The polling thread: sleeps in epoll until a port has packets, and pumps them. Where packets have come soon after each other, it looks
-//! for the next a moment before it sleeps, for being woken takes longer than that.
+//! for the next a moment before it sleeps, for being woken takes longer than that. Where they come faster than it is worth to
+//! run for each, it lets some gather.
 //!
 //! Where it sits: started by `datapath_host`, one or a few; ports register their descriptors from outside, each at the
 //! thread that its port's and its queue's numbers say.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,11 +132,50 @@ impl Lookout {
     }
 }
 
+/// Packets that come so soon after each other are gathered: what a turn costs, whether it has one packet or thirty, is shared then.
+const DENSE: Duration = Duration::from_micros(2);
+/// How long they are gathered. A receive queue holds what comes in fifty times as long.
+const GATHER: Duration = Duration::from_micros(20);
+/// Turns over which the pace is taken.
+const PACE_TURNS: u32 = 64;
+
+/// Whether packets come so fast, in turns of few, that it pays to wait for more of them.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    turns: u32,
+    packets: u32,
+    gathers: bool,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Pace {
+        Pace { since: now, turns: 0, packets: 0, gathers: false }
+    }
+
+    /// A turn had so many packets; how long to wait before the next.
+    fn turn(&mut self, packets: usize, now: impl FnOnce() -> Instant) -> Option<Duration> {
+        self.turns += 1;
+        self.packets = self.packets.saturating_add(packets as u32);
+        if self.turns == PACE_TURNS {
+            let now = now();
+            self.gathers = now.duration_since(self.since) <= DENSE * self.packets;
+            (self.since, self.turns, self.packets) = (now, 0, 0);
+        }
+        (self.gathers && packets < BATCH).then_some(GATHER)
+    }
+}
+
 /// The thread.
 pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &Perf) {
     let mut events = Vec::with_capacity(EVENTS);
     perf.set_slot(pump.slot());
     let (mut lookout, has_others) = (Lookout::default(), shared.cores.count() > 1);
+    // Short waits are to be short.
+    if let Err(e) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1000)) {
+        log::debug!(target: "dpif_netdev", "waits may be longer than asked for ({e})");
+    }
+    let mut pace = Pace::new(Instant::now());
     while !poller.stop.load(Ordering::Acquire) {
         events.clear();
         let limit = pump.flush_in(shared);
@@ -153,6 +194,7 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
             }
         }
         let table = pump.table(shared).clone();
+        let mut packets = 0;
         for event in &events {
             let (data, flags) = (event.data.u64(), event.flags);
             if data == WAKE {
@@ -171,6 +213,7 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
             let number = u32::try_from(data >> QUEUE_BITS).ok();
             let Some(port) = number.and_then(|n| table.get(&OdpPort(n))) else { continue };
             let got = drain(shared, &mut pump, (port, queue), perf);
+            packets += got;
             if got == 0 && flags.intersects(EventFlags::ERR | EventFlags::HUP) {
                 // Its device is gone. A descriptor that reports nothing else would keep us awake; a change of links
                 // wakes us to try again.
@@ -178,6 +221,9 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
             }
         }
         pump.flush_due(shared, perf);
+        if let Some(time) = pace.turn(packets, Instant::now) {
+            std::thread::sleep(time);
+        }
     }
     pump.end(shared, perf);
 }
@@ -225,6 +271,24 @@ mod tests {
         let limit = limit.map(Duration::from_micros);
         let Ok(_) = lookout.wait(ask, limit, || Duration::from_micros(now.get()));
         (asked.get(), slept.get())
+    }
+
+    #[test]
+    fn packets_are_gathered_while_they_come_fast_and_turns_have_few() {
+        let now = Cell::new(Instant::now());
+        let mut pace = Pace::new(now.get());
+        let mut turns = |packets: usize, micros: u64| {
+            let all = (0..2 * PACE_TURNS).map(|_| {
+                now.set(now.get() + Duration::from_micros(micros));
+                pace.turn(packets, || now.get())
+            });
+            all.last().flatten()
+        };
+        assert_eq!(turns(1, 1), Some(GATHER));
+        assert_eq!(turns(10, 30), None, "too slow to be worth it");
+        assert_eq!(turns(10, 20), Some(GATHER));
+        assert_eq!(turns(BATCH, 20), None, "there are enough");
+        assert_eq!(turns(0, 50), None, "others woke the thread");
     }
 
     #[test]
