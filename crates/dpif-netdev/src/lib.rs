@@ -24,6 +24,7 @@
 #![cfg(target_os = "linux")]
 
 mod datapath_host;
+mod pace;
 mod poller;
 mod ports;
 mod pump;
