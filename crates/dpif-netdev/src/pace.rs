@@ -3,21 +3,30 @@
 //!
 //! Where it sits: asked by the threads of `poller` and `pmd` in each turn.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use packet::BATCH;
 
-/// How long it is worth to look for packets before sleeping: a moment, if the last wait was shorter than that. Each look in vain
-/// halves it, so that nobody looks for packets that come seldom.
-#[derive(Debug, Default)]
-pub(crate) struct Lookout {
-    window: Duration,
+/// Makes short waits of the calling thread short.
+pub(crate) fn wait_exactly() {
+    if let Err(e) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1000)) {
+        log::debug!(target: "dpif_netdev", "waits may be longer than asked for ({e})");
+    }
 }
 
-/// A wait that is shorter would have been over before one had slept and been woken.
-const LOOK_MOST: Duration = Duration::from_micros(50);
-/// Less is not worth asking.
-const LOOK_LEAST: Duration = Duration::from_micros(5);
+/// Whether it is worth to look for packets before sleeping: it is if the last wait was a short one, until some looks one after the
+/// other were in vain. One that is late among many that are not changes nothing, and nobody looks for packets that come seldom.
+#[derive(Debug, Default)]
+pub(crate) struct Lookout {
+    /// Looks that may yet be in vain.
+    looks: u32,
+}
+
+/// How long one looks: a wait that is shorter would have been over before one had slept and been woken.
+const LOOK: Duration = Duration::from_micros(50);
+/// Looks in vain, one after the other, that are enough.
+const LOOKS: u32 = 4;
 
 impl Lookout {
     /// Waits by asking `wait` again and again: it waits so long at most, for ever without a limit, and says how many events
@@ -28,20 +37,22 @@ impl Lookout {
         limit: Option<Duration>,
         passed: impl Fn() -> Duration,
     ) -> Result<usize, E> {
-        let window = limit.map_or(self.window, |limit| limit.min(self.window));
-        while passed() < window {
-            match wait(Some(Duration::ZERO))? {
-                0 => {}
-                n => return Ok(n),
+        if self.looks != 0 {
+            let time = limit.map_or(LOOK, |limit| limit.min(LOOK));
+            while passed() < time {
+                match wait(Some(Duration::ZERO))? {
+                    0 => {}
+                    n => {
+                        self.looks = LOOKS;
+                        return Ok(n);
+                    }
+                }
             }
-        }
-        self.window /= 2;
-        if self.window < LOOK_LEAST {
-            self.window = Duration::ZERO;
+            self.looks -= 1;
         }
         let n = wait(limit)?;
-        if n != 0 && passed() < LOOK_MOST {
-            self.window = LOOK_MOST;
+        if n != 0 && passed() < LOOK {
+            self.looks = LOOKS;
         }
         Ok(n)
     }
@@ -49,8 +60,8 @@ impl Lookout {
 
 /// Packets that come so soon after each other are gathered: what a turn costs, whether it has one packet or thirty, is shared then.
 const DENSE: Duration = Duration::from_micros(2);
-/// How long they are gathered. A receive queue holds what comes in fifty times as long.
-const GATHER: Duration = Duration::from_micros(20);
+/// How long they are gathered. A receive queue holds what comes in thirty times as long.
+pub(crate) const GATHER: Duration = Duration::from_micros(30);
 /// Turns over which the pace is taken.
 const PACE_TURNS: u32 = 64;
 
@@ -68,8 +79,12 @@ impl Pace {
         Pace { since: now, turns: 0, packets: 0, gathers: false }
     }
 
-    /// A turn had so many packets; how long to wait before the next.
-    pub(crate) fn turn(&mut self, packets: usize, now: impl FnOnce() -> Instant) -> Option<Duration> {
+    /// A turn had so many packets; true if the next is to begin [`GATHER`] later.
+    pub(crate) fn turn(&mut self, packets: usize, now: impl FnOnce() -> Instant) -> bool {
+        // Poll-mode threads have many turns without packets between two that have some.
+        if packets == 0 && !self.gathers {
+            return false;
+        }
         self.turns += 1;
         self.packets = self.packets.saturating_add(packets as u32);
         if self.turns == PACE_TURNS {
@@ -77,7 +92,7 @@ impl Pace {
             self.gathers = now.duration_since(self.since) <= DENSE * self.packets;
             (self.since, self.turns, self.packets) = (now, 0, 0);
         }
-        (self.gathers && packets < BATCH).then_some(GATHER)
+        self.gathers && packets < BATCH
     }
 }
 
@@ -117,13 +132,15 @@ mod tests {
                 now.set(now.get() + Duration::from_micros(micros));
                 pace.turn(packets, || now.get())
             });
-            all.last().flatten()
+            all.last()
         };
-        assert_eq!(turns(1, 1), Some(GATHER));
-        assert_eq!(turns(10, 30), None, "too slow to be worth it");
-        assert_eq!(turns(10, 20), Some(GATHER));
-        assert_eq!(turns(BATCH, 20), None, "there are enough");
-        assert_eq!(turns(0, 50), None, "others woke the thread");
+        assert_eq!(turns(1, 1), Some(true));
+        assert_eq!(turns(10, 30), Some(false), "too slow to be worth it");
+        assert_eq!(turns(10, 20), Some(true));
+        assert_eq!(turns(BATCH, 20), Some(false), "there are enough");
+        assert_eq!(turns(BATCH - 1, 20), Some(true));
+        assert_eq!(turns(0, 50), Some(false), "nobody waits for long for what does not come");
+        assert_eq!(turns(1, 1), Some(true));
     }
 
     #[test]
@@ -134,8 +151,10 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(wait(&mut lookout, 20, None), (20, false), "so the next is seen as it comes");
         }
+        assert_eq!(wait(&mut lookout, 70, None), (51, true), "one that is late");
+        assert_eq!(wait(&mut lookout, 20, None), (20, false), "changes nothing");
         let looks: Vec<usize> = (0..6).map(|_| wait(&mut lookout, 1_000_000, None).0).collect();
-        assert_eq!(looks, [51, 26, 14, 8, 1, 1], "in vain, ever shorter");
+        assert_eq!(looks, [51, 51, 51, 51, 1, 1], "in vain, a few times");
         assert_eq!(wait(&mut lookout, 20, None), (1, true));
         assert_eq!(wait(&mut lookout, 1000, Some(10)), (11, true), "never longer than one may wait");
     }

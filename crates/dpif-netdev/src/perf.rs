@@ -140,9 +140,11 @@ impl Perf {
         add(sum, cycles);
     }
 
-    pub(crate) fn slept(&self, micros: u64) {
+    /// An iteration that slept after its packets, for `cycles` in fact.
+    pub(crate) fn slept(&self, micros: u64, cycles: u64) {
         add(&self.counters.sleeps, 1);
         add(&self.counters.slept_us, micros);
+        add(&self.counters.idle_cycles, cycles);
     }
 
     fn total(&self, dp: &Datapath) -> Values {

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netdev::Polling;
 use rustix::buffer::spare_capacity;
@@ -28,6 +28,7 @@ use crate::balance::{self, Load};
 use crate::config::Config;
 use crate::datapath_host::Shared;
 use crate::metrics::{Metrics, Suspect, Work};
+use crate::pace::{GATHER, Pace, wait_exactly};
 use crate::perf::Perf;
 use crate::ports::{PortEntry, lock};
 use crate::pump::Pump;
@@ -367,6 +368,7 @@ struct Loop<'a> {
     mark: u64,
     rounds: u64,
     sleep_us: u64,
+    pace: Pace,
     /// [`Perf::marks`] after the last round, while single rounds are measured.
     marks: Option<[u64; 3]>,
 }
@@ -387,8 +389,10 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
         mark: sys::cycles(),
         rounds: 0,
         sleep_us: 0,
+        pace: Pace::new(Instant::now()),
         marks: None,
     };
+    wait_exactly();
     l.take_over();
     let mut vain = Vain::default();
     while !me.stop.load(Ordering::Acquire) {
@@ -412,7 +416,7 @@ fn run(shared: &Arc<Shared>, me: &Arc<Pmd>, pump: Pump) {
 #[derive(Default)]
 struct Vain {
     rounds: u32,
-    since: Option<std::time::Instant>,
+    since: Option<Instant>,
 }
 
 impl Vain {
@@ -426,7 +430,7 @@ impl Vain {
         if !self.rounds.is_multiple_of(ROUNDS_BETWEEN_VAIN_LOOKS) {
             return false;
         }
-        self.since.get_or_insert_with(std::time::Instant::now).elapsed() >= POLL_IN_VAIN
+        self.since.get_or_insert_with(Instant::now).elapsed() >= POLL_IN_VAIN
     }
 }
 
@@ -538,16 +542,26 @@ impl Loop<'_> {
         self.account(0);
     }
 
-    /// Sleeps a moment if that is allowed and there is little to do: longer with every such round.
+    /// Sleeps a moment after a round: if packets come faster than it is worth to run for each, or if it is allowed and there is
+    /// little to do, then longer with every such round.
     fn sleep(&mut self, packets: usize) {
         let max = self.me.max_sleep_us();
-        if max == 0 || packets >= LIGHT_LOAD {
-            self.sleep_us = 0;
-            return;
+        let light = max != 0 && packets < LIGHT_LOAD;
+        self.sleep_us = if light { (self.sleep_us + 1).min(max) } else { 0 };
+        let gathering = self.pace.turn(packets, Instant::now).then_some(GATHER);
+        let time = gathering.max(light.then_some(Duration::from_micros(self.sleep_us)));
+        if let Some(time) = time {
+            self.turn();
+            std::thread::sleep(time);
+            self.account_sleep(time);
         }
-        self.turn();
-        self.sleep_us = (self.sleep_us + 1).min(max);
-        std::thread::sleep(Duration::from_micros(self.sleep_us));
-        self.me.perf.slept(self.sleep_us);
+    }
+
+    /// Time slept is time without work, whatever the round before and the one after have.
+    fn account_sleep(&mut self, time: Duration) {
+        let now = sys::cycles();
+        let cycles = now.wrapping_sub(std::mem::replace(&mut self.mark, now));
+        self.me.perf.slept(time.as_micros() as u64, cycles);
+        self.me.total.add(cycles);
     }
 }

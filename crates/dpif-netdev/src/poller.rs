@@ -4,7 +4,6 @@
 //! thread that its port's and its queue's numbers say.
 
 use std::io;
-use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +16,7 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use crate::datapath_host::Shared;
-use crate::pace::{Lookout, Pace};
+use crate::pace::{GATHER, Lookout, Pace, wait_exactly};
 use crate::perf::Perf;
 use crate::ports::PortEntry;
 use crate::pump::Pump;
@@ -96,10 +95,7 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
     let mut events = Vec::with_capacity(EVENTS);
     perf.set_slot(pump.slot());
     let (mut lookout, has_others) = (Lookout::default(), shared.cores.count() > 1);
-    // Short waits are to be short.
-    if let Err(e) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1000)) {
-        log::debug!(target: "dpif_netdev", "waits may be longer than asked for ({e})");
-    }
+    wait_exactly();
     let mut pace = Pace::new(Instant::now());
     while !poller.stop.load(Ordering::Acquire) {
         events.clear();
@@ -146,8 +142,8 @@ pub(crate) fn run(shared: &Arc<Shared>, poller: &Poller, mut pump: Pump, perf: &
             }
         }
         pump.flush_due(shared, perf);
-        if let Some(time) = pace.turn(packets, Instant::now) {
-            std::thread::sleep(time);
+        if pace.turn(packets, Instant::now) {
+            std::thread::sleep(GATHER);
         }
     }
     pump.end(shared, perf);
