@@ -409,12 +409,15 @@ fn single_iterations_of_a_thread_are_told_while_they_are_measured() {
         let bar = text().lines().find(|line| line.get(26..36) == Some("1         ")).map(str::to_owned);
         bar.is_some_and(|bar| bar.get(36..37) != Some("0"))
     });
-    let shown = text();
-    let rows = |head: &str| {
+    let rows = |shown: &str, head: &str| {
         let below = shown.lines().skip_while(|line| !line.starts_with(head));
         below.skip(1).take_while(|line| !line.is_empty()).count()
     };
-    assert_eq!((rows("   iter "), rows("   ms ")), (3, 1), "{shown}");
+    eventually("there are as many as asked for", || {
+        b.dummies.receive("r7", 0, vec![frame(1)]).unwrap();
+        rows(&text(), "   iter ") == 3
+    });
+    assert_eq!(rows(&text(), "   ms "), 1);
     b.dpif.set_config(&keys(&[]));
     assert!(!text().contains("Histograms"));
 }
