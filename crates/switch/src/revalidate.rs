@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use datapath::{Command, FlowInfo, FlowPut, FlowStats, PutMode};
-use flow::{FlowKey, Wildcards};
+use flow::{FlowKey, Match, Wildcards};
+use odp::netlink::key::as_read;
 use odp::{Action, Ufid};
 use packet::{Instant, Now};
 use xlate::Credit;
@@ -238,7 +239,7 @@ impl Shared {
 
     fn judge(&self, view: &View, info: &FlowInfo, generation: u64, now: Instant, keep: Keep) -> Fate {
         self.push(view, info.ufid, &info.stats);
-        let (key, wc, current, kept) = {
+        let (key, wc, current, adopted) = {
             let megaflows = locked(&self.megaflows);
             // Nobody understands it: of an earlier life, or made by hand.
             let unknown = if keep == Keep::No { Fate::Delete } else { Fate::Keep };
@@ -247,8 +248,9 @@ impl Shared {
             if keep != Keep::Restoring && now.since(used) >= MAX_IDLE {
                 return Fate::Delete;
             }
-            (m.key, m.wc, m.generation == generation, m.adopted && keep != Keep::No)
+            (m.key, m.wc, m.generation == generation, m.adopted)
         };
+        let kept = adopted && keep != Keep::No;
         if current {
             return Fate::Keep;
         }
@@ -261,8 +263,10 @@ impl Shared {
             }
             return Fate::Keep;
         }
-        // A megaflow that matches more than it may would answer for packets that now differ.
-        if !wc.covers(&outcome.wc) {
+        // A megaflow that matches more than it may would answer for packets that now differ. Of one that was adopted is known
+        // what the datapath has read of its mask.
+        let read = adopted.then(|| as_read(&Match::new(&key, &outcome.wc)).ok()).flatten();
+        if !wc.covers(read.as_ref().map_or(&outcome.wc, |m| &m.wc)) {
             return Fate::Delete;
         }
         let actions = outcome.megaflow_actions();

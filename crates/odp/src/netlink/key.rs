@@ -14,7 +14,7 @@
 //! Spec: linux/openvswitch.h, ovsext 2.11, networking/openvswitch of the kernel's documents.
 
 use flow::{FlowKey, Frag, Match, Wildcards, slot};
-use netlink::{Attr, Attrs, Builder};
+use netlink::{Attr, Attrs, Builder, HEADER_LEN, Header};
 use packet::{CtTuple, OdpPort, PacketMeta};
 use wire::{eth, ip};
 
@@ -72,6 +72,21 @@ pub fn take_match(key: Attrs<'_>, mask: Option<Attrs<'_>>, out: &mut Match) -> R
         *value &= mask;
     }
     Ok(())
+}
+
+/// What is read where `m` was written: bits of fields that a packet with its key has not are lost on the way.
+pub fn as_read(m: &Match) -> Result<Match, AttrError> {
+    let written = |put: &dyn Fn(&mut Builder)| {
+        let mut b = Builder::new();
+        b.begin(&Header::default(), &[]);
+        put(&mut b);
+        let message = b.finish().ok_or(AttrErrorKind::NoMemory.of(0))?;
+        message.get(HEADER_LEN..).map(<[u8]>::to_vec).ok_or(AttrErrorKind::Framing.of(0))
+    };
+    let (key, mask) = (written(&|b| put_key(b, &m.key))?, written(&|b| put_mask(b, m))?);
+    let mut out = Match::ANY;
+    take_match(Attrs::new(&key), Some(Attrs::new(&mask)), &mut out)?;
+    Ok(out)
 }
 
 /// What is known of a packet with this key beside its bytes.

@@ -377,6 +377,14 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_is_read_again(key in any_key(), wc in any_key()) {
+        let wild = Wildcards(wc);
+        if let Ok(read) = key::as_read(&Match::new(&key, &wild)) {
+            prop_assert_eq!(key::as_read(&read), Ok(read));
+        }
+    }
+
+    #[test]
     fn without_a_mask_a_key_matches_itself_and_no_other_tag(key in any_key()) {
         let bytes = attrs(|b| key::put_key(b, &key));
         let mut m = Match::ANY;
