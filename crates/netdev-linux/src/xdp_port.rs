@@ -30,7 +30,7 @@ use crate::packet_port::PacketPort;
 use crate::rtnl::Links;
 use crate::sys::arena::ARENA;
 use crate::sys::xdp::{
-    Attach, Bind, Counters, FRAME_MAX, Program, Statistics, XdpRx, XdpTx, open, release_stopped,
+    Attach, Bind, Counters, FRAME_MAX, Loss, Program, Statistics, XdpRx, XdpTx, open, release_stopped,
 };
 
 /// Receive queues of a port at most.
@@ -351,9 +351,10 @@ impl RxQueue for Rx {
     fn receive(&mut self, pool: &mut BufferPool, out: &mut FrameBatch) -> usize {
         let (mut pushed, mut drops) = (0, RxDrops::default());
         self.socket.receive(BATCH - out.len(), pool, |frame| {
-            let Some(mut frame) = frame else {
-                drops.memory += 1;
-                return;
+            let mut frame = match frame {
+                Ok(frame) => frame,
+                Err(Loss::NoMemory) => return drops.memory += 1,
+                Err(Loss::TooLong) => return drops.truncated += 1,
             };
             frame.offload_mut().l4 = partial_checksum(frame.frame()).unwrap_or(L4Checksum::Unknown);
             pushed += usize::from(out.push_from(OdpPort::NONE, frame).is_ok());

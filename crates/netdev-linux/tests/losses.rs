@@ -172,6 +172,39 @@ fn what_a_ring_has_no_room_for_is_missed() {
     assert_eq!(counter(&*va, "xsk_queue_0_rx_dropped"), of_queue);
 }
 
+/// Frames have a little less room than the kernel knows of.
+#[test]
+fn what_is_longer_than_a_frame_of_a_ring_is_cut_off_or_missed() {
+    const LENGTHS: [usize; 4] = [3824, 3825, 3840, 3841];
+    sandboxed!();
+    silent_guest("va");
+    run("ip link set va mtu 4000");
+    run("ip -n a link set eth0 mtu 4000");
+    let va = devices().afxdp_nonpmd().open("va").unwrap();
+    va.set_options(&[("xdp-mode".to_owned(), "generic".to_owned())].into()).unwrap();
+    let mut queues = va.queues().unwrap();
+    if let Some(why) = va.status().get("xdp-error") {
+        skip!("no AF_XDP here: {why}");
+    }
+    received(&mut queues);
+    inside("a", || {
+        let mut queues = devices().system().open("eth0").unwrap().queues().unwrap();
+        LENGTHS.iter().for_each(|len| assert_eq!(send(&mut queues, 1, *len).total(), 0));
+    })
+    .join()
+    .unwrap();
+    let (mut pool, mut lengths, mut truncated) = (BufferPool::new(), Vec::new(), 0);
+    let rx = &mut queues.rx[0];
+    eventually("all have arrived", || {
+        let mut batch = FrameBatch::default();
+        rx.receive(&mut pool, &mut batch);
+        lengths.extend(batch.drain().map(|(_, frame)| frame.len()));
+        truncated += rx.take_drops().truncated;
+        truncated == 2 && counter(&*va, "rx_missed_errors") == 1
+    });
+    assert_eq!(lengths, [LENGTHS[0]]);
+}
+
 #[test]
 fn what_does_not_leave_by_a_ring_is_dropped() {
     const SENT: usize = 3000;

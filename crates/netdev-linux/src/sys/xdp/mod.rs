@@ -12,7 +12,7 @@ mod socket;
 mod umem;
 
 pub(crate) use program::{Attach, Program};
-pub(crate) use socket::{Bind, Counters, FRAME_MAX, Statistics, XdpRx, XdpTx, open};
+pub(crate) use socket::{Bind, Counters, FRAME_MAX, Loss, Statistics, XdpRx, XdpTx, open};
 pub(crate) use umem::release_stopped;
 
 fn check(rc: i32) -> std::io::Result<i32> {

@@ -257,9 +257,23 @@ pub(crate) struct XdpRx {
     socket: Arc<Socket>,
 }
 
+/// Why a packet that arrived is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// There is no memory for a copy of it.
+    NoMemory,
+    /// It is longer than a frame.
+    TooLong,
+}
+
 impl XdpRx {
-    /// Calls `f` with each packet that has arrived, at most `max`, or with nothing if there is no memory for it; returns how many that were.
-    pub fn receive(&mut self, max: usize, pool: &mut BufferPool, mut f: impl FnMut(Option<Frame>)) -> usize {
+    /// Calls `f` with each packet that has arrived, at most `max`, or with why it is lost; returns how many that were.
+    pub fn receive(
+        &mut self,
+        max: usize,
+        pool: &mut BufferPool,
+        mut f: impl FnMut(Result<Frame, Loss>),
+    ) -> usize {
         let n = (self.rx.ready() as usize).min(max);
         let wanted = self.wanted();
         for _ in 0..n {
@@ -269,14 +283,14 @@ impl XdpRx {
             frame.extend(desc.len as usize);
             if frame.len() != desc.len as usize {
                 // Longer than the frame's memory, which ends a little before its chunk.
-                f(None);
+                f(Err(Loss::TooLong));
                 _ = self.give(frame);
             } else if frame.len() <= self.copied || self.held.count() < RX_LEAST {
-                f(pool.copy_of(frame.frame()));
+                f(pool.copy_of(frame.frame()).ok_or(Loss::NoMemory));
                 // Where sockets have become more, others may need it.
                 if self.held.count() < wanted { _ = self.give(frame) } else { pool.give(frame) }
             } else {
-                f(Some(frame));
+                f(Ok(frame));
             }
         }
         if n != 0 {
