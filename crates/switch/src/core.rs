@@ -618,6 +618,12 @@ impl Switch {
         status.collect()
     }
 
+    /// The number that a bridge's port has in the datapath, while it has one.
+    pub fn datapath_port(&self, bridge: &str, name: &str) -> Option<OdpPort> {
+        let state = locked(&self.shared.state);
+        state.bridges.get(bridge)?.ports.values().find(|p| p.config.name == name)?.odp
+    }
+
     /// The datapath id of a bridge.
     pub fn datapath_id(&self, bridge: &str) -> Option<u64> {
         locked(&self.shared.state).bridges.get(bridge).map(|b| b.config.datapath_id)

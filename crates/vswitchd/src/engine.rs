@@ -275,8 +275,7 @@ impl Engine {
     /// The datapath of an interface, and its number there.
     fn datapath_port(&self, bridge: &str, name: &str) -> Option<(&Rc<Plane>, OdpPort)> {
         let plane = &self.bridges.get(bridge)?.plane;
-        let port = plane.switch.ports(bridge).into_iter().find(|p| p.name == name)?;
-        Some((plane, port.odp?))
+        Some((plane, plane.switch.datapath_port(bridge, name)?))
     }
 
     /// True if the system's links changed since the last call: failed ports are worth another attempt.
