@@ -2,7 +2,7 @@
 //!
 //! Where it sits: the crate's surface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,7 +123,40 @@ impl From<rustix::io::Errno> for OpenError {
     }
 }
 
-type Devices = BTreeMap<OdpPort, Arc<dyn Netdev>>;
+/// The devices of the ports.
+#[derive(Default)]
+struct Devices {
+    by_number: BTreeMap<OdpPort, Arc<dyn Netdev>>,
+    numbers: HashMap<String, OdpPort>,
+}
+
+impl Devices {
+    fn get(&self, number: OdpPort) -> Option<&Arc<dyn Netdev>> {
+        self.by_number.get(&number)
+    }
+
+    fn insert(&mut self, number: OdpPort, device: Arc<dyn Netdev>) {
+        self.numbers.insert(device.name().to_owned(), number);
+        self.by_number.insert(number, device);
+    }
+
+    fn remove(&mut self, number: OdpPort) {
+        if let Some(device) = self.by_number.remove(&number) {
+            self.numbers.remove(device.name());
+        }
+    }
+
+    /// What is told of a port.
+    fn port(&self, number: OdpPort) -> Option<Port> {
+        let device = self.get(number)?;
+        Some(Port {
+            number,
+            name: device.name().to_owned(),
+            kind: device.kind().to_owned(),
+            config: device.config().into_iter().collect(),
+        })
+    }
+}
 
 /// What pumps and calls share.
 pub(crate) struct Shared {
@@ -322,7 +355,7 @@ impl DpifNetdev {
 
     /// The device of a port.
     pub fn netdev(&self, number: OdpPort) -> Option<Arc<dyn Netdev>> {
-        lock(&self.shared.devices).get(&number).cloned()
+        lock(&self.shared.devices).get(number).cloned()
     }
 
     /// Pumps the ports that have no descriptor until they are dry: every packet fed to a dummy before this call has
@@ -395,7 +428,7 @@ impl DpifNetdev {
     pub fn reconfigure(&self) {
         let devices = lock(&self.shared.devices);
         for (number, port) in self.shared.ports.snapshot().iter() {
-            let Some(device) = devices.get(number) else { continue };
+            let Some(device) = devices.get(*number) else { continue };
             port.follow_mtu(&**device);
             let (wanted, have) = (device.wanted_queues(), port.counts());
             let dedicated = port.polling == Polling::Dedicated;
@@ -435,7 +468,7 @@ impl DpifNetdev {
     pub fn retake_port(&self, number: OdpPort) {
         let port = self.shared.ports.snapshot().get(&number).cloned();
         let devices = lock(&self.shared.devices);
-        if let Some((port, device)) = port.zip(devices.get(&number)) {
+        if let Some((port, device)) = port.zip(devices.get(number)) {
             self.reopen(&port, &**device);
         }
     }
@@ -498,7 +531,7 @@ impl DpifNetdev {
             port.close();
         }
         self.shared.ports.change(BTreeMap::clear);
-        lock(&self.shared.devices).clear();
+        *lock(&self.shared.devices) = Devices::default();
         self.halt();
     }
 }
@@ -542,7 +575,7 @@ impl Dpif for DpifNetdev {
             Some(number) => number,
             None => choose_number(shared.class, name, &table).ok_or(DpifError::Full)?,
         };
-        if devices.values().any(|device| device.name() == name) {
+        if devices.numbers.contains_key(name) {
             return Err(DpifError::Exists);
         }
         let kind = shared.class.device_kind(kind);
@@ -579,19 +612,19 @@ impl Dpif for DpifNetdev {
         if port.polling == Polling::Dedicated {
             lock(&self.shared.control).mark();
         }
-        devices.remove(&number);
+        devices.remove(number);
         self.shared.datapath.forget_port(number);
         Ok(())
     }
 
     fn ports(&self) -> Vec<Port> {
-        let port = |(number, device): (&OdpPort, &Arc<dyn Netdev>)| Port {
-            number: *number,
-            name: device.name().to_owned(),
-            kind: device.kind().to_owned(),
-            config: device.config().into_iter().collect(),
-        };
-        lock(&self.shared.devices).iter().map(port).collect()
+        let devices = lock(&self.shared.devices);
+        devices.by_number.keys().filter_map(|number| devices.port(*number)).collect()
+    }
+
+    fn port_by_name(&self, name: &str) -> Option<Port> {
+        let devices = lock(&self.shared.devices);
+        devices.port(*devices.numbers.get(name)?)
     }
 
     fn set_port_options(&self, number: OdpPort, options: &BTreeMap<String, String>) -> Result<(), DpifError> {

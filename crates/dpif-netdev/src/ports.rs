@@ -195,12 +195,24 @@ impl Ports {
 
 /// The number for a new port: the one that is wanted by its name on a dummy datapath, else the lowest free.
 pub(crate) fn choose_number(class: Class, name: &str, used: &Table) -> Option<OdpPort> {
-    let free = |n: u32| n < MAX_PORTS && !used.contains_key(&OdpPort(n));
+    let free = |n: &u32| *n < MAX_PORTS && !used.contains_key(&OdpPort(*n));
     let by_name = match class {
         Class::Dummy => number_in_name(name),
         Class::Netdev | Class::System => None,
     };
-    by_name.filter(|n| free(*n)).or_else(|| (1..MAX_PORTS).find(|n| free(*n))).map(OdpPort)
+    by_name.filter(free).or_else(|| lowest_free(used)).map(OdpPort)
+}
+
+/// The lowest number that nobody has: where the numbers in use, which are in order, leave a gap.
+fn lowest_free(used: &Table) -> Option<u32> {
+    let mut free = 1;
+    for (number, _) in used.range(OdpPort(free)..) {
+        if number.0 != free {
+            break;
+        }
+        free += 1;
+    }
+    (free < MAX_PORTS).then_some(free)
 }
 
 /// The first number in a name, 100 more if the name is a bridge's.
@@ -232,5 +244,6 @@ mod tests {
         assert_eq!(add(Class::Dummy, "q2"), 3);
         assert_eq!(add(Class::Dummy, "vxlan99999"), 4);
         assert_eq!(add(Class::Netdev, "p77"), 5);
+        assert_eq!(add(Class::Netdev, "p78"), 6, "the lowest that is free");
     }
 }

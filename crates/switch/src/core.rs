@@ -65,6 +65,8 @@ pub(crate) struct BridgeState {
     pub config: BridgeConfig,
     pub ofproto: Ofproto,
     pub ports: BTreeMap<OfpPort, PortState>,
+    /// Their numbers by name.
+    numbers: HashMap<String, OfpPort>,
     pub bundles: Vec<BundleConfig>,
     pub fdb: Arc<RwLock<Fdb>>,
     pub conns: BTreeMap<ConnId, Conn>,
@@ -88,6 +90,18 @@ pub(crate) struct State {
     pub timeout_policies: Arc<BTreeMap<u16, u16>>,
     pub explicit_sampled_drops: bool,
     pub next_conn: u64,
+    /// Whether changes are shown to upcalls at once.
+    pub publishing: Publishing,
+}
+
+/// When changes are shown to upcalls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Publishing {
+    /// Each when it is made.
+    #[default]
+    AtOnce,
+    /// Later, all together: there are none yet, or some.
+    Held { changed: bool },
 }
 
 /// What the datapath's threads share with the switch.
@@ -176,6 +190,10 @@ impl Shared {
 
     /// Makes the state as it is visible to readers, and megaflows due for translation.
     pub(crate) fn publish(&self, state: &mut State) {
+        if let Publishing::Held { changed } = &mut state.publishing {
+            *changed = true;
+            return;
+        }
         let view = self.view_of(state);
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
@@ -240,6 +258,7 @@ impl BridgeState {
             config,
             ofproto: Ofproto::new(now),
             ports: BTreeMap::new(),
+            numbers: HashMap::new(),
             bundles: Vec::new(),
             fdb,
             conns: BTreeMap::new(),
@@ -271,7 +290,8 @@ impl BridgeState {
     }
 
     pub(crate) fn port_by_name(&self, name: &str) -> Option<(OfpPort, &PortState)> {
-        self.ports.iter().find(|(_, p)| p.config.name == name).map(|(n, p)| (*n, p))
+        let number = *self.numbers.get(name)?;
+        Some((number, self.ports.get(&number)?))
     }
 
     pub(crate) fn names(&self) -> Names {
@@ -284,10 +304,7 @@ impl BridgeState {
 
     fn published(&mut self, peers: &HashMap<String, (usize, OfpPort)>) -> xlate::Bridge {
         use openflow::msg::PortConfig as Flags;
-        // Every change of a port comes through here: what is looked for once for each port is found by a hash.
-        let by_name: HashMap<&str, OfpPort> =
-            self.ports.iter().map(|(ofp, p)| (p.config.name.as_str(), *ofp)).collect();
-        let bundles: Vec<Bundle> = self.bundles.iter().map(|b| bundle(b, &by_name)).collect();
+        let bundles: Vec<Bundle> = self.bundles.iter().map(|b| bundle(b, &self.numbers)).collect();
         let mut bundle_of = HashMap::new();
         for (at, bundle) in bundles.iter().enumerate() {
             for ofp in &bundle.ports {
@@ -348,7 +365,7 @@ impl BridgeState {
 }
 
 /// A bundle of those ports that are there.
-fn bundle(b: &BundleConfig, by_name: &HashMap<&str, OfpPort>) -> Bundle {
+fn bundle(b: &BundleConfig, numbers: &HashMap<String, OfpPort>) -> Bundle {
     Bundle {
         name: b.name.clone(),
         mode: b.mode,
@@ -356,7 +373,7 @@ fn bundle(b: &BundleConfig, by_name: &HashMap<&str, OfpPort>) -> Bundle {
         trunks: b.trunks.clone(),
         priority_tags: b.priority_tags,
         protected: b.protected,
-        ports: b.ports.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect(),
+        ports: b.ports.iter().filter_map(|name| numbers.get(name).copied()).collect(),
     }
 }
 
@@ -429,6 +446,17 @@ impl Switch {
         &self.dpif
     }
 
+    /// Shows upcalls what `f` changes when all of it is done: a change of one port costs the more the more ports there are.
+    pub fn all_at_once<R>(&self, f: impl FnOnce() -> R) -> R {
+        locked(&self.shared.state).publishing = Publishing::Held { changed: false };
+        let result = f();
+        let mut state = locked(&self.shared.state);
+        if std::mem::take(&mut state.publishing) == (Publishing::Held { changed: true }) {
+            self.shared.publish(&mut state);
+        }
+        result
+    }
+
     /// Names of the bridges.
     pub fn bridges(&self) -> Vec<String> {
         locked(&self.shared.state).bridges.keys().cloned().collect()
@@ -438,6 +466,7 @@ impl Switch {
     pub fn set_bridge(&self, config: BridgeConfig, now: Now) {
         let mut state = locked(&self.shared.state);
         match state.bridges.get_mut(&config.name) {
+            Some(bridge) if bridge.config == config => return,
             Some(bridge) => {
                 let in_charge = |c: &BridgeConfig| (c.has_controllers, c.fail_mode);
                 let had = in_charge(&bridge.config);
@@ -505,13 +534,16 @@ impl Switch {
             if old.config.kind != config.kind {
                 return Err(DpifError::Exists);
             }
-            let (hw_addr, was) = (old.config.hw_addr, old.odp);
+            let (was, config) = (old.odp, PortConfig { hw_addr: old.config.hw_addr, ..config });
             let odp = match &config.tunnel {
                 Some(t) => Some(self.tunnel_port(t)?),
                 None => was,
             };
+            if odp == was && old.config == config {
+                return Ok(ofp);
+            }
             if let Some(p) = b.ports.get_mut(&ofp) {
-                p.config = PortConfig { hw_addr, ..config };
+                p.config = config;
                 p.odp = odp;
             }
             was.filter(|was| Some(*was) != odp).into_iter().for_each(|odp| self.release(&state, odp));
@@ -543,6 +575,7 @@ impl Switch {
             counters: Arc::default(),
             added: now,
         };
+        b.numbers.insert(port.config.name.clone(), ofp);
         b.ports.insert(ofp, port);
         b.tell_port(ofp, PortReason::Add);
         self.shared.publish(&mut state);
@@ -556,6 +589,7 @@ impl Switch {
             && let Some((ofp, _)) = b.port_by_name(name)
         {
             b.tell_port(ofp, PortReason::Delete);
+            b.numbers.remove(name);
             let gone = b.ports.remove(&ofp).and_then(|p| p.odp);
             if let Ok(mut fdb) = b.fdb.write() {
                 fdb.forget_port(ofp);
@@ -621,7 +655,7 @@ impl Switch {
     /// The number that a bridge's port has in the datapath, while it has one.
     pub fn datapath_port(&self, bridge: &str, name: &str) -> Option<OdpPort> {
         let state = locked(&self.shared.state);
-        state.bridges.get(bridge)?.ports.values().find(|p| p.config.name == name)?.odp
+        state.bridges.get(bridge)?.port_by_name(name)?.1.odp
     }
 
     /// The datapath id of a bridge.

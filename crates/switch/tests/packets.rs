@@ -177,6 +177,53 @@ fn a_packet_goes_through_two_switches() {
 }
 
 #[test]
+fn a_configuration_that_changes_nothing_brings_no_pass_over_the_megaflows() {
+    let b = Bench::new();
+    let configure = |ports: &[&str]| {
+        b.bridge("br0", FailMode::Secure);
+        for p in ports {
+            b.port("br0", p, None);
+        }
+        b.bundles("br0");
+    };
+    // A pass puts the next one off.
+    let due = || {
+        b.now_ms.fetch_add(1, Ordering::Relaxed);
+        b.switch.run_due(b.now())
+    };
+    configure(&["p1", "p2"]);
+    b.flows("br0", &["in_port=1,actions=output:2"]);
+    b.feed("p1", &udp(1, 2));
+    due();
+    let next = due();
+    configure(&["p1", "p2"]);
+    assert_eq!(due(), next);
+    configure(&["p1", "p2", "p3"]);
+    assert!(due() > next);
+}
+
+#[test]
+fn what_is_made_all_at_once_is_seen_when_it_is_whole() {
+    let b = Bench::new();
+    b.bridge("br0", FailMode::Standalone);
+    b.switch.all_at_once(|| {
+        for p in ["p1", "p2"] {
+            b.port("br0", p, None);
+        }
+        b.bundles("br0");
+        b.feed("p1", &udp(1, 2));
+        assert_eq!(b.sent("p2"), 0);
+    });
+    b.feed("p1", &udp(1, 2));
+    assert_eq!(b.sent("p2"), 1);
+    // Afterwards changes are seen at once again.
+    b.port("br0", "p3", None);
+    b.bundles("br0");
+    b.feed("p3", &udp(3, 9));
+    assert_eq!((b.sent("p1"), b.sent("p2")), (1, 2));
+}
+
+#[test]
 fn megaflows_count_for_rules_follow_them_and_go_when_idle() {
     let b = Bench::new();
     b.bridge("br0", FailMode::Secure);

@@ -414,7 +414,8 @@ impl Engine {
             self.bridges.insert(name.clone(), Applied { plane, hwaddr, sampling, ports: BTreeMap::new() });
         }
         let Some(mut applied) = self.bridges.remove(name) else { return };
-        ports::configure(wanted, &mut applied, now);
+        let plane = applied.plane.clone();
+        plane.switch.all_at_once(|| ports::configure(wanted, &mut applied, now));
         let hwaddr = wanted.hwaddr.unwrap_or_else(|| choose_hwaddr(wanted, &applied));
         applied.hwaddr = hwaddr;
         set_local_address(name, &applied);
