@@ -17,6 +17,7 @@ use wire::EthAddr;
 
 use crate::ethtool;
 use crate::packet_port::PacketPort;
+use crate::ring_stock::RingStock;
 use crate::rtnl::{LinkChange, LinkInfo, Links, OnChange, Which};
 use crate::sys::PacketSocket;
 use crate::tap::Tap;
@@ -29,6 +30,7 @@ pub struct LinuxDevices(Arc<Shared>);
 
 struct Shared {
     links: Arc<Links>,
+    stock: Arc<RingStock>,
     control: Arc<OwnedFd>,
     open: Mutex<BTreeMap<String, Weak<LinuxNetdev>>>,
     /// Descriptors of devices that another process had open, by name.
@@ -43,8 +45,8 @@ impl LinuxDevices {
     pub fn new(on_change: OnChange) -> io::Result<LinuxDevices> {
         let links = Arc::new(Links::follow(on_change)?);
         let control = Arc::new(ethtool::control_socket()?);
-        let (open, given, lives_on) = (Mutex::default(), Mutex::default(), Arc::default());
-        Ok(LinuxDevices(Arc::new(Shared { links, control, open, given, lives_on })))
+        let (stock, open, given, lives_on) = Default::default();
+        Ok(LinuxDevices(Arc::new(Shared { links, stock, control, open, given, lives_on })))
     }
 
     /// Opens existing devices: type `system`.
@@ -114,12 +116,12 @@ impl LinuxDevices {
             ("system", given) => {
                 let index = links.refresh(Which::Name(name))?.index;
                 let socket = given.into_iter().flatten().next();
-                Io::Packet(PacketPort::open(name, index, links.clone(), socket)?)
+                Io::Packet(PacketPort::open(name, index, (links.clone(), &self.0.stock), socket)?)
             }
             ("afxdp" | "afxdp-nonpmd", _) => {
                 links.refresh(Which::Name(name))?;
                 let polling = if kind == "afxdp" { Polling::Dedicated } else { Polling::Waiting };
-                Io::Xdp(XdpPort::new(name, polling, links.clone()))
+                Io::Xdp(XdpPort::new(name, polling, (links.clone(), self.0.stock.clone())))
             }
             (_, Some(fds)) => self.take_over(name, fds)?,
             (_, None) => self.make(name)?,
@@ -133,7 +135,7 @@ impl LinuxDevices {
 
     /// Makes a device of type internal or tap.
     fn make(&self, name: &str) -> Result<Io, NetdevError> {
-        let Shared { links, lives_on, .. } = &*self.0;
+        let Shared { links, stock, lives_on, .. } = &*self.0;
         match Tap::maker() {
             Ok(maker) => {
                 let tap = Tap::open(name, maker)?;
@@ -141,7 +143,7 @@ impl LinuxDevices {
                 Ok(Io::Tap(tap))
             }
             Err(e) if veth::can_stand_in(&e) => {
-                let pair = VethPair::open(name, links, lives_on)?;
+                let pair = VethPair::open(name, (links, stock), lives_on)?;
                 let (ours, why) = (pair.name(), NetdevError::from(e));
                 log::info!(target: "netdev_linux", "{name}: TAP devices cannot be made ({why}), using a veth pair with {ours}");
                 Ok(Io::Veth(pair))
@@ -152,14 +154,14 @@ impl LinuxDevices {
 
     /// The device of type internal or tap that another process has made, by its descriptors.
     fn take_over(&self, name: &str, fds: Vec<OwnedFd>) -> Result<Io, NetdevError> {
-        let Shared { links, lives_on, .. } = &*self.0;
+        let Shared { links, stock, lives_on, .. } = &*self.0;
         // The device may be in another namespace.
         let _ = links.refresh(Which::Name(name));
         let ours = fds.first().and_then(|fd| PacketSocket::device_of(fd.as_fd()));
         match (ours, fds.into_iter()) {
             (Some(ifindex), mut fds) => {
                 let socket = fds.next().ok_or(NetdevError::Os(libc::EBADF))?;
-                Ok(Io::Veth(VethPair::of(ifindex, socket, links, lives_on)?))
+                Ok(Io::Veth(VethPair::of(ifindex, socket, (links, stock), lives_on)?))
             }
             (None, fds) => Ok(Io::Tap(Tap::of(fds.collect())?)),
         }

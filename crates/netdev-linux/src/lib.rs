@@ -32,6 +32,7 @@ mod ethtool;
 mod losses;
 mod packet_port;
 mod ring_share;
+mod ring_stock;
 mod rtnl;
 mod sys;
 mod tap;

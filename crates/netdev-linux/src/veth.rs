@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use netdev::NetdevError;
 
 use crate::packet_port::PacketPort;
+use crate::ring_stock::RingStock;
 use crate::rtnl::{LinkChange, LinkInfo, Links, Which};
 
 /// Our ends' names.
@@ -37,7 +38,7 @@ impl VethPair {
     /// Makes the device `name`, or takes over the one of a pair that was ours.
     pub(crate) fn open(
         name: &str,
-        links: &Arc<Links>,
+        (links, stock): (&Arc<Links>, &Arc<RingStock>),
         lives_on: &Arc<AtomicBool>,
     ) -> Result<VethPair, NetdevError> {
         let ours = match left_behind(name, links) {
@@ -46,26 +47,26 @@ impl VethPair {
         };
         links.change(&ours.name, LinkChange::Mtu(MAX_MTU))?;
         links.change(&ours.name, LinkChange::Up)?;
-        VethPair::with(ours, None, links, lives_on)
+        VethPair::with(ours, None, (links, stock), lives_on)
     }
 
     /// Takes over the pair whose end of ours has the number `ifindex`, with the socket that another process had for it.
     pub(crate) fn of(
         ifindex: u32,
         socket: OwnedFd,
-        links: &Arc<Links>,
+        (links, stock): (&Arc<Links>, &Arc<RingStock>),
         lives_on: &Arc<AtomicBool>,
     ) -> Result<VethPair, NetdevError> {
-        VethPair::with(links.refresh(Which::Index(ifindex))?, Some(socket), links, lives_on)
+        VethPair::with(links.refresh(Which::Index(ifindex))?, Some(socket), (links, stock), lives_on)
     }
 
     fn with(
         ours: LinkInfo,
         socket: Option<OwnedFd>,
-        links: &Arc<Links>,
+        (links, stock): (&Arc<Links>, &Arc<RingStock>),
         lives_on: &Arc<AtomicBool>,
     ) -> Result<VethPair, NetdevError> {
-        let port = PacketPort::open(&ours.name, ours.index, links.clone(), socket)?;
+        let port = PacketPort::open(&ours.name, ours.index, (links.clone(), stock), socket)?;
         let (links, lives_on) = (links.clone(), lives_on.clone());
         Ok(VethPair { port, links, name: ours.name, ifindex: ours.index, lives_on })
     }

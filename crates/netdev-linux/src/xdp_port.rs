@@ -27,6 +27,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::losses::Losses;
 use crate::packet_port::PacketPort;
+use crate::ring_stock::RingStock;
 use crate::rtnl::Links;
 use crate::sys::arena::ARENA;
 use crate::sys::xdp::{
@@ -116,6 +117,7 @@ pub(crate) struct XdpPort {
     name: String,
     polling: Polling,
     links: Arc<Links>,
+    stock: Arc<RingStock>,
     state: Mutex<State>,
     losses: Arc<Losses>,
 }
@@ -125,11 +127,15 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl XdpPort {
-    pub(crate) fn new(name: &str, polling: Polling, links: Arc<Links>) -> Arc<XdpPort> {
+    pub(crate) fn new(
+        name: &str,
+        polling: Polling,
+        (links, stock): (Arc<Links>, Arc<RingStock>),
+    ) -> Arc<XdpPort> {
         let wanted = Wanted { mode: None, queues: 1 };
         let state = State { wanted, taken: None, live: 0, lost: BTreeMap::new(), fallback: None };
         let (state, losses) = (Mutex::new(state), Arc::default());
-        Arc::new(XdpPort { name: name.to_owned(), polling, links, state, losses })
+        Arc::new(XdpPort { name: name.to_owned(), polling, links, stock, state, losses })
     }
 
     pub(crate) fn polling(&self) -> Polling {
@@ -239,8 +245,8 @@ impl XdpPort {
             }
             Err(why) => {
                 log::warn!(target: "netdev_afxdp", "{}: AF_XDP cannot be used ({why}), using AF_PACKET", self.name);
-                let (links, losses) = (self.links.clone(), self.losses.clone());
-                let port = PacketPort::counting(&self.name, ifindex, links, None, losses).ok()?;
+                let (sources, losses) = ((self.links.clone(), &self.stock), self.losses.clone());
+                let port = PacketPort::counting(&self.name, ifindex, sources, None, losses).ok()?;
                 let queues = port.queues()?;
                 state.fallback = Some(port);
                 (queues, Err(why))

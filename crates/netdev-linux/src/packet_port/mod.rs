@@ -19,10 +19,11 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use netdev::{NetdevError, NetdevStats, QueueCounts, Queues, TxQueue};
+use netdev::{NetdevStats, QueueCounts, Queues, TxQueue};
 
 use crate::losses::Losses;
 use crate::ring_share::RingShare;
+use crate::ring_stock::{RingSocket, RingStock};
 use crate::rtnl::Links;
 use crate::sys::{PacketRing, PacketSocket};
 use receive::Rx;
@@ -58,17 +59,17 @@ impl PacketPort {
     pub(crate) fn open(
         name: &str,
         ifindex: u32,
-        links: Arc<Links>,
+        (links, stock): (Arc<Links>, &Arc<RingStock>),
         given: Option<OwnedFd>,
     ) -> io::Result<Arc<PacketPort>> {
-        PacketPort::counting(name, ifindex, links, given, Arc::default())
+        PacketPort::counting(name, ifindex, (links, stock), given, Arc::default())
     }
 
     /// The same, for one whose losses are counted elsewhere.
     pub(crate) fn counting(
         name: &str,
         ifindex: u32,
-        links: Arc<Links>,
+        (links, stock): (Arc<Links>, &Arc<RingStock>),
         given: Option<OwnedFd>,
         losses: Arc<Losses>,
     ) -> io::Result<Arc<PacketPort>> {
@@ -78,11 +79,13 @@ impl PacketPort {
                 let ring = PacketRing::of(&socket)?;
                 (socket, ring.map(|ring| (ring, RingShare::take_over())))
             }
-            None => {
-                let socket = PacketSocket::open()?;
-                let ring = ring_for(&socket, name);
-                (socket, ring)
-            }
+            None => match stock.take() {
+                Ok(RingSocket { socket, ring, share }) => (socket, Some((ring, share))),
+                Err(why) => {
+                    log::info!(target: "netdev_linux", "{name}: receiving without a ring ({why})");
+                    (PacketSocket::open()?, None)
+                }
+            },
         };
         socket.bind(ifindex)?;
         let sender = PacketSocket::open_sender()?;
@@ -150,17 +153,6 @@ impl PacketPort {
     }
 }
 
-/// A ring for what `name` receives; `None`, and the reason in the log, if it has to do without.
-fn ring_for(socket: &PacketSocket, name: &str) -> Option<SharedRing> {
-    let short = || "other ports have all the memory that rings may take".to_owned();
-    let ring = RingShare::take().ok_or_else(short).and_then(|share| match PacketRing::give_to(socket) {
-        Ok(ring) => Ok((ring, share)),
-        Err(e) => Err(NetdevError::from(e).to_string()),
-    });
-    ring.inspect_err(|why| log::info!(target: "netdev_linux", "{name}: receiving without a ring ({why})"))
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -210,17 +202,19 @@ mod tests {
         run("ip link set va up");
         run("ip link set vb up");
         let links = Arc::new(Links::follow(Arc::new(|| ())).unwrap());
+        let stock = Arc::new(RingStock::default());
         let port = |name: &str| {
             let index = links.refresh(Which::Name(name)).unwrap().index;
-            PacketPort::open(name, index, links.clone(), None).unwrap()
+            PacketPort::open(name, index, (links.clone(), &stock), None).unwrap()
         };
         // Runs of short ones and of long ones, about the length of a slot as well.
         let lens: Vec<usize> =
             (0..4000).map(|n| [60, 1514, 9000, 1940 + n % 100, 70][n * n / 7 % 5]).collect();
         for without in [false, true] {
             let others: Vec<RingShare> = std::iter::from_fn(|| without.then(RingShare::take)?).collect();
+            let spare: Vec<RingSocket> = std::iter::from_fn(|| without.then(|| stock.take().ok())?).collect();
             let (a, b) = (port("va"), port("vb"));
-            assert_eq!(b.ring().is_none(), without, "{} rings", others.len());
+            assert_eq!(b.ring().is_none(), without, "{} rings", others.len() + spare.len());
             let (mut from, mut to) = (a.queues().unwrap(), b.queues().unwrap());
             let mut got = carried(&lens, &mut from, &mut to);
             got.retain(|frame| frame.frame().get(12..14) == Some(&[0x88, 0xb5]));

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // setsockopt with structs, and arrays of message headers full of pointers
 
 use std::io;
-use std::mem::{MaybeUninit, size_of, size_of_val, zeroed};
+use std::mem::{ManuallyDrop, MaybeUninit, size_of, size_of_val, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::null_mut;
 
@@ -20,6 +20,8 @@ use crate::vnet;
 
 /// What the kernel may hold for us, each way; the system's limit is used where this is not allowed.
 const SOCKET_BUFFER: c_int = 8 << 20;
+/// Stack of a thread that closes a socket.
+const CLOSER_STACK: usize = 64 << 10;
 /// Room for the control message with a packet's auxiliary data, with plenty to spare.
 const CONTROL_LEN: usize = 128;
 
@@ -41,9 +43,21 @@ pub(crate) struct Received {
 }
 
 /// A packet socket, non-blocking, bound to one device at a time.
+///
+/// Closing one waits until every processor has been in user space or idle once, some ten milliseconds: a thread of its own does that.
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
-    fd: OwnedFd,
+    fd: ManuallyDrop<OwnedFd>,
+}
+
+impl Drop for PacketSocket {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the field after this.
+        let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
+        let closer = std::thread::Builder::new().name("close".to_owned()).stack_size(CLOSER_STACK);
+        // Without a thread it is closed here.
+        drop(closer.spawn(move || drop(fd)));
+    }
 }
 
 /// `struct tpacket_stats`: packets since it was last read, and those that there was no room for.
@@ -90,7 +104,7 @@ impl PacketSocket {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: fd was returned by socket(2) just now and nobody else has it.
-        let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
+        let socket = PacketSocket::of(unsafe { OwnedFd::from_raw_fd(fd) });
         let on: c_int = 1;
         socket.set(libc::SOL_PACKET, PACKET_VNET_HDR, &on)?;
         Ok(socket)
@@ -104,7 +118,7 @@ impl PacketSocket {
 
     /// A socket that another process has opened.
     pub(crate) fn of(fd: OwnedFd) -> PacketSocket {
-        PacketSocket { fd }
+        PacketSocket { fd: ManuallyDrop::new(fd) }
     }
 
     /// The number of the device that `fd` is bound to, if it is a packet socket.
@@ -174,7 +188,7 @@ impl PacketSocket {
     /// Takes the error that the socket waits to tell, for as long as it has one whoever waits for packets is woken.
     pub(crate) fn take_error(&self) {
         // That the device went down is behind us; links tell of it, too.
-        let _ = rustix::net::sockopt::socket_error(&self.fd);
+        let _ = rustix::net::sockopt::socket_error(self.as_fd());
     }
 
     /// Receives one packet into each of `slots`, as long as there are any; returns how many that were. A slot that was
