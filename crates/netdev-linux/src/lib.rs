@@ -16,7 +16,7 @@
 //! Checksums and segmentation stay undone as long as they can: a 64 kB super-packet from one port leaves by another
 //! as it is, and the kernel behind that port finishes it if it must.
 //!
-//! Memory is shared with the kernel where that pays: a packet socket's ring (`sys/packet_ring`), and for AF_XDP one arena for the packets of
+//! Memory is shared with the kernel where that pays: a packet socket's ring (`sys/packet_ring`, made ahead by `ring_stock`), and for AF_XDP one arena for the packets of
 //! all ports (`sys/arena`), of which frames are made by the program's allocator, [`PacketMemory`].
 //!
 //! Invariants
