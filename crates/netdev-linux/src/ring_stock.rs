@@ -76,6 +76,8 @@ impl RingStock {
         let mut state = self.state();
         if state.ready.is_empty() {
             state.aim = (2 * state.aim).clamp(SPARE, MOST);
+            // Of an attempt that is over.
+            state.failed = None;
             self.fill(&mut state);
         }
         loop {
